@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Deferred release of what RCU readers may still see, behind one small interface: in the broker it stands on
+ * liburcu's QSBR with a control thread that waits for grace periods; in tests and simulation one thread
+ * decides when a grace period ends. Readers never wait. */
+#ifndef RUNTIME_RECLAIM_H
+#define RUNTIME_RECLAIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct reclaim_node; /* lies in the object to be released */
+typedef void (*reclaim_fn)(struct reclaim_node *n);
+
+struct reclaim_node {
+	struct reclaim_node *next;
+	reclaim_fn release;
+};
+
+/* liburcu QSBR. Starts (and stops, after the last grace period) the thread that waits. 0 or -errno. */
+int reclaim_start(void);
+void reclaim_stop(void);
+
+/* Instead of reclaim_start: nothing is released until reclaim_run, all on the calling thread. */
+void reclaim_start_manual(void);
+unsigned reclaim_run(void); /* releases everything deferred so far; returns how many */
+
+/* After a grace period calls release(n), on the reclaim thread. The object is already unreachable for new
+ * readers. Any thread; lock-free (one exchange); O(1). */
+void reclaim_defer(struct reclaim_node *n, reclaim_fn release);
+
+uint64_t reclaim_pending(void);
+
+/* A reading thread registers first, says quiescent once a loop (about 11 ns), and goes offline before it
+ * sleeps. All no-ops in manual mode. */
+void reclaim_thread_register(void);
+void reclaim_thread_unregister(void);
+void reclaim_quiescent(void);
+void reclaim_offline(void);
+void reclaim_online(void);
+
+#endif

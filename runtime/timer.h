@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A hierarchical timer wheel driven by a passed-in clock. Timers are intrusive: a struct timer lies in the
+ * object that it serves, and cancelling it unlinks it, so a timer cannot fire on an object that has been
+ * released (release functions MUST that their timers are idle). One wheel belongs to one core. */
+#ifndef RUNTIME_TIMER_H
+#define RUNTIME_TIMER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <urcu/list.h>
+
+struct timer;
+typedef void (*timer_fn)(struct timer *t, uint64_t now_us);
+
+struct timer {
+	struct cds_list_head link;
+	uint64_t expires_us;
+	timer_fn fire; /* set by timer_init; container_of finds the object */
+	bool armed;
+};
+
+enum { TIMER_LEVELS = 6, TIMER_SLOTS = 64 };
+
+struct timer_wheel {
+	uint64_t tick; /* the next tick to be processed */
+	uint32_t tick_us;
+	uint32_t armed;
+	uint64_t occupied[TIMER_LEVELS]; /* a bit a slot that may hold timers */
+	struct cds_list_head slot[TIMER_LEVELS][TIMER_SLOTS];
+	struct cds_list_head due; /* expired, not fired yet: a budget ran out */
+};
+
+/* Prepares an empty wheel. tick_us: resolution, 1 to 1000000; now_us: the clock now. A deadline further
+ * away than 64^6 ticks fires at that distance and is re-armed by its owner. O(slots), no allocation. */
+void timer_wheel_init(struct timer_wheel *w, uint32_t tick_us, uint64_t now_us);
+
+/* Prepares a timer, idle. fire is called on the wheel's core from timer_wheel_advance. */
+void timer_init(struct timer *t, timer_fn fire);
+
+/* Arms (or moves) t to fire at the first advance whose now_us is at or past expires_us: never early, late
+ * by at most one tick. O(1). */
+void timer_arm(struct timer_wheel *w, struct timer *t, uint64_t expires_us);
+
+/* Cancels t; a no-op where it is idle. O(1). */
+void timer_cancel(struct timer_wheel *w, struct timer *t);
+
+static inline bool timer_armed(const struct timer *t)
+{
+	return t->armed;
+}
+
+/* Fires what is due, oldest tick first, at most budget timers; a fired timer is idle when its function runs
+ * and may be armed again there. Returns how many fired. A jump of the clock costs O(levels * slots), not
+ * O(ticks). A clock that goes backwards is ignored. */
+unsigned timer_wheel_advance(struct timer_wheel *w, uint64_t now_us, unsigned budget);
+
+/* The earliest time at which advance may have something to do (a lower bound, exact to a slot);
+ * UINT64_MAX when nothing is armed. O(levels). */
+uint64_t timer_wheel_next_us(const struct timer_wheel *w);
+
+#endif
