@@ -1,43 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/amqp091/table.h"
-
-/* A value of this type has this many octets; 0xff: a 32-bit length in front says; 0xfe: no such type. */
-#define SIZE_COUNTED 0xff
-#define SIZE_NONE    0xfe
-
-static uint8_t value_size(char type)
-{
-	switch (type) {
-	case 'V':
-		return 0;
-	case 't':
-	case 'b':
-	case 'B':
-		return 1;
-	case 's':
-	case 'U':
-	case 'u':
-		return 2;
-	case 'I':
-	case 'i':
-	case 'f':
-		return 4;
-	case 'D':
-		return 5;
-	case 'l':
-	case 'L':
-	case 'd':
-	case 'T':
-		return 8;
-	case 'S':
-	case 'x':
-	case 'F':
-	case 'A':
-		return SIZE_COUNTED;
-	default:
-		return SIZE_NONE;
-	}
-}
+#include "broker/amqp091/table_types.h"
 
 /* Takes one value's octets; sets the reader's error where that cannot be. */
 static const uint8_t *value_take(struct amqp091_reader *r, char *type, uint32_t *len)
@@ -45,12 +8,12 @@ static const uint8_t *value_take(struct amqp091_reader *r, char *type, uint32_t 
 	*type = (char)amqp091_read8(r);
 	if (r->error)
 		return NULL;
-	uint8_t size = value_size(*type);
-	if (size == SIZE_NONE) {
+	int size = amqp091_type_size(*type);
+	if (size == AMQP091_TYPE_NONE) {
 		r->error = AMQP091_ERR_MALFORMED;
 		return NULL;
 	}
-	*len = size == SIZE_COUNTED ? amqp091_read32(r) : size;
+	*len = size == AMQP091_TYPE_COUNTED ? amqp091_read32(r) : (uint32_t)size;
 	return amqp091_read_bytes(r, *len);
 }
 

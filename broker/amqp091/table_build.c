@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/amqp091/table.h"
+#include "broker/amqp091/table_types.h"
 
 static void build_error(struct amqp091_table_builder *b, int error)
 {
@@ -24,40 +25,14 @@ void amqp091_table_build(struct amqp091_table_builder *b, uint8_t *dst, uint32_t
 	*b = (struct amqp091_table_builder){.dst = dst, .room = room};
 }
 
-/* The value's octets after its type letter, or -1 for a letter that is no type. */
+/* The value's octets after its type letter, or a negative number for a letter that is no type. */
 static int64_t value_wire_size(const struct amqp091_value *v)
 {
-	switch (v->type) {
-	case 'V':
-		return 0;
-	case 't':
-	case 'b':
-	case 'B':
-		return 1;
-	case 's':
-	case 'U':
-	case 'u':
-		return 2;
-	case 'I':
-	case 'i':
-	case 'f':
-		return 4;
-	case 'D':
-		return 5;
-	case 'l':
-	case 'L':
-	case 'd':
-	case 'T':
-		return 8;
-	case 'S':
-	case 'x':
-		return 4 + (int64_t)v->bytes.len;
-	case 'F':
-	case 'A':
-		return 4 + (int64_t)v->table.len;
-	default:
-		return -1;
-	}
+	int size = amqp091_type_size(v->type);
+
+	if (size != AMQP091_TYPE_COUNTED)
+		return size;
+	return 4 + (int64_t)(v->type == 'F' || v->type == 'A' ? v->table.len : v->bytes.len);
 }
 
 static void real_put32(uint8_t *p, double v)
