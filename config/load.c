@@ -136,6 +136,23 @@ static void load_value(
 	}
 }
 
+/* What stands in this section is not shown, not even where it is wrong. */
+static bool is_secret(const struct schema_section *s)
+{
+	return strcmp(s->name, "users") == 0;
+}
+
+/* Instead of a map: a scalar or a list. */
+static void not_a_map(
+	struct load *l, const struct schema_section *s, int64_t index, const struct yaml_node *n)
+{
+	char path[LOAD_PATH_BYTES], quoted[QUOTE_BYTES];
+	bool hidden = is_secret(s) && n->kind == YAML_SCALAR && !n->null;
+	report_secret(l->r, n->offset, hidden ? n->offset : REPORT_NOWHERE,
+		"%s: found %s; allowed: a map of keys and values", load_path(s->name, index, NULL, path),
+		hidden ? "a value that is not shown" : found(n, quoted));
+}
+
 /* A key that the section does not have: the nearest that it has, or the section that has this one. */
 static void unknown_key(
 	struct load *l, const struct schema_section *s, int64_t index, const struct yaml_node *key)
@@ -152,9 +169,11 @@ static void unknown_key(
 	load_path(s->name, index, NULL, path);
 	const char *in = *path ? " in " : "", *nearest = schema_nearest(key->text, names);
 	report_quote(quoted, sizeof(quoted), key->text, key->text_bytes);
+	/* a mistyped password is a password */
+	uint32_t masked = is_secret(s) ? key->offset + (uint32_t)key->text_bytes : REPORT_NOWHERE;
 	if (nearest) {
-		report_error(
-			l->r, key->offset, "unknown key %s%s%s; did you mean %s?", quoted, in, path, nearest);
+		report_secret(l->r, key->offset, masked, "unknown key %s%s%s; did you mean %s?", quoted, in,
+			path, nearest);
 		return;
 	}
 	for (const struct schema_section *o = schema_sections; o->name; o++) {
@@ -212,13 +231,13 @@ static void load_map(struct load *l, const struct schema_section *s, int64_t ind
 
 static void load_list(struct load *l, const struct schema_section *s, const struct yaml_node *list)
 {
-	char path[LOAD_PATH_BYTES], quoted[QUOTE_BYTES];
+	char quoted[QUOTE_BYTES];
 	uint32_t i = 0;
 
 	if (list->kind != YAML_LIST) {
-		report_error(l->r, list->offset,
+		report_secret(l->r, list->offset, is_secret(s) ? list->offset : REPORT_NOWHERE,
 			"%s: found %s; allowed: a list, each entry with a dash; [] is an empty one", s->name,
-			found(list, quoted));
+			is_secret(s) && !list->null ? "another value" : found(list, quoted));
 		return;
 	}
 	if (list->count > s->entries_max) {
@@ -233,21 +252,18 @@ static void load_list(struct load *l, const struct schema_section *s, const stru
 		if (n->kind == YAML_MAP)
 			load_map(l, s, i, entry, n);
 		else
-			report_error(l->r, n->offset, "%s: found %s; allowed: a map of keys and values",
-				load_path(s->name, i, NULL, path), found(n, quoted));
+			not_a_map(l, s, i, n);
 	}
 }
 
 static void load_section(struct load *l, const struct schema_section *s, const struct yaml_node *n)
 {
-	char quoted[QUOTE_BYTES];
 	if (s->list)
 		load_list(l, s, n);
 	else if (n->kind == YAML_MAP)
 		load_map(l, s, -1, schema_entry(s, l->c, 0), n);
 	else if (!n->null) /* a key whose entries are all commented out says nothing */
-		report_error(l->r, n->offset, "%s: found %s; allowed: a map of keys and values", s->name,
-			found(n, quoted));
+		not_a_map(l, s, -1, n);
 }
 
 /* Sections are read in the order of the schema whatever the order of the file, since listeners name ports. */
