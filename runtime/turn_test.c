@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -327,6 +328,78 @@ static void no_wakeup_is_lost(void)
 	}
 }
 
+/* Takes what a thread throws at it. */
+struct catcher {
+	struct turn_source source;
+	struct ring *in;
+	uint32_t caught;
+};
+
+static unsigned catch (struct turn_source *s, uint64_t now_us)
+{
+	struct catcher *c = caa_container_of(s, struct catcher, source);
+	uint32_t ball;
+
+	if (ring_pop(c->in, &ball, 1) == 0)
+		return 0;
+	__atomic_store_n(&c->caught, c->caught + 1, __ATOMIC_RELEASE);
+	return 1;
+}
+
+static bool nothing_to_catch(struct turn_source *s)
+{
+	return ring_used(caa_container_of(s, struct catcher, source)->in) == 0;
+}
+
+static bool caught_in_time(const struct catcher *c, uint32_t want)
+{
+	uint64_t until_us = clock_now_us() + 5000000;
+
+	for (unsigned i = 1; __atomic_load_n(&c->caught, __ATOMIC_ACQUIRE) != want; i++)
+		if (i % 1000 == 0) {
+			if (clock_now_us() > until_us)
+				return false;
+			sched_yield();
+		}
+	return true;
+}
+
+/* The next record comes a random while after the last was taken, so that wakes fall on each step of a core
+ * that is going to sleep. */
+static void catch_all(bool (*prepare)(struct turn_source *))
+{
+	struct turn t;
+	struct catcher c = {
+		.source = {.name = "catcher", .poll = catch, .sleep_prepare = prepare, .wake_fd = -1},
+		.in = ring_create(sizeof(uint32_t), 2)};
+	pthread_t thread;
+	uint32_t n = 0;
+
+	CU_ASSERT_EQUAL_FATAL(turn_init(&t, TURN_IDLE_ADAPTIVE, 0), 0);
+	CU_ASSERT_EQUAL(turn_add(&t, &c.source), 0);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, run, &t), 0);
+	while (n < 50000) {
+		for (unsigned i = unit_random_below(1500); i > 0; i--)
+			__asm__ volatile("" ::: "memory");
+		ring_push(c.in, &n, 1);
+		turn_wake(&t);
+		if (!caught_in_time(&c, ++n))
+			break;
+	}
+	CU_ASSERT_EQUAL(n, 50000);
+	CU_ASSERT_EQUAL(c.caught, n);
+	turn_stop(&t);
+	pthread_join(thread, NULL);
+	ring_destroy(c.in);
+	turn_fini(&t);
+}
+
+static void wakes_at_every_moment(void)
+{
+	catch_all(NULL);
+	catch_all(nothing_to_catch);
+}
+
 static void note_release(struct reclaim_node *n)
 {
 	n->next = NULL;
@@ -392,6 +465,8 @@ int main(int argc, char **argv)
 			{"a_bound_bounds_sleep", a_bound_bounds_sleep},
 			{"spinning_policies_never_sleep", spinning_policies_never_sleep},
 			{"stop_before_run", stop_before_run}, {"a_descriptor_wakes", a_descriptor_wakes},
-			{"no_wakeup_is_lost", no_wakeup_is_lost}, {"asleep_is_offline", asleep_is_offline},
-			{"signals_do_no_harm", signals_do_no_harm}, {0}});
+			{"no_wakeup_is_lost", no_wakeup_is_lost},
+			{"wakes_at_every_moment", wakes_at_every_moment},
+			{"asleep_is_offline", asleep_is_offline}, {"signals_do_no_harm", signals_do_no_harm},
+			{0}});
 }
