@@ -45,7 +45,7 @@ stage_run()
 	printf '== %s\n' "$stage"
 	mapfile -t groups < <(stage_groups "$stage")
 	if ! packages_ensure "${groups[@]}"; then
-		echo "FAIL $stage: packages are missing" | tee "$log"
+		echo "FAIL packages are missing" | tee "$log"
 		result='0 1 0'
 		return
 	fi
@@ -53,15 +53,15 @@ stage_run()
 	"tests/$stage/run" 2>&1 | tee "$log" || status=$?
 	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$log" | tail -n 1)
 	if [[ -z $line ]]; then
-		echo "FAIL $stage: ended with status $status and without a count" | tee -a "$log"
+		echo "FAIL ended with status $status and without a count" | tee -a "$log"
 		line='0 passed, 1 failed, 0 skipped'
 	fi
 	read -r p _ f _ s _ <<<"$line"
 	if ((p + f == 0)); then
-		echo "FAIL $stage: ran no test" | tee -a "$log"
+		echo "FAIL ran no test" | tee -a "$log"
 		f=1
 	elif ((status != 0 && f == 0)); then
-		echo "FAIL $stage: exit status $status" | tee -a "$log"
+		echo "FAIL exit status $status" | tee -a "$log"
 		f=1
 	fi
 	result="$p $f $s"

@@ -7,7 +7,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 . "$root/tools/packages.sh"
 . "$root/tools/build.sh"
 
-logs=$root/build-test/logs
+export logs=$root/build-test/logs
 passed=0 failed=0 skipped=0
 
 pass()

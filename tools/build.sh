@@ -19,6 +19,9 @@ build_as_owner()
 	fi
 }
 
+# What ninja is asked for; everything when empty.
+build_targets=()
+
 # build_prepare FOLDER [MESON_ARGUMENT...]: configures and builds $root/FOLDER; quick when nothing changed.
 build_prepare()
 {
@@ -40,7 +43,7 @@ build_locked()
 {
 	local folder=$1 name=$2 arguments
 	shift 2
-	arguments="$root $*"
+	arguments="$root ${CC-} $*"
 	if [[ -e $folder && ! -w $folder ]]; then
 		# Somebody else's build: good enough while it is newer than every source.
 		build_is_current "$folder" && return 0
@@ -60,11 +63,11 @@ build_locked()
 		fi
 		printf '%s\n' "$arguments" >"$folder/.arguments" || return 1
 	fi
-	if [[ $(build_as_owner /usr/bin/ninja -C "$folder" -n 2>/dev/null | tail -n 1) == *'no work to do.' ]]; then
+	if [[ $(build_as_owner /usr/bin/ninja -C "$folder" -n "${build_targets[@]}" 2>/dev/null | tail -n 1) == *'no work to do.' ]]; then
 		return 0
 	fi
 	say "building $name"
-	build_as_owner /usr/bin/ninja -C "$folder" >&2
+	build_as_owner /usr/bin/ninja -C "$folder" "${build_targets[@]}" >&2
 }
 
 build_is_current()

@@ -13,7 +13,7 @@ packages_policy_mark='godwit: no service starts while packages are being install
 
 say()
 {
-	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	printf '%s: %s\n' "${0#"$root/"}" "$*" >&2
 }
 
 # packages_of GROUP...: the names of the groups' packages, one a line.
