@@ -120,7 +120,7 @@ static void test_hostile_text(void)
 	expect("{\"name\":\"\\u001b[2J\\nx\\u007f\\u009b\\u00e4\",\"a\\u001bkey\":1,\"t\":[{\"n\":"
 	       "\"\\u00e4\",\"m\":1}]}",
 		false,
-		"name     \\x1b[2J\\x0ax\\x7f\\x9b\xc3\xa4\n"
+		"name      \\x1b[2J\\x0ax\\x7f\\x9b\xc3\xa4\n"
 		"a\\x1bkey  1\n"
 		"\nt\n"
 		"  n  m\n"
