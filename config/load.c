@@ -64,7 +64,7 @@ static void value_error(struct load *l, const struct schema_key *k, const char *
 	const char *nearest = k->words && n->kind == YAML_SCALAR ? schema_nearest(n->text, k->words) : NULL;
 
 	schema_allowed(k, allowed);
-	if (secret && n->kind == YAML_SCALAR && !n->null)
+	if (secret && n->kind == YAML_SCALAR && n->text_bytes && !n->null)
 		report_secret(l->r, n->offset, n->offset,
 			"%s: found a value that is not shown: %s; allowed: %s", path,
 			why ? why : "not a text", allowed);
