@@ -456,7 +456,7 @@ static void test_reference(void)
 	FILE *out = memory_open();
 	config_reference(out);
 	fclose(out);
-	/* build/config_reference >config/REFERENCE.md puts it right */
+	/* build/config/config_reference >config/REFERENCE.md puts it right */
 	CU_ASSERT_STRING_EQUAL(committed, memory);
 	free(committed);
 }
