@@ -16,6 +16,11 @@ static const char *const transport_words[] = {"bypass", "kernel", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
 static const char *const target_words[] = {"stderr", "syslog", NULL};
 
+/* A word is stored as its index. */
+_Static_assert(CONFIG_IDLE_POLL == 2 && CONFIG_HUGEPAGES_OFF == 2 && CONFIG_TRANSPORT_KERNEL == 1 &&
+		       LOG_LEVEL_DEBUG == 3 && LOG_TARGET_SYSLOG == 1,
+	"the words stand in the order of their enums");
+
 static const struct schema_key top_keys[] = {
 	{.name = "lcores",
 		.type = SCHEMA_CPUS,
