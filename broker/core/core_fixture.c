@@ -48,7 +48,7 @@ void fixture_end(void)
 	CU_ASSERT_FALSE(broker_core_ready(fixture.core));
 	broker_core_destroy(fixture.core);
 	broker_destroy(fixture.broker);
-	reclaim_run();
+	reclaim_stop();
 	CU_ASSERT_EQUAL(reclaim_pending(), 0);
 }
 
