@@ -5,6 +5,7 @@
 #include "dpdk_port/eal.h"
 #include "dpdk_port/port.h"
 #include "dpdk_port/port_pool.h"
+#include "runtime/log.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char error[512];
@@ -120,6 +122,60 @@ static void test_eal_refuses_bad_options(void)
 	CU_ASSERT(!dpdk_eal_running());
 }
 
+/* Starts EAL in a child; all that is said there to either output, as text. Its exit code is the child's. */
+static int start_apart(const struct eal_options *o, enum log_level level, char *said, size_t bytes)
+{
+	int pipe_[2], status = -1;
+	size_t used = 0;
+	ssize_t n;
+
+	fflush(stdout);
+	CU_ASSERT_EQUAL_FATAL(pipe2(pipe_, O_CLOEXEC), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		dup2(pipe_[1], 1);
+		dup2(pipe_[1], 2);
+		log_set_level(level);
+		int rc = dpdk_eal_start(o, error, sizeof(error));
+		if (rc)
+			dprintf(1, "error: %s", error);
+		dpdk_eal_stop();
+		_exit(rc != 0);
+	}
+	close(pipe_[1]);
+	while ((n = read(pipe_[0], said + used, bytes - 1 - used)) > 0)
+		used += (size_t)n;
+	said[used] = '\0';
+	close(pipe_[0]);
+	waitpid(pid, &status, 0);
+	return status;
+}
+
+static void test_chatter_only_when_asked_for(void)
+{
+	struct eal_options o = {.memory_mb = 64, .data_cores = 1};
+	char said[8192];
+
+	CU_ASSERT_EQUAL(start_apart(&o, LOG_LEVEL_DEBUG, said, sizeof(said)), 0);
+	CU_ASSERT_STRING_EQUAL(said, "");
+	o.chatter = true;
+	CU_ASSERT_EQUAL(start_apart(&o, LOG_LEVEL_INFO, said, sizeof(said)), 0);
+	CU_ASSERT_STRING_EQUAL(said, "");
+	CU_ASSERT_EQUAL(start_apart(&o, LOG_LEVEL_DEBUG, said, sizeof(said)), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(said, "EAL: Detected"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(said, "dpdk"));
+}
+
+static void test_failing_start_says_why(void)
+{
+	const struct eal_options o = {.hugepages = true, .memory_mb = EAL_MEMORY_MB_MAX};
+	char said[8192];
+
+	CU_ASSERT_NOT_EQUAL(start_apart(&o, LOG_LEVEL_INFO, said, sizeof(said)), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(said, "error: EAL does not start: "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(said, "(EAL: "));
+}
+
 static int core_says(void *context)
 {
 	*(unsigned *)context = rte_lcore_id();
@@ -172,7 +228,7 @@ static void test_open_refuses(void)
 		{{.device = "net_pcap0,rx_pcap=/nonexistent.pcap", .queues = 1}, "driver"},
 		{{.device = "net_null0,unknown=1", .queues = 1}, "driver"},
 		{{.device = "0000:7f:1f.7", .queues = 1}, "no driver"},
-		{{.device = "net_pcap0,rx_iface=lo", .queues = 2}, "queues"},
+		{{.device = "net_ring0", .queues = 17}, "the device has 16"},
 		{{.device = "net_null0", .queues = 1, .rx_held = 10000000}, "receive buffers"},
 	};
 	eal_test_start();
@@ -420,6 +476,8 @@ int main(int argc, char **argv)
 		{"pci_address_shape", test_pci_address_shape},
 		{"vdev_check", test_vdev_check},
 		{"eal_refuses_bad_options", test_eal_refuses_bad_options},
+		{"chatter_only_when_asked_for", test_chatter_only_when_asked_for},
+		{"failing_start_says_why", test_failing_start_says_why},
 		{"data_cores_run", test_data_cores_run},
 		{"eal_leaves_no_files", test_eal_leaves_no_files},
 		{"open_refuses", test_open_refuses},
