@@ -423,6 +423,42 @@ static void test_pcap_replays_and_records(void)
 	unlink(out);
 }
 
+/* Two ports that face each other through shared memory, as a guest and its host do. */
+static void test_vhost_and_virtio_user(void)
+{
+	char device[128], socket_path[] = "/tmp/port_test_vhost_XXXXXX";
+	struct rte_mbuf *list[PORT_BURST];
+	unsigned got = 0;
+
+	close(mkstemp(socket_path));
+	unlink(socket_path);
+	snprintf(device, sizeof(device), "net_vhost0,iface=%s", socket_path);
+	struct port *host = port_test_open(device, (struct port_config){.rx_descriptors = 256});
+	snprintf(device, sizeof(device), "net_virtio_user0,path=%s,queue_size=256", socket_path);
+	struct port *guest = port_test_open(device, (struct port_config){.rx_descriptors = 256});
+	CU_ASSERT_STRING_EQUAL(port_info(host)->driver, "net_vhost");
+	CU_ASSERT_STRING_EQUAL(port_info(guest)->driver, "net_virtio_user");
+
+	for (int ms = 0; ms < 5000 && !port_link(host).up; ms++)
+		usleep(1000);
+	CU_ASSERT(port_link(host).up);
+	frames(list, PORT_BURST);
+	CU_ASSERT_EQUAL(port_tx(guest, 0, list, PORT_BURST), PORT_BURST);
+	for (int ms = 0; ms < 2000 && got < PORT_BURST; ms++) {
+		port_tx_flush(guest, 0, 1);
+		got += port_rx(host, 0, list + got, PORT_BURST - got);
+		usleep(1000);
+	}
+	CU_ASSERT_EQUAL(got, PORT_BURST);
+	for (unsigned i = 0; i < got; i++)
+		CU_ASSERT_EQUAL(mark_of(list[i]), i);
+	rte_pktmbuf_free_bulk(list, got);
+	port_close(guest);
+	port_close(host);
+	CU_ASSERT(unit_pool_full(frames_pool()));
+	unlink(socket_path);
+}
+
 static void test_mac_from_config(void)
 {
 	const uint8_t mac[] = {2, 1, 2, 3, 4, 5};
@@ -488,6 +524,7 @@ int main(int argc, char **argv)
 		{"waiting_frames_are_freed_at_close", test_waiting_frames_are_freed_at_close},
 		{"unsendable_frames_are_dropped", test_unsendable_frames_are_dropped},
 		{"pcap_replays_and_records", test_pcap_replays_and_records},
+		{"vhost_and_virtio_user", test_vhost_and_virtio_user},
 		{"mac_from_config", test_mac_from_config},
 		{"mac_derived", test_mac_derived},
 		{"pool_size_is_enough", test_pool_size_is_enough},
