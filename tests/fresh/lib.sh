@@ -58,23 +58,22 @@ at_most()
 	}
 }
 
-# processes: what runs besides this script and its own children.
+# processes: what runs besides this script, which is the first process here.
 processes()
 {
-	local entry pid
+	local entry pid command_line
 	for entry in /proc/[0-9]*; do
 		pid=${entry#/proc/}
-		[[ -e $entry/exe && $pid != "$$" && $pid != "$BASHPID" && $pid != 1 ]] || continue
-		[[ $(awk '{ print $4 }' "$entry/stat" 2>/dev/null) == "$BASHPID" ]] && continue
-		tr '\0' ' ' <"$entry/cmdline"
-		echo
+		# A kernel thread or one that has just ended has no words.
+		[[ $pid == 1 || $pid == "$BASHPID" ]] || ! mapfile -d '' -t command_line <"$entry/cmdline" 2>/dev/null ||
+			((${#command_line[@]} == 0)) || printf '%s %s\n' "$pid" "${command_line[*]}"
 	done
 }
 
 no_processes()
 {
 	local left
-	left=$(processes | grep -v '^ *$' | grep -v -F "${BASH_SOURCE[-1]}")
+	left=$(processes)
 	[[ -z $left ]] || {
 		echo "still running: $left"
 		return 1
