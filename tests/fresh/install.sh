@@ -17,7 +17,7 @@ no_service_added()
 
 services_before=$(mktemp)
 enabled_services >"$services_before"
-check 'start.sh --build on an empty machine' "${root:?}/start.sh" --build
+must 'start.sh --build on an empty machine' "${root:?}/start.sh" --build
 check 'no denial of services left' [ ! -e /usr/sbin/policy-rc.d ]
 check 'no service enabled' no_service_added
 check 'no service started' no_processes

@@ -8,6 +8,14 @@ set -m
 broker_log=/tmp/broker.log
 broker=
 
+# must NAME COMMAND...: a check without which the rest of the script would only repeat the failure.
+must()
+{
+	local failed_before=$failed
+	check "$@"
+	((failed == failed_before)) || finish
+}
+
 # broker_start COMMAND...: runs it in the background, waits for the ready line.
 broker_start()
 {
@@ -17,6 +25,8 @@ broker_start()
 	while ! grep -q 'ready:' "$broker_log"; do
 		if ! kill -0 "$broker" 2>/dev/null || ((SECONDS > deadline)); then
 			sed 's/^/  | /' "$broker_log"
+			kill -KILL -- -"$broker" 2>/dev/null
+			broker=
 			return 1
 		fi
 		sleep 0.05
@@ -28,6 +38,7 @@ broker_start()
 broker_stop()
 {
 	local started_ms status=0
+	[[ -n $broker ]] || return 1
 	started_ms=$(milliseconds)
 	kill -"$1" -- -"$broker"
 	wait "$broker" || status=$?
