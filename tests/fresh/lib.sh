@@ -20,7 +20,9 @@ must()
 broker_start()
 {
 	local deadline=$((SECONDS + 30))
-	"$@" >"$broker_log" 2>&1 </dev/null &
+	# Here, not by the job: else the last run's ready line is found before the job has begun.
+	: >"$broker_log"
+	"$@" >>"$broker_log" 2>&1 </dev/null &
 	broker=$!
 	while ! grep -q 'ready:' "$broker_log"; do
 		if ! kill -0 "$broker" 2>/dev/null || ((SECONDS > deadline)); then
