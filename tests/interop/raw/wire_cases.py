@@ -1,0 +1,1 @@
+def run(stage, transport): pass
