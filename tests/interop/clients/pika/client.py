@@ -125,7 +125,7 @@ def publish_consume():
             if i == count - 1:
                 break
         channel.cancel()
-        same(count_of(channel, queue), 0, "messages left")
+        eventually_count(channel, queue, 0)
 
 
 @scenario
@@ -220,7 +220,7 @@ def nack_multiple():
         found = [get(channel, queue)[::2] for _ in range(2)]
         same([(body, method.redelivered) for method, body in found], [(b"2", True), (b"3", True)], "requeued")
         channel.basic_ack(0, multiple=True)
-        same(count_of(channel, queue), 0, "messages left")
+        eventually_count(channel, queue, 0)
 
 
 @scenario
@@ -285,7 +285,7 @@ def qos_prefetch():
 
 def pump(channel, seconds):
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and channel.is_open:
         channel.connection.process_data_events(time_limit=0.05)
 
 
@@ -440,6 +440,7 @@ def queue_passive():
         queue = temporary(channel)
         for _ in range(3):
             channel.basic_publish("", queue, b"x")
+        eventually_count(channel, queue, 3)
         answer = channel.queue_declare(queue, passive=True).method
         same((answer.queue, answer.message_count, answer.consumer_count), (queue, 3, 0), "declare-ok")
         channel.basic_qos(prefetch_count=1)
@@ -455,6 +456,7 @@ def queue_purge():
         for _ in range(10):
             channel.basic_publish("", queue, b"x")
         method, _, _ = get(channel, queue, auto_ack=False)
+        eventually_count(channel, queue, 9)
         same(channel.queue_purge(queue).method.message_count, 9, "purged")
         same(count_of(channel, queue), 0, "left")
         channel.basic_nack(method.delivery_tag, requeue=True)
