@@ -8,6 +8,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "lib"), os.path.join(HERE, "raw")]
 from brokers import PORT, BrokerError, Godwit, RabbitMQ  # noqa: E402
 from client import Client  # noqa: E402
+from good_client import good_client  # noqa: E402
 from report import Report  # noqa: E402
 from scenarios import load  # noqa: E402
 from status import NoStatus, Status, StatusError  # noqa: E402
@@ -192,23 +193,6 @@ class Stage:
         finally:
             self.broker.kill()
         return self.report.close()
-
-
-def good_client(host):
-    """A client that is known to be good publishes and gets; raises OSError when it cannot."""
-    import pika
-    try:
-        connection = pika.BlockingConnection(pika.ConnectionParameters(
-            host=host, port=PORT, socket_timeout=5, stack_timeout=8, blocked_connection_timeout=8))
-        channel = connection.channel()
-        queue = channel.queue_declare("", exclusive=True).method.queue
-        channel.basic_publish("", queue, b"good")
-        method, _, body = channel.basic_get(queue, auto_ack=True)
-        connection.close()
-    except pika.exceptions.AMQPError as problem:
-        raise OSError("a good client failed: %s %r" % (host, problem)) from problem
-    if not method or body != b"good":
-        raise OSError("a good client got %r" % (body,))
 
 
 if __name__ == "__main__":
