@@ -16,22 +16,26 @@ struct reclaim_node {
 	reclaim_fn release;
 };
 
-/* liburcu QSBR. Starts (and stops, after the last grace period) the thread that waits. 0 or -errno. */
+/* liburcu QSBR. Starts (and stops, when all that was deferred has been released) the thread that waits. Both
+ * on the main thread, start before any other thread registers; at stop the caller may be registered, every
+ * other reader must be gone, offline, or still saying quiescent. reclaim_start returns 0 or -errno. */
 int reclaim_start(void);
 void reclaim_stop(void);
 
 /* Instead of reclaim_start: nothing is released until reclaim_run, all on the calling thread. */
 void reclaim_start_manual(void);
-unsigned reclaim_run(void); /* releases everything deferred so far; returns how many */
+unsigned reclaim_run(void); /* releases what was deferred before the call; returns how many */
 
-/* After a grace period calls release(n), on the reclaim thread. The object is already unreachable for new
- * readers. Any thread; lock-free (one exchange); O(1). */
+/* After a grace period calls release(n), on the reclaim thread, in the order of the calls (an idle reclaim
+ * thread notices after 64 ms at most). The object is already unreachable for new readers. release may defer
+ * again. Any thread; lock-free, two atomic operations, never a system call; O(1). */
 void reclaim_defer(struct reclaim_node *n, reclaim_fn release);
 
+/* Deferred and not yet released. Any thread; a snapshot. */
 uint64_t reclaim_pending(void);
 
 /* A reading thread registers first, says quiescent once a loop (about 11 ns), and goes offline before it
- * sleeps. All no-ops in manual mode. */
+ * sleeps. All no-ops in manual mode and, but for register, on threads that are not registered. */
 void reclaim_thread_register(void);
 void reclaim_thread_unregister(void);
 void reclaim_quiescent(void);

@@ -14,31 +14,33 @@ typedef void (*timer_fn)(struct timer *t, uint64_t now_us);
 
 struct timer {
 	struct cds_list_head link;
-	uint64_t expires_us;
-	timer_fn fire; /* set by timer_init; container_of finds the object */
+	uint64_t expires_us; /* as armed, or the wheel's next tick where that had passed */
+	timer_fn fire;	     /* set by timer_init; container_of finds the object */
 	bool armed;
 };
 
 enum { TIMER_LEVELS = 6, TIMER_SLOTS = 64 };
 
 struct timer_wheel {
-	uint64_t tick; /* the next tick to be processed */
+	uint64_t tick;	       /* the next tick to be processed */
+	uint64_t tick_arm_min; /* past the last advance: what is armed during it waits for the next */
 	uint32_t tick_us;
 	uint32_t armed;
-	uint64_t occupied[TIMER_LEVELS]; /* a bit a slot that may hold timers */
+	uint64_t occupied[TIMER_LEVELS]; /* a bit a slot that holds timers */
 	struct cds_list_head slot[TIMER_LEVELS][TIMER_SLOTS];
 	struct cds_list_head due; /* expired, not fired yet: a budget ran out */
 };
 
-/* Prepares an empty wheel. tick_us: resolution, 1 to 1000000; now_us: the clock now. A deadline further
- * away than 64^6 ticks fires at that distance and is re-armed by its owner. O(slots), no allocation. */
+/* Prepares an empty wheel. tick_us: resolution, 1 to 1000000; now_us: the clock now. Deadlines
+ * may be any distance away (beyond 64^6 ticks they cost a step each 63 * 64^5). O(slots), no allocation. */
 void timer_wheel_init(struct timer_wheel *w, uint32_t tick_us, uint64_t now_us);
 
 /* Prepares a timer, idle. fire is called on the wheel's core from timer_wheel_advance. */
 void timer_init(struct timer *t, timer_fn fire);
 
 /* Arms (or moves) t to fire at the first advance whose now_us is at or past expires_us: never early, late
- * by at most one tick. O(1). */
+ * by at most one tick. A deadline that has passed fires with the tick after the last advance, not within an
+ * advance that is running. Timers of one tick fire in no promised order. O(1). */
 void timer_arm(struct timer_wheel *w, struct timer *t, uint64_t expires_us);
 
 /* Cancels t; a no-op where it is idle. O(1). */
@@ -50,12 +52,15 @@ static inline bool timer_armed(const struct timer *t)
 }
 
 /* Fires what is due, oldest tick first, at most budget timers; a fired timer is idle when its function runs
- * and may be armed again there. Returns how many fired. A jump of the clock costs O(levels * slots), not
- * O(ticks). A clock that goes backwards is ignored. */
+ * and may be armed again (there or by another timer's function), its object released, other timers armed or
+ * cancelled. Returns how many fired; equal to budget: there may be more. A jump of the clock costs
+ * O(levels * slots), not O(ticks); a timer moves at most TIMER_LEVELS times on its way. A clock that goes
+ * backwards stands still. Not from within a timer's function. */
 unsigned timer_wheel_advance(struct timer_wheel *w, uint64_t now_us, unsigned budget);
 
-/* The earliest time at which advance may have something to do (a lower bound, exact to a slot);
- * UINT64_MAX when nothing is armed. O(levels). */
+/* The earliest time at which advance may have something to do (a lower bound, exact to a slot, never past the
+ * earliest timer by more than a tick; 0 when a budget left some due); UINT64_MAX when nothing is armed.
+ * O(levels). */
 uint64_t timer_wheel_next_us(const struct timer_wheel *w);
 
 #endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The protocol-neutral broker: what is shared by all cores (struct broker: virtual hosts, exchanges, queues
+ * by name, limits) and what belongs to one core (struct broker_core: messages, ready queues, the clock).
+ *
+ * Invariants
+ *  1. A queue, its consumers and its messages belong to one core; only that core touches them.
+ *  2. Routing tables are read under RCU, never locked by a reader; changes are made under the broker's one
+ *     writer mutex, which no hot path takes, and what they replace is released by reclaim_defer.
+ *  3. A change is visible to its own connection before its answer is sent.
+ *  4. An adaptor's session (one AMQP connection) owns what is exclusive to it: session_end deletes it. */
+#ifndef BROKER_CORE_BROKER_H
+#define BROKER_CORE_BROKER_H
+
+#include "broker/core/failure.h"
+#include "broker/core/message.h"
+#include "broker/core/value.h"
+#include "runtime/siphash.h"
+
+#include <stddef.h>
+#include <urcu/list.h>
+
+struct broker;
+struct broker_core;
+struct vhost;
+struct exchange;
+struct queue;
+
+enum broker_protocol { BROKER_PROTOCOL_AMQP091 = 1 };
+
+struct broker_limits {
+	/* For the whole broker, each at least 1. The predeclared exchanges do not count. */
+	uint32_t queues, exchanges, bindings, consumers;
+};
+
+struct broker_config {
+	struct broker_limits limits;
+	struct siphash_key key; /* for names in tables; random in production */
+};
+
+/* Main thread. Creates the virtual host "/" with the predeclared exchanges: "" and amq.direct (direct),
+ * amq.fanout, amq.topic, amq.headers and amq.match (headers), all durable. NULL without memory. */
+struct broker *broker_create(const struct broker_config *config);
+void broker_destroy(struct broker *b); /* after its cores */
+
+/* One core's part. Main thread, before the core runs. The store is taken. */
+struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct message_store *store_take);
+void broker_core_destroy(struct broker_core *c); /* deletes the queues that it owns */
+
+/* At the head of each turn: the clock for everything the core does in it. */
+void broker_core_now(struct broker_core *c, uint64_t now_us);
+uint64_t broker_core_now_us(const struct broker_core *c);
+struct message_store *broker_core_store(struct broker_core *c);
+struct broker *broker_core_broker(struct broker_core *c);
+
+/* Delivers from queues that have both messages and a ready consumer, round-robin, a bounded number of
+ * messages a queue and `budget` in all. Returns how many were delivered; queues left over stay ready. */
+unsigned broker_core_deliver(struct broker_core *c, unsigned budget);
+
+/* True where broker_core_deliver has work waiting: the core must not sleep. */
+bool broker_core_ready(const struct broker_core *c);
+
+struct vhost *vhost_find(struct broker *b, struct slice name); /* NULL where unknown */
+const char *vhost_name(const struct vhost *v);
+
+/* Who is asking: one protocol connection. Lies in the adaptor's connection. */
+struct session {
+	struct broker_core *core;
+	struct vhost *vhost;
+	struct cds_list_head exclusive_queues; /* the core's */
+};
+void session_begin(struct session *s, struct broker_core *core, struct vhost *vhost);
+void session_end(struct session *s); /* deletes its exclusive queues */
+
+/* What status shows; a snapshot taken on the core. */
+struct broker_core_stats {
+	uint64_t published, routed, unroutable, delivered, acked, requeued, dropped;
+	uint32_t queues, exchanges, bindings, consumers;
+	uint64_t messages_ready, messages_unacked;
+};
+void broker_core_stats(const struct broker_core *c, struct broker_core_stats *out);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BROKER_CORE_EXCHANGE_H
+#define BROKER_CORE_EXCHANGE_H
+
+#include "broker/core/broker.h"
+
+struct exchange_declaration {
+	struct slice name; /* 1 to 255 bytes, UTF-8; "amq." is reserved unless it exists; "" is refused */
+	struct slice type; /* "direct", "fanout", "topic", "headers" */
+	bool passive, durable, auto_delete, internal;
+	struct fields arguments;
+};
+
+/* Declares, or checks that an equal one exists (RabbitMQ's equivalence: type, durable, auto_delete, internal,
+ * arguments). NOT_FOUND (passive), ACCESS_REFUSED (reserved name, default exchange), PRECONDITION (differs),
+ * COMMAND_INVALID (unknown type), LIMIT. Cold path: takes the writer mutex and allocates. */
+enum failure_code exchange_declare(
+	struct session *s, const struct exchange_declaration *d, struct failure *f);
+
+/* RabbitMQ answers ok for one that does not exist; ACCESS_REFUSED for the predeclared, PRECONDITION when
+ * if_unused and it has bindings. */
+enum failure_code exchange_delete(struct session *s, struct slice name, bool if_unused, struct failure *f);
+
+/* A binding of a queue; the same one twice is one. The queue must not be another session's exclusive one.
+ * The headers exchange reads x-match (all, any, all-with-x, any-with-x) from arguments. An empty queue name
+ * is the adaptor's to resolve. Unbinding what is not there is ok. Auto-delete exchanges go with their last
+ * binding. */
+struct binding_spec {
+	struct slice exchange, queue, routing_key;
+	struct fields arguments;
+};
+enum failure_code binding_add(struct session *s, const struct binding_spec *spec, struct failure *f);
+enum failure_code binding_remove(struct session *s, const struct binding_spec *spec, struct failure *f);
+
+/* Headers of the message being published, asked for only by headers exchanges. find gives the value of a
+ * header or false. */
+struct header_source {
+	bool (*find)(const void *ctx, struct slice name, struct value *out);
+	const void *ctx;
+};
+
+/* Routes a complete message and enqueues it on every matching queue once; the caller keeps its reference.
+ * queues_out: how many queues took it (0: unroutable). NOT_FOUND where the exchange does not exist,
+ * ACCESS_REFUSED where it is internal. LIMIT where a queue could not take it for want of memory (then no
+ * queue has it). Hot path: no lock, no allocation from the system. Cost: lookup plus matches. */
+enum failure_code exchange_publish(struct session *s, struct slice exchange, struct slice routing_key,
+	const struct header_source *headers, struct message *m, uint32_t *queues_out, struct failure *f);
+
+#endif

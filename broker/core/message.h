@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages and the memory that they lie in. One store a core. A message is a cell of MESSAGE_CELL_BYTES that
+ * holds the header, the exchange's name, the routing key, the content properties as they were received and,
+ * when it fits, the body; what does not fit lies in a chain of MESSAGE_BLOCK_BYTES blocks. Queues take their
+ * entry chunks from the same blocks, so that one number, limits.message memory, bounds it all.
+ *
+ * Memory is reserved before content is accepted: message_new reserves the whole announced body, so that
+ * half-received bodies can never wait for each other. */
+#ifndef BROKER_CORE_MESSAGE_H
+#define BROKER_CORE_MESSAGE_H
+
+#include "broker/core/value.h"
+#include "runtime/pool.h"
+
+enum { MESSAGE_CELL_BYTES = 256, MESSAGE_BLOCK_BYTES = 4096 };
+
+struct message;
+struct message_store;
+
+struct message_store_config {
+	uint64_t memory_bytes;	   /* cells and blocks together, 1 MiB or more */
+	uint32_t messages_max;	   /* cells; 0: a quarter of memory_bytes is cells */
+	uint8_t watermark_percent; /* publishers are held above it, 1 to 99; released 10 points below */
+	const struct pool_memory *memory;
+};
+
+struct message_store_stats {
+	struct pool_stats cells, blocks;
+	uint64_t reserved_blocks; /* promised to bodies still arriving */
+	bool above_watermark;
+};
+
+struct message_store *message_store_create(const struct message_store_config *config);
+void message_store_destroy(struct message_store *s); /* everything MUST have been released */
+struct message_store_stats message_store_stats(const struct message_store *s);
+
+/* True from the watermark up until memory has fallen 10 points below it: publishers wait. The fuller one of
+ * cells and blocks counts; blocks promised to arriving bodies count as used. O(1). */
+bool message_store_full(struct message_store *s);
+
+/* True where a body of that size and its entry in one queue could be stored in an empty store, whatever the
+ * names' lengths. O(1). */
+bool message_store_could_hold(const struct message_store *s, uint64_t body_bytes, uint32_t properties_bytes);
+
+/* A 4 KiB block for the queues' entry chunks; NULL when there is none. */
+void *message_store_block_take(struct message_store *s);
+void message_store_block_give(struct message_store *s, void *block);
+
+struct message_envelope {
+	uint8_t protocol; /* who encoded `properties`: enum broker_protocol */
+	bool persistent;
+	uint8_t priority;
+	struct slice exchange;	  /* 0 to 255 bytes */
+	struct slice routing_key; /* 0 to 255 bytes */
+	struct slice properties;  /* as received: opaque to the core */
+	uint64_t body_bytes;	  /* announced */
+	uint64_t received_us;
+};
+
+/* A message with one reference and an empty body, envelope copied, memory for the whole body reserved; NULL
+ * where the memory is not there now (the caller waits; message_store_could_hold says whether waiting helps).
+ * O(envelope). */
+struct message *message_new(struct message_store *s, const struct message_envelope *e);
+
+/* Appends body bytes, at most what was announced (MUST). Never fails: memory was reserved. O(n). */
+void message_append(struct message *m, const void *data, uint32_t n);
+uint64_t message_missing_bytes(const struct message *m); /* announced and not yet appended */
+
+void message_ref(struct message *m);
+/* The last unref gives everything back to the store that it came from. */
+void message_unref(struct message *m);
+
+uint64_t message_body_bytes(const struct message *m);
+uint8_t message_protocol(const struct message *m);
+bool message_persistent(const struct message *m);
+uint8_t message_priority(const struct message *m);
+uint64_t message_received_us(const struct message *m);
+struct slice message_exchange(const struct message *m);	   /* contiguous, valid while referenced */
+struct slice message_routing_key(const struct message *m); /* likewise */
+uint32_t message_properties_bytes(const struct message *m);
+
+/* Copies all properties to dst (room for message_properties_bytes). */
+void message_properties_copy(const struct message *m, uint8_t *dst);
+
+/* A place in a body. Start with {0}; message_body_next gives the next contiguous piece of at most max bytes
+ * and moves on; an empty slice at the end of what has arrived. O(1), the first time O(blocks of properties).
+ */
+struct message_cursor {
+	uint64_t offset;
+	const void *block; /* internal */
+};
+struct slice message_body_next(const struct message *m, struct message_cursor *at, uint32_t max);
+
+#endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The configuration: one YAML file, read through one schema table (config/schema.c) into one struct that
+ * nobody changes afterwards. Everything in the broker is sized from it at start. The main thread alone loads;
+ * any thread may read. */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "runtime/log.h"
+
+enum {
+	CONFIG_LCORES_MAX = 1, /* data cores of this release */
+	CONFIG_PORTS_MAX = 8,
+	CONFIG_LISTENERS_MAX = 16,
+	CONFIG_USERS_MAX = 256,
+	CONFIG_PATH_BYTES = 4096,
+	CONFIG_IFNAME_BYTES = 16, /* IFNAMSIZ: a name of 15 bytes and its end */
+	CONFIG_NAME_BYTES = 64,
+	CONFIG_DEVICE_BYTES = 256,
+	CONFIG_SOCKET_PATH_BYTES = 108, /* sun_path */
+	CONFIG_SECRET_BYTES = 256,
+	CONFIG_FILE_BYTES_MAX = 1 << 20,
+	CONFIG_DEPTH_MAX = 16,
+};
+
+enum config_idle { CONFIG_IDLE_ADAPTIVE, CONFIG_IDLE_PAUSE, CONFIG_IDLE_POLL };
+enum config_hugepages { CONFIG_HUGEPAGES_AUTO, CONFIG_HUGEPAGES_ON, CONFIG_HUGEPAGES_OFF };
+enum config_transport { CONFIG_TRANSPORT_BYPASS, CONFIG_TRANSPORT_KERNEL };
+enum config_device { CONFIG_DEVICE_TAP, CONFIG_DEVICE_PCI, CONFIG_DEVICE_VDEV };
+
+/* An IPv4 address with its prefix, in host byte order: 198.18.0.2/30 is {0xc6120002, 30}. */
+struct config_ipv4_prefix {
+	uint32_t address;
+	uint8_t prefix_bits; /* 1 to 30; 0 where the whole prefix is not set */
+};
+
+/* An IPv4 or IPv6 address, in network byte order. */
+struct config_address {
+	uint8_t version;   /* 4 or 6 */
+	uint8_t bytes[16]; /* the first 4 for version 4; the rest is zero */
+};
+
+struct config_memory {
+	enum config_hugepages hugepages;
+	uint64_t message_bytes;	 /* bodies and headers of all messages in memory */
+	uint32_t buffers;	 /* packet buffers of each port */
+	uint32_t socket_buffers; /* receive buffers of the kernel transport */
+};
+
+struct config_port {
+	char name[CONFIG_IFNAME_BYTES]; /* unique; a TAP's interface has this name */
+	enum config_device device_kind;
+	char device[CONFIG_DEVICE_BYTES];	/* "tap", "0000:06:00.0" or "net_af_packet0,iface=veth0" */
+	struct config_ipv4_prefix host_address; /* the host's side of a TAP; not set otherwise */
+	struct config_ipv4_prefix address;	/* the broker's own */
+	uint32_t gateway;			/* host byte order; 0 is none */
+	uint32_t mtu_bytes;
+	bool mac_set;	/* false: the device's own, or one made up for a TAP */
+	uint8_t mac[6]; /* unicast; zero where not set */
+	uint32_t rx_descriptors, tx_descriptors;
+};
+
+struct config_listener {
+	char name[CONFIG_NAME_BYTES]; /* unique */
+	enum config_transport transport;
+	uint32_t port_index; /* bypass: index into ports; kernel: 0, meaningless */
+	struct config_address address;
+	uint16_t tcp_port;
+};
+
+struct config_tcp {
+	uint64_t rx_buffer_bytes, tx_buffer_bytes; /* of each connection */
+	uint64_t rto_us_min;
+	uint64_t delayed_ack_us; /* 0: every segment is acknowledged at once */
+	uint64_t keepalive_us;	 /* idle time before the first probe; 0: no probes */
+};
+
+struct config_limits {
+	uint32_t connections;
+	uint32_t channels; /* of one connection: AMQP's channel-max, 1 to 65535 */
+	uint32_t frame_bytes_max;
+	uint64_t message_bytes_max;
+	uint32_t heartbeat_s; /* proposed to clients; 0: none */
+	uint64_t handshake_timeout_us;
+	uint32_t queues, exchanges, bindings, consumers;
+	uint32_t messages; /* in memory at once */
+};
+
+/* Exactly one of password and password_hash is not empty. */
+struct config_user {
+	char name[CONFIG_NAME_BYTES];
+	char password[CONFIG_SECRET_BYTES];
+	char password_hash[CONFIG_SECRET_BYTES]; /* for crypt(3) */
+};
+
+struct config_control {
+	char socket[CONFIG_SOCKET_PATH_BYTES];
+	bool socket_auto; /* nobody chose it: it depends on the user who loads, and is no change for a reload
+			   */
+	uint32_t mode;	  /* permission bits */
+};
+
+struct config_log {
+	enum log_level level;
+	enum log_target target;
+	bool eal; /* EAL's own lines too */
+};
+
+/* Too large for a small stack (about 150 kB): keep it static or on the heap. Bytes that hold nothing are
+ * zero. */
+struct config {
+	char path[CONFIG_PATH_BYTES]; /* the file that it came from; empty for the embedded defaults */
+
+	bool lcores_auto;		    /* one data core that the scheduler may move */
+	uint32_t lcores[CONFIG_LCORES_MAX]; /* CPU numbers; meaningless with lcores_auto */
+	uint32_t lcore_count;		    /* 1 to CONFIG_LCORES_MAX, with lcores_auto too */
+	enum config_idle idle;
+	uint64_t idle_spin_us;
+	char user[CONFIG_NAME_BYTES]; /* what a broker started as root becomes */
+
+	struct config_memory memory;
+	uint32_t port_count, listener_count, user_count;
+	struct config_port ports[CONFIG_PORTS_MAX];
+	struct config_listener listeners[CONFIG_LISTENERS_MAX];
+	struct config_user
+		users[CONFIG_USERS_MAX]; /* none: guest/guest, from loopback and a TAP's link alone */
+	struct config_tcp tcp;
+	struct config_limits limits;
+	struct config_control control;
+	struct config_log log;
+};
+
+/* Loads the file at path, or the embedded defaults where path is NULL, into *c, complete and checked. Errors
+ * (file:line:column, key, what was found, what is allowed, the line with a caret; up to 20 of them) and
+ * warnings go to err. Returns 0; -EINVAL where the contents are refused; another -errno where the file cannot
+ * be read (-EFBIG above CONFIG_FILE_BYTES_MAX). On error *c is unspecified. Allocates; leaves nothing
+ * allocated. Main thread. */
+int config_load(const char *path, struct config *c, FILE *err);
+
+/* The same from text_bytes bytes of memory, which stay the caller's; name stands for the file in messages and
+ * becomes c->path. */
+int config_load_text(const char *name, const char *text, size_t text_bytes, struct config *c, FILE *err);
+
+/* Writes the effective configuration as YAML that loads back to the same struct, but for the users: their
+ * secrets are not shown, and each user is a comment. */
+void config_print(const struct config *c, FILE *out);
+
+/* Writes the reference of all keys (Markdown). */
+void config_reference(FILE *out);
+
+/* Says what differs between two configurations, one call of say for each changed key, in the order of the
+ * schema: reloadable tells whether it can be changed in a running broker, text is a sentence without a line
+ * end such as "limits.message_size: 128M -> 64M" or "ports[0].mtu: 1500 -> 9000: needs a restart", valid
+ * during the call. Secrets are not shown. Returns the number of changes. Does not look at path. */
+struct config_change {
+	const char *key; /* "log.level", "ports[0].mtu", "users" */
+	bool reloadable;
+	const char *text;
+};
+typedef void (*config_change_fn)(void *ctx, const struct config_change *change);
+unsigned config_diff(const struct config *now, const struct config *next, config_change_fn say, void *ctx);
+
+/* Copies the reloadable keys of *next to *now; everything else stays. The caller publishes the result: data
+ * cores must not read *now meanwhile. */
+void config_reload(struct config *now, const struct config *next);
+
+/* Removes every TAP port and the listeners on them (--no-tap), or every listener of the kernel transport
+ * (--no-kernel); indices stay right. Returns how many listeners are left: with none there is nothing to
+ * serve. */
+uint32_t config_drop_taps(struct config *c);
+uint32_t config_drop_kernel(struct config *c);
+
+/* a as text: "198.18.0.2", "::1". out holds at least 46 bytes (INET6_ADDRSTRLEN). Returns out. */
+const char *config_address_text(const struct config_address *a, char *out);
+
+/* An IPv4 address of a config_address in host byte order; 0 for version 6. */
+static inline uint32_t config_address_ipv4(const struct config_address *a)
+{
+	if (a->version != 4)
+		return 0;
+	return (uint32_t)a->bytes[0] << 24 | (uint32_t)a->bytes[1] << 16 | (uint32_t)a->bytes[2] << 8 |
+	       a->bytes[3];
+}
+
+#endif

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/schema.h"
+
+#include <string.h>
+
+#define FIELD(s, member) .offset = offsetof(struct s, member), .size = sizeof(((struct s *)0)->member)
+#define K(n)		 ((uint64_t)(n) << 10)
+#define M(n)		 ((uint64_t)(n) << 20)
+#define G(n)		 ((uint64_t)(n) << 30)
+#define MS(n)		 ((uint64_t)(n)*1000)
+#define S(n)		 ((uint64_t)(n)*1000000)
+
+static const char *const idle_words[] = {"adaptive", "pause", "poll", NULL};
+static const char *const hugepages_words[] = {"auto", "on", "off", NULL};
+static const char *const transport_words[] = {"bypass", "kernel", NULL};
+static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
+static const char *const target_words[] = {"stderr", "syslog", NULL};
+
+static const struct schema_key top_keys[] = {
+	{.name = "lcores",
+		.type = SCHEMA_CPUS,
+		FIELD(config, lcores),
+		.max = 1023,
+		.initial = "auto",
+		.help = "The CPUs that data cores run on, one each, such as `[2]`. `auto` is one data core "
+			"that "
+			"the scheduler may move. This release runs exactly one data core; a longer list is "
+			"refused."},
+	{.name = "idle",
+		.type = SCHEMA_WORD,
+		FIELD(config, idle),
+		.words = idle_words,
+		.initial = "adaptive",
+		.help = "What a data core does when there is nothing to do. `poll` never rests: the lowest "
+			"latency, a "
+			"CPU always busy. `pause` polls too, with pauses that leave power to the sibling "
+			"hyperthread. `adaptive` polls for idle_spin, then sleeps until there is something "
+			"to do."},
+	{.name = "idle_spin",
+		.type = SCHEMA_DURATION,
+		FIELD(config, idle_spin_us),
+		.max = S(1),
+		.unit = 1,
+		.initial = "50us",
+		.help = "How long an adaptive data core polls in vain before it sleeps."},
+	{.name = "user",
+		.type = SCHEMA_NAME,
+		FIELD(config, user),
+		.initial = "nobody",
+		.help = "The unprivileged user that a broker started as root becomes once its ports and "
+			"listeners "
+			"are open. Not `root`. Without effect when started by an ordinary user."},
+	{0},
+};
+
+static const struct schema_key memory_keys[] = {
+	{.name = "hugepages",
+		.type = SCHEMA_WORD,
+		FIELD(config_memory, hugepages),
+		.words = hugepages_words,
+		.initial = "auto",
+		.help = "Whether packet buffers and messages lie in hugepages. `auto` uses them if they can "
+			"be had, "
+			"`on` does not start without, `off` (and --no-huge) uses ordinary pages."},
+	{.name = "messages",
+		.type = SCHEMA_BYTES,
+		FIELD(config_memory, message_bytes),
+		.min = M(16),
+		.max = G(1024),
+		.initial = "256M",
+		.help = "Memory for the bodies and headers of all messages. When it is nearly full, "
+			"publishers are "
+			"slowed down."},
+	{.name = "buffers",
+		.type = SCHEMA_COUNT,
+		FIELD(config_memory, buffers),
+		.min = 1024,
+		.max = 4194304,
+		.initial = "16384",
+		.help = "Packet buffers of each port. More than rx_descriptors and tx_descriptors of the "
+			"port "
+			"together, by at least 512."},
+	{.name = "socket_buffers",
+		.type = SCHEMA_COUNT,
+		FIELD(config_memory, socket_buffers),
+		.min = 64,
+		.max = 1048576,
+		.initial = "4096",
+		.help = "Receive buffers of the kernel transport, shared by all of its connections."},
+	{0},
+};
+
+static const struct schema_key port_keys[] = {
+	{.name = "name",
+		.type = SCHEMA_IFNAME,
+		FIELD(config_port, name),
+		.initial = "godwit0",
+		.help = "The port's name, unique. A TAP's network interface has this name on the host."},
+	{.name = "device",
+		.type = SCHEMA_DEVICE,
+		FIELD(config_port, device),
+		.required = true,
+		.help = "`tap`: a TAP interface, made at start and removed at exit. A PCI address such as "
+			"`0000:06:00.0`: that network card, which must be bound to vfio-pci; it is lost to "
+			"the "
+			"kernel. A virtual device of DPDK with its arguments, such as "
+			"`net_af_packet0,iface=veth0`. "
+			"No device that is not named here is touched."},
+	{.name = "host_address",
+		.type = SCHEMA_PREFIX,
+		FIELD(config_port, host_address),
+		.note = "198.18.0.1/30 for a TAP, else none",
+		.help = "The address that the host gets on its side of a TAP, in the same subnet as "
+			"`address`. For "
+			"TAPs alone."},
+	{.name = "address",
+		.type = SCHEMA_PREFIX,
+		FIELD(config_port, address),
+		.note = "198.18.0.2/30 for a TAP, else required",
+		.help = "The broker's own address on this port, with the prefix length of its subnet."},
+	{.name = "gateway",
+		.type = SCHEMA_GATEWAY,
+		FIELD(config_port, gateway),
+		.initial = "none",
+		.help = "The next hop for everything outside the subnet."},
+	{.name = "mtu",
+		.type = SCHEMA_COUNT,
+		FIELD(config_port, mtu_bytes),
+		.min = 576,
+		.max = 9000,
+		.initial = "1500",
+		.help = "The largest IP packet, in bytes."},
+	{.name = "mac",
+		.type = SCHEMA_MAC,
+		FIELD(config_port, mac),
+		.initial = "auto",
+		.help = "The port's unicast MAC address. `auto` is the device's own; for a TAP, one of the "
+			"broker's making."},
+	{.name = "rx_descriptors",
+		.type = SCHEMA_COUNT,
+		FIELD(config_port, rx_descriptors),
+		.min = 64,
+		.max = 4096,
+		.initial = "1024",
+		.help = "Size of the receive ring. The device may round it."},
+	{.name = "tx_descriptors",
+		.type = SCHEMA_COUNT,
+		FIELD(config_port, tx_descriptors),
+		.min = 64,
+		.max = 4096,
+		.initial = "1024",
+		.help = "Size of the transmit ring. The device may round it."},
+	{.name = "vlan",
+		.type = SCHEMA_RESERVED,
+		.help = "Reserved for tagged VLANs; refused in this release."},
+	{0},
+};
+
+static const struct schema_key listener_keys[] = {
+	{.name = "name",
+		.type = SCHEMA_NAME,
+		FIELD(config_listener, name),
+		.required = true,
+		.help = "The listener's name in logs and status, unique."},
+	{.name = "transport",
+		.type = SCHEMA_WORD,
+		FIELD(config_listener, transport),
+		.words = transport_words,
+		.required = true,
+		.help = "`bypass`: the broker's own TCP stack on one of `ports`. `kernel`: the kernel's "
+			"sockets."},
+	{.name = "port",
+		.type = SCHEMA_PORT_NAME,
+		FIELD(config_listener, port_index),
+		.note = "the port, where there is one alone",
+		.help = "The name of the port, for `bypass` alone."},
+	{.name = "address",
+		.type = SCHEMA_ADDRESS,
+		FIELD(config_listener, address),
+		.note = "the port's address for bypass, 127.0.0.1 for kernel",
+		.help = "Where to listen. For `bypass` the address of the port; for `kernel` any IPv4 or "
+			"IPv6 address "
+			"of the host, `0.0.0.0` or `::` for all of them."},
+	{.name = "tcp_port",
+		.type = SCHEMA_COUNT,
+		FIELD(config_listener, tcp_port),
+		.min = 1,
+		.max = 65535,
+		.initial = "5672",
+		.help = "The TCP port number."},
+	{0},
+};
+
+static const struct schema_key tcp_keys[] = {
+	{.name = "rx_buffer",
+		.type = SCHEMA_BYTES,
+		FIELD(config_tcp, rx_buffer_bytes),
+		.min = K(16),
+		.max = M(64),
+		.initial = "256K",
+		.help = "What each connection may have received and not yet read: the largest window it "
+			"offers. At "
+			"least limits.frame_max and 8 bytes, so that a frame can always be completed."},
+	{.name = "tx_buffer",
+		.type = SCHEMA_BYTES,
+		FIELD(config_tcp, tx_buffer_bytes),
+		.min = K(16),
+		.max = M(64),
+		.initial = "256K",
+		.help = "What each connection may have written and not yet seen acknowledged."},
+	{.name = "rto_min",
+		.type = SCHEMA_DURATION,
+		FIELD(config_tcp, rto_us_min),
+		.min = MS(1),
+		.max = S(60),
+		.unit = 1,
+		.initial = "200ms",
+		.help = "The shortest retransmission timeout (RFC 6298). Below the peers' delayed "
+			"acknowledgements "
+			"(40ms on Linux) it resends in vain."},
+	{.name = "delayed_ack",
+		.type = SCHEMA_DURATION,
+		FIELD(config_tcp, delayed_ack_us),
+		.max = MS(500),
+		.unit = 1,
+		.initial = "40ms",
+		.help = "How long an acknowledgement may wait for data to travel with (RFC 9293 allows "
+			"500ms); at the "
+			"latest every second full segment is acknowledged at once. 0: each segment is."},
+	{.name = "keepalive",
+		.type = SCHEMA_DURATION,
+		FIELD(config_tcp, keepalive_us),
+		.max = S(86400),
+		.unit = 1,
+		.initial = "0",
+		.help = "Idle time after which TCP probes a peer. 0: never; AMQP's heartbeats find dead "
+			"peers sooner."},
+	{0},
+};
+
+static const struct schema_key limit_keys[] = {
+	{.name = "connections",
+		.type = SCHEMA_COUNT,
+		FIELD(config_limits, connections),
+		.min = 1,
+		.max = 1048576,
+		.initial = "4096",
+		.help = "Client connections at once, all listeners together."},
+	{.name = "channels",
+		.type = SCHEMA_COUNT,
+		FIELD(config_limits, channels),
+		.min = 1,
+		.max = 65535,
+		.initial = "2047",
+		.help = "Channels of one connection: the channel-max that is proposed."},
+	{.name = "frame_max",
+		.type = SCHEMA_BYTES,
+		FIELD(config_limits, frame_bytes_max),
+		.min = 4096,
+		.max = M(16),
+		.initial = "128K",
+		.help = "The largest AMQP frame: the frame-max that is proposed."},
+	{.name = "message_size",
+		.type = SCHEMA_BYTES,
+		FIELD(config_limits, message_bytes_max),
+		.min = 4096,
+		.max = G(4),
+		.initial = "128M",
+		.reloadable = true,
+		.help = "The largest message body. Not above memory.messages."},
+	{.name = "heartbeat",
+		.type = SCHEMA_DURATION,
+		FIELD(config_limits, heartbeat_s),
+		.max = S(65535),
+		.unit = S(1),
+		.initial = "60s",
+		.reloadable = true,
+		.help = "The heartbeat interval that is proposed to clients, in whole seconds. 0: none."},
+	{.name = "handshake_timeout",
+		.type = SCHEMA_DURATION,
+		FIELD(config_limits, handshake_timeout_us),
+		.min = MS(100),
+		.max = S(600),
+		.unit = 1,
+		.initial = "10s",
+		.reloadable = true,
+		.help = "How long a client may take from connecting to connection.open."},
+	{.name = "queues",
+		.type = SCHEMA_COUNT,
+		FIELD(config_limits, queues),
+		.min = 1,
+		.max = 16777216,
+		.initial = "65536",
+		.help = "Queues, all together."},
+	{.name = "exchanges",
+		.type = SCHEMA_COUNT,
+		FIELD(config_limits, exchanges),
+		.min = 16,
+		.max = 1048576,
+		.initial = "4096",
+		.help = "Exchanges, the predeclared ones included."},
+	{.name = "bindings",
+		.type = SCHEMA_COUNT,
+		FIELD(config_limits, bindings),
+		.min = 16,
+		.max = 67108864,
+		.initial = "1048576",
+		.help = "Bindings of queues to exchanges, all together."},
+	{.name = "consumers",
+		.type = SCHEMA_COUNT,
+		FIELD(config_limits, consumers),
+		.min = 1,
+		.max = 16777216,
+		.initial = "65536",
+		.help = "Consumers, all together."},
+	{.name = "messages",
+		.type = SCHEMA_COUNT,
+		FIELD(config_limits, messages),
+		.min = 1024,
+		.max = 1073741824,
+		.automatic = true,
+		.initial = "auto",
+		.help = "Messages in memory at once, however small. `auto` is one for each 256 bytes of "
+			"memory.messages."},
+	{0},
+};
+
+static const struct schema_key user_keys[] = {
+	{.name = "name",
+		.type = SCHEMA_TEXT,
+		FIELD(config_user, name),
+		.required = true,
+		.help = "The name that the user logs in with, unique."},
+	{.name = "password",
+		.type = SCHEMA_SECRET,
+		FIELD(config_user, password),
+		.note = "none; one of password and password_hash is required",
+		.help = "The password in clear. Let nobody but the broker's administrator read such a file "
+			"(mode 0600)."},
+	{.name = "password_hash",
+		.type = SCHEMA_HASH,
+		FIELD(config_user, password_hash),
+		.note = "none; one of password and password_hash is required",
+		.help = "The password as a crypt(3) string: yescrypt, bcrypt, SHA-512 or SHA-256. `mkpasswd` "
+			"(package "
+			"whois) or `openssl passwd -6` makes one; put it in single quotes."},
+	{0},
+};
+
+static const struct schema_key control_keys[] = {
+	{.name = "socket",
+		.type = SCHEMA_PATH,
+		FIELD(config_control, socket),
+		.automatic = true,
+		.initial = "auto",
+		.help = "The local socket that godwitctl talks to. `auto` is /run/godwit/control.sock for "
+			"root, else "
+			"godwit.sock in $XDG_RUNTIME_DIR, else /tmp/godwit-UID/control.sock."},
+	{.name = "mode",
+		.type = SCHEMA_MODE,
+		FIELD(config_control, mode),
+		.max = 0777,
+		.initial = "0660",
+		.help = "The socket's permissions: whoever may write to it controls the broker."},
+	{0},
+};
+
+static const struct schema_key log_keys[] = {
+	{.name = "level",
+		.type = SCHEMA_WORD,
+		FIELD(config_log, level),
+		.words = level_words,
+		.initial = "info",
+		.reloadable = true,
+		.help = "The least important lines that are still written."},
+	{.name = "target",
+		.type = SCHEMA_WORD,
+		FIELD(config_log, target),
+		.words = target_words,
+		.initial = "stderr",
+		.help = "Where lines go. `syslog` reaches journald as well."},
+	{.name = "eal",
+		.type = SCHEMA_BOOL,
+		FIELD(config_log, eal),
+		.initial = "false",
+		.help = "Whether the lines of DPDK's EAL and drivers are written too."},
+	{0},
+};
+
+#define SECTION(section) .name = #section, .offset = offsetof(struct config, section)
+#define LIST(section, count, n)                                                                       \
+	.name = #section, .list = true, .offset = offsetof(struct config, section), .entries_max = n, \
+	.entry_bytes = sizeof(((struct config *)0)->section[0]),                                      \
+	.count_offset = offsetof(struct config, count)
+
+/* Ports stand before listeners, which refer to them. */
+const struct schema_section schema_sections[] = {
+	{.name = "", .keys = top_keys, .help = "What stands at the top of the file."},
+	{SECTION(memory), .keys = memory_keys, .help = "What is taken at start. Nothing grows later."},
+	{LIST(ports, port_count, CONFIG_PORTS_MAX), .keys = port_keys,
+		.note = "one TAP, `godwit0`, unless `listeners` is given and has none on the bypass path",
+		.help = "The devices that the broker drives itself, past the kernel."},
+	{LIST(listeners, listener_count, CONFIG_LISTENERS_MAX), .keys = listener_keys,
+		.note = "one on each port, and one on 127.0.0.1 through the kernel, all with TCP port 5672",
+		.help = "Where AMQP clients connect."},
+	{SECTION(tcp), .keys = tcp_keys, .help = "The broker's own TCP, on the bypass path."},
+	{SECTION(limits), .keys = limit_keys,
+		.help = "What clients may use. Past a limit the client that asks is refused, with AMQP's "
+			"error for it."},
+	{LIST(users, user_count, CONFIG_USERS_MAX), .reloadable = true, .keys = user_keys,
+		.note = "none: then guest with the password guest may log in, from loopback and from a TAP's "
+			"own "
+			"link alone",
+		.help = "Who may log in."},
+	{SECTION(control), .keys = control_keys, .help = "The local control socket."},
+	{SECTION(log), .keys = log_keys, .help = "Log lines, one an event."},
+	{0},
+};
+
+const struct schema_section *schema_section(const char *name)
+{
+	for (const struct schema_section *s = schema_sections; s->name; s++)
+		if (strcmp(s->name, name) == 0)
+			return s;
+	return NULL;
+}
+
+const struct schema_key *schema_key(const struct schema_section *s, const char *name)
+{
+	for (const struct schema_key *k = s->keys; k->name; k++)
+		if (strcmp(k->name, name) == 0)
+			return k;
+	return NULL;
+}
+
+uint32_t schema_count(const struct schema_section *s, const struct config *c)
+{
+	uint32_t count = 1;
+	if (s->list)
+		memcpy(&count, (const char *)c + s->count_offset, sizeof(count));
+	return count;
+}

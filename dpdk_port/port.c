@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The path of frames, and what may be asked of a running port. */
+#include "dpdk_port/port.h"
+#include "dpdk_port/port_private.h"
+#include "runtime/check.h"
+
+#include <errno.h>
+#include <rte_ethdev.h>
+#include <string.h>
+
+/* One writer, any reader: a plain addition that a reader on another core never sees half of. */
+static inline void count(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+unsigned port_rx(struct port *p, unsigned queue, struct rte_mbuf **frames, unsigned n)
+{
+	struct port_queue *q = &p->queue[queue];
+	uint64_t bytes = 0;
+
+	CHECK(queue < p->info.queues && n <= PORT_BURST);
+	if (p->rx_kick)
+		p->rx_kick(p->signal);
+	unsigned got = rte_eth_rx_burst(p->id, (uint16_t)queue, frames, (uint16_t)n);
+	if (got == 0)
+		return 0;
+	for (unsigned i = 0; i < got; i++)
+		bytes += frames[i]->pkt_len;
+	count(&q->counters.rx_frames, got);
+	count(&q->counters.rx_bytes, bytes);
+	return got;
+}
+
+/* To the device. The lengths are read first: what has been sent belongs to the driver. */
+static unsigned device_send(struct port *p, struct port_queue *q, struct rte_mbuf **frames, unsigned n)
+{
+	uint32_t length[PORT_TX_WAITING];
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		length[i] = frames[i]->pkt_len;
+	unsigned sent = rte_eth_tx_burst(p->id, (uint16_t)(q - p->queue), frames, (uint16_t)n);
+	for (unsigned i = 0; i < sent; i++)
+		bytes += length[i];
+	if (sent) {
+		q->progressed = true;
+		count(&q->counters.tx_frames, sent);
+		count(&q->counters.tx_bytes, bytes);
+	}
+	return sent;
+}
+
+static void waiting_send(struct port *p, struct port_queue *q)
+{
+	if (q->waiting_count == 0)
+		return;
+	unsigned sent = device_send(p, q, q->waiting + q->waiting_first, q->waiting_count);
+	q->waiting_first = (uint16_t)(q->waiting_first + sent);
+	q->waiting_count = (uint16_t)(q->waiting_count - sent);
+	if (q->waiting_count == 0)
+		q->waiting_first = 0;
+}
+
+static unsigned waiting_add(struct port_queue *q, struct rte_mbuf **frames, unsigned n)
+{
+	unsigned room = PORT_TX_WAITING - q->waiting_count;
+
+	if (n > room)
+		n = room;
+	if (q->waiting_first + q->waiting_count + n > PORT_TX_WAITING) {
+		memmove(q->waiting, q->waiting + q->waiting_first, q->waiting_count * sizeof(*q->waiting));
+		q->waiting_first = 0;
+	}
+	memcpy(q->waiting + q->waiting_first + q->waiting_count, frames, n * sizeof(*frames));
+	q->waiting_count = (uint16_t)(q->waiting_count + n);
+	return n;
+}
+
+static bool sendable(const struct port *p, const struct rte_mbuf *m)
+{
+	return m->pkt_len <= p->frame_bytes_max && (m->nb_segs == 1 || p->segments);
+}
+
+/* The length of the leading run of frames that the device can send. */
+static unsigned sendable_run(const struct port *p, struct rte_mbuf **frames, unsigned n)
+{
+	unsigned i = 0;
+
+	while (i < n && sendable(p, frames[i]))
+		i++;
+	return i;
+}
+
+static void unsendable_drop(struct port *p, struct port_queue *q, struct rte_mbuf *m)
+{
+	count(m->pkt_len > p->frame_bytes_max ? &q->counters.tx_too_long : &q->counters.tx_segmented, 1);
+	rte_pktmbuf_free(m);
+}
+
+/* Frames that the device can send: past those that wait already. Returns how many were taken. */
+static unsigned run_tx(struct port *p, struct port_queue *q, struct rte_mbuf **frames, unsigned n)
+{
+	unsigned sent = 0;
+
+	waiting_send(p, q);
+	if (q->waiting_count == 0)
+		sent = device_send(p, q, frames, n);
+	if (sent < n)
+		sent += waiting_add(q, frames + sent, n - sent);
+	return sent;
+}
+
+unsigned port_tx(struct port *p, unsigned queue, struct rte_mbuf **frames, unsigned n)
+{
+	struct port_queue *q = &p->queue[queue];
+	unsigned taken = 0;
+
+	CHECK(queue < p->info.queues && n <= PORT_BURST);
+	while (taken < n) {
+		unsigned run = sendable_run(p, frames + taken, n - taken);
+		unsigned done = run ? run_tx(p, q, frames + taken, run) : 0;
+		taken += done;
+		if (done < run) {
+			count(&q->counters.tx_refused, n - taken);
+			break;
+		}
+		if (taken < n)
+			unsendable_drop(p, q, frames[taken++]);
+	}
+	return taken;
+}
+
+unsigned port_tx_flush(struct port *p, unsigned queue, uint64_t now_us)
+{
+	struct port_queue *q = &p->queue[queue];
+
+	waiting_send(p, q);
+	if (q->waiting_count == 0 || q->progressed) {
+		q->progressed = false;
+		q->stuck_since_us = 0;
+		return q->waiting_count;
+	}
+	if (q->stuck_since_us == 0)
+		q->stuck_since_us = now_us;
+	if (now_us - q->stuck_since_us < PORT_TX_STUCK_US)
+		return q->waiting_count;
+	count(&q->counters.tx_stuck, q->waiting_count);
+	rte_pktmbuf_free_bulk(q->waiting + q->waiting_first, q->waiting_count);
+	q->waiting_first = q->waiting_count = 0;
+	q->stuck_since_us = 0;
+	return 0;
+}
+
+int port_rx_fd(struct port *p, unsigned queue)
+{
+	MUST(queue < p->info.queues);
+	return p->queue[queue].rx_fd;
+}
+
+int port_rx_arm(struct port *p, unsigned queue)
+{
+	return p->arms_rx ? rte_eth_dev_rx_intr_enable(p->id, (uint16_t)queue) : 0;
+}
+
+void port_rx_disarm(struct port *p, unsigned queue)
+{
+	if (p->arms_rx)
+		rte_eth_dev_rx_intr_disable(p->id, (uint16_t)queue);
+}
+
+struct rte_mempool *port_rx_pool(struct port *p, unsigned queue)
+{
+	MUST(queue < p->info.queues);
+	return p->queue[queue].rx_pool;
+}
+
+const struct port_info *port_info(const struct port *p)
+{
+	return &p->info;
+}
+
+static void counters_add(struct port_counters *sum, const struct port_counters *c)
+{
+	sum->rx_frames += __atomic_load_n(&c->rx_frames, __ATOMIC_RELAXED);
+	sum->rx_bytes += __atomic_load_n(&c->rx_bytes, __ATOMIC_RELAXED);
+	sum->tx_frames += __atomic_load_n(&c->tx_frames, __ATOMIC_RELAXED);
+	sum->tx_bytes += __atomic_load_n(&c->tx_bytes, __ATOMIC_RELAXED);
+	sum->tx_refused += __atomic_load_n(&c->tx_refused, __ATOMIC_RELAXED);
+	sum->tx_stuck += __atomic_load_n(&c->tx_stuck, __ATOMIC_RELAXED);
+	sum->tx_too_long += __atomic_load_n(&c->tx_too_long, __ATOMIC_RELAXED);
+	sum->tx_segmented += __atomic_load_n(&c->tx_segmented, __ATOMIC_RELAXED);
+}
+
+void port_queue_counters(const struct port *p, unsigned queue, struct port_counters *out)
+{
+	MUST(queue < p->info.queues);
+	*out = (struct port_counters){0};
+	counters_add(out, &p->queue[queue].counters);
+}
+
+void port_counters(const struct port *p, struct port_counters *sum)
+{
+	*sum = (struct port_counters){0};
+	for (unsigned i = 0; i < p->info.queues; i++)
+		counters_add(sum, &p->queue[i].counters);
+}
+
+int port_device_counters(const struct port *p, struct port_device_counters *out)
+{
+	struct rte_eth_stats s;
+	int rc = rte_eth_stats_get(p->id, &s);
+
+	*out = (struct port_device_counters){0};
+	if (rc)
+		return rc;
+	*out = (struct port_device_counters){.rx_frames = s.ipackets,
+		.rx_bytes = s.ibytes,
+		.tx_frames = s.opackets,
+		.tx_bytes = s.obytes,
+		.rx_missed = s.imissed,
+		.rx_errors = s.ierrors,
+		.tx_errors = s.oerrors,
+		.rx_no_buffer = s.rx_nombuf};
+	return 0;
+}
+
+struct port_link port_link(const struct port *p)
+{
+	struct rte_eth_link link = {0};
+
+	if (rte_eth_link_get_nowait(p->id, &link))
+		return (struct port_link){0};
+	bool known = link.link_speed != RTE_ETH_SPEED_NUM_NONE &&
+		     link.link_speed != RTE_ETH_SPEED_NUM_UNKNOWN;
+	return (struct port_link){
+		.up = link.link_status == RTE_ETH_LINK_UP, .speed_mbps = known ? link.link_speed : 0};
+}
+
+void port_mac_derive(const char *interface, uint8_t mac[PORT_MAC_BYTES])
+{
+	uint32_t hash = 2166136261u; /* FNV-1a: short, and the same for ever */
+
+	for (; *interface; interface++)
+		hash = (hash ^ (unsigned char)*interface) * 16777619u;
+	/* 02: locally administered, unicast; then two letters to be recognised by. */
+	const uint8_t derived[PORT_MAC_BYTES] = {
+		0x02, 'G', 'w', (uint8_t)(hash >> 16), (uint8_t)(hash >> 8), (uint8_t)hash};
+	memcpy(mac, derived, PORT_MAC_BYTES);
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making a port of a device, step by step, and unmaking it from whichever step was reached. */
+#include "dpdk_port/dpdk_version.h"
+#include "dpdk_port/eal.h"
+#include "dpdk_port/eal_log.h"
+#include "dpdk_port/port.h"
+#include "dpdk_port/port_pool.h"
+#include "dpdk_port/port_private.h"
+#include "dpdk_port/port_signal.h"
+#include "runtime/check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <rte_bus_vdev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The steps share these, and the first that fails says why. */
+struct opening {
+	const struct port_config *config;
+	struct port *port;
+	struct rte_eth_dev_info device;
+	struct port_signals signals;
+	char *error;
+	size_t error_bytes;
+};
+
+__attribute__((format(printf, 3, 4))) static int fail(struct opening *o, int rc, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(o->error, o->error_bytes, fmt, ap);
+	va_end(ap);
+	return rc;
+}
+
+static int config_check(struct opening *o)
+{
+	const struct port_config *c = o->config;
+
+	if (!c->device || !c->device[0])
+		return fail(o, -EINVAL, "no device is named");
+	if (!dpdk_pci_address_valid(c->device) && dpdk_vdev_check(c->device, o->error, o->error_bytes))
+		return -EINVAL;
+	if (c->queues < 1 || c->queues > PORT_QUEUES_MAX)
+		return fail(o, -EINVAL, "%u queues; 1 to %d are possible", c->queues, PORT_QUEUES_MAX);
+	if (c->mtu && (c->mtu < PORT_MTU_MIN || c->mtu > PORT_MTU_MAX))
+		return fail(o, -EINVAL, "an MTU of %u; %d to %d are possible", c->mtu, PORT_MTU_MIN,
+			PORT_MTU_MAX);
+	if (c->rx_descriptors > PORT_DESCRIPTORS_MAX || c->tx_descriptors > PORT_DESCRIPTORS_MAX)
+		return fail(o, -EINVAL, "more than %d descriptors", PORT_DESCRIPTORS_MAX);
+	if (c->mac[0] & 1)
+		return fail(o, -EINVAL, "the MAC is a group address");
+	if (!dpdk_eal_running())
+		return fail(o, -EINVAL, "EAL does not run");
+	return 0;
+}
+
+static int probe(struct opening *o)
+{
+	struct port *p = o->port;
+	const char *device = o->config->device;
+	const char *name = device;
+
+	if (!dpdk_pci_address_valid(device)) {
+		size_t n = strcspn(device, ",");
+		if (n >= sizeof(p->vdev))
+			return fail(o, -EINVAL, "the vdev's name is longer than %zu", sizeof(p->vdev) - 1);
+		memcpy(p->vdev, device, n);
+		name = p->vdev;
+		int rc = rte_vdev_init(name, device[n] ? device + n + 1 : "");
+		if (rc)
+			return fail(o, rc == -EEXIST ? rc : -ENODEV, "the driver gave up: %s", strerror(-rc));
+		p->is_vdev = true;
+	}
+	if (rte_eth_dev_get_port_by_name(name, &p->id))
+		return fail(o, -ENODEV,
+			"no driver took it: is the device there, and bound to vfio-pci where it is a PCI "
+			"device?");
+	p->opened = true;
+	int rc = rte_eth_dev_info_get(p->id, &o->device);
+	if (rc)
+		return fail(o, rc, "the driver tells nothing about it: %s", strerror(-rc));
+	p->driver = dpdk_driver_by_name(o->device.driver_name);
+	snprintf(p->info.driver, sizeof(p->info.driver), "%s", o->device.driver_name);
+	snprintf(p->info.device, sizeof(p->info.device), "%s", name);
+	p->info.node = rte_eth_dev_socket_id(p->id);
+	return 0;
+}
+
+/* Switches on what both sides have. TSO stays off: one segment too many in flight there is software's. */
+static int configure(struct opening *o)
+{
+	const struct port_config *c = o->config;
+	struct port *p = o->port;
+	struct rte_eth_conf conf = {0};
+
+	if (c->queues > o->device.max_rx_queues || c->queues > o->device.max_tx_queues)
+		return fail(o, -EINVAL, "%u queues; the device has %u", c->queues,
+			RTE_MIN(o->device.max_rx_queues, o->device.max_tx_queues));
+	p->info.queues = c->queues;
+	p->info.device_offloads = dpdk_offloads_of(&o->device);
+	p->info.offloads = p->info.device_offloads & c->offloads & ~(uint32_t)PORT_TX_TSO;
+	p->segments = p->info.offloads & PORT_TX_MULTI_SEGMENT;
+
+	p->info.mtu = c->mtu ? c->mtu : RTE_ETHER_MTU;
+	conf.rxmode.mtu = p->info.mtu;
+	conf.rxmode.offloads = dpdk_rx_offload_flags(p->info.offloads);
+	conf.txmode.offloads = dpdk_tx_offload_flags(p->info.offloads);
+	conf.intr_conf.rxq = c->wait_on_fd && p->driver->waits_on_fd;
+	conf.rx_adv_conf.rss_conf.rss_hf = c->queues > 1 ? dpdk_rss_types(&o->device) : 0;
+	if (conf.rx_adv_conf.rss_conf.rss_hf) {
+		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+		p->info.rss = true;
+	}
+	int rc = rte_eth_dev_configure(p->id, (uint16_t)c->queues, (uint16_t)c->queues, &conf);
+	if (rc)
+		return fail(o, rc, "%u queues with MTU %u are refused: %s", c->queues, p->info.mtu,
+			strerror(-rc));
+	/* Drivers of kernel interfaces set the interface's MTU by this alone. */
+	rc = rte_eth_dev_set_mtu(p->id, (uint16_t)p->info.mtu);
+	if (rc && rc != -ENOTSUP)
+		return fail(o, rc, "MTU %u is refused: %s", p->info.mtu, strerror(-rc));
+	p->frame_bytes_max = p->info.mtu + RTE_ETHER_HDR_LEN;
+	return 0;
+}
+
+static int pool_make(struct opening *o, unsigned queue)
+{
+	struct port *p = o->port;
+	char name[RTE_MEMPOOL_NAMESIZE];
+	const struct port_pool_need need = {.rings = 1,
+		.ring_descriptors = p->info.rx_descriptors,
+		.cores = 1,
+		.held = o->config->rx_held};
+
+	p->info.rx_buffers = port_pool_size(&need);
+	snprintf(name, sizeof(name), "port%u_rx%u", p->id, queue);
+	p->queue[queue].rx_pool = port_pool_create(name, p->info.rx_buffers, port_pool_room(p->info.mtu),
+		o->config->nodes ? o->config->nodes[queue] : -1);
+	if (!p->queue[queue].rx_pool)
+		return fail(o, -ENOMEM, "no memory for %u receive buffers of queue %u: %s",
+			p->info.rx_buffers, queue, rte_strerror(rte_errno));
+	return 0;
+}
+
+static int queues_make(struct opening *o)
+{
+	struct port *p = o->port;
+	const struct port_config *c = o->config;
+	uint16_t rx =
+		(uint16_t)(c->rx_descriptors ? c->rx_descriptors : o->device.default_rxportconf.ring_size);
+	uint16_t tx =
+		(uint16_t)(c->tx_descriptors ? c->tx_descriptors : o->device.default_txportconf.ring_size);
+
+	rx = rx ? rx : RTE_ETH_DEV_FALLBACK_RX_RINGSIZE;
+	tx = tx ? tx : RTE_ETH_DEV_FALLBACK_TX_RINGSIZE;
+	int rc = rte_eth_dev_adjust_nb_rx_tx_desc(p->id, &rx, &tx);
+	if (rc)
+		return fail(o, rc, "%u and %u descriptors are refused: %s", rx, tx, strerror(-rc));
+	p->info.rx_descriptors = rx;
+	p->info.tx_descriptors = tx;
+	for (unsigned i = 0; i < c->queues; i++) {
+		unsigned node = c->nodes && c->nodes[i] >= 0 ? (unsigned)c->nodes[i]
+							     : (unsigned)SOCKET_ID_ANY;
+		rc = pool_make(o, i);
+		if (rc)
+			return rc;
+		rc = rte_eth_rx_queue_setup(p->id, (uint16_t)i, rx, node, NULL, p->queue[i].rx_pool);
+		if (rc)
+			return fail(o, rc, "RX queue %u is refused: %s", i, strerror(-rc));
+		rc = rte_eth_tx_queue_setup(p->id, (uint16_t)i, tx, node, NULL);
+		if (rc)
+			return fail(o, rc, "TX queue %u is refused: %s", i, strerror(-rc));
+	}
+	return 0;
+}
+
+/* Derives from the kernel interface's name, or from the whole description where that names none. */
+static void mac_derive_for(const char *device, uint8_t mac[PORT_MAC_BYTES])
+{
+	static const char key[] = ",iface=";
+	const char *name = strstr(device, key);
+
+	name = name ? name + sizeof(key) - 1 : device;
+	char interface[64];
+	snprintf(interface, sizeof(interface), "%.*s", (int)strcspn(name, ","), name);
+	port_mac_derive(interface, mac);
+}
+
+/* Our MAC: the configured one, else the device's own. Where the kernel's interface has the device's MAC, ours
+ * must differ, or each side would take the other's frames for its own. */
+static int mac_choose(struct opening *o)
+{
+	struct port *p = o->port;
+	static const uint8_t none[PORT_MAC_BYTES];
+	struct rte_ether_addr mac;
+
+	int rc = rte_eth_macaddr_get(p->id, &mac);
+	if (rc)
+		return fail(o, rc, "the device tells no MAC: %s", strerror(-rc));
+	memcpy(p->info.device_mac, mac.addr_bytes, PORT_MAC_BYTES);
+	memcpy(p->info.mac, mac.addr_bytes, PORT_MAC_BYTES);
+	if (memcmp(o->config->mac, none, PORT_MAC_BYTES))
+		memcpy(p->info.mac, o->config->mac, PORT_MAC_BYTES);
+	else if (p->driver->kernel_has_mac)
+		mac_derive_for(o->config->device, p->info.mac);
+	bool differs = memcmp(p->info.mac, p->info.device_mac, PORT_MAC_BYTES);
+	if (p->driver->kernel_has_mac)
+		return differs ? 0 : fail(o, -EINVAL, "the MAC is that of the kernel's side: choose another");
+	if (!differs)
+		return 0;
+	memcpy(mac.addr_bytes, p->info.mac, PORT_MAC_BYTES);
+	if (rte_eth_dev_default_mac_addr_set(p->id, &mac) == 0)
+		return 0;
+	rc = rte_eth_promiscuous_enable(p->id);
+	if (rc)
+		return fail(o, rc, "the device can neither take our MAC nor all frames: %s", strerror(-rc));
+	p->info.promiscuous = true;
+	return 0;
+}
+
+static int start(struct opening *o)
+{
+	struct port *p = o->port;
+
+	int rc = rte_eth_dev_start(p->id);
+	if (rc)
+		return fail(o, rc, "it does not start: %s", strerror(-rc));
+	p->started = true;
+	p->signal = port_signal_take(&o->signals, &p->rx_kick);
+	for (unsigned i = 0; i < p->info.queues; i++)
+		p->queue[i].rx_fd = -1;
+	if (!o->config->wait_on_fd || !p->driver->waits_on_fd)
+		return 0;
+	for (unsigned i = 0; i < p->info.queues; i++) {
+		int fd = p->queue[i].rx_fd = rte_eth_dev_rx_intr_ctl_q_get_fd(p->id, (uint16_t)i);
+		/* Spares the kernel even making the signal that is ignored. */
+		if (fd >= 0 && p->rx_kick)
+			fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_ASYNC);
+	}
+	p->arms_rx = !p->driver->own_rx_fd;
+	return 0;
+}
+
+int port_open(const struct port_config *config, struct port **out, char *error, size_t error_bytes)
+{
+	static int (*const steps[])(struct opening *) = {
+		config_check, probe, configure, queues_make, mac_choose, start};
+	char words[384];
+	int rc = 0;
+
+	*out = NULL;
+	error[0] = '\0';
+	size_t bytes = sizeof(struct port) +
+		       (config->queues <= PORT_QUEUES_MAX ? config->queues : 0) * sizeof(struct port_queue);
+	struct port *p = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL(bytes, RTE_CACHE_LINE_SIZE));
+	struct opening o = {.config = config, .port = p, .error = error, .error_bytes = error_bytes};
+	if (!p)
+		return fail(&o, -ENOMEM, "no memory");
+	memset(p, 0, bytes);
+
+	port_signals_note(&o.signals);
+	eal_log_collect();
+	for (unsigned i = 0; i < RTE_DIM(steps) && rc == 0; i++)
+		rc = steps[i](&o);
+	eal_log_collected(words, sizeof(words));
+	if (rc == 0) {
+		*out = p;
+		return 0;
+	}
+	size_t used = strlen(error);
+	if (words[0])
+		snprintf(error + used, error_bytes - used, " (%s)", words);
+	port_close(p);
+	return rc;
+}
+
+void port_close(struct port *p)
+{
+	if (!p)
+		return;
+	if (p->started)
+		rte_eth_dev_stop(p->id);
+	for (unsigned i = 0; i < p->info.queues; i++)
+		rte_pktmbuf_free_bulk(
+			p->queue[i].waiting + p->queue[i].waiting_first, p->queue[i].waiting_count);
+	if (p->opened)
+		rte_eth_dev_close(p->id);
+	if (p->is_vdev)
+		rte_vdev_uninit(p->vdev);
+	port_signal_release(p->signal);
+	for (unsigned i = 0; i < p->info.queues; i++)
+		rte_mempool_free(p->queue[i].rx_pool);
+	free(p);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/siphash.h"
+
+#include "runtime/check.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+
+struct state {
+	uint64_t v0, v1, v2, v3;
+};
+
+static inline uint64_t rotl(uint64_t x, unsigned n)
+{
+	return x << n | x >> (64 - n);
+}
+
+static inline void round_once(struct state *s)
+{
+	s->v0 += s->v1;
+	s->v2 += s->v3;
+	s->v1 = rotl(s->v1, 13) ^ s->v0;
+	s->v3 = rotl(s->v3, 16) ^ s->v2;
+	s->v0 = rotl(s->v0, 32) + s->v3;
+	s->v2 += s->v1;
+	s->v3 = rotl(s->v3, 21) ^ s->v0;
+	s->v1 = rotl(s->v1, 17) ^ s->v2;
+	s->v2 = rotl(s->v2, 32);
+}
+
+static inline void absorb(struct state *s, uint64_t word)
+{
+	s->v3 ^= word;
+	round_once(s);
+	round_once(s);
+	s->v0 ^= word;
+}
+
+struct siphash_key siphash_key_random(void)
+{
+	struct siphash_key key;
+	ssize_t n;
+
+	do
+		n = getrandom(&key, sizeof(key), 0);
+	while (n < 0 && errno == EINTR);
+	MUST(n == (ssize_t)sizeof(key));
+	return key;
+}
+
+/* The algorithm is defined on little-endian words, as x86-64 loads them. */
+uint64_t siphash(const struct siphash_key *key, const void *data, size_t n)
+{
+	struct state s = {
+		.v0 = key->k0 ^ 0x736f6d6570736575u,
+		.v1 = key->k1 ^ 0x646f72616e646f6du,
+		.v2 = key->k0 ^ 0x6c7967656e657261u,
+		.v3 = key->k1 ^ 0x7465646279746573u,
+	};
+	const uint8_t *p = data;
+	uint64_t word, last = (uint64_t)n << 56;
+	size_t left = n;
+
+	for (; left >= 8; left -= 8, p += 8) {
+		memcpy(&word, p, 8);
+		absorb(&s, word);
+	}
+	for (size_t i = 0; i < left; i++)
+		last |= (uint64_t)p[i] << (8 * i);
+	absorb(&s, last);
+	s.v2 ^= 0xff;
+	for (int i = 0; i < 4; i++)
+		round_once(&s);
+	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+}

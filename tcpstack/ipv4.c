@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* IPv4 (RFC 791, RFC 1122 section 3.2.1): header checks on receipt, one route on sending. Fragments are
+ * counted and dropped. */
+#include "tcpstack/checksum.h"
+#include "tcpstack/stack_impl.h"
+
+enum { IPV4_DF = 0x4000, IPV4_MF_OR_OFFSET = 0x3fff };
+
+/* Sources that no packet on a wire may have (RFC 1122 section 3.2.1.3, RFC 6890), and ourselves. */
+static bool source_impossible(const struct stack *s, uint32_t src)
+{
+	return src >> 24 == 0 || src >> 24 == 127 || src >> 28 >= 0xe || src == s->config.ipv4_address;
+}
+
+static bool header_checksum_good(
+	const struct stack *s, const struct rte_mbuf *m, const uint8_t *h, uint32_t n)
+{
+	if (s->config.offload_flags & STACK_OFFLOAD_RX_CKSUM) {
+		uint64_t f = m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
+		if (f == RTE_MBUF_F_RX_IP_CKSUM_GOOD)
+			return true;
+		if (f == RTE_MBUF_F_RX_IP_CKSUM_BAD)
+			return false;
+	}
+	return checksum_fold(checksum_add(0, h, n)) == 0xffff;
+}
+
+void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
+{
+	const uint8_t *h = frame_data(m);
+
+	if (m->data_len < IPV4_HEADER_BYTES) {
+		DROP(s, m, ipv4_short);
+		return;
+	}
+	uint32_t header = (h[0] & 15u) * 4, total = wire_get16(h + 2);
+	if (h[0] >> 4 != 4 || header < IPV4_HEADER_BYTES) {
+		DROP(s, m, ipv4_version);
+		return;
+	}
+	if (total < header || total > m->pkt_len) {
+		DROP(s, m, ipv4_short);
+		return;
+	}
+	if (header > m->data_len) {
+		DROP(s, m, header_split);
+		return;
+	}
+	if (!header_checksum_good(s, m, h, header)) {
+		DROP(s, m, ipv4_checksum);
+		return;
+	}
+	struct ipv4_packet ip = {
+		.src = wire_get32(h + 12), .dst = wire_get32(h + 16), .length = total - header};
+	if (ip.dst != s->config.ipv4_address) {
+		DROP(s, m, ipv4_not_ours);
+		return;
+	}
+	if (source_impossible(s, ip.src)) {
+		DROP(s, m, ipv4_source);
+		return;
+	}
+	if (wire_get16(h + 6) & IPV4_MF_OR_OFFSET) {
+		DROP(s, m, ipv4_fragment);
+		return;
+	}
+	uint8_t protocol = h[9];
+	frame_truncate(m, total); /* short frames are padded on the link */
+	rte_pktmbuf_adj(m, (uint16_t)header);
+	if (protocol == IPV4_PROTOCOL_TCP)
+		tcp_input_take(s, m, &ip);
+	else if (protocol == IPV4_PROTOCOL_ICMP)
+		icmp_input_take(s, m, &ip);
+	else
+		DROP(s, m, ipv4_protocol);
+}
+
+/* The neighbour on the way to dst; 0 when there is none. */
+static uint32_t next_hop_of(const struct stack *s, uint32_t dst)
+{
+	uint32_t mask = s->config.ipv4_prefix ? ~0u << (32 - s->config.ipv4_prefix) : 0;
+
+	return ((dst ^ s->config.ipv4_address) & mask) == 0 ? dst : s->config.ipv4_gateway;
+}
+
+void ipv4_output_take(
+	struct stack *s, struct rte_mbuf *m, uint32_t dst, uint8_t protocol, uint64_t l4_offload_flags)
+{
+	uint32_t next_hop = next_hop_of(s, dst);
+
+	if (!next_hop) {
+		DROP(s, m, ipv4_no_route);
+		return;
+	}
+	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, IPV4_HEADER_BYTES);
+	MUST(h);
+	h[0] = 0x45;
+	h[1] = 0;
+	wire_put16(h + 2, (uint16_t)m->pkt_len);
+	wire_put16(h + 4, 0); /* an atomic datagram needs no number: RFC 6864 section 4.1 */
+	wire_put16(h + 6, IPV4_DF);
+	h[8] = IPV4_TTL;
+	h[9] = protocol;
+	wire_put16(h + 10, 0);
+	wire_put32(h + 12, s->config.ipv4_address);
+	wire_put32(h + 16, dst);
+	m->ol_flags = l4_offload_flags;
+	m->l3_len = IPV4_HEADER_BYTES;
+	if (l4_offload_flags)
+		m->ol_flags |= RTE_MBUF_F_TX_IPV4;
+	if (s->config.offload_flags & STACK_OFFLOAD_TX_IPV4_CKSUM)
+		m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
+	else
+		wire_put16(h + 10, (uint16_t)~checksum_fold(checksum_add(0, h, IPV4_HEADER_BYTES)));
+	arp_output_take(s, m, next_hop);
+}

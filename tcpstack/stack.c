@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The instance: creation, the calls of a turn, the way out for frames, counters. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "tcpstack/stack_impl.h"
+
+void stack_config_defaults(struct stack_config *c)
+{
+	*c = (struct stack_config){
+		.ipv4_prefix = 24,
+		.mtu = 1500,
+		.conn_max = 4096,
+		.listener_max = 16,
+		.syn_backlog_max = 1024,
+		.time_wait_max = 1024,
+		.arp_max = 256,
+		.reass_segments_max = 4096,
+		.reass_conn_segments_max = 256,
+		.rx_buffer_bytes = 256 * 1024,
+		.tx_buffer_bytes = 256 * 1024,
+		.rto_us_initial = 1000000,
+		.rto_us_min = 200000,
+		.rto_us_max = 60000000,
+		.delayed_ack_us = 40000,
+		.user_timeout_us = 300000000,
+		.connect_timeout_us = 60000000,
+		.half_open_timeout_us = 30000000,
+		.time_wait_us = 60000000,
+		.fin_wait_2_us = 60000000,
+		.keepalive_us = 0,
+		.keepalive_interval_us = 75000000,
+		.keepalive_probes = 9,
+		.arp_lifetime_us = 60000000,
+		.challenge_acks_per_s = 1000,
+	};
+}
+
+static bool config_valid(const struct stack_config *c)
+{
+	return c->mtu >= 576 && c->mtu <= 9000 && c->ipv4_prefix <= 32 && c->ipv4_address && c->tx_pool &&
+	       c->tx && c->conn_max && c->listener_max && c->syn_backlog_max && c->time_wait_max &&
+	       c->arp_max && c->reass_segments_max && c->rx_buffer_bytes >= 2048 &&
+	       c->rx_buffer_bytes <= 1u << 30 && c->tx_buffer_bytes >= 2048 &&
+	       c->tx_buffer_bytes <= 1u << 30 && c->rto_us_min && c->rto_us_max >= c->rto_us_min &&
+	       c->rto_us_initial && c->user_timeout_us &&
+	       rte_pktmbuf_data_room_size(c->tx_pool) >= RTE_PKTMBUF_HEADROOM + c->mtu;
+}
+
+struct stack *stack_create(const struct stack_config *config, uint64_t now_us)
+{
+	if (!config_valid(config))
+		return NULL;
+	struct stack *s = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL(sizeof(*s), RTE_CACHE_LINE_SIZE));
+	if (!s)
+		return NULL;
+	memset(s, 0, sizeof(*s));
+	s->config = *config;
+	s->now_us = now_us;
+	if (!s->config.tx_segments_max)
+		s->config.tx_segments_max = config->tx_pool->size;
+	timer_wheel_init(&s->wheel, TIMER_TICK_US, now_us);
+	CDS_INIT_LIST_HEAD(&s->arp_by_age);
+	CDS_INIT_LIST_HEAD(&s->listeners);
+	CDS_INIT_LIST_HEAD(&s->half_open);
+	CDS_INIT_LIST_HEAD(&s->time_wait);
+	CDS_INIT_LIST_HEAD(&s->other);
+	CDS_INIT_LIST_HEAD(&s->events);
+	CDS_INIT_LIST_HEAD(&s->output);
+	CDS_INIT_LIST_HEAD(&s->starved);
+	if (arp_init(s) || tcp_init(s)) {
+		stack_destroy(s);
+		return NULL;
+	}
+	return s;
+}
+
+void stack_destroy(struct stack *s)
+{
+	MUST(!s->dispatching);
+	tcp_fini(s);
+	arp_fini(s);
+	rte_pktmbuf_free_bulk(s->tx_burst, s->tx_count);
+	free(s);
+}
+
+/* Time as the stack sees it never goes backwards. */
+static void set_now(struct stack *s, uint64_t now_us)
+{
+	if (now_us > s->now_us)
+		s->now_us = now_us;
+}
+
+void stack_input(struct stack *s, struct rte_mbuf **frames_take, unsigned n, uint64_t now_us)
+{
+	MUST(!s->dispatching);
+	set_now(s, now_us);
+	s->counters[STACK_COUNTER_rx_frames] += n;
+	for (unsigned i = 0; i < n; i++) {
+		if (i + 1 < n)
+			rte_prefetch0(rte_pktmbuf_mtod(frames_take[i + 1], void *));
+		eth_input_take(s, frames_take[i]);
+	}
+	tcp_dispatch(s);
+}
+
+void stack_output(struct stack *s, uint64_t now_us)
+{
+	MUST(!s->dispatching);
+	set_now(s, now_us);
+	tcp_dispatch(s);
+	tcp_output_all(s);
+	stack_flush(s);
+}
+
+unsigned stack_timers(struct stack *s, uint64_t now_us, unsigned budget)
+{
+	MUST(!s->dispatching);
+	set_now(s, now_us);
+	unsigned fired = timer_wheel_advance(&s->wheel, s->now_us, budget);
+	if (fired) {
+		tcp_dispatch(s);
+		tcp_output_all(s);
+	}
+	stack_flush(s);
+	return fired;
+}
+
+uint64_t stack_next_us(const struct stack *s)
+{
+	if (s->tx_count || !tcp_idle(s))
+		return s->now_us;
+	return timer_wheel_next_us(&s->wheel);
+}
+
+int stack_announce(struct stack *s, uint64_t now_us)
+{
+	set_now(s, now_us);
+	return arp_announce(s);
+}
+
+void stack_flush(struct stack *s)
+{
+	unsigned n = s->tx_count;
+
+	if (!n)
+		return;
+	s->tx_count = 0;
+	s->counters[STACK_COUNTER_tx_frames] += n;
+	s->config.tx(s->config.tx_ctx, s->tx_burst, n);
+}
+
+void stack_transmit_take(struct stack *s, struct rte_mbuf *m)
+{
+	s->tx_burst[s->tx_count++] = m;
+	if (s->tx_count == STACK_BURST)
+		stack_flush(s);
+}
+
+struct rte_mbuf *stack_tx_alloc(struct stack *s)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(s->config.tx_pool);
+
+	if (!m)
+		COUNT(s, tx_pool_empty);
+	return m;
+}
+
+void frame_trim_front(struct rte_mbuf *m, uint32_t n)
+{
+	m->pkt_len -= n;
+	for (; n; m = m->next) {
+		MUST(m);
+		uint32_t part = min_u32(n, m->data_len);
+		m->data_off += (uint16_t)part;
+		m->data_len -= (uint16_t)part;
+		n -= part;
+	}
+}
+
+void frame_truncate(struct rte_mbuf *m, uint32_t n)
+{
+	struct rte_mbuf *first = m;
+	uint16_t segments = 1;
+
+	if (n == m->pkt_len)
+		return;
+	first->pkt_len = n;
+	for (; n > m->data_len; m = m->next, segments++) {
+		n -= m->data_len;
+		MUST(m->next);
+	}
+	m->data_len = (uint16_t)n;
+	if (m->next) {
+		rte_pktmbuf_free(m->next);
+		m->next = NULL;
+	}
+	first->nb_segs = segments;
+}
+
+static const struct {
+	const char *name, *severity, *text;
+} counter_words[STACK_COUNTERS] = {
+#define COUNTER(name, severity, text) {#name, #severity, text},
+#include "tcpstack/counters.def"
+#undef COUNTER
+};
+
+uint64_t stack_counter(const struct stack *s, enum stack_counter which)
+{
+	return s->counters[which];
+}
+
+const char *stack_counter_name(enum stack_counter which)
+{
+	return counter_words[which].name;
+}
+
+const char *stack_counter_severity(enum stack_counter which)
+{
+	return counter_words[which].severity;
+}
+
+const char *stack_counter_text(enum stack_counter which)
+{
+	return counter_words[which].text;
+}
+
+const struct pool *stack_pool(const struct stack *s, unsigned index)
+{
+	const struct pool *pools[] = {
+		s->conn_pool, s->segment_pool, s->reass_pool, s->listener_pool, s->arp_pool};
+
+	return index < sizeof(pools) / sizeof(pools[0]) ? pools[index] : NULL;
+}
+
+struct stack_usage stack_usage(const struct stack *s)
+{
+	return (struct stack_usage){
+		.conns = pool_stats(s->conn_pool).used,
+		.half_open = s->half_open_count,
+		.time_wait = s->time_wait_count,
+		.listeners = pool_stats(s->listener_pool).used,
+		.arp_entries = pool_stats(s->arp_pool).used,
+		.tx_segments = pool_stats(s->segment_pool).used,
+		.reass_segments = pool_stats(s->reass_pool).used,
+	};
+}

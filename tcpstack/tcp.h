@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* TCP (RFC 9293) for an application on the same core: callbacks tell what happened, received data is borrowed
+ * in place, sent data is copied once into transmit buffers.
+ *
+ * Callbacks are made from stack_input, stack_output and stack_timers, never from inside a function of this
+ * header, and one connection at a time; each may call anything here on any connection. They come in the order
+ * accepted or connected, readable, peer_closed, writable, closed. closed is the last: the connection is gone
+ * when it returns. After tcp_conn_abort or tcp_conn_close no callback of that connection is made any more,
+ * and the application must not use it again. Whatever is written during callbacks leaves at stack_output. */
+#ifndef TCPSTACK_TCP_H
+#define TCPSTACK_TCP_H
+
+#include "runtime/chain.h"
+#include "tcpstack/stack.h"
+
+struct tcp_conn;
+struct tcp_listener;
+
+enum tcp_reason {
+	TCP_REASON_DONE,      /* both sides have closed and everything was delivered and read */
+	TCP_REASON_RESET,     /* the peer reset it */
+	TCP_REASON_TIMED_OUT, /* no answer for user_timeout_us, or to keepalives */
+	TCP_REASON_REFUSED,   /* an active open was answered with a reset */
+	TCP_REASON_ABORTED,   /* by the stack: the listener or the instance needed its place */
+};
+
+/* Words for a reason, for logs. */
+const char *tcp_reason_text(int reason);
+
+/* Members may be NULL. */
+struct tcp_app {
+	/* A passive open is established. app is the listener's; the connection's user pointer starts as app.
+	 */
+	void (*accepted)(void *app, struct tcp_conn *c);
+	/* An active open ended: 0, or -ECONNREFUSED, -ETIMEDOUT, -ENOBUFS; after an error the connection is
+	 * gone when this returns and closed is not called. */
+	void (*connected)(struct tcp_conn *c, int error);
+	/* tcp_conn_rx has grown. */
+	void (*readable)(struct tcp_conn *c);
+	/* The peer's FIN was reached, all its data is in tcp_conn_rx. Sending is still possible. */
+	void (*peer_closed)(struct tcp_conn *c);
+	/* tcp_conn_tx_room has grown from below half of the send buffer to half or more, or a write that had
+	 * been refused may succeed now. */
+	void (*writable)(struct tcp_conn *c);
+	/* The end: enum tcp_reason. DONE waits until tcp_conn_rx has been consumed. With RESET, TIMED_OUT and
+	 * ABORTED what is in tcp_conn_rx is still readable during the callback. */
+	void (*closed)(struct tcp_conn *c, int reason);
+};
+
+/* What connections of one listener or one active open do differently from struct stack_config; a NULL pointer
+ * means nothing. Every member counts: start from tcp_open_options_of. */
+struct tcp_open_options {
+	uint32_t delayed_ack_us;
+	uint32_t rto_us_min;
+	uint32_t keepalive_us;
+	uint32_t user_timeout_us;
+};
+struct tcp_open_options tcp_open_options_of(const struct stack *s);
+
+/* Accepts connections to addr (0: the stack's own) and port (1 to 65535). app (copied by reference, must live
+ * as long as its connections) and ctx are passed on. 0, -EADDRNOTAVAIL, -EADDRINUSE, -ENOBUFS. *out_or_null
+ * gets the handle. */
+int tcp_listen(struct stack *s, uint32_t addr, uint16_t port, const struct tcp_open_options *options,
+	const struct tcp_app *app, void *ctx, struct tcp_listener **out_or_null);
+
+/* Stops listening. Half-open connections of the listener are dropped, accepted ones live on. O(half-open). */
+void tcp_listener_close(struct tcp_listener *l);
+
+/* Opens a connection from an unpredictable local port (RFC 6056, algorithm 3). connected tells how it ended.
+ * NULL when no connection, port or segment is free (counted). The SYN leaves at stack_output. */
+struct tcp_conn *tcp_connect(struct stack *s, uint32_t addr, uint16_t port,
+	const struct tcp_open_options *options, const struct tcp_app *app, void *user, uint64_t now_us);
+
+void *tcp_conn_user(const struct tcp_conn *c);
+void tcp_conn_set_user(struct tcp_conn *c, void *user);
+
+/* The received bytes that have not been consumed, in order. Borrowed: change it through tcp_conn_rx_consume
+ * alone. The view of a byte is valid until it is consumed or the connection ends. Other references to its
+ * mbufs (rte_mbuf_refcnt_update, rte_pktmbuf_attach) may be taken and outlive both. Small segments may be
+ * copied together behind the bytes that are there. */
+struct chain *tcp_conn_rx(struct tcp_conn *c);
+
+/* Drops n bytes (at most what is there, MUST). The window that this opens is told to the peer at stack_output
+ * when it is worth a segment (RFC 9293 section 3.8.6.2.2). O(mbufs freed). */
+void tcp_conn_rx_consume(struct tcp_conn *c, uint32_t n);
+
+/* How many bytes tcp_conn_write takes now (short of an empty transmit pool). 0 when not (or no longer) open
+ * for sending. O(1). */
+uint32_t tcp_conn_tx_room(const struct tcp_conn *c);
+
+/* Copies n bytes behind what is queued. All or nothing: 0; -ENOBUFS when the send buffer or the transmit pool
+ * has no room (writable will be called); -EMSGSIZE when n exceeds the whole send buffer; -EPIPE after
+ * tcp_conn_shutdown or at the connection's end; -ENOTCONN before it is established. */
+int tcp_conn_write(struct tcp_conn *c, const void *data, uint32_t n);
+
+/* Sends a FIN behind the queued data. Receiving goes on. 0, -ENOTCONN before established, -EPIPE when done
+ * already. */
+int tcp_conn_shutdown(struct tcp_conn *c);
+
+/* Lets the connection go: queued data and a FIN are still delivered, no more callbacks. Data that arrives
+ * afterwards is answered with a reset (RFC 9293 section 3.10.4, RFC 2525 section 2.17), as are received bytes
+ * that were not consumed. */
+void tcp_conn_close(struct tcp_conn *c);
+
+/* Resets the connection: a RST leaves, everything is dropped, no more callbacks. Borrowed views end here. */
+void tcp_conn_abort(struct tcp_conn *c);
+
+uint32_t tcp_conn_local_addr(const struct tcp_conn *c);
+uint16_t tcp_conn_local_port(const struct tcp_conn *c);
+uint32_t tcp_conn_peer_addr(const struct tcp_conn *c);
+uint16_t tcp_conn_peer_port(const struct tcp_conn *c);
+struct stack *tcp_conn_stack(const struct tcp_conn *c);
+
+struct tcp_conn_info {
+	const char *state; /* RFC 9293's name */
+	uint32_t srtt_us, rttvar_us, rto_us;
+	uint32_t cwnd_bytes, ssthresh_bytes, in_flight_bytes;
+	uint32_t snd_wnd_bytes, rcv_wnd_bytes;
+	uint32_t tx_queued_bytes; /* written and not yet acknowledged */
+	uint32_t rx_queued_bytes, reass_bytes;
+	uint32_t mss_bytes;
+	uint8_t snd_wscale, rcv_wscale;
+	uint8_t timestamps;
+	uint64_t bytes_in, bytes_out;
+	uint32_t segments_in, segments_out, resent, timeouts, fast_retransmits;
+};
+struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c);
+
+/* Calls each for every connection; each must not end connections. O(connections). */
+void tcp_conn_each(struct stack *s, void (*each)(void *ctx, struct tcp_conn *c), void *ctx);
+
+#endif
