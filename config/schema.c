@@ -256,7 +256,7 @@ static const struct schema_key limit_keys[] = {
 		.type = SCHEMA_COUNT,
 		FIELD(config_limits, channels),
 		.min = 1,
-		.max = 65535,
+		.max = 2047,
 		.initial = "2047",
 		.help = "Channels of one connection: the channel-max that is proposed."},
 	{.name = "frame_max",
