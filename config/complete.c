@@ -121,6 +121,7 @@ static void complete_socket(struct load *l)
 
 	if (control->socket[0])
 		return;
+	control->socket_auto = true;
 	if (geteuid() == 0)
 		n = snprintf(control->socket, sizeof(control->socket), "/run/godwit/control.sock");
 	else if (runtime && runtime[0] == '/')

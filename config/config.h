@@ -98,7 +98,9 @@ struct config_user {
 
 struct config_control {
 	char socket[CONFIG_SOCKET_PATH_BYTES];
-	uint32_t mode; /* permission bits */
+	bool socket_auto; /* nobody chose it: it depends on the user who loads, and is no change for a reload
+			   */
+	uint32_t mode;	  /* permission bits */
 };
 
 struct config_log {

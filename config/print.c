@@ -13,7 +13,10 @@ static void print_keys(const struct schema_section *s, const struct config *c, c
 	for (const struct schema_key *k = s->keys; k->name; k++) {
 		if (!schema_format(k, c, entry, value))
 			continue;
-		fprintf(out, "%s%s: %s\n", before, k->name, value);
+		fprintf(out, "%s%s: %s", before, k->name, value);
+		if (k->type == SCHEMA_PATH && c->control.socket_auto)
+			fprintf(out, " # %s", c->control.socket);
+		fputc('\n', out);
 		before = indent;
 	}
 }

@@ -134,9 +134,8 @@ static const struct schema_key port_keys[] = {
 		.type = SCHEMA_MAC,
 		FIELD(config_port, mac),
 		.initial = "auto",
-		.help = "The port's unicast MAC address. `auto` is the device's own; for a TAP, one made "
-			"from the "
-			"port's name."},
+		.help = "The port's unicast MAC address. `auto` is the device's own; for a TAP, one of the "
+			"broker's making."},
 	{.name = "rx_descriptors",
 		.type = SCHEMA_COUNT,
 		FIELD(config_port, rx_descriptors),

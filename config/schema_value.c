@@ -345,6 +345,11 @@ bool schema_format(const struct schema_key *k, const struct config *c, const voi
 		return *(const char *)field != '\0' && snprintf(out, SCHEMA_VALUE_BYTES, "\"***\"") > 0;
 	case SCHEMA_RESERVED:
 		return false;
+	case SCHEMA_PATH:
+		if (c->control.socket_auto)
+			return snprintf(out, SCHEMA_VALUE_BYTES, "auto") > 0;
+		format_text(field, out);
+		return true;
 	default:
 		format_text(field, out);
 		return true;

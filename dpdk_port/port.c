@@ -20,6 +20,8 @@ unsigned port_rx(struct port *p, unsigned queue, struct rte_mbuf **frames, unsig
 	uint64_t bytes = 0;
 
 	CHECK(queue < p->info.queues && n <= PORT_BURST);
+	if (p->rx_kick)
+		p->rx_kick(p->signal);
 	unsigned got = rte_eth_rx_burst(p->id, (uint16_t)queue, frames, (uint16_t)n);
 	if (got == 0)
 		return 0;

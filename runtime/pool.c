@@ -125,6 +125,11 @@ static bool poison_intact(const struct pool *p, const uint8_t *object)
 static void poison(const struct pool *p, void *object)
 {
 }
+
+static inline bool poison_intact(const struct pool *p, const uint8_t *object)
+{
+	return true;
+}
 #endif
 
 struct pool *pool_create(

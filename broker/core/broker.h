@@ -28,7 +28,8 @@ struct queue;
 enum broker_protocol { BROKER_PROTOCOL_AMQP091 = 1 };
 
 struct broker_limits {
-	uint32_t queues, exchanges, bindings, consumers; /* for the whole broker, each at least 1 */
+	/* For the whole broker, each at least 1. The predeclared exchanges do not count. */
+	uint32_t queues, exchanges, bindings, consumers;
 };
 
 struct broker_config {

@@ -34,10 +34,12 @@ struct message_store *message_store_create(const struct message_store_config *co
 void message_store_destroy(struct message_store *s); /* everything MUST have been released */
 struct message_store_stats message_store_stats(const struct message_store *s);
 
-/* True from the watermark up until memory has fallen 10 points below it: publishers wait. O(1). */
+/* True from the watermark up until memory has fallen 10 points below it: publishers wait. The fuller one of
+ * cells and blocks counts; blocks promised to arriving bodies count as used. O(1). */
 bool message_store_full(struct message_store *s);
 
-/* True where a body of that size could be stored in an empty store. O(1). */
+/* True where a body of that size and its entry in one queue could be stored in an empty store, whatever the
+ * names' lengths. O(1). */
 bool message_store_could_hold(const struct message_store *s, uint64_t body_bytes, uint32_t properties_bytes);
 
 /* A 4 KiB block for the queues' entry chunks; NULL when there is none. */
@@ -81,7 +83,8 @@ uint32_t message_properties_bytes(const struct message *m);
 void message_properties_copy(const struct message *m, uint8_t *dst);
 
 /* A place in a body. Start with {0}; message_body_next gives the next contiguous piece of at most max bytes
- * and moves on; an empty slice at the end. O(1). */
+ * and moves on; an empty slice at the end of what has arrived. O(1), the first time O(blocks of properties).
+ */
 struct message_cursor {
 	uint64_t offset;
 	const void *block; /* internal */

@@ -43,12 +43,14 @@ struct delivery {
 	struct message *message;
 	queue_handle queue;
 	uint64_t position; /* order within the queue */
+	void *place;	   /* the queue's: where it keeps the entry until it is settled */
 	bool redelivered;
 };
 
 void queue_ack(struct broker_core *c, const struct delivery *d);
 void queue_drop(struct broker_core *c, const struct delivery *d); /* reject without requeue */
-/* Back to its old place in the queue, marked redelivered. O(1) for ascending positions, else O(requeued). */
+/* Back to its old place in the queue, marked redelivered. Needs no memory and cannot fail. O(1) for positions
+ * that ascend or descend, else O(pages of entries that hold requeued ones). */
 void queue_requeue(struct broker_core *c, const struct delivery *d);
 
 /* basic.get: the next message, or false when empty. With no_ack it counts as settled: the caller only

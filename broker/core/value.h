@@ -47,8 +47,18 @@ struct fields {
 /* The field of that name, or NULL. O(count). */
 const struct value *fields_find(const struct fields *f, const char *name);
 
+const struct value *fields_find_slice(const struct fields *f, struct slice name);
+
 bool slice_equal(struct slice a, struct slice b);
 bool slice_equals_text(struct slice a, const char *text);
+/* Same kind and same content; integers compare by value whatever their width was. */
 bool value_equal(const struct value *a, const struct value *b);
+/* The same names with equal values, in any order. O(count^2): cold paths. */
+bool fields_equal(const struct fields *a, const struct fields *b);
+
+/* A copy in one allocation, independent of what `from` borrows; 0, or -1 without memory. fields_free gives
+ * it back. Cold paths, any thread. */
+int fields_copy(struct fields *to, const struct fields *from);
+void fields_free(struct fields *f);
 
 #endif

@@ -41,13 +41,13 @@ int unit_main(int argc, char **argv, const struct unit_test *tests)
 	const char *only = argc > 1 ? argv[1] : NULL;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	seed_init();
 	if (CU_initialize_registry() != CUE_SUCCESS)
 		return 99;
 	CU_pSuite suite = CU_add_suite(argv[0], NULL, NULL);
 	while (tests[count].name)
 		count++;
 	printf("TAP version 13\n1..%u\n", count);
+	seed_init();
 	for (unsigned i = 0; i < count; i++) {
 		if (only && strcmp(only, tests[i].name)) {
 			printf("ok %u %s # SKIP another test was asked for by name\n", i + 1, tests[i].name);

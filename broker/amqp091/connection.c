@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A connection's life: start, tune, open, close (class connection). */
+#include "broker/amqp091/internal.h"
+
+#include "runtime/log.h"
+
+#include <stdio.h>
+
+bool conn_live(const struct amqp091_conn *c)
+{
+	return c->state == CONN_RUNNING;
+}
+
+static void server_properties(struct amqp091_table_builder *b)
+{
+	amqp091_table_add_cstring(b, "product", "Godwit");
+	amqp091_table_add_cstring(b, "version", GODWIT_VERSION);
+	amqp091_table_add_cstring(b, "platform", "C");
+	amqp091_table_add_cstring(b, "copyright", "The Godwit authors");
+	amqp091_table_add_cstring(b, "information", "Licensed under the Apache License 2.0");
+	amqp091_table_open(b, "capabilities");
+	amqp091_table_add_bool(b, "publisher_confirms", true);
+	amqp091_table_add_bool(b, "exchange_exchange_bindings", false);
+	amqp091_table_add_bool(b, "basic.nack", true);
+	amqp091_table_add_bool(b, "consumer_cancel_notify", true);
+	amqp091_table_add_bool(b, "connection.blocked", false);
+	amqp091_table_add_bool(b, "consumer_priorities", false);
+	amqp091_table_add_bool(b, "authentication_failure_close", true);
+	amqp091_table_add_bool(b, "per_consumer_qos", true);
+	amqp091_table_add_bool(b, "direct_reply_to", false);
+	amqp091_table_close(b);
+}
+
+static struct amqp091_longstr longstr(const char *text)
+{
+	return (struct amqp091_longstr){(const uint8_t *)text, (uint32_t)strlen(text)};
+}
+
+void conn_open_handshake(struct amqp091_conn *c)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_CONNECTION_START};
+	struct amqp091_connection_start *start = &m.args.connection_start;
+	struct amqp091_table_builder b;
+	uint8_t properties[1024];
+
+	start->version_major = 0;
+	start->version_minor = 9;
+	start->mechanisms = longstr("PLAIN AMQPLAIN");
+	start->locales = longstr("en_US");
+	amqp091_table_build(&b, properties, sizeof(properties));
+	server_properties(&b);
+	MUST(amqp091_table_finish(&b, &start->server_properties) == 0);
+	c->state = CONN_START;
+	conn_send_method(c, 0, &m);
+}
+
+static void learn_capabilities(struct amqp091_conn *c, const struct amqp091_table *properties)
+{
+	struct amqp091_table capabilities;
+
+	if (amqp091_table_get_table(properties, "capabilities", &capabilities) == 0)
+		amqp091_table_get_bool(&capabilities, "consumer_cancel_notify", &c->notifies_cancel);
+}
+
+/* PLAIN (RFC 4616): authorisation identity, NUL, name, NUL, password. */
+static bool split_plain(struct amqp091_longstr r, struct slice *user, struct slice *password)
+{
+	const uint8_t *end = r.data + r.len;
+	const uint8_t *first = r.len ? memchr(r.data, 0, r.len) : NULL;
+	const uint8_t *second = first ? memchr(first + 1, 0, (size_t)(end - first - 1)) : NULL;
+
+	if (!second)
+		return false;
+	*user = (struct slice){first + 1, (uint32_t)(second - first - 1)};
+	*password = (struct slice){second + 1, (uint32_t)(end - second - 1)};
+	return true;
+}
+
+/* AMQPLAIN: a table's entries with LOGIN and PASSWORD. */
+static bool split_amqplain(struct amqp091_longstr r, struct slice *user, struct slice *password)
+{
+	struct amqp091_table t = {r.data, r.len};
+	struct amqp091_longstr login, secret;
+
+	if (amqp091_table_validate(r.data, r.len) != 0 ||
+		amqp091_table_get_string(&t, "LOGIN", &login) != 0 ||
+		amqp091_table_get_string(&t, "PASSWORD", &secret) != 0)
+		return false;
+	*user = (struct slice){login.data, login.len};
+	*password = (struct slice){secret.data, secret.len};
+	return true;
+}
+
+static bool text_is(struct amqp091_shortstr s, const char *text)
+{
+	return s.len == strlen(text) && memcmp(s.data, text, s.len) == 0;
+}
+
+static void tune(struct amqp091_conn *c)
+{
+	const struct amqp091_server_config *config = &c->server->config;
+	struct amqp091_method m = {.id = AMQP091_METHOD_CONNECTION_TUNE};
+
+	m.args.connection_tune = (struct amqp091_connection_tune){
+		.channel_max = (uint16_t)config->channel_max,
+		.frame_max = config->frame_max_bytes,
+		.heartbeat = (uint16_t)config->heartbeat_s,
+	};
+	c->state = CONN_TUNE;
+	conn_send_method(c, 0, &m);
+}
+
+static void refuse_login(struct amqp091_conn *c, const char *mechanism)
+{
+	c->server->counters.logins_refused++;
+	LOG_WARN("amqp", "login of '%s' refused", c->user);
+	conn_exception(c, AMQP091_REPLY_ACCESS_REFUSED, 0,
+		"Login was refused using authentication mechanism %s. For details see the broker logfile.",
+		mechanism);
+}
+
+void conn_auth_answer(struct amqp091_conn *c, bool accepted)
+{
+	if (c->state != CONN_AUTH)
+		return;
+	if (accepted)
+		tune(c);
+	else
+		refuse_login(c, "PLAIN");
+	conn_input(c);
+}
+
+static void start_ok(struct amqp091_conn *c, const struct amqp091_connection_start_ok *m)
+{
+	struct slice user, password;
+	bool plain = text_is(m->mechanism, "PLAIN");
+
+	if (!plain && !text_is(m->mechanism, "AMQPLAIN")) {
+		conn_exception(c, AMQP091_REPLY_COMMAND_INVALID, AMQP091_METHOD_CONNECTION_START_OK,
+			"unknown authentication mechanism '%.*s'", SHORT_ARG(m->mechanism));
+		return;
+	}
+	learn_capabilities(c, &m->client_properties);
+	if (!(plain ? split_plain(m->response, &user, &password)
+		    : split_amqplain(m->response, &user, &password))) {
+		conn_exception(c, AMQP091_REPLY_SYNTAX_ERROR, AMQP091_METHOD_CONNECTION_START_OK,
+			"response of mechanism %.*s could not be read", SHORT_ARG(m->mechanism));
+		return;
+	}
+	snprintf(c->user, sizeof(c->user), "%.*s", SLICE_ARG(user));
+	enum auth_verdict verdict = auth_check(
+		c->server->auth_port, user, password, c->transport->local_link, c->auth_token);
+	if (verdict == AUTH_ACCEPTED)
+		tune(c);
+	else if (verdict == AUTH_PENDING)
+		c->state = CONN_AUTH;
+	else
+		refuse_login(c, plain ? "PLAIN" : "AMQPLAIN");
+}
+
+/* RabbitMQ's rule: 0 means no limit, which is above any limit of the server's. */
+static bool agreed(struct amqp091_conn *c, const char *what, uint32_t client, uint32_t server, uint32_t min)
+{
+	if (client == 0 || client > server) {
+		conn_exception(c, AMQP091_REPLY_NOT_ALLOWED, AMQP091_METHOD_CONNECTION_TUNE_OK,
+			"negotiated %s = %u%s is higher than the maximum allowed value (%u)", what, client,
+			client ? "" : " (no limit)", server);
+		return false;
+	}
+	if (client < min) {
+		conn_exception(c, AMQP091_REPLY_NOT_ALLOWED, AMQP091_METHOD_CONNECTION_TUNE_OK,
+			"negotiated %s = %u is lower than the minimum allowed value (%u)", what, client, min);
+		return false;
+	}
+	return true;
+}
+
+static void tune_ok(struct amqp091_conn *c, const struct amqp091_connection_tune_ok *m)
+{
+	const struct amqp091_server_config *config = &c->server->config;
+
+	if (!agreed(c, "channel_max", m->channel_max, config->channel_max, 1) ||
+		!agreed(c, "frame_max", m->frame_max, config->frame_max_bytes, AMQP091_FRAME_MIN_SIZE))
+		return;
+	c->channel_max = m->channel_max;
+	c->frame_max = m->frame_max;
+	c->state = CONN_OPEN;
+	heartbeat_start(c, m->heartbeat);
+}
+
+static void open_vhost(struct amqp091_conn *c, const struct amqp091_connection_open *m)
+{
+	struct broker_core *core = c->server->config.core;
+	struct vhost *v = vhost_find(broker_core_broker(core), slice_of(m->virtual_host));
+	struct amqp091_method ok = {.id = AMQP091_METHOD_CONNECTION_OPEN_OK};
+
+	if (!v) {
+		conn_exception(c, AMQP091_REPLY_NOT_ALLOWED, AMQP091_METHOD_CONNECTION_OPEN,
+			"vhost %.*s not found", SHORT_ARG(m->virtual_host));
+		return;
+	}
+	session_begin(&c->session, core, v);
+	c->opened = true;
+	c->state = CONN_RUNNING;
+	timer_cancel(&c->server->wheel, &c->deadline);
+	c->server->counters.connections_opened++;
+	LOG_INFO("amqp", "connection of '%s' opened over %s", c->user,
+		c->transport->ops->kind == TRANSPORT_BYPASS ? "the bypass" : "kernel sockets");
+	conn_send_method(c, 0, &ok);
+}
+
+static void session_over(struct amqp091_conn *c)
+{
+	while (!cds_list_empty(&c->channels))
+		channel_release(cds_list_first_entry(&c->channels, struct amqp091_channel, link));
+	if (c->opened) {
+		c->opened = false;
+		session_end(&c->session);
+		c->server->counters.connections_closed++;
+		LOG_INFO("amqp", "connection of '%s' closed", c->user);
+	}
+}
+
+static void close_by_peer(struct amqp091_conn *c)
+{
+	struct amqp091_method ok = {.id = AMQP091_METHOD_CONNECTION_CLOSE_OK};
+
+	session_over(c);
+	conn_send_method(c, 0, &ok);
+	conn_drain(c);
+}
+
+void conn_drain(struct amqp091_conn *c)
+{
+	struct amqp091_server *s = c->server;
+
+	if (c->state >= CONN_DRAINING)
+		return;
+	session_over(c);
+	c->state = CONN_DRAINING;
+	c->hold = HOLD_NONE;
+	timer_arm(&s->wheel, &c->deadline, s->now_us + s->config.close_timeout_us);
+	if (conn_output_idle(c))
+		transport_shutdown(c->transport);
+}
+
+static bool in_order(const struct amqp091_conn *c, uint32_t id)
+{
+	switch (id) {
+	case AMQP091_METHOD_CONNECTION_START_OK:
+		return c->state == CONN_START;
+	case AMQP091_METHOD_CONNECTION_TUNE_OK:
+		return c->state == CONN_TUNE;
+	case AMQP091_METHOD_CONNECTION_OPEN:
+		return c->state == CONN_OPEN;
+	case AMQP091_METHOD_CONNECTION_CLOSE:
+		return true;
+	case AMQP091_METHOD_CONNECTION_CLOSE_OK:
+		return c->state == CONN_CLOSING;
+	case AMQP091_METHOD_CONNECTION_UPDATE_SECRET:
+		return c->state == CONN_RUNNING;
+	default:
+		return false;
+	}
+}
+
+void conn_method(struct amqp091_conn *c, const struct amqp091_method *m)
+{
+	if (!in_order(c, m->id)) {
+		conn_exception(c, AMQP091_REPLY_CHANNEL_ERROR, m->id, "unexpected method %s on channel 0",
+			amqp091_method_info(m->id)->name);
+		return;
+	}
+	switch (m->id) {
+	case AMQP091_METHOD_CONNECTION_START_OK:
+		start_ok(c, &m->args.connection_start_ok);
+		break;
+	case AMQP091_METHOD_CONNECTION_TUNE_OK:
+		tune_ok(c, &m->args.connection_tune_ok);
+		break;
+	case AMQP091_METHOD_CONNECTION_OPEN:
+		open_vhost(c, &m->args.connection_open);
+		break;
+	case AMQP091_METHOD_CONNECTION_CLOSE:
+		close_by_peer(c);
+		break;
+	case AMQP091_METHOD_CONNECTION_CLOSE_OK:
+		conn_drain(c);
+		break;
+	default:
+		conn_exception(c, AMQP091_REPLY_NOT_IMPLEMENTED, m->id, "%s is not implemented yet",
+			amqp091_method_info(m->id)->name);
+	}
+}
+
+void conn_die(struct amqp091_conn *c, bool abort)
+{
+	struct amqp091_server *s = c->server;
+	struct transport_conn *transport = c->transport;
+
+	if (c->state == CONN_DEAD)
+		return;
+	if (!c->opened && c->state < CONN_RUNNING)
+		s->counters.handshakes_failed++;
+	c->state = CONN_DEAD;
+	c->transport = NULL;
+	timer_cancel(&s->wheel, &c->deadline);
+	timer_cancel(&s->wheel, &c->heartbeat);
+	cds_list_del_init(&c->waiting);
+	cds_list_del(&c->link);
+	cds_list_add_tail(&c->link, &s->dying);
+	if (abort)
+		transport_abort(transport);
+}
+
+void conn_release(struct amqp091_conn *c)
+{
+	struct amqp091_server *s = c->server;
+
+	MUST(c->state == CONN_DEAD);
+	cds_list_del(&c->link);
+	session_over(c);
+	conn_output_clear(c);
+	for (uint32_t i = 0; i < AMQP091_PAGES; i++) {
+		if (c->page[i])
+			pool_give(s->pages_pool, c->page[i]);
+	}
+	s->conn_count--;
+	pool_give(s->conns_pool, c);
+}

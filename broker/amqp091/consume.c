@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Class basic: publish hands over to publish.c; here are consumers, get, settlement and prefetch. */
+#include "broker/amqp091/internal.h"
+
+#include <stdio.h>
+
+static bool credit(const struct amqp091_consumer *k)
+{
+	const struct amqp091_channel *ch = k->channel;
+	struct pool_stats unacked = pool_stats(ch->conn->server->unacked_pool);
+
+	if (k->consumer.no_ack)
+		return true;
+	if (k->prefetch && k->unacked_count >= k->prefetch)
+		return false;
+	if (ch->prefetch_channel && ch->unacked_count >= ch->prefetch_channel)
+		return false;
+	return unacked.used < unacked.capacity;
+}
+
+static bool consumer_ready(struct consumer *consumer)
+{
+	struct amqp091_consumer *k = caa_container_of(consumer, struct amqp091_consumer, consumer);
+	struct amqp091_conn *c = k->channel->conn;
+
+	return conn_live(c) && conn_output_idle(c) && credit(k) &&
+	       transport_tx_room(c->transport) >= AMQP091_DELIVER_ROOM;
+}
+
+static void consumer_deliver(struct consumer *consumer, const struct delivery *d)
+{
+	struct amqp091_consumer *k = caa_container_of(consumer, struct amqp091_consumer, consumer);
+	struct amqp091_channel *ch = k->channel;
+	struct amqp091_method m = {.id = AMQP091_METHOD_BASIC_DELIVER};
+	uint64_t tag = k->consumer.no_ack ? ch->tag_next++ : unacked_add(ch, k, d)->tag;
+
+	m.args.basic_deliver = (struct amqp091_basic_deliver){
+		.consumer_tag = {k->tag, k->tag_bytes},
+		.delivery_tag = tag,
+		.redelivered = d->redelivered,
+		.exchange = shortstr_of(message_exchange(d->message)),
+		.routing_key = shortstr_of(message_routing_key(d->message)),
+	};
+	if (!k->consumer.no_ack)
+		message_ref(d->message); /* the unsettled delivery keeps its own */
+	conn_send_content_take(ch->conn, ch->number, &m, d->message);
+}
+
+static void consumer_free(struct amqp091_consumer *k)
+{
+	struct amqp091_channel *ch = k->channel;
+	struct unacked *u;
+
+	/* What it was given stays with the channel until it is settled. */
+	cds_list_for_each_entry (u, &ch->unacked, link) {
+		if (u->consumer == k) {
+			u->consumer = NULL;
+			ch->unacked_count--;
+		}
+	}
+	cds_list_del(&k->link);
+	pool_give(ch->conn->server->consumers_pool, k);
+}
+
+/* The queue was deleted: clients that asked for it hear of it (consumer_cancel_notify). */
+static void consumer_cancelled(struct consumer *consumer)
+{
+	struct amqp091_consumer *k = caa_container_of(consumer, struct amqp091_consumer, consumer);
+	struct amqp091_conn *c = k->channel->conn;
+	struct amqp091_method m = {.id = AMQP091_METHOD_BASIC_CANCEL};
+
+	if (c->notifies_cancel && conn_live(c) && !k->channel->closing) {
+		m.args.basic_cancel = (struct amqp091_basic_cancel){
+			.consumer_tag = {k->tag, k->tag_bytes}, .no_wait = true};
+		conn_send_method(c, k->channel->number, &m);
+	}
+	consumer_free(k);
+}
+
+static const struct consumer_ops consumer_ops = {consumer_ready, consumer_deliver, consumer_cancelled};
+
+void consumer_release(struct amqp091_consumer *k)
+{
+	consumer_detach(&k->consumer);
+	consumer_free(k);
+}
+
+static struct amqp091_consumer *consumer_find(struct amqp091_channel *ch, struct amqp091_shortstr tag)
+{
+	struct amqp091_consumer *k;
+
+	cds_list_for_each_entry (k, &ch->consumers, link) {
+		if (k->tag_bytes == tag.len && memcmp(k->tag, tag.data, tag.len) == 0)
+			return k;
+	}
+	return NULL;
+}
+
+static void consumer_name(struct amqp091_consumer *k, struct amqp091_shortstr wanted)
+{
+	struct amqp091_server *s = k->channel->conn->server;
+
+	if (wanted.len) {
+		k->tag_bytes = wanted.len;
+		memcpy(k->tag, wanted.data, wanted.len);
+		return;
+	}
+	uint64_t seq[2] = {s->name_seq++, 0};
+	uint64_t a = siphash(&s->name_key, seq, sizeof(seq));
+	seq[1] = 1;
+	uint64_t b = siphash(&s->name_key, seq, sizeof(seq));
+	k->tag_bytes = (uint8_t)snprintf((char *)k->tag, sizeof(k->tag), "amq.ctag-%016llx%016llx",
+		(unsigned long long)a, (unsigned long long)b);
+}
+
+static struct amqp091_consumer *consumer_create(
+	struct amqp091_channel *ch, const struct amqp091_basic_consume *a)
+{
+	struct amqp091_consumer *k = pool_take(ch->conn->server->consumers_pool);
+
+	if (!k)
+		return NULL;
+	memset(k, 0, sizeof(*k));
+	k->consumer = (struct consumer){.ops = &consumer_ops, .no_ack = a->no_ack, .exclusive = a->exclusive};
+	k->channel = ch;
+	k->prefetch = ch->prefetch_consumer;
+	consumer_name(k, a->consumer_tag);
+	cds_list_add_tail(&k->link, &ch->consumers);
+	return k;
+}
+
+static bool consume_arguments(struct amqp091_channel *ch, const struct amqp091_basic_consume *a)
+{
+	struct amqp091_table rest = a->arguments;
+	struct amqp091_shortstr key;
+	struct amqp091_value v;
+
+	while (rest.len && amqp091_table_next(&rest, &key, &v) == 1) {
+		if (slice_equals_text(slice_of(key), "x-priority")) {
+			conn_exception(ch->conn, AMQP091_REPLY_NOT_IMPLEMENTED, AMQP091_METHOD_BASIC_CONSUME,
+				"consumer argument 'x-priority' is not implemented yet");
+			return false;
+		}
+	}
+	return true;
+}
+
+static void consume(struct amqp091_channel *ch, const struct amqp091_method *m)
+{
+	const struct amqp091_basic_consume *a = &m->args.basic_consume;
+	struct amqp091_method ok = {.id = AMQP091_METHOD_BASIC_CONSUME_OK};
+	struct slice name;
+	struct queue *q;
+	struct failure f;
+
+	if (!channel_queue_name(ch, a->queue, m->id, &name) || !consume_arguments(ch, a))
+		return;
+	if (a->consumer_tag.len && consumer_find(ch, a->consumer_tag)) {
+		conn_exception(ch->conn, AMQP091_REPLY_NOT_ALLOWED, m->id,
+			"attempt to reuse consumer tag '%.*s'", SHORT_ARG(a->consumer_tag));
+		return;
+	}
+	if (queue_lookup(&ch->conn->session, name, &q, &f) != FAILURE_NONE) {
+		channel_failure(ch, m->id, &f);
+		return;
+	}
+	struct amqp091_consumer *k = consumer_create(ch, a);
+	if (!k) {
+		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, m->id,
+			"the broker has no room for another consumer");
+		return;
+	}
+	if (consumer_attach(&k->consumer, q, &f) != FAILURE_NONE) {
+		consumer_free(k);
+		channel_failure(ch, m->id, &f);
+		return;
+	}
+	/* Deliveries begin in the core's own step of the turn, so consume-ok is ahead of them. */
+	ok.args.basic_consume_ok.consumer_tag = (struct amqp091_shortstr){k->tag, k->tag_bytes};
+	if (!a->no_wait)
+		conn_send_method(ch->conn, ch->number, &ok);
+}
+
+static void cancel(struct amqp091_channel *ch, const struct amqp091_method *m)
+{
+	const struct amqp091_basic_cancel *a = &m->args.basic_cancel;
+	struct amqp091_method ok = {.id = AMQP091_METHOD_BASIC_CANCEL_OK};
+	struct amqp091_consumer *k = consumer_find(ch, a->consumer_tag);
+
+	if (k)
+		consumer_release(k);
+	ok.args.basic_cancel_ok.consumer_tag = a->consumer_tag;
+	if (!a->no_wait)
+		conn_send_method(ch->conn, ch->number, &ok);
+}
+
+static void get(struct amqp091_channel *ch, const struct amqp091_method *m)
+{
+	const struct amqp091_basic_get *a = &m->args.basic_get;
+	struct amqp091_method ok = {.id = AMQP091_METHOD_BASIC_GET_OK};
+	struct amqp091_method empty = {.id = AMQP091_METHOD_BASIC_GET_EMPTY};
+	struct amqp091_server *s = ch->conn->server;
+	struct pool_stats unacked = pool_stats(s->unacked_pool);
+	struct slice name;
+	struct queue *q;
+	struct failure f;
+	struct delivery d;
+
+	if (!channel_queue_name(ch, a->queue, m->id, &name))
+		return;
+	if (queue_lookup(&ch->conn->session, name, &q, &f) != FAILURE_NONE) {
+		channel_failure(ch, m->id, &f);
+		return;
+	}
+	if (!a->no_ack && unacked.used == unacked.capacity) {
+		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, m->id,
+			"the broker has no room for another unacknowledged message");
+		return;
+	}
+	if (!queue_get(q, a->no_ack, &d)) {
+		conn_send_method(ch->conn, ch->number, &empty);
+		return;
+	}
+	uint64_t left = queue_ready_count(q);
+	ok.args.basic_get_ok = (struct amqp091_basic_get_ok){
+		.delivery_tag = a->no_ack ? ch->tag_next++ : unacked_add(ch, NULL, &d)->tag,
+		.redelivered = d.redelivered,
+		.exchange = shortstr_of(message_exchange(d.message)),
+		.routing_key = shortstr_of(message_routing_key(d.message)),
+		.message_count = left > UINT32_MAX ? UINT32_MAX : (uint32_t)left,
+	};
+	if (!a->no_ack)
+		message_ref(d.message);
+	conn_send_content_take(ch->conn, ch->number, &ok, d.message);
+}
+
+/* RabbitMQ's meaning, which clients expect: global=false limits each consumer to come, global=true the whole
+ * channel. */
+static void qos(struct amqp091_channel *ch, const struct amqp091_method *m)
+{
+	const struct amqp091_basic_qos *a = &m->args.basic_qos;
+	struct amqp091_method ok = {.id = AMQP091_METHOD_BASIC_QOS_OK};
+
+	if (a->prefetch_size) {
+		conn_exception(ch->conn, AMQP091_REPLY_NOT_IMPLEMENTED, m->id, "prefetch_size!=0 (%u)",
+			a->prefetch_size);
+		return;
+	}
+	if (a->global) {
+		ch->prefetch_channel = a->prefetch_count;
+		channel_wake(ch);
+	} else {
+		ch->prefetch_consumer = a->prefetch_count;
+	}
+	conn_send_method(ch->conn, ch->number, &ok);
+}
+
+static void recover(struct amqp091_channel *ch, uint32_t id, bool requeue, bool answer)
+{
+	struct amqp091_method ok = {.id = AMQP091_METHOD_BASIC_RECOVER_OK};
+
+	if (!requeue) {
+		conn_exception(ch->conn, AMQP091_REPLY_NOT_IMPLEMENTED, id, "requeue=false");
+		return;
+	}
+	unacked_requeue_all(ch);
+	channel_wake(ch);
+	if (answer)
+		conn_send_method(ch->conn, ch->number, &ok);
+}
+
+void basic_method(struct amqp091_channel *ch, const struct amqp091_method *m)
+{
+	switch (m->id) {
+	case AMQP091_METHOD_BASIC_PUBLISH:
+		publish_begin(ch, &m->args.basic_publish);
+		break;
+	case AMQP091_METHOD_BASIC_ACK:
+		unacked_settle_tags(
+			ch, m->args.basic_ack.delivery_tag, m->args.basic_ack.multiple, true, false, m->id);
+		break;
+	case AMQP091_METHOD_BASIC_NACK:
+		unacked_settle_tags(ch, m->args.basic_nack.delivery_tag, m->args.basic_nack.multiple, false,
+			m->args.basic_nack.requeue, m->id);
+		break;
+	case AMQP091_METHOD_BASIC_REJECT:
+		unacked_settle_tags(ch, m->args.basic_reject.delivery_tag, false, false,
+			m->args.basic_reject.requeue, m->id);
+		break;
+	case AMQP091_METHOD_BASIC_QOS:
+		qos(ch, m);
+		break;
+	case AMQP091_METHOD_BASIC_CONSUME:
+		consume(ch, m);
+		break;
+	case AMQP091_METHOD_BASIC_CANCEL:
+		cancel(ch, m);
+		break;
+	case AMQP091_METHOD_BASIC_GET:
+		get(ch, m);
+		break;
+	case AMQP091_METHOD_BASIC_RECOVER:
+		recover(ch, m->id, m->args.basic_recover.requeue, true);
+		break;
+	case AMQP091_METHOD_BASIC_RECOVER_ASYNC:
+		recover(ch, m->id, m->args.basic_recover_async.requeue, false);
+		break;
+	default:
+		conn_exception(ch->conn, AMQP091_REPLY_COMMAND_INVALID, m->id,
+			"unexpected method %s on channel %u", amqp091_method_info(m->id)->name, ch->number);
+	}
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From received bytes to frames: the protocol header, then frame after frame, body bytes as they come. */
+#include "broker/amqp091/internal.h"
+
+#include "runtime/log.h"
+
+enum step { STEP_ON, STEP_WAIT };
+
+void conn_hold(struct amqp091_conn *c, enum hold why)
+{
+	if (why == HOLD_MEMORY && c->hold != HOLD_MEMORY)
+		c->server->counters.held_for_memory++;
+	c->hold = why;
+	if (cds_list_empty(&c->waiting))
+		cds_list_add_tail(&c->waiting, &c->server->waiting);
+}
+
+static void frame_lost(struct amqp091_conn *c, uint16_t code, const char *what)
+{
+	c->server->counters.frames_malformed++;
+	c->stream_lost = true;
+	conn_exception(c, code, 0, "%s", what);
+}
+
+/* 4.2.2: anything but the header of a protocol spoken here is answered with that header,
+ * and the connection is closed. */
+static enum step protocol_header(struct amqp091_conn *c)
+{
+	struct chain *rx = c->transport->rx;
+	uint8_t got[AMQP091_PROTOCOL_HEADER_SIZE];
+	uint32_t n = rx->bytes < sizeof(got) ? rx->bytes : (uint32_t)sizeof(got);
+
+	chain_copy(rx, 0, got, n);
+	if (memcmp(got, AMQP091_PROTOCOL_HEADER, n) == 0) {
+		if (n < sizeof(got))
+			return STEP_WAIT;
+		transport_consume(c->transport, n);
+		conn_open_handshake(c);
+		return STEP_ON;
+	}
+	conn_send(c, (const uint8_t *)AMQP091_PROTOCOL_HEADER, AMQP091_PROTOCOL_HEADER_SIZE);
+	conn_drain(c);
+	return STEP_ON;
+}
+
+static void method_frame(struct amqp091_conn *c, uint16_t channel, const uint8_t *payload, uint32_t n)
+{
+	struct amqp091_method m;
+	int error = amqp091_method_decode(payload, n, &m);
+	uint32_t id = n >= 4 ? wire_get32(payload) : 0;
+
+	if (error) {
+		c->server->counters.frames_malformed++;
+		conn_exception(c, amqp091_error_reply(error), id,
+			"method %u.%u on channel %u could not be decoded", id >> 16, id & 0xffff, channel);
+		return;
+	}
+	if (channel == 0)
+		conn_method(c, &m);
+	else
+		channel_method(c, channel, &m);
+}
+
+/* The channel of a content frame: NULL where it is not open (an exception was raised) or is closing (after
+ * channel.close everything but close and close-ok is discarded, class channel). */
+static struct amqp091_channel *content_channel(struct amqp091_conn *c, uint16_t number, const char *what)
+{
+	struct amqp091_channel *ch = channel_find(c, number);
+
+	if (!ch) {
+		conn_exception(c, number ? AMQP091_REPLY_CHANNEL_ERROR : AMQP091_REPLY_UNEXPECTED_FRAME, 0,
+			"%s on channel %u, which is not open", what, number);
+		return NULL;
+	}
+	return ch->closing ? NULL : ch;
+}
+
+/* False: the frame has to be offered again. */
+static bool header_frame(struct amqp091_conn *c, uint16_t number, const uint8_t *payload, uint32_t n)
+{
+	struct amqp091_channel *ch = content_channel(c, number, "content header");
+
+	return ch ? publish_header(ch, payload, n) : true;
+}
+
+/* True: go on with the whole frame, which has arrived. */
+static bool state_takes_frame(struct amqp091_conn *c, const struct amqp091_frame *f, const uint8_t *payload)
+{
+	if (f->type == AMQP091_FRAME_HEARTBEAT) {
+		if (f->channel != 0)
+			frame_lost(c, AMQP091_REPLY_FRAME_ERROR, "heartbeat on a channel other than 0");
+		return false;
+	}
+	if (c->state == CONN_CLOSING) {
+		uint32_t id = f->type == AMQP091_FRAME_METHOD && f->size >= 4 ? wire_get32(payload) : 0;
+		return f->channel == 0 &&
+		       (id == AMQP091_METHOD_CONNECTION_CLOSE_OK || id == AMQP091_METHOD_CONNECTION_CLOSE);
+	}
+	return true;
+}
+
+static enum step whole_frame(struct amqp091_conn *c, const struct amqp091_frame *f)
+{
+	struct chain *rx = c->transport->rx;
+	uint32_t total = f->size + AMQP091_FRAME_OVERHEAD;
+
+	if (rx->bytes < total)
+		return STEP_WAIT;
+	const uint8_t *p = chain_peek(rx, total, c->server->scratch);
+	const uint8_t *payload = p + AMQP091_FRAME_HEADER_SIZE;
+	if (p[total - 1] != AMQP091_FRAME_END) {
+		frame_lost(c, AMQP091_REPLY_FRAME_ERROR, "frame without its end octet 206");
+		return STEP_ON;
+	}
+	if (state_takes_frame(c, f, payload)) {
+		if (f->type == AMQP091_FRAME_METHOD)
+			method_frame(c, f->channel, payload, f->size);
+		else if (!header_frame(c, f->channel, payload, f->size)) {
+			conn_hold(c, HOLD_MEMORY);
+			return STEP_WAIT;
+		}
+	}
+	c->server->counters.frames_received++;
+	if (c->state != CONN_DEAD)
+		transport_consume(c->transport, total);
+	return STEP_ON;
+}
+
+static enum step body_begin(struct amqp091_conn *c, const struct amqp091_frame *f)
+{
+	if (c->state != CONN_CLOSING) {
+		struct amqp091_channel *ch = content_channel(c, f->channel, "content body");
+		if (ch && !publish_accepts_body(ch, f->size))
+			ch = NULL; /* an exception was raised: what follows is dropped */
+		if (c->state == CONN_DEAD)
+			return STEP_WAIT;
+	}
+	c->server->counters.frames_received++;
+	transport_consume(c->transport, AMQP091_FRAME_HEADER_SIZE);
+	c->body_left = f->size;
+	c->body_channel = f->channel;
+	c->body_end = true;
+	return STEP_ON;
+}
+
+/* The channel may have gone or begun to close in the middle of a body: then its bytes are dropped. */
+static struct amqp091_channel *body_taker(struct amqp091_conn *c)
+{
+	struct amqp091_channel *ch = c->state == CONN_RUNNING ? channel_find(c, c->body_channel) : NULL;
+
+	return ch && !ch->closing ? ch : NULL;
+}
+
+static enum step body_bytes(struct amqp091_conn *c)
+{
+	struct chain *rx = c->transport->rx;
+	struct amqp091_channel *ch = body_taker(c);
+
+	if (c->body_left) {
+		uint32_t piece = rx->head->data_len < c->body_left ? rx->head->data_len : c->body_left;
+		if (ch)
+			publish_body(ch, rte_pktmbuf_mtod(rx->head, const uint8_t *), piece);
+		c->body_left -= piece;
+		transport_consume(c->transport, piece);
+		return STEP_ON;
+	}
+	uint8_t end = *rte_pktmbuf_mtod(rx->head, const uint8_t *);
+	if (end != AMQP091_FRAME_END) {
+		frame_lost(c, AMQP091_REPLY_FRAME_ERROR, "frame without its end octet 206");
+		return STEP_ON;
+	}
+	transport_consume(c->transport, 1);
+	c->body_end = false;
+	if (ch)
+		publish_body_end(ch);
+	return STEP_ON;
+}
+
+static uint32_t frame_limit(const struct amqp091_conn *c)
+{
+	return c->frame_max ? c->frame_max : AMQP091_FRAME_MAX_BEFORE_TUNE;
+}
+
+static enum step next_frame(struct amqp091_conn *c)
+{
+	struct chain *rx = c->transport->rx;
+	uint8_t head[AMQP091_FRAME_HEADER_SIZE];
+
+	if (c->body_end)
+		return body_bytes(c);
+	if (rx->bytes < sizeof(head))
+		return STEP_WAIT;
+	struct amqp091_frame f = amqp091_frame_header_get(chain_peek(rx, sizeof(head), head));
+	switch (amqp091_frame_header_check(&f, frame_limit(c))) {
+	case 0:
+		break;
+	case AMQP091_ERR_FRAME_SIZE:
+		frame_lost(c, AMQP091_REPLY_FRAME_ERROR, "frame larger than the agreed frame-max");
+		return STEP_ON;
+	default:
+		frame_lost(c, AMQP091_REPLY_FRAME_ERROR, "unknown frame type");
+		return STEP_ON;
+	}
+	if (f.type == AMQP091_FRAME_BODY)
+		return body_begin(c, &f);
+	return whole_frame(c, &f);
+}
+
+static bool has_room(struct amqp091_conn *c)
+{
+	if (conn_output_idle(c) && transport_tx_room(c->transport) >= AMQP091_INPUT_ROOM)
+		return true;
+	conn_hold(c, HOLD_OUTPUT);
+	return false;
+}
+
+void conn_input(struct amqp091_conn *c)
+{
+	enum step step = STEP_ON;
+
+	while (step == STEP_ON && c->state != CONN_DEAD && c->transport->rx->bytes) {
+		if (c->state == CONN_DRAINING || c->stream_lost) {
+			transport_consume(c->transport, c->transport->rx->bytes);
+			return;
+		}
+		if (c->hold != HOLD_NONE || !has_room(c))
+			return;
+		if (c->state == CONN_AUTH)
+			return; /* the answer resumes */
+		step = c->state == CONN_HEADER ? protocol_header(c) : next_frame(c);
+	}
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the adaptor's files share. One server a core; a connection has channels, a channel has consumers and
+ * unsettled deliveries.
+ *
+ * Rules
+ *  1. Bytes are consumed from the transport only when they have been acted upon. Body bytes go into the
+ * message as they come; every other frame waits in the transport's buffers until it is whole.
+ *  2. Input stops while output waits (`out` not empty, or no room) and while a publisher is held for memory.
+ *     So the output that must be stored is bounded: answers to one frame, and what other connections cause.
+ *  3. At most one content larger than the send room is under way on a connection; everything after it queues
+ *     behind it.
+ *  4. A connection is never freed inside a call that has it as an argument: it goes to server->dying, which
+ * the source's flush empties. */
+#ifndef BROKER_AMQP091_INTERNAL_H
+#define BROKER_AMQP091_INTERNAL_H
+
+#include "broker/amqp091/codec.h"
+#include "broker/amqp091/server.h"
+#include "broker/core/exchange.h"
+#include "broker/core/queue.h"
+#include "runtime/check.h"
+#include "runtime/pool.h"
+#include "runtime/timer.h"
+
+#include <urcu/compiler.h>
+#include <urcu/list.h>
+
+enum {
+	AMQP091_CHANNEL_LIMIT = 2047,
+	AMQP091_PAGE_CHANNELS = 64,
+	AMQP091_PAGES = (AMQP091_CHANNEL_LIMIT + 1) / AMQP091_PAGE_CHANNELS,
+	AMQP091_FRAME_MAX_BEFORE_TUNE = 8192, /* start-ok with long client properties */
+	AMQP091_INPUT_ROOM = 4096,	      /* send room that must be there before a frame is acted upon */
+	AMQP091_DELIVER_ROOM = 2048,	      /* and before a delivery begins */
+	AMQP091_FIELDS_MAX = 64,	      /* entries of an argument table that are looked at */
+	AMQP091_TEXT_MAX = 255,
+	AMQP091_DELIVER_BUDGET = 256, /* messages delivered a turn */
+	AMQP091_TIMER_BUDGET = 64,    /* timers fired a turn */
+	AMQP091_RETRY_US = 1000,      /* how soon stalled output and held publishers are looked at again */
+};
+
+enum conn_state {
+	CONN_HEADER,   /* the protocol header is awaited */
+	CONN_START,    /* connection.start was sent */
+	CONN_AUTH,     /* the password is being checked */
+	CONN_TUNE,     /* connection.tune was sent */
+	CONN_OPEN,     /* connection.open is awaited */
+	CONN_RUNNING,  /* connection.open-ok was sent */
+	CONN_CLOSING,  /* we sent connection.close: only close and close-ok are read */
+	CONN_DRAINING, /* the last bytes are on their way; input is dropped */
+	CONN_DEAD,     /* the transport is gone; on server->dying */
+};
+
+enum hold { HOLD_NONE, HOLD_OUTPUT, HOLD_MEMORY };
+
+/* Output that found no room: a block of message memory. */
+struct out_block {
+	struct cds_list_head link;
+	uint16_t at, end;
+	uint8_t bytes[];
+};
+
+/* A content on its way to the client, longer than the send room. */
+struct content_out {
+	struct message *message; /* NULL: none; one reference */
+	struct message_cursor at;
+	uint64_t left;
+	uint16_t channel;
+};
+
+struct amqp091_conn {
+	struct amqp091_server *server;
+	struct transport_conn *transport; /* NULL once dead */
+	struct cds_list_head link;	  /* server->conns, or ->dying */
+	struct cds_list_head waiting;	  /* server->waiting while output or memory is awaited, else idle */
+	enum conn_state state;
+	enum hold hold;
+	bool opened;	      /* open-ok was sent: session is live */
+	bool notifies_cancel; /* the client's capability consumer_cancel_notify */
+	bool stream_lost;     /* a frame could not be parsed: nothing after it can be */
+	bool peer_ended;      /* FIN was received */
+	bool body_end;	      /* a body frame's end octet is awaited */
+	uint32_t body_left;   /* payload octets of the current body frame still to come */
+	uint16_t body_channel;
+	uint32_t frame_max; /* 0: none agreed yet */
+	uint16_t channel_max;
+	uint32_t heartbeat_us;
+	uint64_t rx_us, tx_us; /* when anything was last received and sent */
+	uint64_t auth_token;
+	struct timer deadline; /* handshake, then closing */
+	struct timer heartbeat;
+	struct session session;
+	struct cds_list_head before, after; /* out_blocks ahead of and behind content */
+	struct content_out content;
+	struct cds_list_head channels;
+	struct amqp091_channel **page[AMQP091_PAGES];
+	char user[AMQP091_TEXT_MAX + 1];
+};
+
+struct unacked {
+	struct cds_list_head link; /* channel->unacked, by tag */
+	uint64_t tag;
+	struct delivery delivery;
+	struct amqp091_consumer *consumer; /* NULL: basic.get, or cancelled since */
+};
+
+struct content_in {
+	bool expected; /* basic.publish came: header, then bodies */
+	bool mandatory;
+	struct message *message; /* from the header on */
+	uint8_t exchange_bytes, key_bytes;
+	uint8_t exchange[AMQP091_TEXT_MAX], key[AMQP091_TEXT_MAX];
+};
+
+struct amqp091_channel {
+	struct amqp091_conn *conn;
+	struct cds_list_head link; /* conn->channels */
+	uint16_t number;
+	bool closing; /* we sent channel.close */
+	bool confirming;
+	uint64_t tag_next;		   /* of the next delivery */
+	uint64_t publish_seq;		   /* of the last publish, in confirm mode */
+	uint64_t confirmed_seq;		   /* up to here confirmed */
+	struct cds_list_head confirm_link; /* server->confirms while a confirm is due, else idle */
+	uint32_t prefetch_channel;	   /* qos global=true, 0: none */
+	uint32_t prefetch_consumer;	   /* for consumers to come */
+	uint32_t unacked_count;		   /* of consumers: what prefetch_channel limits */
+	struct cds_list_head unacked, consumers;
+	struct content_in in;
+	uint8_t last_queue_bytes;
+	bool has_last_queue;
+	uint8_t last_queue[AMQP091_TEXT_MAX];
+};
+
+struct amqp091_consumer {
+	struct consumer consumer; /* the core's */
+	struct amqp091_channel *channel;
+	struct cds_list_head link; /* channel->consumers */
+	uint32_t prefetch, unacked_count;
+	uint8_t tag_bytes;
+	uint8_t tag[AMQP091_TEXT_MAX];
+};
+
+struct amqp091_server {
+	struct turn_source source;
+	struct amqp091_server_config config;
+	struct amqp091_counters counters;
+	struct auth_port *auth_port;
+	struct pool *conns_pool, *channels_pool, *pages_pool, *consumers_pool, *unacked_pool;
+	struct timer_wheel wheel;
+	struct cds_list_head conns, dying, waiting, confirms;
+	uint32_t conn_count;
+	bool shutting_down;
+	uint64_t now_us;
+	struct siphash_key name_key; /* consumer tags */
+	uint64_t name_seq;
+	uint8_t *scratch;      /* one frame that lies across buffers */
+	uint8_t *encode;       /* one frame being written */
+	uint32_t encode_bytes; /* also the largest frame */
+};
+
+/* connection.c: states and their ends. */
+void conn_open_handshake(struct amqp091_conn *c);
+void conn_method(struct amqp091_conn *c, const struct amqp091_method *m);
+void conn_auth_answer(struct amqp091_conn *c, bool accepted);
+void conn_drain(struct amqp091_conn *c);
+void conn_die(struct amqp091_conn *c, bool abort);
+void conn_release(struct amqp091_conn *c);
+bool conn_live(const struct amqp091_conn *c); /* running: channels may act */
+
+/* heartbeat.c */
+void heartbeat_start(struct amqp091_conn *c, uint16_t interval_s);
+void heartbeat_init(struct amqp091_conn *c);
+
+/* exception.c. id: the method that caused it, 0 for none. The text is RabbitMQ's, without the code's name. */
+__attribute__((format(printf, 4, 5))) void conn_exception(
+	struct amqp091_conn *c, uint16_t code, uint32_t id, const char *fmt, ...);
+__attribute__((format(printf, 4, 5))) void channel_exception(
+	struct amqp091_channel *ch, uint16_t code, uint32_t id, const char *fmt, ...);
+void channel_failure(struct amqp091_channel *ch, uint32_t id, const struct failure *f);
+
+/* input.c */
+void conn_input(struct amqp091_conn *c);
+void conn_hold(struct amqp091_conn *c, enum hold why);
+
+/* output.c */
+void conn_send(struct amqp091_conn *c, const uint8_t *bytes, uint32_t n);
+void conn_send_method(struct amqp091_conn *c, uint16_t channel, const struct amqp091_method *m);
+/* Sends method, header and body of a content; takes the message's reference. */
+void conn_send_content_take(
+	struct amqp091_conn *c, uint16_t channel, const struct amqp091_method *m, struct message *message);
+bool conn_output_idle(struct amqp091_conn *c);
+void conn_pump(struct amqp091_conn *c); /* writes what waits; resumes input and consumers when all is out */
+void conn_output_clear(struct amqp091_conn *c);
+
+/* channel.c */
+struct amqp091_channel *channel_find(const struct amqp091_conn *c, uint16_t number);
+void channel_open(struct amqp091_conn *c, uint16_t number);
+void channel_stop(struct amqp091_channel *ch); /* consumers gone, deliveries requeued, content dropped */
+void channel_release(struct amqp091_channel *ch);
+void channel_method(struct amqp091_conn *c, uint16_t number, const struct amqp091_method *m);
+void channel_wake(struct amqp091_channel *ch);
+
+/* topology.c */
+void topology_method(struct amqp091_channel *ch, const struct amqp091_method *m);
+bool channel_queue_name(
+	struct amqp091_channel *ch, struct amqp091_shortstr given, uint32_t id, struct slice *out);
+
+/* consume.c */
+void basic_method(struct amqp091_channel *ch, const struct amqp091_method *m);
+void consumer_release(struct amqp091_consumer *k);
+
+/* unacked.c */
+struct unacked *unacked_add(struct amqp091_channel *ch, struct amqp091_consumer *k, const struct delivery *d);
+void unacked_settle(struct amqp091_channel *ch, struct unacked *u, bool ack, bool requeue);
+bool unacked_settle_tags(
+	struct amqp091_channel *ch, uint64_t tag, bool multiple, bool ack, bool requeue, uint32_t id);
+void unacked_requeue_all(struct amqp091_channel *ch);
+
+/* publish.c */
+void publish_begin(struct amqp091_channel *ch, const struct amqp091_basic_publish *p);
+/* False: message memory is short; the frame stays where it is and is offered again. */
+bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t n);
+void publish_body(struct amqp091_channel *ch, const uint8_t *bytes, uint32_t n);
+void publish_body_end(struct amqp091_channel *ch);
+bool publish_accepts_body(struct amqp091_channel *ch, uint32_t n);
+void publish_drop(struct amqp091_channel *ch);
+void confirm_flush(struct amqp091_channel *ch);
+
+/* arguments.c: a table as neutral fields; at is the caller's, AMQP091_FIELDS_MAX long. False: too many. */
+bool arguments_fields(struct amqp091_table table, struct field *at, struct fields *out);
+bool arguments_value(
+	const struct amqp091_value *v, const uint8_t *raw, uint32_t raw_bytes, struct value *out);
+
+static inline struct slice slice_of(struct amqp091_shortstr s)
+{
+	return (struct slice){s.data, s.len};
+}
+
+static inline struct amqp091_shortstr shortstr_of(struct slice s)
+{
+	return (struct amqp091_shortstr){s.data, (uint8_t)s.bytes};
+}
+
+/* Printable in a reply text or log: at most 255 octets, for %.*s. */
+#define SHORT_ARG(s) (int)(s).len, (const char *)((s).len ? (s).data : (const uint8_t *)"")
+#define SLICE_ARG(s) (int)(s).bytes, (const char *)((s).bytes ? (s).data : (const uint8_t *)"")
+
+#endif

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The adaptor of one core: what the transports tell it, and its part of the turn. */
+#include "broker/amqp091/internal.h"
+
+#include "runtime/log.h"
+
+#include <stdlib.h>
+
+static struct amqp091_server *server_of(struct turn_source *s)
+{
+	return caa_container_of(s, struct amqp091_server, source);
+}
+
+static void deadline_fire(struct timer *t, uint64_t now_us)
+{
+	struct amqp091_conn *c = caa_container_of(t, struct amqp091_conn, deadline);
+
+	(void)now_us;
+	if (c->state < CONN_RUNNING) {
+		c->server->counters.handshakes_timed_out++;
+		LOG_WARN("amqp", "a connection did not reach connection.open in time");
+	}
+	conn_die(c, true);
+}
+
+static int app_accepted(void *app, struct transport_conn *transport)
+{
+	struct amqp091_server *s = app;
+	struct amqp091_conn *c = s->shutting_down ? NULL : pool_take(s->conns_pool);
+
+	if (!c) {
+		s->counters.refused_limit += !s->shutting_down;
+		return -ENOBUFS;
+	}
+	memset(c, 0, sizeof(*c));
+	c->server = s;
+	c->transport = transport;
+	transport->user = c;
+	c->rx_us = c->tx_us = s->now_us;
+	c->auth_token = pool_handle_of(s->conns_pool, c);
+	CDS_INIT_LIST_HEAD(&c->waiting);
+	CDS_INIT_LIST_HEAD(&c->before);
+	CDS_INIT_LIST_HEAD(&c->after);
+	CDS_INIT_LIST_HEAD(&c->channels);
+	cds_list_add_tail(&c->link, &s->conns);
+	s->conn_count++;
+	heartbeat_init(c);
+	timer_init(&c->deadline, deadline_fire);
+	timer_arm(&s->wheel, &c->deadline, s->now_us + s->config.handshake_timeout_us);
+	return 0;
+}
+
+static void app_readable(struct transport_conn *transport)
+{
+	struct amqp091_conn *c = transport->user;
+
+	c->rx_us = c->server->now_us;
+	conn_input(c);
+}
+
+static void app_writable(struct transport_conn *transport)
+{
+	conn_pump(transport->user);
+}
+
+/* AMQP has no half-closed connections: whoever ends without connection.close is gone. What still waits to be
+ * sent to it gets the time that any closing gets. */
+static void app_peer_closed(struct transport_conn *transport)
+{
+	conn_drain(transport->user);
+}
+
+static void app_closed(struct transport_conn *transport, enum transport_reason reason)
+{
+	struct amqp091_conn *c = transport->user;
+
+	if (c->opened)
+		LOG_INFO("amqp", "connection of '%s' lost: %s", c->user,
+			reason == TRANSPORT_TIMED_OUT ? "the peer no longer answers" : "ended by the peer");
+	conn_die(c, false);
+}
+
+const struct transport_app amqp091_app = {
+	.accepted = app_accepted,
+	.readable = app_readable,
+	.writable = app_writable,
+	.peer_closed = app_peer_closed,
+	.closed = app_closed,
+};
+
+static void auth_answer(void *ctx, uint64_t token, enum auth_verdict verdict)
+{
+	struct amqp091_server *s = ctx;
+	struct amqp091_conn *c = pool_resolve(s->conns_pool, token);
+
+	if (c)
+		conn_auth_answer(c, verdict == AUTH_ACCEPTED);
+}
+
+/* Connections whose output or memory was short. Those still short put themselves back. */
+static unsigned retry_waiting(struct amqp091_server *s)
+{
+	CDS_LIST_HEAD(round);
+	unsigned work = 0;
+
+	cds_list_splice(&s->waiting, &round);
+	CDS_INIT_LIST_HEAD(&s->waiting);
+	while (!cds_list_empty(&round)) {
+		struct amqp091_conn *c = cds_list_first_entry(&round, struct amqp091_conn, waiting);
+		uint64_t before = s->counters.frames_received;
+		cds_list_del_init(&c->waiting);
+		if (c->hold == HOLD_MEMORY) {
+			c->hold = HOLD_NONE;
+			conn_input(c);
+		} else {
+			conn_pump(c);
+		}
+		work += s->counters.frames_received != before;
+	}
+	return work;
+}
+
+static void flush_confirms(struct amqp091_server *s)
+{
+	while (!cds_list_empty(&s->confirms))
+		confirm_flush(cds_list_first_entry(&s->confirms, struct amqp091_channel, confirm_link));
+}
+
+static void server_now(struct amqp091_server *s, uint64_t now_us)
+{
+	s->now_us = now_us;
+	broker_core_now(s->config.core, now_us);
+}
+
+static unsigned source_poll(struct turn_source *source, uint64_t now_us)
+{
+	struct amqp091_server *s = server_of(source);
+	unsigned work;
+
+	server_now(s, now_us);
+	work = auth_poll(s->auth_port, auth_answer, s);
+	work += retry_waiting(s);
+	work += broker_core_deliver(s->config.core, AMQP091_DELIVER_BUDGET);
+	work += timer_wheel_advance(&s->wheel, now_us, AMQP091_TIMER_BUDGET);
+	flush_confirms(s);
+	return work;
+}
+
+static void source_flush(struct turn_source *source, uint64_t now_us)
+{
+	struct amqp091_server *s = server_of(source);
+
+	/* The next turn's reads come before this source's poll: they see a clock one turn old at most. */
+	server_now(s, now_us);
+	while (!cds_list_empty(&s->dying))
+		conn_release(cds_list_first_entry(&s->dying, struct amqp091_conn, link));
+}
+
+static uint64_t source_next_us(struct turn_source *source)
+{
+	struct amqp091_server *s = server_of(source);
+	uint64_t next = timer_wheel_next_us(&s->wheel);
+	uint64_t retry = cds_list_empty(&s->waiting) ? UINT64_MAX : s->now_us + AMQP091_RETRY_US;
+
+	return next < retry ? next : retry;
+}
+
+static bool source_sleep_prepare(struct turn_source *source)
+{
+	return !broker_core_ready(server_of(source)->config.core);
+}
+
+static void server_free(struct amqp091_server *s)
+{
+	struct pool *pools[] = {
+		s->conns_pool, s->channels_pool, s->pages_pool, s->consumers_pool, s->unacked_pool};
+
+	for (unsigned i = 0; i < sizeof(pools) / sizeof(*pools); i++) {
+		if (pools[i])
+			pool_destroy(pools[i]);
+	}
+	if (s->auth_port)
+		auth_port_destroy(s->auth_port);
+	free(s->scratch);
+	free(s->encode);
+	free(s);
+}
+
+struct amqp091_server *amqp091_server_create(const struct amqp091_server_config *config, uint64_t now_us)
+{
+	struct amqp091_server *s = calloc(1, sizeof(*s));
+	const uint32_t frame = config->frame_max_bytes + AMQP091_FRAME_MAX_BEFORE_TUNE;
+
+	if (!s)
+		return NULL;
+	MUST(config->channel_max >= 1 && config->channel_max <= AMQP091_CHANNEL_LIMIT);
+	s->config = *config;
+	CDS_INIT_LIST_HEAD(&s->conns);
+	CDS_INIT_LIST_HEAD(&s->dying);
+	CDS_INIT_LIST_HEAD(&s->waiting);
+	CDS_INIT_LIST_HEAD(&s->confirms);
+	timer_wheel_init(&s->wheel, 1000, now_us);
+	s->name_key = siphash_key_random();
+	s->conns_pool = pool_create("amqp connections", sizeof(struct amqp091_conn), config->conn_max, NULL);
+	s->channels_pool = pool_create(
+		"amqp channels", sizeof(struct amqp091_channel), config->channels_max, NULL);
+	/* A page serves up to 64 channels, and no connection needs one before its first channel. */
+	s->pages_pool = pool_create("amqp channel tables",
+		AMQP091_PAGE_CHANNELS * sizeof(struct amqp091_channel *), config->channels_max, NULL);
+	s->consumers_pool = pool_create(
+		"amqp consumers", sizeof(struct amqp091_consumer), config->consumers_max, NULL);
+	s->unacked_pool = pool_create("amqp unacked", sizeof(struct unacked), config->unacked_max, NULL);
+	s->auth_port = auth_port_create(config->auth, config->wake, config->wake_ctx);
+	s->scratch = malloc(frame);
+	/* A content's method and header frame, or its body frame, are put together here. */
+	s->encode_bytes = AMQP091_FRAME_MIN_SIZE;
+	s->encode = malloc(AMQP091_FRAME_MIN_SIZE + frame);
+	if (!s->conns_pool || !s->channels_pool || !s->pages_pool || !s->consumers_pool || !s->unacked_pool ||
+		!s->auth_port || !s->scratch || !s->encode) {
+		server_free(s);
+		return NULL;
+	}
+	server_now(s, now_us);
+	s->source = (struct turn_source){
+		.name = "amqp091",
+		.poll = source_poll,
+		.flush = source_flush,
+		.next_us = source_next_us,
+		.sleep_prepare = source_sleep_prepare,
+		.wake_fd = -1,
+	};
+	return s;
+}
+
+void amqp091_server_destroy(struct amqp091_server *s)
+{
+	while (!cds_list_empty(&s->conns))
+		conn_die(cds_list_first_entry(&s->conns, struct amqp091_conn, link), true);
+	while (!cds_list_empty(&s->dying))
+		conn_release(cds_list_first_entry(&s->dying, struct amqp091_conn, link));
+	server_free(s);
+}
+
+struct turn_source *amqp091_server_source(struct amqp091_server *s)
+{
+	return &s->source;
+}
+
+void amqp091_server_shutdown(struct amqp091_server *s, const char *reason)
+{
+	struct amqp091_conn *c, *next;
+
+	s->shutting_down = true;
+	cds_list_for_each_entry_safe (c, next, &s->conns, link) {
+		if (c->state == CONN_RUNNING)
+			conn_exception(c, AMQP091_REPLY_CONNECTION_FORCED, 0,
+				"broker forced connection closure with reason '%s'", reason);
+		else if (c->state < CONN_RUNNING)
+			conn_drain(c);
+	}
+}
+
+uint32_t amqp091_server_conn_count(const struct amqp091_server *s)
+{
+	return s->conn_count;
+}
+
+const struct amqp091_counters *amqp091_server_counters(const struct amqp091_server *s)
+{
+	return &s->counters;
+}
+
+unsigned amqp091_server_pools(
+	const struct amqp091_server *s, struct pool_stats *stats, const char **names, unsigned max)
+{
+	const struct pool *pools[] = {
+		s->conns_pool, s->channels_pool, s->pages_pool, s->consumers_pool, s->unacked_pool};
+	unsigned n = 0;
+
+	for (; n < max && n < sizeof(pools) / sizeof(*pools); n++) {
+		stats[n] = pool_stats(pools[n]);
+		names[n] = pool_name(pools[n]);
+	}
+	return n;
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Classes exchange and queue. */
+#include "broker/amqp091/internal.h"
+
+static bool read_arguments(struct amqp091_channel *ch, struct amqp091_table table, uint32_t id,
+	struct field *at, struct fields *out)
+{
+	if (arguments_fields(table, at, out))
+		return true;
+	channel_exception(
+		ch, AMQP091_REPLY_PRECONDITION_FAILED, id, "more than %d arguments", AMQP091_FIELDS_MAX);
+	return false;
+}
+
+static void reply(struct amqp091_channel *ch, bool no_wait, const struct amqp091_method *m)
+{
+	if (!no_wait)
+		conn_send_method(ch->conn, ch->number, m);
+}
+
+static void reply_plain(struct amqp091_channel *ch, bool no_wait, uint32_t id)
+{
+	struct amqp091_method m = {.id = id};
+
+	reply(ch, no_wait, &m);
+}
+
+/* An empty name means the queue that this channel declared last. */
+bool channel_queue_name(
+	struct amqp091_channel *ch, struct amqp091_shortstr given, uint32_t id, struct slice *out)
+{
+	if (given.len) {
+		*out = slice_of(given);
+		return true;
+	}
+	if (!ch->has_last_queue) {
+		channel_exception(ch, AMQP091_REPLY_NOT_FOUND, id, "no previously declared queue");
+		return false;
+	}
+	*out = (struct slice){ch->last_queue, ch->last_queue_bytes};
+	return true;
+}
+
+static void exchange_declare_method(struct amqp091_channel *ch, const struct amqp091_method *m)
+{
+	const struct amqp091_exchange_declare *a = &m->args.exchange_declare;
+	struct field fields[AMQP091_FIELDS_MAX];
+	struct exchange_declaration d = {
+		.name = slice_of(a->exchange),
+		.type = slice_of(a->type),
+		.passive = a->passive,
+		.durable = a->durable,
+		.auto_delete = a->auto_delete,
+		.internal = a->internal,
+	};
+	struct failure f;
+
+	if (!read_arguments(ch, a->arguments, m->id, fields, &d.arguments))
+		return;
+	if (exchange_declare(&ch->conn->session, &d, &f) != FAILURE_NONE)
+		channel_failure(ch, m->id, &f);
+	else
+		reply_plain(ch, a->no_wait, AMQP091_METHOD_EXCHANGE_DECLARE_OK);
+}
+
+static void exchange_delete_method(struct amqp091_channel *ch, const struct amqp091_method *m)
+{
+	const struct amqp091_exchange_delete *a = &m->args.exchange_delete;
+	struct failure f;
+
+	if (exchange_delete(&ch->conn->session, slice_of(a->exchange), a->if_unused, &f) != FAILURE_NONE)
+		channel_failure(ch, m->id, &f);
+	else
+		reply_plain(ch, a->no_wait, AMQP091_METHOD_EXCHANGE_DELETE_OK);
+}
+
+static void remember_queue(struct amqp091_channel *ch, struct slice name)
+{
+	ch->has_last_queue = true;
+	ch->last_queue_bytes = (uint8_t)name.bytes;
+	memcpy(ch->last_queue, name.data, name.bytes);
+}
+
+static void queue_declare_method(struct amqp091_channel *ch, const struct amqp091_method *m)
+{
+	const struct amqp091_queue_declare *a = &m->args.queue_declare;
+	struct field fields[AMQP091_FIELDS_MAX];
+	struct amqp091_method ok = {.id = AMQP091_METHOD_QUEUE_DECLARE_OK};
+	struct queue_declaration d = {
+		.name = slice_of(a->queue),
+		.passive = a->passive,
+		.durable = a->durable,
+		.exclusive = a->exclusive,
+		.auto_delete = a->auto_delete,
+	};
+	struct queue *q;
+	struct failure f;
+
+	if (!read_arguments(ch, a->arguments, m->id, fields, &d.arguments))
+		return;
+	if (a->passive && !channel_queue_name(ch, a->queue, m->id, &d.name))
+		return;
+	if (queue_declare(&ch->conn->session, &d, &q, &f) != FAILURE_NONE) {
+		channel_failure(ch, m->id, &f);
+		return;
+	}
+	remember_queue(ch, queue_name(q));
+	uint64_t ready = queue_ready_count(q);
+	ok.args.queue_declare_ok = (struct amqp091_queue_declare_ok){
+		.queue = shortstr_of(queue_name(q)),
+		.message_count = ready > UINT32_MAX ? UINT32_MAX : (uint32_t)ready,
+		.consumer_count = queue_consumer_count(q),
+	};
+	reply(ch, a->no_wait, &ok);
+}
+
+/* Both names empty: the routing key is the last queue's name as well (queue.bind, "routing-key"). */
+static void queue_bind_method(struct amqp091_channel *ch, const struct amqp091_method *m)
+{
+	const struct amqp091_queue_bind *a = &m->args.queue_bind;
+	struct field fields[AMQP091_FIELDS_MAX];
+	struct binding_spec b = {.exchange = slice_of(a->exchange), .routing_key = slice_of(a->routing_key)};
+	struct failure f;
+
+	if (!read_arguments(ch, a->arguments, m->id, fields, &b.arguments) ||
+		!channel_queue_name(ch, a->queue, m->id, &b.queue))
+		return;
+	if (a->queue.len == 0 && a->routing_key.len == 0)
+		b.routing_key = b.queue;
+	if (binding_add(&ch->conn->session, &b, &f) != FAILURE_NONE)
+		channel_failure(ch, m->id, &f);
+	else
+		reply_plain(ch, a->no_wait, AMQP091_METHOD_QUEUE_BIND_OK);
+}
+
+static void queue_unbind_method(struct amqp091_channel *ch, const struct amqp091_method *m)
+{
+	const struct amqp091_queue_unbind *a = &m->args.queue_unbind;
+	struct field fields[AMQP091_FIELDS_MAX];
+	struct binding_spec b = {.exchange = slice_of(a->exchange), .routing_key = slice_of(a->routing_key)};
+	struct failure f;
+
+	if (!read_arguments(ch, a->arguments, m->id, fields, &b.arguments) ||
+		!channel_queue_name(ch, a->queue, m->id, &b.queue))
+		return;
+	if (a->queue.len == 0 && a->routing_key.len == 0)
+		b.routing_key = b.queue;
+	if (binding_remove(&ch->conn->session, &b, &f) != FAILURE_NONE)
+		channel_failure(ch, m->id, &f);
+	else
+		reply_plain(ch, false, AMQP091_METHOD_QUEUE_UNBIND_OK);
+}
+
+static uint32_t count32(uint64_t n)
+{
+	return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+}
+
+static void queue_purge_method(struct amqp091_channel *ch, const struct amqp091_method *m)
+{
+	const struct amqp091_queue_purge *a = &m->args.queue_purge;
+	struct amqp091_method ok = {.id = AMQP091_METHOD_QUEUE_PURGE_OK};
+	struct slice name;
+	struct failure f;
+	uint64_t n = 0;
+
+	if (!channel_queue_name(ch, a->queue, m->id, &name))
+		return;
+	if (queue_purge(&ch->conn->session, name, &n, &f) != FAILURE_NONE) {
+		channel_failure(ch, m->id, &f);
+		return;
+	}
+	ok.args.queue_purge_ok.message_count = count32(n);
+	reply(ch, a->no_wait, &ok);
+}
+
+static void queue_delete_method(struct amqp091_channel *ch, const struct amqp091_method *m)
+{
+	const struct amqp091_queue_delete *a = &m->args.queue_delete;
+	struct amqp091_method ok = {.id = AMQP091_METHOD_QUEUE_DELETE_OK};
+	struct slice name;
+	struct failure f;
+	uint64_t n = 0;
+
+	if (!channel_queue_name(ch, a->queue, m->id, &name))
+		return;
+	if (queue_delete(&ch->conn->session, name, a->if_unused, a->if_empty, &n, &f) != FAILURE_NONE) {
+		channel_failure(ch, m->id, &f);
+		return;
+	}
+	ok.args.queue_delete_ok.message_count = count32(n);
+	reply(ch, a->no_wait, &ok);
+}
+
+void topology_method(struct amqp091_channel *ch, const struct amqp091_method *m)
+{
+	switch (m->id) {
+	case AMQP091_METHOD_EXCHANGE_DECLARE:
+		exchange_declare_method(ch, m);
+		break;
+	case AMQP091_METHOD_EXCHANGE_DELETE:
+		exchange_delete_method(ch, m);
+		break;
+	case AMQP091_METHOD_QUEUE_DECLARE:
+		queue_declare_method(ch, m);
+		break;
+	case AMQP091_METHOD_QUEUE_BIND:
+		queue_bind_method(ch, m);
+		break;
+	case AMQP091_METHOD_QUEUE_UNBIND:
+		queue_unbind_method(ch, m);
+		break;
+	case AMQP091_METHOD_QUEUE_PURGE:
+		queue_purge_method(ch, m);
+		break;
+	case AMQP091_METHOD_QUEUE_DELETE:
+		queue_delete_method(ch, m);
+		break;
+	case AMQP091_METHOD_EXCHANGE_BIND:
+	case AMQP091_METHOD_EXCHANGE_UNBIND:
+		conn_exception(ch->conn, AMQP091_REPLY_NOT_IMPLEMENTED, m->id,
+			"bindings between exchanges are not implemented yet");
+		break;
+	default:
+		conn_exception(ch->conn, AMQP091_REPLY_COMMAND_INVALID, m->id,
+			"unexpected method %s on channel %u", amqp091_method_info(m->id)->name, ch->number);
+	}
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/core/core.h"
+
+#include "runtime/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Topic patterns: each binding may bring a few nodes of its own; 256 lets small limits hold long patterns. */
+enum { TRIE_NODES_PER_BINDING = 4, TRIE_NODES_BASE = 256 };
+
+static int tables_create(struct broker *b)
+{
+	const struct broker_limits *l = &b->config.limits;
+	const struct siphash_key *k = &b->config.key;
+
+	b->trie_nodes_max = TRIE_NODES_BASE + (l->bindings < UINT32_MAX / 8 ? l->bindings : UINT32_MAX / 8) *
+						      TRIE_NODES_PER_BINDING;
+	if (table_create(&b->queues, k, l->queues) || table_create(&b->exchanges, k, l->exchanges) ||
+		table_create(&b->bindings_by_key, k, l->bindings) ||
+		table_create(&b->bindings_by_queue, k, l->bindings))
+		return -1;
+	return table_create(&b->trie_edges, k, b->trie_nodes_max);
+}
+
+static void vhost_init(struct vhost *v, struct broker *b, const char *name)
+{
+	v->broker = b;
+	snprintf(v->text, sizeof(v->text), "%s", name);
+	v->name = (struct slice){(const uint8_t *)v->text, (uint32_t)strlen(v->text)};
+}
+
+struct broker *broker_create(const struct broker_config *config)
+{
+	struct broker *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	b->config = *config;
+	pthread_mutex_init(&b->writer, NULL);
+	CDS_INIT_LIST_HEAD(&b->all_exchanges);
+	vhost_init(&b->root, b, "/");
+	if (tables_create(b) || exchanges_predeclare(&b->root)) {
+		broker_destroy(b);
+		return NULL;
+	}
+	return b;
+}
+
+void broker_destroy(struct broker *b)
+{
+	struct exchange *x, *next;
+
+	MUST(b->queue_count == 0);
+	pthread_mutex_lock(&b->writer);
+	cds_list_for_each_entry_safe (x, next, &b->all_exchanges, of_broker)
+		exchange_remove(x);
+	pthread_mutex_unlock(&b->writer);
+	MUST(b->binding_count == 0 && b->trie_nodes == 0 && b->nested_hash_nodes == 0);
+	table_destroy(&b->queues);
+	table_destroy(&b->exchanges);
+	table_destroy(&b->bindings_by_key);
+	table_destroy(&b->bindings_by_queue);
+	table_destroy(&b->trie_edges);
+	pthread_mutex_destroy(&b->writer);
+	free(b);
+}
+
+struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct message_store *store_take)
+{
+	static const struct pool_memory plain = {0};
+	struct broker_core *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->broker = b;
+	c->index = index;
+	c->store = store_take;
+	c->name_key = siphash_key_random();
+	CDS_INIT_LIST_HEAD(&c->queues);
+	CDS_INIT_LIST_HEAD(&c->ready);
+	c->handles = pool_create("queue handles", sizeof(struct queue *), b->config.limits.queues, &plain);
+	if (!c->handles || route_set_create(&c->route, &b->config.limits)) {
+		if (c->handles)
+			pool_destroy(c->handles);
+		free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void broker_core_destroy(struct broker_core *c)
+{
+	while (!cds_list_empty(&c->queues))
+		queue_remove(cds_list_first_entry(&c->queues, struct queue, of_core));
+	route_set_destroy(&c->route);
+	pool_destroy(c->handles);
+	message_store_destroy(c->store);
+	free(c);
+}
+
+void broker_core_now(struct broker_core *c, uint64_t now_us)
+{
+	c->now_us = now_us;
+}
+
+uint64_t broker_core_now_us(const struct broker_core *c)
+{
+	return c->now_us;
+}
+
+struct message_store *broker_core_store(struct broker_core *c)
+{
+	return c->store;
+}
+
+struct broker *broker_core_broker(struct broker_core *c)
+{
+	return c->broker;
+}
+
+struct vhost *vhost_find(struct broker *b, struct slice name)
+{
+	return slice_equal(name, b->root.name) ? &b->root : NULL;
+}
+
+const char *vhost_name(const struct vhost *v)
+{
+	return v->text;
+}
+
+void session_begin(struct session *s, struct broker_core *core, struct vhost *vhost)
+{
+	s->core = core;
+	s->vhost = vhost;
+	CDS_INIT_LIST_HEAD(&s->exclusive_queues);
+}
+
+void session_end(struct session *s)
+{
+	while (!cds_list_empty(&s->exclusive_queues))
+		queue_remove(cds_list_first_entry(&s->exclusive_queues, struct queue, of_session));
+}
+
+void broker_core_stats(const struct broker_core *c, struct broker_core_stats *out)
+{
+	struct broker *b = c->broker;
+
+	*out = c->stats;
+	pthread_mutex_lock(&b->writer);
+	out->queues = b->queue_count;
+	out->exchanges = b->exchange_count;
+	out->bindings = b->binding_count;
+	pthread_mutex_unlock(&b->writer);
+	out->consumers = __atomic_load_n(&b->consumer_count, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Consumers of a queue. Those that may take a message stand in one list and are served in turn; one that was
+ * not ready when it was asked is parked in another until consumer_wake, so that a slow consumer costs its
+ * queue nothing. */
+#include "broker/core/core.h"
+#include "runtime/check.h"
+
+static bool count_consumer(struct broker *b)
+{
+	if (__atomic_add_fetch(&b->consumer_count, 1, __ATOMIC_RELAXED) <= b->config.limits.consumers)
+		return true;
+	__atomic_sub_fetch(&b->consumer_count, 1, __ATOMIC_RELAXED);
+	return false;
+}
+
+enum failure_code consumer_attach(struct consumer *c, struct queue *q, struct failure *f)
+{
+	struct broker *b = q->owner->broker;
+
+	CHECK(!q->deleted);
+	if (q->exclusive_consumer || (c->exclusive && q->consumer_count > 0))
+		return failure_set(f, FAILURE_ACCESS_REFUSED, QUEUE_FMT " in exclusive use",
+			NAME_ARG(q->by_name.name, q->vhost));
+	if (!count_consumer(b))
+		return failure_set(
+			f, FAILURE_LIMIT, "the limit of %u consumers is reached", b->config.limits.consumers);
+	c->queue = q;
+	c->parked = false;
+	cds_list_add_tail(&c->link, &q->consumers);
+	q->consumer_count++;
+	q->exclusive_consumer = c->exclusive;
+	q->had_consumer = true;
+	queue_mark_ready(q);
+	return FAILURE_NONE;
+}
+
+void consumer_unlink(struct consumer *c)
+{
+	struct queue *q = c->queue;
+
+	cds_list_del(&c->link);
+	c->queue = NULL;
+	c->parked = false;
+	MUST(q->consumer_count > 0);
+	q->consumer_count--;
+	q->exclusive_consumer = false; /* it was the only one, or none was */
+	__atomic_sub_fetch(&q->owner->broker->consumer_count, 1, __ATOMIC_RELAXED);
+}
+
+void consumer_detach(struct consumer *c)
+{
+	struct queue *q = c->queue;
+
+	if (!q)
+		return;
+	consumer_unlink(c);
+	if (q->auto_delete && q->consumer_count == 0)
+		queue_remove(q);
+	else if (cds_list_empty(&q->consumers))
+		queue_unmark_ready(q);
+}
+
+void consumer_wake(struct consumer *c)
+{
+	if (!c->queue || !c->parked)
+		return;
+	c->parked = false;
+	cds_list_move(&c->link, c->queue->consumers.prev); /* last in turn */
+	queue_mark_ready(c->queue);
+}

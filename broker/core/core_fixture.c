@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/core/core_fixture.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct fixture fixture;
+
+void fixture_begin_with(const struct broker_limits *limits, uint64_t memory_bytes)
+{
+	struct message_store *store = message_store_create(
+		&(struct message_store_config){.memory_bytes = memory_bytes, .watermark_percent = 80});
+
+	reclaim_start_manual();
+	fixture.broker = broker_create(&(struct broker_config){.limits = *limits, .key = {1, 2}});
+	CU_ASSERT_PTR_NOT_NULL_FATAL(fixture.broker);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(store);
+	fixture.core = broker_core_create(fixture.broker, 0, store);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(fixture.core);
+	broker_core_now(fixture.core, 1000);
+	for (unsigned i = 0; i < FIXTURE_SESSIONS; i++)
+		session_begin(&fixture.session[i], fixture.core, vhost_find(fixture.broker, text("/")));
+}
+
+void fixture_begin(void)
+{
+	fixture_begin_with(&(struct broker_limits){200, 50, 5000, 200}, 4 << 20);
+}
+
+void fixture_end(void)
+{
+	for (unsigned i = 0; i < FIXTURE_SESSIONS; i++)
+		session_end(&fixture.session[i]);
+	while (!cds_list_empty(&fixture.core->queues))
+		queue_remove(cds_list_first_entry(&fixture.core->queues, struct queue, of_core));
+	struct message_store_stats store = message_store_stats(fixture.core->store);
+	CU_ASSERT_EQUAL(store.cells.used, 0);
+	CU_ASSERT_EQUAL(store.blocks.used, 0);
+	CU_ASSERT_EQUAL(store.reserved_blocks, 0);
+	CU_ASSERT_EQUAL(pool_stats(fixture.core->handles).used, 0);
+	struct broker_core_stats stats;
+	broker_core_stats(fixture.core, &stats);
+	CU_ASSERT_EQUAL(stats.queues, 0);
+	CU_ASSERT_EQUAL(stats.consumers, 0);
+	CU_ASSERT_EQUAL(stats.bindings, 0);
+	CU_ASSERT_EQUAL(stats.messages_ready, 0);
+	CU_ASSERT_EQUAL(stats.messages_unacked, 0);
+	CU_ASSERT_FALSE(broker_core_ready(fixture.core));
+	broker_core_destroy(fixture.core);
+	broker_destroy(fixture.broker);
+	reclaim_run();
+	CU_ASSERT_EQUAL(reclaim_pending(), 0);
+}
+
+struct slice text(const char *s)
+{
+	return (struct slice){(const uint8_t *)s, (uint32_t)strlen(s)};
+}
+
+enum failure_code queue_declare_code(unsigned session, const struct queue_declaration *d, struct queue **out)
+{
+	return queue_declare(&fixture.session[session], d, out, &fixture.failure);
+}
+
+struct queue *queue_make(const char *name)
+{
+	struct queue *q = NULL;
+
+	CU_ASSERT_EQUAL(queue_declare_code(0, &(struct queue_declaration){.name = text(name)}, &q), 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(q);
+	return q;
+}
+
+void exchange_make(const char *name, const char *type)
+{
+	CU_ASSERT_EQUAL(exchange_declare(&fixture.session[0],
+				&(struct exchange_declaration){.name = text(name), .type = text(type)},
+				&fixture.failure),
+		0);
+}
+
+enum failure_code bind_code(const char *exchange, const char *queue, const char *key)
+{
+	struct binding_spec s = {text(exchange), text(queue), text(key), {0}};
+	return binding_add(&fixture.session[0], &s, &fixture.failure);
+}
+
+enum failure_code unbind_code(const char *exchange, const char *queue, const char *key)
+{
+	struct binding_spec s = {text(exchange), text(queue), text(key), {0}};
+	return binding_remove(&fixture.session[0], &s, &fixture.failure);
+}
+
+enum failure_code queue_delete_code(unsigned session, const char *name)
+{
+	uint64_t n;
+	return queue_delete(&fixture.session[session], text(name), false, false, &n, &fixture.failure);
+}
+
+bool queue_exists(const char *name)
+{
+	return queue_find(fixture.session[0].vhost, text(name)) != NULL;
+}
+
+bool exchange_exists(const char *name)
+{
+	return exchange_find(fixture.session[0].vhost, text(name)) != NULL;
+}
+
+uint32_t publish(const char *exchange, const char *key, uint64_t n)
+{
+	uint32_t queues = 0;
+	struct message_envelope e = {
+		.exchange = text(exchange), .routing_key = text(key), .body_bytes = sizeof(n)};
+	struct message *m = message_new(fixture.core->store, &e);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	message_append(m, &n, sizeof(n));
+	CU_ASSERT_EQUAL(exchange_publish(&fixture.session[0], text(exchange), text(key), NULL, m, &queues,
+				&fixture.failure),
+		0);
+	message_unref(m);
+	return queues;
+}
+
+uint64_t number_of(const struct message *m)
+{
+	struct message_cursor at = {0};
+	uint64_t n;
+
+	memcpy(&n, message_body_next(m, &at, sizeof(n)).data, sizeof(n));
+	return n;
+}
+
+static bool ready(struct consumer *c)
+{
+	return caa_container_of(c, struct test_consumer, consumer)->credit > 0;
+}
+
+static void deliver(struct consumer *c, const struct delivery *d)
+{
+	struct test_consumer *t = caa_container_of(c, struct test_consumer, consumer);
+
+	CU_ASSERT_TRUE_FATAL(t->credit > 0 && t->taken < CONSUMER_KEEPS);
+	t->credit--;
+	t->kept[t->taken++] = *d;
+}
+
+static void cancelled(struct consumer *c)
+{
+	caa_container_of(c, struct test_consumer, consumer)->cancelled++;
+	CU_ASSERT_PTR_NULL(c->queue);
+}
+
+static const struct consumer_ops ops = {ready, deliver, cancelled};
+
+struct test_consumer *consumer_new(unsigned credit, bool no_ack)
+{
+	struct test_consumer *t = calloc(1, sizeof(*t));
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(t);
+	t->credit = credit;
+	t->consumer = (struct consumer){.ops = &ops, .no_ack = no_ack};
+	return t;
+}
+
+struct test_consumer *consumer_make(struct queue *q, unsigned credit, bool no_ack)
+{
+	struct test_consumer *t = consumer_new(credit, no_ack);
+	CU_ASSERT_EQUAL(consumer_attach(&t->consumer, q, &fixture.failure), 0);
+	return t;
+}

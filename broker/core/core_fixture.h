@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* For this folder's tests: a broker with one core, sessions on it, and consumers that note what they get. */
+#ifndef BROKER_CORE_FIXTURE_H
+#define BROKER_CORE_FIXTURE_H
+
+#include "broker/core/core.h"
+#include "tests/unit/unit.h"
+
+enum { FIXTURE_SESSIONS = 3 };
+
+struct fixture {
+	struct broker *broker;
+	struct broker_core *core;
+	struct session session[FIXTURE_SESSIONS];
+	struct failure failure; /* of the last call that was refused */
+};
+extern struct fixture fixture;
+
+void fixture_begin(void);
+void fixture_begin_with(const struct broker_limits *limits, uint64_t memory_bytes);
+/* Ends the sessions and asserts that every pool is full again, and that nothing waits to be released. */
+void fixture_end(void);
+
+struct slice text(const char *s);
+
+/* With the first session unless said. They assert success; the _code forms give the result. */
+struct queue *queue_make(const char *name);
+enum failure_code queue_declare_code(unsigned session, const struct queue_declaration *d, struct queue **out);
+void exchange_make(const char *name, const char *type);
+enum failure_code bind_code(const char *exchange, const char *queue, const char *key);
+enum failure_code unbind_code(const char *exchange, const char *queue, const char *key);
+enum failure_code queue_delete_code(unsigned session, const char *name);
+bool queue_exists(const char *name);
+bool exchange_exists(const char *name);
+
+/* Publishes a message that carries n; how many queues took it. */
+uint32_t publish(const char *exchange, const char *key, uint64_t n);
+uint64_t number_of(const struct message *m);
+
+enum { CONSUMER_KEEPS = 4096 };
+struct test_consumer {
+	struct consumer consumer;
+	unsigned credit;
+	unsigned taken, cancelled;
+	struct delivery kept[CONSUMER_KEEPS];
+};
+/* A heap object; detaches nothing. */
+struct test_consumer *consumer_make(struct queue *q, unsigned credit, bool no_ack);
+struct test_consumer *consumer_new(unsigned credit, bool no_ack);
+
+#endif

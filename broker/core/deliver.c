@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From queues to consumers: queues take turns of QUEUE_QUANTUM messages, and within a queue its consumers
+ * take turns of one. A consumer's deliver may do anything to its queue, deleting it included. */
+#include "broker/core/core.h"
+#include "runtime/check.h"
+
+static bool has_work(struct queue *q)
+{
+	return q->entries.ready > 0 && !cds_list_empty(&q->consumers);
+}
+
+void queue_mark_ready(struct queue *q)
+{
+	if (q->is_ready || !has_work(q))
+		return;
+	q->is_ready = true;
+	cds_list_add_tail(&q->of_ready, &q->owner->ready);
+}
+
+void queue_unmark_ready(struct queue *q)
+{
+	if (!q->is_ready)
+		return;
+	q->is_ready = false;
+	cds_list_del(&q->of_ready);
+}
+
+/* The next consumer in turn that takes a message now, or NULL; those asked in vain are parked. */
+static struct consumer *next_consumer(struct queue *q)
+{
+	while (!cds_list_empty(&q->consumers)) {
+		struct consumer *c = cds_list_first_entry(&q->consumers, struct consumer, link);
+		cds_list_del(&c->link);
+		if (c->ops->ready(c)) {
+			cds_list_add_tail(&c->link, &q->consumers);
+			return c;
+		}
+		c->parked = true;
+		cds_list_add_tail(&c->link, &q->parked_consumers);
+	}
+	return NULL;
+}
+
+static unsigned deliver_from(struct queue *q, unsigned most)
+{
+	unsigned n = 0;
+
+	while (n < most && !q->deleted && q->entries.ready > 0) {
+		struct consumer *c = next_consumer(q);
+		if (!c)
+			break;
+		struct delivery d;
+		MUST(queue_take(q, c->no_ack, &d));
+		c->ops->deliver(c, &d);
+		n++;
+	}
+	return n;
+}
+
+unsigned broker_core_deliver(struct broker_core *c, unsigned budget)
+{
+	unsigned n = 0;
+
+	while (n < budget && !cds_list_empty(&c->ready)) {
+		struct queue *q = cds_list_first_entry(&c->ready, struct queue, of_ready);
+		unsigned left = budget - n;
+		n += deliver_from(q, left < QUEUE_QUANTUM ? left : QUEUE_QUANTUM);
+		/* A deleted queue has left the list; its memory stays until this core is quiescent. */
+		queue_unmark_ready(q);
+		if (!q->deleted)
+			queue_mark_ready(q);
+	}
+	return n;
+}
+
+bool broker_core_ready(const struct broker_core *c)
+{
+	return c->ready.next != &c->ready;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/core/entries.h"
+
+#include "runtime/check.h"
+
+#include <string.h>
+
+enum { PAGE_ENTRIES = 498, PAGE_WORDS = (PAGE_ENTRIES + 63) / 64 };
+
+struct entry_page {
+	struct cds_list_head link;
+	struct cds_list_head requeued_link; /* in requeued_pages while requeued > 0 */
+	uint64_t first_position;
+	uint16_t filled;   /* entries pushed */
+	uint16_t live;	   /* entries not settled */
+	uint16_t requeued; /* bits set below */
+	uint64_t requeued_bits[PAGE_WORDS];
+	struct message *messages[PAGE_ENTRIES]; /* NULL: settled */
+};
+_Static_assert(sizeof(struct entry_page) <= MESSAGE_BLOCK_BYTES, "entries are kept in blocks of the store");
+
+void entries_init(struct entries *e, struct message_store *store)
+{
+	*e = (struct entries){.store = store};
+	CDS_INIT_LIST_HEAD(&e->pages);
+	CDS_INIT_LIST_HEAD(&e->requeued_pages);
+}
+
+static struct entry_page *last_page(struct entries *e)
+{
+	return cds_list_empty(&e->pages) ? NULL : cds_list_entry(e->pages.prev, struct entry_page, link);
+}
+
+static void page_release(struct entries *e, struct entry_page *p)
+{
+	cds_list_del(&p->link);
+	message_store_block_give(e->store, p);
+}
+
+bool entries_room(struct entries *e)
+{
+	struct entry_page *p = last_page(e);
+
+	if (p && p->filled < PAGE_ENTRIES)
+		return true;
+	p = message_store_block_take(e->store);
+	if (!p)
+		return false;
+	p->first_position = e->next_position;
+	p->filled = p->live = p->requeued = 0;
+	memset(p->requeued_bits, 0, sizeof(p->requeued_bits));
+	cds_list_add_tail(&p->link, &e->pages);
+	return true;
+}
+
+void entries_room_cancel(struct entries *e)
+{
+	struct entry_page *p = last_page(e);
+
+	if (p && p->filled == 0)
+		page_release(e, p);
+}
+
+void entries_push(struct entries *e, struct message *m_take)
+{
+	struct entry_page *p = last_page(e);
+
+	MUST(p && p->filled < PAGE_ENTRIES);
+	if (!e->fresh) {
+		e->fresh = p;
+		e->fresh_index = p->filled;
+	}
+	p->messages[p->filled++] = m_take;
+	p->live++;
+	e->next_position++;
+	e->ready++;
+}
+
+static void entry_forget(struct entries *e, struct entry_page *p, uint32_t index)
+{
+	p->messages[index] = NULL;
+	if (--p->live == 0)
+		page_release(e, p);
+}
+
+static uint32_t first_requeued(const struct entry_page *p)
+{
+	for (uint32_t w = 0; w < PAGE_WORDS; w++)
+		if (p->requeued_bits[w])
+			return w * 64 + (uint32_t)__builtin_ctzll(p->requeued_bits[w]);
+	MUST(!"a page in requeued_pages has a requeued entry");
+	return 0;
+}
+
+static void requeued_unmark(struct entry_page *p, uint32_t index)
+{
+	p->requeued_bits[index / 64] &= ~(UINT64_C(1) << index % 64);
+	if (--p->requeued == 0)
+		cds_list_del(&p->requeued_link);
+}
+
+static void fresh_advance(struct entries *e)
+{
+	struct entry_page *p = e->fresh;
+
+	if (++e->fresh_index < p->filled)
+		return;
+	e->fresh = p == last_page(e) ? NULL : cds_list_entry(p->link.next, struct entry_page, link);
+	e->fresh_index = 0;
+	/* A page that was only made room for holds nothing yet. */
+	if (e->fresh && e->fresh->filled == 0)
+		e->fresh = NULL;
+}
+
+bool entries_pop(struct entries *e, bool settle, struct entry *out)
+{
+	struct entry_page *p;
+	uint32_t index;
+
+	if (e->ready == 0)
+		return false;
+	bool redelivered = !cds_list_empty(&e->requeued_pages);
+	if (redelivered) {
+		p = cds_list_first_entry(&e->requeued_pages, struct entry_page, requeued_link);
+		index = first_requeued(p);
+		requeued_unmark(p, index);
+	} else {
+		p = e->fresh;
+		index = e->fresh_index;
+		fresh_advance(e);
+	}
+	*out = (struct entry){p->messages[index], settle ? NULL : p, p->first_position + index, redelivered};
+	e->ready--;
+	if (settle)
+		entry_forget(e, p, index);
+	else
+		e->unsettled++;
+	return true;
+}
+
+/* The index of a delivered entry in its page. */
+static uint32_t delivered_index(const struct entry *x)
+{
+	const struct entry_page *p = x->page;
+	uint64_t index = x->position - p->first_position;
+
+	MUST(index < p->filled && p->messages[index] == x->message);
+	MUST(!(p->requeued_bits[index / 64] >> index % 64 & 1));
+	return (uint32_t)index;
+}
+
+void entries_settle(struct entries *e, const struct entry *x)
+{
+	uint32_t index = delivered_index(x);
+
+	e->unsettled--;
+	entry_forget(e, x->page, index);
+}
+
+static void requeued_pages_insert(struct entries *e, struct entry_page *p)
+{
+	struct cds_list_head *at = e->requeued_pages.prev;
+	struct entry_page *first = cds_list_entry(e->requeued_pages.next, struct entry_page, requeued_link);
+
+	/* Put back from the newest to the oldest: each goes in front. */
+	if (at != &e->requeued_pages && p->first_position < first->first_position)
+		at = &e->requeued_pages;
+	while (at != &e->requeued_pages &&
+		cds_list_entry(at, struct entry_page, requeued_link)->first_position > p->first_position)
+		at = at->prev;
+	cds_list_add(&p->requeued_link, at);
+}
+
+void entries_requeue(struct entries *e, const struct entry *x)
+{
+	uint32_t index = delivered_index(x);
+	struct entry_page *p = x->page;
+
+	if (p->requeued++ == 0)
+		requeued_pages_insert(e, p);
+	p->requeued_bits[index / 64] |= UINT64_C(1) << index % 64;
+	e->unsettled--;
+	e->ready++;
+}
+
+uint64_t entries_purge(struct entries *e)
+{
+	uint64_t n = 0;
+
+	for (struct entry x; entries_pop(e, true, &x); n++)
+		message_unref(x.message);
+	return n;
+}
+
+void entries_clear(struct entries *e)
+{
+	struct entry_page *p, *next;
+
+	entries_purge(e);
+	cds_list_for_each_entry_safe (p, next, &e->pages, link)
+		page_release(e, p);
+	e->unsettled = 0;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a queue holds: one entry a message, in the order in which they came. An entry stays where it is until
+ * its message is settled, whether it is ready, delivered or requeued, so that putting a message back needs
+ * neither memory nor a search. Entries lie in pages of MESSAGE_BLOCK_BYTES from the message store; a page
+ * goes back when its last entry is settled.
+ *
+ * Invariants
+ *  1. Every position that was ever delivered is lower than every one that never was (`fresh` onwards).
+ *  2. What is ready is therefore: the requeued entries in ascending order, then the fresh ones.
+ *  3. Pages are in the list in ascending order of their positions and do not overlap.
+ * One core; no operation but purge and clear takes longer than O(pages with requeued entries). */
+#ifndef BROKER_CORE_ENTRIES_H
+#define BROKER_CORE_ENTRIES_H
+
+#include "broker/core/message.h"
+
+#include <urcu/list.h>
+
+struct entry_page;
+
+struct entries {
+	struct message_store *store;
+	struct cds_list_head pages;
+	struct cds_list_head requeued_pages; /* those that hold requeued entries, ascending */
+	struct entry_page *fresh;	     /* holds the first entry never delivered; NULL: there is none */
+	uint32_t fresh_index;
+	uint64_t next_position;
+	uint64_t ready, unsettled; /* unsettled: delivered and not yet settled */
+};
+
+struct entry {
+	struct message *message;
+	struct entry_page *page;
+	uint64_t position;
+	bool redelivered;
+};
+
+void entries_init(struct entries *e, struct message_store *store);
+
+/* True where the next entries_push has its room: the store gave a page or there is room in the last one.
+ * entries_room_cancel gives a page that was taken so and not used back. O(1). */
+bool entries_room(struct entries *e);
+void entries_room_cancel(struct entries *e);
+
+/* Appends; entries_room MUST have said yes. The caller's reference is taken over. O(1). */
+void entries_push(struct entries *e, struct message *m_take);
+
+/* The next ready message with its reference, or false. With settle it is done with at once; else the holder
+ * settles or requeues it exactly once. O(1). */
+bool entries_pop(struct entries *e, bool settle, struct entry *out);
+
+/* Forgets a delivered entry; the reference stays the caller's. O(1). */
+void entries_settle(struct entries *e, const struct entry *x);
+
+/* Back to its place, with its reference; the next pop of it says redelivered. */
+void entries_requeue(struct entries *e, const struct entry *x);
+
+/* Releases everything ready; returns how many. O(ready). */
+uint64_t entries_purge(struct entries *e);
+
+/* Releases everything ready and every page. Entries that were delivered are forgotten: their holders must
+ * not come back with them. */
+void entries_clear(struct entries *e);
+
+#endif

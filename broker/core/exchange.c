@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Exchanges by name, and publishing. */
+#include "broker/core/exchange.h"
+
+#include "broker/core/core.h"
+#include "runtime/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <urcu/rculist.h>
+
+enum { PREDECLARED = 6 }; /* do not count towards the limit */
+
+static const struct exchange_type *const types[] = {
+	&route_direct, &route_fanout, &route_topic, &route_headers, NULL};
+
+static const struct exchange_type *type_find(struct slice name)
+{
+	for (unsigned i = 0; types[i]; i++)
+		if (slice_equals_text(name, types[i]->name))
+			return types[i];
+	return NULL;
+}
+
+static enum failure_code not_found(struct slice name, const struct vhost *v, struct failure *f)
+{
+	return failure_set(f, FAILURE_NOT_FOUND, "no " EXCHANGE_FMT, NAME_ARG(name, v));
+}
+
+static enum failure_code refuse_default(struct failure *f)
+{
+	return failure_set(f, FAILURE_ACCESS_REFUSED, "operation not permitted on the default exchange");
+}
+
+static bool reserved(struct slice name)
+{
+	return name.bytes >= 4 && memcmp(name.data, "amq.", 4) == 0;
+}
+
+/* Writer mutex held, or no reader yet. */
+static struct exchange *exchange_create(
+	struct vhost *v, const struct exchange_declaration *d, const struct exchange_type *type)
+{
+	struct exchange *x = calloc(1, sizeof(*x) + d->name.bytes);
+
+	if (!x || fields_copy(&x->arguments, &d->arguments)) {
+		free(x);
+		return NULL;
+	}
+	if (d->name.bytes)
+		memcpy(x->name, d->name.data, d->name.bytes);
+	x->vhost = v;
+	x->type = type;
+	x->durable = d->durable;
+	x->auto_delete = d->auto_delete;
+	x->internal = d->internal;
+	CDS_INIT_LIST_HEAD(&x->bindings);
+	cds_list_add_tail(&x->of_broker, &v->broker->all_exchanges);
+	table_add(&v->broker->exchanges, &x->by_name, v, (struct slice){x->name, d->name.bytes});
+	v->broker->exchange_count++;
+	return x;
+}
+
+int exchanges_predeclare(struct vhost *v)
+{
+	static const struct {
+		const char *name;
+		const struct exchange_type *type;
+	} all[PREDECLARED] = {{"", &route_direct}, {"amq.direct", &route_direct},
+		{"amq.fanout", &route_fanout}, {"amq.topic", &route_topic}, {"amq.headers", &route_headers},
+		{"amq.match", &route_headers}};
+
+	for (unsigned i = 0; i < PREDECLARED; i++) {
+		struct exchange_declaration d = {.durable = true};
+		d.name = (struct slice){(const uint8_t *)all[i].name, (uint32_t)strlen(all[i].name)};
+		struct exchange *x = exchange_create(v, &d, all[i].type);
+		if (!x)
+			return -1;
+		x->predeclared = true;
+	}
+	return 0;
+}
+
+static enum failure_code exchange_equivalent(
+	const struct exchange *x, const struct exchange_declaration *d, struct failure *f)
+{
+	struct slice name = x->by_name.name;
+	enum failure_code code;
+
+	if (!slice_equals_text(d->type, x->type->name))
+		return failure_set(f, FAILURE_PRECONDITION,
+			"inequivalent arg 'type' for " EXCHANGE_FMT ": received '" SLICE_FMT
+			"' but current is '%s'",
+			NAME_ARG(name, x->vhost), SLICE_ARG(d->type), x->type->name);
+	code = flag_equivalent(x->durable, d->durable, "durable", "exchange", name, x->vhost, f);
+	if (!code)
+		code = flag_equivalent(
+			x->auto_delete, d->auto_delete, "auto_delete", "exchange", name, x->vhost, f);
+	if (!code)
+		code = flag_equivalent(x->internal, d->internal, "internal", "exchange", name, x->vhost, f);
+	if (!code)
+		code = arguments_equivalent(&x->arguments, &d->arguments, "exchange", name, x->vhost, f);
+	return code;
+}
+
+/* Writer mutex held. */
+static enum failure_code exchange_declare_new(
+	struct vhost *v, const struct exchange_declaration *d, struct failure *f)
+{
+	struct broker *b = v->broker;
+	const struct exchange_type *type = type_find(d->type);
+
+	if (reserved(d->name))
+		return failure_set(f, FAILURE_ACCESS_REFUSED,
+			"exchange name '" SLICE_FMT "' contains reserved prefix 'amq.*'", SLICE_ARG(d->name));
+	if (fields_find(&d->arguments, "alternate-exchange"))
+		return failure_set(f, FAILURE_NOT_IMPLEMENTED,
+			"invalid arg 'alternate-exchange' for " EXCHANGE_FMT ": it is not implemented",
+			NAME_ARG(d->name, v));
+	if (b->exchange_count - PREDECLARED >= b->config.limits.exchanges)
+		return failure_set(
+			f, FAILURE_LIMIT, "the limit of %u exchanges is reached", b->config.limits.exchanges);
+	if (!exchange_create(v, d, type))
+		return failure_set(f, FAILURE_LIMIT, "no memory for " EXCHANGE_FMT, NAME_ARG(d->name, v));
+	return FAILURE_NONE;
+}
+
+enum failure_code exchange_declare(struct session *s, const struct exchange_declaration *d, struct failure *f)
+{
+	struct broker *b = s->vhost->broker;
+	enum failure_code code;
+
+	MUST(d->name.bytes <= 255);
+	if (d->name.bytes == 0)
+		return refuse_default(f);
+	if (d->passive)
+		return exchange_find(s->vhost, d->name) ? FAILURE_NONE : not_found(d->name, s->vhost, f);
+	if (!type_find(d->type))
+		return failure_set(f, FAILURE_COMMAND_INVALID, "unknown exchange type '" SLICE_FMT "'",
+			SLICE_ARG(d->type));
+	pthread_mutex_lock(&b->writer);
+	struct exchange *x = exchange_find(s->vhost, d->name);
+	code = x ? exchange_equivalent(x, d, f) : exchange_declare_new(s->vhost, d, f);
+	pthread_mutex_unlock(&b->writer);
+	return code;
+}
+
+static void exchange_release(struct reclaim_node *n)
+{
+	struct exchange *x = caa_container_of(n, struct exchange, reclaim);
+
+	fields_free(&x->arguments);
+	free(x);
+}
+
+void exchange_remove(struct exchange *x)
+{
+	struct broker *b = x->vhost->broker;
+	struct binding *y, *next;
+
+	x->deleted = true;
+	table_remove(&b->exchanges, &x->by_name);
+	cds_list_del(&x->of_broker);
+	cds_list_for_each_entry_safe (y, next, &x->bindings, of_exchange)
+		binding_unlink(y);
+	b->exchange_count--;
+	reclaim_defer(&x->reclaim, exchange_release);
+}
+
+/* Writer mutex held. */
+static enum failure_code delete_found(struct exchange *x, bool if_unused, struct failure *f)
+{
+	if (x->predeclared)
+		return failure_set(f, FAILURE_ACCESS_REFUSED,
+			"deletion of system " EXCHANGE_FMT " not allowed",
+			NAME_ARG(x->by_name.name, x->vhost));
+	if (if_unused && !cds_list_empty(&x->bindings))
+		return failure_set(
+			f, FAILURE_PRECONDITION, EXCHANGE_FMT " in use", NAME_ARG(x->by_name.name, x->vhost));
+	exchange_remove(x);
+	return FAILURE_NONE;
+}
+
+enum failure_code exchange_delete(struct session *s, struct slice name, bool if_unused, struct failure *f)
+{
+	struct broker *b = s->vhost->broker;
+
+	if (name.bytes == 0)
+		return refuse_default(f);
+	pthread_mutex_lock(&b->writer);
+	struct exchange *x = exchange_find(s->vhost, name);
+	enum failure_code code = x ? delete_found(x, if_unused, f) : FAILURE_NONE;
+	pthread_mutex_unlock(&b->writer);
+	return code;
+}
+
+/* Room in every queue, or in none. */
+static bool rooms_take(struct route_set *to)
+{
+	for (uint32_t i = 0; i < to->count; i++) {
+		if (queue_room(to->queues[i]))
+			continue;
+		while (i-- > 0)
+			queue_room_cancel(to->queues[i]);
+		return false;
+	}
+	return true;
+}
+
+enum failure_code exchange_publish(struct session *s, struct slice exchange, struct slice routing_key,
+	const struct header_source *headers, struct message *m, uint32_t *queues_out, struct failure *f)
+{
+	struct broker_core *c = s->core;
+	struct route_set *to = &c->route;
+
+	CHECK(message_missing_bytes(m) == 0);
+	MUST(routing_key.bytes <= 255);
+	*queues_out = 0;
+	struct exchange *x = exchange_find(s->vhost, exchange);
+	if (!x)
+		return not_found(exchange, s->vhost, f);
+	if (x->internal)
+		return failure_set(f, FAILURE_ACCESS_REFUSED, "cannot publish to internal " EXCHANGE_FMT,
+			NAME_ARG(exchange, s->vhost));
+	route_find(x, &(struct route_request){routing_key, headers}, to);
+	if (to->overflow || !rooms_take(to))
+		return failure_set(f, FAILURE_LIMIT, "no memory for the queues of the message");
+	for (uint32_t i = 0; i < to->count; i++) {
+		MUST(to->queues[i]->owner == c);
+		queue_enqueue(to->queues[i], m);
+	}
+	c->stats.published++;
+	c->stats.routed += to->count;
+	c->stats.unroutable += to->count == 0;
+	*queues_out = to->count;
+	return FAILURE_NONE;
+}

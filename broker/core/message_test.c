@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/core/message.h"
+
+#include "tests/unit/unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CELL_DATA_BYTES = MESSAGE_CELL_BYTES - 64, BLOCK_DATA_BYTES = MESSAGE_BLOCK_BYTES - 8 };
+
+static struct message_store *store_of(uint64_t memory_bytes, uint32_t messages_max)
+{
+	struct message_store *s = message_store_create(&(struct message_store_config){
+		.memory_bytes = memory_bytes, .messages_max = messages_max, .watermark_percent = 80});
+	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+	return s;
+}
+
+static bool store_empty(const struct message_store *s)
+{
+	struct message_store_stats st = message_store_stats(s);
+	return st.cells.used == 0 && st.blocks.used == 0 && st.reserved_blocks == 0;
+}
+
+static uint8_t pattern(uint64_t i)
+{
+	return (uint8_t)(i * 131 + i / 251);
+}
+
+static void fill(uint8_t *p, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++)
+		p[i] = pattern(i);
+}
+
+static struct message_envelope envelope(uint32_t exchange, uint32_t key, uint32_t properties, uint64_t body)
+{
+	static uint8_t bytes[70000];
+	fill(bytes, sizeof(bytes));
+	return (struct message_envelope){.protocol = 1,
+		.persistent = true,
+		.priority = 9,
+		.exchange = {bytes, exchange},
+		.routing_key = {bytes + 1, key},
+		.properties = {bytes + 2, properties},
+		.body_bytes = body,
+		.received_us = 77};
+}
+
+static void append_in_pieces(struct message *m, const uint8_t *body, uint64_t n)
+{
+	for (uint64_t at = 0; at < n;) {
+		uint32_t piece = 1 + unit_random_below(9000);
+		if (piece > n - at)
+			piece = (uint32_t)(n - at);
+		CU_ASSERT_EQUAL(message_missing_bytes(m), n - at);
+		message_append(m, body + at, piece);
+		at += piece;
+	}
+	CU_ASSERT_EQUAL(message_missing_bytes(m), 0);
+}
+
+static void body_reads_back(const struct message *m, const uint8_t *body, uint64_t n, uint32_t step)
+{
+	struct message_cursor at = {0};
+	uint64_t have = 0;
+	bool same = true;
+
+	for (;;) {
+		struct slice piece = message_body_next(m, &at, step);
+		if (piece.bytes == 0)
+			break;
+		same &= piece.bytes <= step && have + piece.bytes <= n &&
+			memcmp(piece.data, body + have, piece.bytes) == 0;
+		have += piece.bytes;
+	}
+	CU_ASSERT_TRUE(same);
+	CU_ASSERT_EQUAL(have, n);
+}
+
+static void one_message(
+	struct message_store *s, uint32_t exchange, uint32_t key, uint32_t properties, uint64_t n)
+{
+	struct message_envelope e = envelope(exchange, key, properties, n);
+	uint8_t *body = malloc(n + 1), *copy = malloc(properties + 1);
+	fill(body, n);
+
+	CU_ASSERT_TRUE(message_store_could_hold(s, n, properties));
+	struct message *m = message_new(s, &e);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	append_in_pieces(m, body, n);
+	CU_ASSERT_TRUE(slice_equal(message_exchange(m), e.exchange));
+	CU_ASSERT_TRUE(slice_equal(message_routing_key(m), e.routing_key));
+	CU_ASSERT_EQUAL(message_properties_bytes(m), properties);
+	message_properties_copy(m, copy);
+	CU_ASSERT_EQUAL(memcmp(copy, e.properties.data, properties), 0);
+	CU_ASSERT_EQUAL(message_body_bytes(m), n);
+	CU_ASSERT_EQUAL(message_protocol(m), 1);
+	CU_ASSERT_EQUAL(message_priority(m), 9);
+	CU_ASSERT_TRUE(message_persistent(m));
+	CU_ASSERT_EQUAL(message_received_us(m), 77);
+	static const uint32_t steps[] = {UINT32_MAX, 4096, 1023, 7};
+	for (unsigned i = 0; i < 4; i++)
+		body_reads_back(m, body, n, steps[i]);
+	CU_ASSERT_EQUAL(message_store_stats(s).reserved_blocks, 0);
+	message_unref(m);
+	CU_ASSERT_TRUE(store_empty(s));
+	free(body);
+	free(copy);
+}
+
+static void every_size_reads_back(void)
+{
+	struct message_store *s = store_of(4 << 20, 0);
+	const uint64_t bodies[] = {0, 1, 16, CELL_DATA_BYTES - 1, CELL_DATA_BYTES, CELL_DATA_BYTES + 1,
+		BLOCK_DATA_BYTES - 1, BLOCK_DATA_BYTES, BLOCK_DATA_BYTES + 1, 2 * BLOCK_DATA_BYTES, 100000,
+		1 << 20};
+
+	for (unsigned i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+		one_message(s, 0, 0, 0, bodies[i]);
+		one_message(s, 10, 20, 15, bodies[i]);
+		one_message(s, 255, 255, 0, bodies[i]);
+		one_message(s, 255, 255, 40, bodies[i]);
+		one_message(s, 3, 3, 300, bodies[i]);
+		one_message(s, 255, 255, 70000 - 2, bodies[i]);
+		one_message(s, 0, 0, BLOCK_DATA_BYTES, bodies[i]);
+	}
+	message_store_destroy(s);
+}
+
+static void random_sizes_read_back(void)
+{
+	struct message_store *s = store_of(4 << 20, 0);
+
+	for (unsigned i = 0; i < 300; i++)
+		one_message(s, unit_random_below(256), unit_random_below(256),
+			unit_random_below(unit_random_below(9000) + 1),
+			unit_random_below(unit_random_below(20000) + 1));
+	message_store_destroy(s);
+}
+
+static void a_small_message_costs_one_cell(void)
+{
+	struct message_store *s = store_of(1 << 20, 0);
+	struct message_envelope e = envelope(10, 20, 14, CELL_DATA_BYTES - 44);
+	struct message *m = message_new(s, &e);
+
+	CU_ASSERT_EQUAL(message_store_stats(s).cells.used, 1);
+	CU_ASSERT_EQUAL(message_store_stats(s).reserved_blocks, 0);
+	message_unref(m);
+	e.body_bytes++;
+	m = message_new(s, &e);
+	CU_ASSERT_EQUAL(message_store_stats(s).reserved_blocks, 1);
+	message_unref(m);
+	message_store_destroy(s);
+}
+
+static void references_are_counted(void)
+{
+	struct message_store *s = store_of(1 << 20, 0);
+	struct message_envelope e = envelope(1, 1, 1, 1);
+	struct message *m = message_new(s, &e);
+
+	message_ref(m);
+	message_ref(m);
+	message_unref(m);
+	message_unref(m);
+	CU_ASSERT_FALSE(store_empty(s));
+	message_unref(m);
+	CU_ASSERT_TRUE(store_empty(s));
+	message_store_destroy(s);
+}
+
+static void a_body_is_reserved_when_it_is_announced(void)
+{
+	struct message_store *s = store_of(1 << 20, 16);
+	uint32_t total = message_store_stats(s).blocks.capacity;
+	struct message_envelope most = envelope(0, 0, 0, (uint64_t)(total - 1) * BLOCK_DATA_BYTES);
+	struct message *m = message_new(s, &most);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT_EQUAL(message_store_stats(s).blocks.used, 0);
+	CU_ASSERT_EQUAL(message_store_stats(s).reserved_blocks, total - 1);
+	void *last = message_store_block_take(s);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(last);
+	CU_ASSERT_PTR_NULL(message_store_block_take(s));
+	struct message_envelope one = envelope(0, 0, 0, CELL_DATA_BYTES + 1);
+	CU_ASSERT_PTR_NULL(message_new(s, &one));
+
+	uint8_t page[5000] = {0};
+	message_append(m, page, sizeof(page));
+	CU_ASSERT_EQUAL(message_store_stats(s).blocks.used, 3);
+	CU_ASSERT_EQUAL(message_store_stats(s).reserved_blocks, total - 3);
+	message_unref(m); /* half received: what was promised comes back too */
+	message_store_block_give(s, last);
+	CU_ASSERT_TRUE(store_empty(s));
+	message_store_destroy(s);
+}
+
+static void exhaustion_is_an_answer(void)
+{
+	struct message_store *s = store_of(1 << 20, 8);
+	struct message_envelope small = envelope(1, 1, 1, 1);
+	struct message *held[8];
+
+	for (unsigned i = 0; i < 8; i++)
+		CU_ASSERT_PTR_NOT_NULL_FATAL(held[i] = message_new(s, &small));
+	CU_ASSERT_PTR_NULL(message_new(s, &small));
+	message_unref(held[3]);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(held[3] = message_new(s, &small));
+	for (unsigned i = 0; i < 8; i++)
+		message_unref(held[i]);
+
+	struct message_envelope huge = envelope(0, 0, 0, UINT64_MAX);
+	CU_ASSERT_PTR_NULL(message_new(s, &huge));
+	CU_ASSERT_FALSE(message_store_could_hold(s, UINT64_MAX, 0));
+	CU_ASSERT_FALSE(message_store_could_hold(s, 1 << 20, 0));
+	CU_ASSERT_TRUE(message_store_could_hold(s, 900000, 0));
+	CU_ASSERT_TRUE(store_empty(s));
+	message_store_destroy(s);
+}
+
+static void the_watermark_has_hysteresis(void)
+{
+	struct message_store *s = store_of(1 << 20, 100);
+	struct message_envelope small = envelope(1, 1, 1, 1);
+	struct message *held[100];
+	unsigned n = 0;
+
+	while (n < 80) {
+		held[n++] = message_new(s, &small);
+		CU_ASSERT_FALSE(message_store_full(s));
+	}
+	held[n++] = message_new(s, &small);
+	CU_ASSERT_TRUE(message_store_full(s));
+	CU_ASSERT_TRUE(message_store_stats(s).above_watermark);
+	while (n > 71) {
+		message_unref(held[--n]);
+		CU_ASSERT_TRUE(message_store_full(s));
+	}
+	message_unref(held[--n]);
+	CU_ASSERT_FALSE(message_store_full(s));
+	while (n > 0)
+		message_unref(held[--n]);
+
+	/* Promised blocks count as used. */
+	uint64_t body = (uint64_t)message_store_stats(s).blocks.capacity * 81 / 100 * BLOCK_DATA_BYTES;
+	struct message_envelope large = envelope(0, 0, 0, body);
+	struct message *m = message_new(s, &large);
+	CU_ASSERT_TRUE(message_store_full(s));
+	message_unref(m);
+	CU_ASSERT_FALSE(message_store_full(s));
+	message_store_destroy(s);
+}
+
+static void a_store_needs_room_for_a_block(void)
+{
+	CU_ASSERT_PTR_NULL(message_store_create(&(struct message_store_config){
+		.memory_bytes = 1 << 20, .messages_max = 4096, .watermark_percent = 80}));
+}
+
+int main(int argc, char **argv)
+{
+	return unit_main(argc, argv,
+		(struct unit_test[]){{"every_size_reads_back", every_size_reads_back},
+			{"random_sizes_read_back", random_sizes_read_back},
+			{"a_small_message_costs_one_cell", a_small_message_costs_one_cell},
+			{"references_are_counted", references_are_counted},
+			{"a_body_is_reserved_when_it_is_announced", a_body_is_reserved_when_it_is_announced},
+			{"exhaustion_is_an_answer", exhaustion_is_an_answer},
+			{"the_watermark_has_hysteresis", the_watermark_has_hysteresis},
+			{"a_store_needs_room_for_a_block", a_store_needs_room_for_a_block}, {0}});
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Queues by name: declaring, finding, deleting. */
+#include "broker/core/core.h"
+#include "runtime/check.h"
+#include "runtime/wire.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { GENERATED_NAME_BYTES = 8 + 22 };
+
+/* "amq.gen-" and 128 bits of a keyed counter: nobody who does not know the key can tell the next one. */
+static struct slice name_generate(struct broker_core *c, uint8_t text[GENERATED_NAME_BYTES])
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	uint8_t random[18] = {0};
+
+	for (unsigned half = 0; half < 2; half++) {
+		c->name_count++;
+		wire_put64(random + 8 * half, siphash(&c->name_key, &c->name_count, sizeof(c->name_count)));
+	}
+	memcpy(text, "amq.gen-", 8);
+	for (unsigned i = 0; i < 22; i++) {
+		unsigned bit = i * 6;
+		unsigned pair = (unsigned)random[bit / 8] << 8 | random[bit / 8 + 1];
+		text[8 + i] = (uint8_t)digits[pair >> (10 - bit % 8) & 63];
+	}
+	return (struct slice){text, GENERATED_NAME_BYTES};
+}
+
+static enum failure_code refuse_locked(const struct queue *q, struct failure *f)
+{
+	return failure_set(f, FAILURE_RESOURCE_LOCKED,
+		"cannot obtain exclusive access to locked " QUEUE_FMT
+		". It could be originally declared on another connection or the exclusive property value "
+		"does not match that of the original declaration.",
+		NAME_ARG(q->by_name.name, q->vhost));
+}
+
+enum failure_code queue_check_access(const struct session *s, const struct queue *q, struct failure *f)
+{
+	return !q->exclusive_to || q->exclusive_to == s ? FAILURE_NONE : refuse_locked(q, f);
+}
+
+static enum failure_code not_found(struct slice name, const struct vhost *v, struct failure *f)
+{
+	return failure_set(f, FAILURE_NOT_FOUND, "no " QUEUE_FMT, NAME_ARG(name, v));
+}
+
+enum failure_code queue_lookup(struct session *s, struct slice name, struct queue **out, struct failure *f)
+{
+	struct queue *q = queue_find(s->vhost, name);
+
+	if (!q)
+		return not_found(name, s->vhost, f);
+	*out = q;
+	return queue_check_access(s, q, f);
+}
+
+static enum failure_code queue_equivalent(
+	const struct session *s, const struct queue *q, const struct queue_declaration *d, struct failure *f)
+{
+	enum failure_code code = queue_check_access(s, q, f);
+	struct slice name = q->by_name.name;
+
+	if (!code && d->exclusive != (q->exclusive_to != NULL))
+		code = refuse_locked(q, f);
+	if (!code)
+		code = flag_equivalent(q->durable, d->durable, "durable", "queue", name, q->vhost, f);
+	if (!code)
+		code = flag_equivalent(
+			q->auto_delete, d->auto_delete, "auto_delete", "queue", name, q->vhost, f);
+	if (!code)
+		code = arguments_equivalent(&q->arguments, &d->arguments, "queue", name, q->vhost, f);
+	return code;
+}
+
+static struct queue *queue_alloc(struct session *s, const struct queue_declaration *d, struct slice name)
+{
+	struct queue *q = calloc(1, sizeof(*q) + name.bytes);
+
+	if (!q || fields_copy(&q->arguments, &d->arguments)) {
+		free(q);
+		return NULL;
+	}
+	struct queue **handle = pool_take(s->core->handles);
+	if (!handle) {
+		fields_free(&q->arguments);
+		free(q);
+		return NULL;
+	}
+	*handle = q;
+	q->handle = pool_handle_of(s->core->handles, handle);
+	memcpy(q->name, name.data, name.bytes);
+	q->vhost = s->vhost;
+	q->owner = s->core;
+	q->durable = d->durable;
+	q->auto_delete = d->auto_delete;
+	q->exclusive_to = d->exclusive ? s : NULL;
+	entries_init(&q->entries, s->core->store);
+	CDS_INIT_LIST_HEAD(&q->consumers);
+	CDS_INIT_LIST_HEAD(&q->parked_consumers);
+	CDS_INIT_LIST_HEAD(&q->bindings);
+	return q;
+}
+
+/* Writer mutex held. */
+static enum failure_code queue_create(struct session *s, const struct queue_declaration *d, struct slice name,
+	struct queue **out, struct failure *f)
+{
+	struct broker *b = s->vhost->broker;
+	enum failure_code code = queue_arguments_check(&d->arguments, name, s->vhost, f);
+
+	if (code)
+		return code;
+	if (b->queue_count >= b->config.limits.queues)
+		return failure_set(
+			f, FAILURE_LIMIT, "the limit of %u queues is reached", b->config.limits.queues);
+	struct queue *q = queue_alloc(s, d, name);
+	if (!q)
+		return failure_set(f, FAILURE_LIMIT, "no memory for " QUEUE_FMT, NAME_ARG(name, s->vhost));
+	b->queue_count++;
+	cds_list_add_tail(&q->of_core, &s->core->queues);
+	if (q->exclusive_to)
+		cds_list_add_tail(&q->of_session, &s->exclusive_queues);
+	table_add(&b->queues, &q->by_name, s->vhost, (struct slice){q->name, name.bytes});
+	*out = q;
+	return FAILURE_NONE;
+}
+
+static bool reserved(struct slice name)
+{
+	return name.bytes >= 4 && memcmp(name.data, "amq.", 4) == 0;
+}
+
+enum failure_code queue_declare(
+	struct session *s, const struct queue_declaration *d, struct queue **out, struct failure *f)
+{
+	struct broker *b = s->vhost->broker;
+	uint8_t generated[GENERATED_NAME_BYTES];
+	struct slice name = d->name;
+	enum failure_code code;
+
+	MUST(name.bytes <= 255);
+	if (d->passive)
+		return queue_lookup(s, name, out, f);
+	if (name.bytes == 0)
+		name = name_generate(s->core, generated);
+	else if (reserved(name))
+		return failure_set(f, FAILURE_ACCESS_REFUSED,
+			"queue name '" SLICE_FMT "' contains reserved prefix 'amq.*'", SLICE_ARG(name));
+	pthread_mutex_lock(&b->writer);
+	struct queue *q = queue_find(s->vhost, name);
+	if (q) {
+		*out = q;
+		code = queue_equivalent(s, q, d, f);
+	} else {
+		code = queue_create(s, d, name, out, f);
+	}
+	pthread_mutex_unlock(&b->writer);
+	return code;
+}
+
+static void queue_release(struct reclaim_node *n)
+{
+	struct queue *q = caa_container_of(n, struct queue, reclaim);
+
+	fields_free(&q->arguments);
+	free(q);
+}
+
+static void queue_unlink(struct queue *q)
+{
+	struct broker *b = q->vhost->broker;
+	struct binding *x, *next;
+
+	pthread_mutex_lock(&b->writer);
+	table_remove(&b->queues, &q->by_name);
+	cds_list_for_each_entry_safe (x, next, &q->bindings, of_queue)
+		binding_unlink(x);
+	b->queue_count--;
+	pthread_mutex_unlock(&b->writer);
+	cds_list_del(&q->of_core);
+	if (q->exclusive_to)
+		cds_list_del(&q->of_session);
+}
+
+static void cancel_all(struct cds_list_head *consumers)
+{
+	while (!cds_list_empty(consumers)) {
+		struct consumer *c = cds_list_first_entry(consumers, struct consumer, link);
+		consumer_unlink(c);
+		c->ops->cancelled(c);
+	}
+}
+
+uint64_t queue_remove(struct queue *q)
+{
+	struct broker_core *c = q->owner;
+	uint64_t ready = q->entries.ready;
+
+	MUST(!q->deleted);
+	q->deleted = true;
+	queue_unlink(q);
+	queue_unmark_ready(q);
+	pool_give(c->handles, pool_resolve(c->handles, q->handle));
+	c->stats.dropped += ready;
+	c->stats.messages_ready -= ready;
+	c->stats.messages_unacked -= q->entries.unsettled;
+	entries_clear(&q->entries);
+	cancel_all(&q->consumers);
+	cancel_all(&q->parked_consumers);
+	reclaim_defer(&q->reclaim, queue_release);
+	return ready;
+}
+
+enum failure_code queue_delete(struct session *s, struct slice name, bool if_unused, bool if_empty,
+	uint64_t *messages_out, struct failure *f)
+{
+	struct queue *q = queue_find(s->vhost, name);
+
+	*messages_out = 0;
+	if (!q)
+		return FAILURE_NONE;
+	enum failure_code code = queue_check_access(s, q, f);
+	if (code)
+		return code;
+	MUST(q->owner == s->core);
+	if (if_unused && q->consumer_count > 0)
+		return failure_set(f, FAILURE_PRECONDITION, QUEUE_FMT " in use", NAME_ARG(name, s->vhost));
+	if (if_empty && q->entries.ready > 0)
+		return failure_set(f, FAILURE_PRECONDITION, QUEUE_FMT " not empty", NAME_ARG(name, s->vhost));
+	*messages_out = queue_remove(q);
+	return FAILURE_NONE;
+}
+
+enum failure_code queue_purge(struct session *s, struct slice name, uint64_t *messages_out, struct failure *f)
+{
+	struct queue *q = NULL;
+	enum failure_code code = queue_lookup(s, name, &q, f);
+
+	*messages_out = 0;
+	if (code)
+		return code;
+	MUST(q->owner == s->core);
+	*messages_out = entries_purge(&q->entries);
+	s->core->stats.dropped += *messages_out;
+	s->core->stats.messages_ready -= *messages_out;
+	queue_unmark_ready(q);
+	return FAILURE_NONE;
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Topic: routing keys and patterns are words between dots; in a pattern '*' stands for one word and '#' for
+ * any number, none included. The patterns of an exchange are a trie, a node a word. Literal words lead from
+ * node to node through the broker's table of edges, so that binding touches the new nodes alone however many
+ * siblings there are; '*' and '#' are pointers in the node. A node lives while it has bindings or children.
+ *
+ * Cost of a lookup: (words) times (nodes that match so far). Without '#' each node of the trie is reached at
+ * one position of the key at most. A '#' is reached first at its lowest position, and from there it covers
+ * every later one, so that it is walked once a message; only one below another '#' has to be remembered for
+ * that. */
+#include "broker/core/core.h"
+#include "runtime/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <urcu/rculist.h>
+
+enum { WORDS_MAX = 256 }; /* 255 dots */
+
+struct trie_node {
+	struct table_entry edge; /* (parent, word) where the word is literal */
+	struct trie_node *parent;
+	struct trie_node *star, *hash;
+	struct cds_list_head bindings; /* RCU list */
+	uint32_t uses;		       /* bindings and children */
+	bool below_hash;	       /* a '#' on the way from the root, this one included */
+	bool nested_hash;	       /* a '#' below another one */
+	uint32_t word_bytes;
+	struct reclaim_node reclaim;
+	uint8_t word[];
+};
+
+/* The next word from *at on; *at moves behind its dot, beyond the end after the last word. "" has no word. */
+static bool word_next(struct slice text, uint32_t *at, struct slice *word)
+{
+	uint32_t from = *at;
+
+	if (text.bytes == 0 || from > text.bytes)
+		return false;
+	const uint8_t *dot = memchr(text.data + from, '.', text.bytes - from);
+	uint32_t to = dot ? (uint32_t)(dot - text.data) : text.bytes;
+	*word = (struct slice){text.data + from, to - from};
+	*at = to + 1;
+	return true;
+}
+
+static struct slice node_word(const struct trie_node *n)
+{
+	return (struct slice){n->word, n->word_bytes};
+}
+
+/* Where a wildcard child hangs; NULL for a literal word. */
+static struct trie_node **wildcard(struct trie_node *parent, struct slice word)
+{
+	if (slice_equals_text(word, "*"))
+		return &parent->star;
+	return slice_equals_text(word, "#") ? &parent->hash : NULL;
+}
+
+static struct trie_node *child_find(const struct broker *b, struct trie_node *parent, struct slice word)
+{
+	struct trie_node **at = wildcard(parent, word);
+
+	if (at)
+		return *at;
+	struct table_entry *e = table_find(&b->trie_edges, parent, word);
+	return e ? caa_container_of(e, struct trie_node, edge) : NULL;
+}
+
+static void node_release(struct reclaim_node *n)
+{
+	free(caa_container_of(n, struct trie_node, reclaim));
+}
+
+/* NULL without memory or beyond a limit. Not yet reachable. */
+static struct trie_node *node_alloc(struct broker *b, struct trie_node *parent, struct slice word)
+{
+	bool is_hash = slice_equals_text(word, "#");
+	bool nested = is_hash && parent && parent->below_hash;
+
+	if (b->trie_nodes == b->trie_nodes_max)
+		return NULL;
+	/* The routes' set of nodes holds as many. */
+	if (nested && b->nested_hash_nodes == b->config.limits.bindings)
+		return NULL;
+	struct trie_node *n = calloc(1, sizeof(*n) + word.bytes);
+	if (!n)
+		return NULL;
+	if (word.bytes)
+		memcpy(n->word, word.data, word.bytes);
+	n->word_bytes = word.bytes;
+	n->parent = parent;
+	n->below_hash = is_hash || (parent && parent->below_hash);
+	n->nested_hash = nested;
+	CDS_INIT_LIST_HEAD(&n->bindings);
+	b->trie_nodes++;
+	b->nested_hash_nodes += nested;
+	return n;
+}
+
+static struct trie_node *child_create(struct broker *b, struct trie_node *parent, struct slice word)
+{
+	struct trie_node *n = node_alloc(b, parent, word);
+	if (!n)
+		return NULL;
+	struct trie_node **at = wildcard(parent, word);
+	if (at)
+		rcu_assign_pointer(*at, n);
+	else
+		table_add(&b->trie_edges, &n->edge, parent, node_word(n));
+	parent->uses++;
+	return n;
+}
+
+/* Takes away a node without uses, and then its parents that have none any more. */
+static void prune(struct exchange *x, struct trie_node *n)
+{
+	struct broker *b = x->vhost->broker;
+
+	while (n && n->uses == 0) {
+		struct trie_node *parent = n->parent;
+		struct trie_node **at = parent ? wildcard(parent, node_word(n)) : &x->trie;
+		if (at)
+			rcu_assign_pointer(*at, NULL);
+		else
+			table_remove(&b->trie_edges, &n->edge);
+		if (parent)
+			parent->uses--;
+		b->trie_nodes--;
+		b->nested_hash_nodes -= n->nested_hash;
+		reclaim_defer(&n->reclaim, node_release);
+		n = parent;
+	}
+}
+
+static enum failure_code bind(struct exchange *x, struct binding *b, struct failure *f)
+{
+	struct broker *broker = x->vhost->broker;
+	struct trie_node *n = x->trie;
+	struct slice word;
+	uint32_t at = 0;
+
+	if (!n) {
+		n = node_alloc(broker, NULL, (struct slice){0});
+		rcu_assign_pointer(x->trie, n);
+	}
+	while (n && word_next(b->key, &at, &word)) {
+		struct trie_node *child = child_find(broker, n, word);
+		if (!child)
+			child = child_create(broker, n, word);
+		if (!child)
+			prune(x, n);
+		n = child;
+	}
+	if (!n)
+		return failure_set(f, FAILURE_LIMIT, "no memory for the words of pattern '" SLICE_FMT "'",
+			SLICE_ARG(b->key));
+	b->node = n;
+	n->uses++;
+	cds_list_add_tail_rcu(&b->of_node, &n->bindings);
+	return FAILURE_NONE;
+}
+
+static void unbind(struct exchange *x, struct binding *b)
+{
+	cds_list_del_rcu(&b->of_node);
+	b->node->uses--;
+	prune(x, b->node);
+}
+
+struct walk {
+	const struct table *edges;
+	struct route_set *out;
+	uint32_t count;
+	struct slice words[WORDS_MAX];
+	uint64_t hashes[WORDS_MAX];
+};
+
+static void match(struct walk *w, const struct trie_node *n, uint32_t at);
+
+/* '#' takes none, one or all of the words from `at` on. */
+static void match_hash(struct walk *w, const struct trie_node *n, uint32_t at)
+{
+	if (n->nested_hash && pointer_set_add(&w->out->nodes, n) == POINTER_SET_KNOWN)
+		return;
+	for (; at <= w->count; at++)
+		match(w, n, at);
+}
+
+/* The words from `at` on below a node that the words before it have led to. Recursion is as deep as the
+ * pattern has words. */
+static void match(struct walk *w, const struct trie_node *n, uint32_t at)
+{
+	const struct trie_node *star = rcu_dereference(n->star), *hash = rcu_dereference(n->hash);
+
+	if (at == w->count) {
+		const struct binding *b;
+		cds_list_for_each_entry_rcu(b, &n->bindings, of_node) route_set_add(w->out, b->queue);
+	} else {
+		struct table_entry *e = table_find_hashed(w->edges, w->hashes[at], n, w->words[at]);
+		if (e)
+			match(w, caa_container_of(e, struct trie_node, edge), at + 1);
+		if (star)
+			match(w, star, at + 1);
+	}
+	if (hash)
+		match_hash(w, hash, at);
+}
+
+static void route(const struct exchange *x, const struct route_request *r, struct route_set *out)
+{
+	const struct trie_node *root = rcu_dereference(x->trie);
+	struct walk w;
+	uint32_t at = 0;
+
+	if (!root)
+		return;
+	w.edges = &x->vhost->broker->trie_edges;
+	w.out = out;
+	for (w.count = 0; word_next(r->routing_key, &at, &w.words[w.count]); w.count++)
+		w.hashes[w.count] = table_hash(w.edges, w.words[w.count]);
+	pointer_set_clear(&out->nodes);
+	match(&w, root, 0);
+}
+
+const struct exchange_type route_topic = {"topic", NULL, bind, unbind, route};

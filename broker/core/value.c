@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/core/value.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool slice_equal(struct slice a, struct slice b)
+{
+	return a.bytes == b.bytes && (a.bytes == 0 || memcmp(a.data, b.data, a.bytes) == 0);
+}
+
+bool slice_equals_text(struct slice a, const char *text)
+{
+	size_t n = strlen(text);
+	return a.bytes == n && (n == 0 || memcmp(a.data, text, n) == 0);
+}
+
+const struct value *fields_find_slice(const struct fields *f, struct slice name)
+{
+	for (uint32_t i = 0; i < f->count; i++)
+		if (slice_equal(f->at[i].name, name))
+			return &f->at[i].value;
+	return NULL;
+}
+
+const struct value *fields_find(const struct fields *f, const char *name)
+{
+	return fields_find_slice(f, (struct slice){(const uint8_t *)name, (uint32_t)strlen(name)});
+}
+
+bool value_equal(const struct value *a, const struct value *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	switch (a->kind) {
+	case VALUE_VOID:
+		return true;
+	case VALUE_BOOL:
+		return a->boolean == b->boolean;
+	case VALUE_INT:
+	case VALUE_TIMESTAMP:
+		return a->integer == b->integer;
+	case VALUE_DOUBLE:
+		return a->real == b->real;
+	case VALUE_STRING:
+	case VALUE_OPAQUE:
+		return slice_equal(a->bytes, b->bytes);
+	}
+	return false;
+}
+
+bool fields_equal(const struct fields *a, const struct fields *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (uint32_t i = 0; i < a->count; i++) {
+		const struct value *other = fields_find_slice(b, a->at[i].name);
+		if (!other || !value_equal(&a->at[i].value, other))
+			return false;
+	}
+	return true;
+}
+
+static bool value_has_bytes(const struct value *v)
+{
+	return v->kind == VALUE_STRING || v->kind == VALUE_OPAQUE;
+}
+
+static struct slice copy_bytes(struct slice from, uint8_t **at)
+{
+	struct slice to = {*at, from.bytes};
+	if (from.bytes)
+		memcpy(*at, from.data, from.bytes);
+	*at += from.bytes;
+	return to;
+}
+
+int fields_copy(struct fields *to, const struct fields *from)
+{
+	size_t bytes = from->count * sizeof(struct field);
+
+	*to = (struct fields){0};
+	if (from->count == 0)
+		return 0;
+	for (uint32_t i = 0; i < from->count; i++) {
+		bytes += from->at[i].name.bytes;
+		if (value_has_bytes(&from->at[i].value))
+			bytes += from->at[i].value.bytes.bytes;
+	}
+	struct field *copy = malloc(bytes);
+	if (!copy)
+		return -1;
+	uint8_t *at = (uint8_t *)(copy + from->count);
+	for (uint32_t i = 0; i < from->count; i++) {
+		copy[i] = from->at[i];
+		copy[i].name = copy_bytes(from->at[i].name, &at);
+		if (value_has_bytes(&copy[i].value))
+			copy[i].value.bytes = copy_bytes(from->at[i].value.bytes, &at);
+	}
+	*to = (struct fields){copy, from->count};
+	return 0;
+}
+
+void fields_free(struct fields *f)
+{
+	free((void *)f->at);
+	*f = (struct fields){0};
+}

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/bypass.h"
+
+#include "runtime/check.h"
+#include "runtime/wire.h"
+
+#include <stdlib.h>
+#include <urcu/compiler.h>
+#include <urcu/list.h>
+
+enum {
+	BYPASS_LISTENERS = 16,
+	BYPASS_RX_BURSTS = 8, /* bursts taken a turn, so that one port cannot hold the core */
+	BYPASS_TIMER_BUDGET = 64,
+	/* A stack that sends a whole window at once may be ahead of the port; beyond this its frames are
+	 * dropped, as a switch would, and TCP slows down. */
+	BYPASS_TX_QUEUE = 2048,
+	BYPASS_SLEEP_US_NO_FD = 50,
+};
+
+struct bypass_conn {
+	struct transport_conn conn;
+	struct bypass *b;
+	struct tcp_conn *tcp;
+	struct cds_list_head link;
+};
+
+struct bypass {
+	struct turn_source source;
+	struct bypass_config config;
+	struct bypass_stats stats;
+	struct stack *stack;
+	struct pool *conn_pool;
+	struct cds_list_head conns;
+	struct tcp_listener *listeners[BYPASS_LISTENERS];
+	unsigned listener_count;
+	bool armed; /* port_rx_arm was called for a sleep */
+	struct rte_mbuf *txq[BYPASS_TX_QUEUE];
+	unsigned tx_at, tx_count; /* txq[tx_at..tx_at + tx_count - 1], not wrapped */
+};
+
+static struct bypass_conn *conn_of(struct transport_conn *conn)
+{
+	return caa_container_of(conn, struct bypass_conn, conn);
+}
+
+static void conn_free(struct bypass_conn *c)
+{
+	cds_list_del(&c->link);
+	c->b->stats.conns--;
+	c->b->stats.closed++;
+	pool_give(c->b->conn_pool, c);
+}
+
+static void op_consume(struct transport_conn *conn, uint32_t bytes)
+{
+	tcp_conn_rx_consume(conn_of(conn)->tcp, bytes);
+}
+
+static uint32_t op_tx_room(struct transport_conn *conn)
+{
+	return tcp_conn_tx_room(conn_of(conn)->tcp);
+}
+
+static int op_write(struct transport_conn *conn, const void *data, uint32_t bytes)
+{
+	int error = tcp_conn_write(conn_of(conn)->tcp, data, bytes);
+
+	return error == -EMSGSIZE || error == -ENOTCONN ? -ENOBUFS : error;
+}
+
+static void op_shutdown(struct transport_conn *conn)
+{
+	(void)tcp_conn_shutdown(conn_of(conn)->tcp); /* the errors say that it was shut down before */
+}
+
+static void op_abort(struct transport_conn *conn)
+{
+	struct bypass_conn *c = conn_of(conn);
+
+	tcp_conn_abort(c->tcp);
+	conn_free(c);
+}
+
+static uint64_t op_tx_pending(struct transport_conn *conn)
+{
+	return tcp_conn_info(conn_of(conn)->tcp).tx_queued_bytes;
+}
+
+static const struct transport_ops bypass_ops = {
+	.kind = TRANSPORT_BYPASS,
+	.consume = op_consume,
+	.tx_room = op_tx_room,
+	.write = op_write,
+	.shutdown = op_shutdown,
+	.abort = op_abort,
+	.tx_pending = op_tx_pending,
+};
+
+static struct transport_address address_of(uint32_t ipv4, uint16_t port)
+{
+	struct transport_address a = {.family = 4, .port = port};
+
+	wire_put32(a.bytes, ipv4);
+	return a;
+}
+
+static bool on_link(const struct stack_config *s, uint32_t peer)
+{
+	uint32_t mask = s->ipv4_prefix ? ~0u << (32 - s->ipv4_prefix) : 0;
+
+	return (peer & mask) == (s->ipv4_address & mask);
+}
+
+static struct bypass_conn *conn_create(struct bypass *b, struct tcp_conn *tcp)
+{
+	struct bypass_conn *c = pool_take(b->conn_pool);
+
+	if (!c) {
+		b->stats.conns_exhausted++;
+		return NULL;
+	}
+	*c = (struct bypass_conn){.b = b, .tcp = tcp};
+	c->conn = (struct transport_conn){
+		.ops = &bypass_ops,
+		.rx = tcp_conn_rx(tcp),
+		.local = address_of(tcp_conn_local_addr(tcp), tcp_conn_local_port(tcp)),
+		.remote = address_of(tcp_conn_peer_addr(tcp), tcp_conn_peer_port(tcp)),
+		.local_link = b->config.local_link && on_link(&b->config.stack, tcp_conn_peer_addr(tcp)),
+	};
+	tcp_conn_set_user(tcp, c);
+	cds_list_add_tail(&c->link, &b->conns);
+	b->stats.conns++;
+	return c;
+}
+
+static void tcp_accepted(void *app, struct tcp_conn *tcp)
+{
+	struct bypass *b = app;
+	struct bypass_conn *c = conn_create(b, tcp);
+
+	if (!c) {
+		tcp_conn_abort(tcp);
+		return;
+	}
+	b->stats.accepted++;
+	if (b->config.app->accepted(b->config.app_ctx, &c->conn) != 0)
+		op_abort(&c->conn);
+}
+
+static void tcp_connected(struct tcp_conn *tcp, int error)
+{
+	struct bypass_conn *c = tcp_conn_user(tcp);
+
+	c->b->config.app->connected(&c->conn, error);
+	if (error)
+		conn_free(c);
+}
+
+static void tcp_readable(struct tcp_conn *tcp)
+{
+	struct bypass_conn *c = tcp_conn_user(tcp);
+
+	c->b->config.app->readable(&c->conn);
+}
+
+static void tcp_writable(struct tcp_conn *tcp)
+{
+	struct bypass_conn *c = tcp_conn_user(tcp);
+
+	c->b->config.app->writable(&c->conn);
+}
+
+static void tcp_peer_closed(struct tcp_conn *tcp)
+{
+	struct bypass_conn *c = tcp_conn_user(tcp);
+
+	c->b->config.app->peer_closed(&c->conn);
+}
+
+static enum transport_reason reason_of(int reason)
+{
+	switch (reason) {
+	case TCP_REASON_DONE:
+		return TRANSPORT_DONE;
+	case TCP_REASON_RESET:
+	case TCP_REASON_REFUSED:
+		return TRANSPORT_RESET;
+	case TCP_REASON_TIMED_OUT:
+		return TRANSPORT_TIMED_OUT;
+	default:
+		return TRANSPORT_FAILED;
+	}
+}
+
+static void tcp_closed(struct tcp_conn *tcp, int reason)
+{
+	struct bypass_conn *c = tcp_conn_user(tcp);
+
+	c->b->config.app->closed(&c->conn, reason_of(reason));
+	conn_free(c);
+}
+
+static const struct tcp_app bypass_tcp_app = {
+	.accepted = tcp_accepted,
+	.connected = tcp_connected,
+	.readable = tcp_readable,
+	.peer_closed = tcp_peer_closed,
+	.writable = tcp_writable,
+	.closed = tcp_closed,
+};
+
+/* The stack's frames in order: behind those that wait already, else straight to the port. */
+static void stack_tx(void *ctx, struct rte_mbuf **frames, unsigned n)
+{
+	struct bypass *b = ctx;
+	unsigned sent = b->tx_count ? 0 : port_tx(b->config.port, b->config.queue, frames, n);
+
+	if (sent == n)
+		return;
+	if (b->tx_at + b->tx_count + (n - sent) > BYPASS_TX_QUEUE) {
+		memmove(b->txq, b->txq + b->tx_at, b->tx_count * sizeof(b->txq[0]));
+		b->tx_at = 0;
+	}
+	for (; sent < n && b->tx_at + b->tx_count < BYPASS_TX_QUEUE; sent++) {
+		b->txq[b->tx_at + b->tx_count++] = frames[sent];
+		b->stats.tx_waited++;
+	}
+	b->stats.tx_dropped += n - sent;
+	rte_pktmbuf_free_bulk(frames + sent, n - sent);
+}
+
+static void drain_tx(struct bypass *b)
+{
+	while (b->tx_count) {
+		unsigned n = b->tx_count < PORT_BURST ? b->tx_count : PORT_BURST;
+		unsigned sent = port_tx(b->config.port, b->config.queue, b->txq + b->tx_at, n);
+		b->tx_at += sent;
+		b->tx_count -= sent;
+		if (sent < n)
+			return;
+	}
+	b->tx_at = 0;
+}
+
+static struct bypass *bypass_of(struct turn_source *s)
+{
+	return caa_container_of(s, struct bypass, source);
+}
+
+static unsigned source_poll(struct turn_source *s, uint64_t now_us)
+{
+	struct bypass *b = bypass_of(s);
+	struct rte_mbuf *frames[PORT_BURST];
+	unsigned work = 0;
+
+	if (b->armed) {
+		port_rx_disarm(b->config.port, b->config.queue);
+		b->armed = false;
+	}
+	for (unsigned i = 0; i < BYPASS_RX_BURSTS; i++) {
+		unsigned n = port_rx(b->config.port, b->config.queue, frames, PORT_BURST);
+		if (n)
+			stack_input(b->stack, frames, n, now_us);
+		work += n;
+		if (n < PORT_BURST)
+			break;
+	}
+	return work + stack_timers(b->stack, now_us, BYPASS_TIMER_BUDGET);
+}
+
+static void source_flush(struct turn_source *s, uint64_t now_us)
+{
+	struct bypass *b = bypass_of(s);
+
+	drain_tx(b);
+	stack_output(b->stack, now_us);
+	port_tx_flush(b->config.port, b->config.queue, now_us);
+}
+
+static uint64_t source_next_us(struct turn_source *s)
+{
+	return stack_next_us(bypass_of(s)->stack);
+}
+
+static bool source_sleep_prepare(struct turn_source *s)
+{
+	struct bypass *b = bypass_of(s);
+
+	if (b->tx_count)
+		return false;
+	port_rx_arm(b->config.port, b->config.queue);
+	b->armed = true;
+	return true;
+}
+
+static uint32_t stack_offloads(const struct port_info *info)
+{
+	uint32_t flags = 0;
+
+	if (info->offloads & PORT_TX_IPV4_CHECKSUM)
+		flags |= STACK_OFFLOAD_TX_IPV4_CKSUM;
+	if (info->offloads & PORT_TX_TCP_CHECKSUM)
+		flags |= STACK_OFFLOAD_TX_TCP_CKSUM;
+	if ((info->offloads & (PORT_RX_IPV4_CHECKSUM | PORT_RX_TCP_CHECKSUM)) ==
+		(PORT_RX_IPV4_CHECKSUM | PORT_RX_TCP_CHECKSUM))
+		flags |= STACK_OFFLOAD_RX_CKSUM;
+	if (info->offloads & PORT_TX_MULTI_SEGMENT)
+		flags |= STACK_OFFLOAD_MULTI_SEG;
+	return flags;
+}
+
+struct bypass *bypass_create(const struct bypass_config *config, uint64_t now_us)
+{
+	struct bypass *b = calloc(1, sizeof(*b));
+	const struct port_info *info = port_info(config->port);
+
+	if (!b)
+		return NULL;
+	b->config = *config;
+	CDS_INIT_LIST_HEAD(&b->conns);
+	struct stack_config *sc = &b->config.stack;
+	memcpy(sc->mac, info->mac, sizeof(sc->mac));
+	sc->mtu = (uint16_t)info->mtu;
+	sc->offload_flags = stack_offloads(info);
+	sc->tx = stack_tx;
+	sc->tx_ctx = b;
+	b->conn_pool = pool_create("bypass connections", sizeof(struct bypass_conn), sc->conn_max, NULL);
+	b->stack = b->conn_pool ? stack_create(sc, now_us) : NULL;
+	if (!b->stack) {
+		if (b->conn_pool)
+			pool_destroy(b->conn_pool);
+		free(b);
+		return NULL;
+	}
+	b->source = (struct turn_source){
+		.name = "bypass",
+		.poll = source_poll,
+		.flush = source_flush,
+		.next_us = source_next_us,
+		.sleep_prepare = source_sleep_prepare,
+		.wake_fd = config->sleeps ? port_rx_fd(config->port, config->queue) : -1,
+	};
+	if (b->source.wake_fd < 0)
+		b->source.sleep_us_max = BYPASS_SLEEP_US_NO_FD;
+	stack_announce(b->stack, now_us);
+	return b;
+}
+
+void bypass_destroy(struct bypass *b)
+{
+	while (!cds_list_empty(&b->conns)) {
+		struct bypass_conn *c = cds_list_first_entry(&b->conns, struct bypass_conn, link);
+		conn_free(c);
+	}
+	stack_destroy(b->stack);
+	rte_pktmbuf_free_bulk(b->txq + b->tx_at, b->tx_count);
+	pool_destroy(b->conn_pool);
+	free(b);
+}
+
+int bypass_listen(struct bypass *b, uint32_t address, uint16_t port)
+{
+	if (b->listener_count == BYPASS_LISTENERS)
+		return -ENOBUFS;
+	int error = tcp_listen(
+		b->stack, address, port, NULL, &bypass_tcp_app, b, &b->listeners[b->listener_count]);
+	if (error == 0)
+		b->listener_count++;
+	return error;
+}
+
+void bypass_listen_stop(struct bypass *b)
+{
+	while (b->listener_count)
+		tcp_listener_close(b->listeners[--b->listener_count]);
+}
+
+struct transport_conn *bypass_connect(
+	struct bypass *b, uint32_t address, uint16_t port, void *user, uint64_t now_us)
+{
+	struct tcp_conn *tcp = tcp_connect(b->stack, address, port, NULL, &bypass_tcp_app, NULL, now_us);
+	struct bypass_conn *c = tcp ? conn_create(b, tcp) : NULL;
+
+	if (!c) {
+		if (tcp)
+			tcp_conn_abort(tcp);
+		return NULL;
+	}
+	c->conn.user = user;
+	return &c->conn;
+}
+
+struct turn_source *bypass_source(struct bypass *b)
+{
+	return &b->source;
+}
+
+struct stack *bypass_stack(struct bypass *b)
+{
+	return b->stack;
+}
+
+struct port *bypass_port(struct bypass *b)
+{
+	return b->config.port;
+}
+
+struct bypass_stats bypass_stats(const struct bypass *b)
+{
+	return b->stats;
+}

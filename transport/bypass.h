@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The transport over the userspace stack: one queue of a port, one stack, on one core. */
+#ifndef TRANSPORT_BYPASS_H
+#define TRANSPORT_BYPASS_H
+
+#include "dpdk_port/port.h"
+#include "runtime/turn.h"
+#include "tcpstack/tcp.h"
+#include "transport/transport.h"
+
+struct bypass;
+
+struct bypass_config {
+	struct port *port; /* borrowed; open for as long as the transport lives */
+	unsigned queue;
+	struct stack_config stack; /* without tx, tx_ctx, mac, mtu, offload_flags: from the port */
+	bool local_link;	   /* peers within the stack's own prefix are this host (a TAP) */
+	bool sleeps;		   /* the idle policy may sleep: prepare a descriptor to wait on */
+	const struct transport_app *app;
+	void *app_ctx;
+};
+
+struct bypass_stats {
+	uint64_t accepted, closed;
+	uint64_t tx_waited;  /* frames that the port had no room for at once */
+	uint64_t tx_dropped; /* frames dropped because too many waited */
+	uint64_t conns_exhausted;
+	uint32_t conns;
+};
+
+/* The config is copied; NULL where a value is out of range or memory cannot be had. Main thread, before the
+ * core runs. */
+struct bypass *bypass_create(const struct bypass_config *config, uint64_t now_us);
+/* Aborts what is left, without telling the peers. After the core has stopped, before the port is closed. */
+void bypass_destroy(struct bypass *b);
+
+/* 0, -EADDRNOTAVAIL, -EADDRINUSE, -ENOBUFS. address 0: the stack's own. */
+int bypass_listen(struct bypass *b, uint32_t address, uint16_t port);
+/* Closes every listener; connections stay. Core. */
+void bypass_listen_stop(struct bypass *b);
+
+/* Starts an active open; app->connected follows. NULL where no connection is free. Core. */
+struct transport_conn *bypass_connect(
+	struct bypass *b, uint32_t address, uint16_t port, void *user, uint64_t now_us);
+
+struct turn_source *bypass_source(struct bypass *b);
+struct stack *bypass_stack(struct bypass *b);
+struct port *bypass_port(struct bypass *b);
+struct bypass_stats bypass_stats(const struct bypass *b);
+
+#endif

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernel transport's part of the turn, and its listeners. */
+#include "transport/ksock_internal.h"
+
+#include "runtime/check.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct ksock *ksock_of(struct turn_source *s)
+{
+	return caa_container_of(s, struct ksock, source);
+}
+
+static socklen_t sockaddr_from(struct sockaddr_storage *ss, const struct transport_address *a)
+{
+	memset(ss, 0, sizeof(*ss));
+	if (a->family == 6) {
+		struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ss;
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(a->port);
+		memcpy(&in6->sin6_addr, a->bytes, 16);
+		return sizeof(*in6);
+	}
+	struct sockaddr_in *in = (struct sockaddr_in *)ss;
+	in->sin_family = AF_INET;
+	in->sin_port = htons(a->port);
+	memcpy(&in->sin_addr, a->bytes, 4);
+	return sizeof(*in);
+}
+
+static void refuse(struct ksock *k, int fd)
+{
+	struct linger hard = {.l_onoff = 1, .l_linger = 0};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	close(fd);
+	k->stats.refused++;
+}
+
+static void accept_one(struct ksock *k, int fd)
+{
+	struct ksock_conn *c = ksock_conn_create(k, fd, false);
+
+	if (!c) {
+		refuse(k, fd);
+		return;
+	}
+	k->stats.accepted++;
+	if (k->config.app->accepted(k->config.app_ctx, &c->conn) != 0 && c->fd >= 0) {
+		transport_abort(&c->conn);
+		k->stats.refused++;
+	}
+}
+
+void ksock_accept(struct ksock_listener *l, uint64_t now_us)
+{
+	struct ksock *k = l->k;
+
+	for (unsigned i = 0; i < KSOCK_ACCEPT_BURST; i++) {
+		int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0) {
+			accept_one(k, fd);
+			continue;
+		}
+		if (errno == EAGAIN) {
+			l->pending = false;
+			return;
+		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			/* Nothing to be had now: the backlog waits, the turn does not spin on it. */
+			k->stats.accept_failed++;
+			k->accept_retry_us = now_us + KSOCK_ACCEPT_RETRY_US;
+			return;
+		}
+		/* ECONNABORTED and the network errors that accept(2) passes on concern that one peer. */
+	}
+}
+
+static unsigned accept_pending(struct ksock *k, uint64_t now_us)
+{
+	struct ksock_listener *l;
+	unsigned work = 0;
+
+	if (k->accept_retry_us > now_us)
+		return 0;
+	k->accept_retry_us = 0;
+	cds_list_for_each_entry (l, &k->listeners, link) {
+		if (l->pending) {
+			ksock_accept(l, now_us);
+			work++;
+		}
+	}
+	return work;
+}
+
+static unsigned take_events(struct ksock *k)
+{
+	struct epoll_event ev[KSOCK_EVENTS];
+	int n = epoll_wait(k->epoll_fd, ev, KSOCK_EVENTS, 0);
+
+	for (int i = 0; i < n; i++) {
+		enum ksock_kind *kind = ev[i].data.ptr;
+		if (*kind == KSOCK_LISTENER)
+			caa_container_of(kind, struct ksock_listener, kind)->pending = true;
+		else
+			ksock_conn_event(caa_container_of(kind, struct ksock_conn, kind), ev[i].events);
+	}
+	return n > 0 ? (unsigned)n : 0;
+}
+
+/* Each active connection once: those that stay active wait for the next turn. */
+static unsigned read_active(struct ksock *k)
+{
+	CDS_LIST_HEAD(round);
+	unsigned work = 0;
+
+	cds_list_splice(&k->active, &round);
+	CDS_INIT_LIST_HEAD(&k->active);
+	while (!cds_list_empty(&round)) {
+		struct ksock_conn *c = cds_list_first_entry(&round, struct ksock_conn, active);
+		cds_list_del_init(&c->active);
+		if (c->error) {
+			ksock_conn_settle(c);
+			work++;
+			continue;
+		}
+		if (k->spares == 0 && !ksock_spares_fill(k)) {
+			cds_list_add_tail(&c->active, &k->active);
+			continue;
+		}
+		ksock_conn_read(c);
+		work++;
+	}
+	return work;
+}
+
+static unsigned offer_room(struct ksock *k)
+{
+	CDS_LIST_HEAD(round);
+	unsigned work = 0;
+
+	cds_list_splice(&k->roomy, &round);
+	CDS_INIT_LIST_HEAD(&k->roomy);
+	for (; !cds_list_empty(&round); work++) {
+		struct ksock_conn *c = cds_list_first_entry(&round, struct ksock_conn, roomy);
+		cds_list_del_init(&c->roomy);
+		ksock_conn_offer_room(c);
+	}
+	return work;
+}
+
+static unsigned source_poll(struct turn_source *s, uint64_t now_us)
+{
+	struct ksock *k = ksock_of(s);
+	unsigned work = take_events(k);
+
+	work += offer_room(k);
+	work += accept_pending(k, now_us);
+	work += read_active(k);
+	return work;
+}
+
+static void source_flush(struct turn_source *s, uint64_t now_us)
+{
+	struct ksock *k = ksock_of(s);
+
+	(void)now_us;
+	while (!cds_list_empty(&k->dirty)) {
+		struct ksock_conn *c = cds_list_first_entry(&k->dirty, struct ksock_conn, dirty);
+		ksock_conn_flush(c);
+		if (c->fd >= 0)
+			ksock_conn_settle(c);
+	}
+	while (!cds_list_empty(&k->dead))
+		ksock_conn_reap(cds_list_first_entry(&k->dead, struct ksock_conn, link));
+}
+
+static uint64_t source_next_us(struct turn_source *s)
+{
+	struct ksock *k = ksock_of(s);
+
+	return k->accept_retry_us ? k->accept_retry_us : UINT64_MAX;
+}
+
+static bool source_sleep_prepare(struct turn_source *s)
+{
+	struct ksock *k = ksock_of(s);
+	struct ksock_listener *l;
+
+	if (!cds_list_empty(&k->active) || !cds_list_empty(&k->dirty) || !cds_list_empty(&k->roomy))
+		return false;
+	cds_list_for_each_entry (l, &k->listeners, link) {
+		if (l->pending && !k->accept_retry_us)
+			return false;
+	}
+	return true;
+}
+
+struct ksock *ksock_create(const struct ksock_config *config)
+{
+	struct ksock *k = calloc(1, sizeof(*k));
+
+	if (!k)
+		return NULL;
+	k->config = *config;
+	CDS_INIT_LIST_HEAD(&k->listeners);
+	CDS_INIT_LIST_HEAD(&k->conns);
+	CDS_INIT_LIST_HEAD(&k->active);
+	CDS_INIT_LIST_HEAD(&k->dirty);
+	CDS_INIT_LIST_HEAD(&k->roomy);
+	CDS_INIT_LIST_HEAD(&k->dead);
+	k->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	k->conn_pool = pool_create("kernel connections", sizeof(struct ksock_conn), config->conn_max, NULL);
+	if (k->epoll_fd < 0 || !k->conn_pool) {
+		int error = k->epoll_fd < 0 ? errno : ENOMEM;
+		if (k->epoll_fd >= 0)
+			close(k->epoll_fd);
+		if (k->conn_pool)
+			pool_destroy(k->conn_pool);
+		free(k);
+		errno = error;
+		return NULL;
+	}
+	k->source = (struct turn_source){
+		.name = "ksock",
+		.poll = source_poll,
+		.flush = source_flush,
+		.next_us = source_next_us,
+		.sleep_prepare = source_sleep_prepare,
+		.wake_fd = k->epoll_fd,
+	};
+	return k;
+}
+
+void ksock_destroy(struct ksock *k)
+{
+	ksock_listen_stop(k);
+	while (!cds_list_empty(&k->conns))
+		transport_abort(&cds_list_first_entry(&k->conns, struct ksock_conn, link)->conn);
+	while (!cds_list_empty(&k->dead))
+		ksock_conn_reap(cds_list_first_entry(&k->dead, struct ksock_conn, link));
+	while (k->spares)
+		rte_pktmbuf_free(k->spare[--k->spares]);
+	close(k->epoll_fd);
+	pool_destroy(k->conn_pool);
+	free(k);
+}
+
+int ksock_listen(struct ksock *k, const struct transport_address *address)
+{
+	struct sockaddr_storage ss;
+	socklen_t size = sockaddr_from(&ss, address);
+	int on = 1;
+	struct ksock_listener *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return -ENOMEM;
+	*l = (struct ksock_listener){.kind = KSOCK_LISTENER, .k = k, .pending = true};
+	l->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (l->fd < 0)
+		goto fail;
+	setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (ss.ss_family == AF_INET6)
+		setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.ptr = l};
+	if (bind(l->fd, (struct sockaddr *)&ss, size) < 0 || listen(l->fd, SOMAXCONN) < 0 ||
+		epoll_ctl(k->epoll_fd, EPOLL_CTL_ADD, l->fd, &ev) < 0)
+		goto fail;
+	cds_list_add_tail(&l->link, &k->listeners);
+	return 0;
+fail:;
+	int error = errno;
+	if (l->fd >= 0)
+		close(l->fd);
+	free(l);
+	return -error;
+}
+
+void ksock_listen_stop(struct ksock *k)
+{
+	while (!cds_list_empty(&k->listeners)) {
+		struct ksock_listener *l = cds_list_first_entry(&k->listeners, struct ksock_listener, link);
+		cds_list_del(&l->link);
+		close(l->fd);
+		free(l);
+	}
+}
+
+struct transport_conn *ksock_connect(struct ksock *k, const struct transport_address *address, void *user)
+{
+	struct sockaddr_storage ss;
+	socklen_t size = sockaddr_from(&ss, address);
+	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return NULL;
+	if (connect(fd, (struct sockaddr *)&ss, size) < 0 && errno != EINPROGRESS)
+		goto fail;
+	struct ksock_conn *c = ksock_conn_create(k, fd, true);
+	if (!c) {
+		errno = ENOBUFS;
+		goto fail;
+	}
+	c->conn.remote = *address;
+	c->conn.user = user;
+	return &c->conn;
+fail:;
+	int error = errno;
+	close(fd);
+	errno = error;
+	return NULL;
+}
+
+struct turn_source *ksock_source(struct ksock *k)
+{
+	return &k->source;
+}
+
+struct ksock_stats ksock_stats(const struct ksock *k)
+{
+	return k->stats;
+}

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One connection over a kernel socket: reading, writing, ending. */
+#include "runtime/check.h"
+#include "transport/ksock_internal.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static struct ksock_conn *conn_of(struct transport_conn *conn)
+{
+	return caa_container_of(conn, struct ksock_conn, conn);
+}
+
+static bool linked(struct cds_list_head *node)
+{
+	return !cds_list_empty(node);
+}
+
+static void unlink_idle(struct cds_list_head *node)
+{
+	cds_list_del_init(node);
+}
+
+static uint32_t rx_room(const struct ksock_conn *c)
+{
+	uint32_t limit = c->k->config.rx_buffer_bytes;
+	return c->rx.bytes < limit ? limit - c->rx.bytes : 0;
+}
+
+static void activate(struct ksock_conn *c)
+{
+	if (c->can_read && !c->rx_ended && !linked(&c->active) && rx_room(c))
+		cds_list_add_tail(&c->active, &c->k->active);
+}
+
+static void mark_dirty(struct ksock_conn *c)
+{
+	if (!linked(&c->dirty))
+		cds_list_add_tail(&c->dirty, &c->k->dirty);
+}
+
+/* Once both directions are over, or on an error, the application hears of the end and the socket goes. */
+static void finish(struct ksock_conn *c, enum transport_reason reason)
+{
+	struct ksock *k = c->k;
+
+	ksock_conn_release(c);
+	k->stats.closed++;
+	if (reason == TRANSPORT_RESET)
+		k->stats.reset++;
+	k->config.app->closed(&c->conn, reason);
+}
+
+static enum transport_reason reason_of(int error)
+{
+	switch (error) {
+	case ECONNRESET:
+	case EPIPE:
+		return TRANSPORT_RESET;
+	case ETIMEDOUT:
+		return TRANSPORT_TIMED_OUT;
+	default:
+		return TRANSPORT_FAILED;
+	}
+}
+
+void ksock_conn_settle(struct ksock_conn *c)
+{
+	if (c->fd < 0)
+		return;
+	if (c->error) {
+		finish(c, reason_of(c->error));
+		return;
+	}
+	if (c->rx_ended && c->tx_ended)
+		finish(c, TRANSPORT_DONE);
+}
+
+bool ksock_spares_fill(struct ksock *k)
+{
+	uint32_t missing = KSOCK_SPARES - k->spares;
+
+	if (missing && rte_pktmbuf_alloc_bulk(k->config.pool, k->spare + k->spares, missing) == 0)
+		k->spares = KSOCK_SPARES;
+	while (k->spares < KSOCK_SPARES) {
+		struct rte_mbuf *m = rte_pktmbuf_alloc(k->config.pool);
+		if (!m)
+			break;
+		k->spare[k->spares++] = m;
+	}
+	if (k->spares == 0)
+		k->stats.pool_empty++;
+	return k->spares > 0;
+}
+
+/* A short read is copied behind what is held already, so that small pieces do not pin a buffer each. */
+static bool coalesce(struct ksock_conn *c, const struct rte_mbuf *m, uint32_t n)
+{
+	struct rte_mbuf *tail = c->rx.tail;
+
+	if (!tail || rte_mbuf_refcnt_read(tail) != 1 || rte_pktmbuf_tailroom(tail) < n)
+		return false;
+	memcpy(rte_pktmbuf_mtod_offset(tail, uint8_t *, tail->data_len), rte_pktmbuf_mtod(m, uint8_t *), n);
+	tail->data_len = (uint16_t)(tail->data_len + n);
+	c->rx.bytes += n;
+	return true;
+}
+
+/* Spare buffers are filled from the last one down, so that those that stay need not be moved. */
+static void take_spares(struct ksock_conn *c, uint32_t n)
+{
+	struct ksock *k = c->k;
+
+	while (n) {
+		struct rte_mbuf *m = k->spare[k->spares - 1];
+		uint32_t piece = RTE_MIN(n, (uint32_t)rte_pktmbuf_tailroom(m));
+		n -= piece;
+		/* A buffer that was filled whole never fits behind another, so only the last piece can: the
+		 * spare that it was copied from stays where it is. */
+		if (coalesce(c, m, piece))
+			return;
+		k->spares--;
+		m->data_len = (uint16_t)piece;
+		m->pkt_len = piece;
+		chain_append_take(&c->rx, m);
+	}
+}
+
+void ksock_conn_read(struct ksock_conn *c)
+{
+	struct ksock *k = c->k;
+	struct iovec iov[KSOCK_SPARES];
+	uint32_t room = rx_room(c), pieces = 0;
+
+	if (!ksock_spares_fill(k))
+		return; /* stays active: tried again next turn */
+	unlink_idle(&c->active);
+	for (uint32_t i = k->spares; i > 0 && room > 0; i--) {
+		uint32_t piece = RTE_MIN(room, (uint32_t)rte_pktmbuf_tailroom(k->spare[i - 1]));
+		iov[pieces++] = (struct iovec){rte_pktmbuf_mtod(k->spare[i - 1], void *), piece};
+		room -= piece;
+	}
+	ssize_t n = readv(c->fd, iov, (int)pieces);
+	k->stats.reads++;
+	if (n > 0) {
+		k->stats.rx_bytes += (uint64_t)n;
+		take_spares(c, (uint32_t)n);
+		activate(c);
+		k->config.app->readable(&c->conn);
+		return;
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		c->can_read = errno == EINTR;
+		activate(c);
+		return;
+	}
+	c->can_read = false;
+	if (n < 0) {
+		c->error = errno;
+	} else {
+		c->rx_ended = true;
+		k->config.app->peer_closed(&c->conn);
+	}
+	ksock_conn_settle(c);
+}
+
+void ksock_conn_offer_room(struct ksock_conn *c)
+{
+	if (c->tx_wanted && !c->tx_shut && c->tx.bytes <= c->k->config.tx_buffer_bytes / 2) {
+		c->tx_wanted = false;
+		c->k->config.app->writable(&c->conn);
+	}
+}
+
+static void end_writing(struct ksock_conn *c)
+{
+	if (c->tx_shut && !c->tx_ended && c->tx.bytes == 0) {
+		shutdown(c->fd, SHUT_WR);
+		c->tx_ended = true;
+	}
+}
+
+void ksock_conn_flush(struct ksock_conn *c)
+{
+	struct ksock *k = c->k;
+	struct iovec iov[KSOCK_IOV];
+
+	unlink_idle(&c->dirty);
+	while (c->tx.bytes && c->can_write) {
+		int pieces = 0;
+		size_t offered = 0;
+		for (struct rte_mbuf *m = c->tx.head; m && pieces < KSOCK_IOV; m = m->next) {
+			iov[pieces++] = (struct iovec){rte_pktmbuf_mtod(m, void *), m->data_len};
+			offered += m->data_len;
+		}
+		/* sendmsg, not writev: MSG_NOSIGNAL, for a peer that is gone is an event and not a signal. */
+		struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)pieces};
+		ssize_t n = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+		k->stats.writes++;
+		if (n > 0) {
+			k->stats.tx_bytes += (uint64_t)n;
+			chain_consume(&c->tx, (uint32_t)n);
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN) {
+			c->error = errno;
+			c->can_write = false;
+			chain_clear(&c->tx);
+			return; /* ksock_conn_settle reports it */
+		}
+		if (n < 0 || (size_t)n < offered)
+			c->can_write = false;
+	}
+	end_writing(c);
+	/* No EPOLLOUT follows a write that the kernel took whole: the next poll tells the application. */
+	if (c->tx_wanted && c->can_write && !linked(&c->roomy))
+		cds_list_add_tail(&c->roomy, &k->roomy);
+}
+
+void ksock_conn_event(struct ksock_conn *c, uint32_t events)
+{
+	if (c->fd < 0)
+		return;
+	if (c->connecting && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
+		int error = 0;
+		socklen_t size = sizeof(error);
+		getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+		c->connecting = false;
+		if (error) {
+			ksock_conn_release(c);
+			c->k->config.app->connected(&c->conn, -error);
+			return;
+		}
+		c->k->stats.connected++;
+		c->k->config.app->connected(&c->conn, 0);
+		if (c->fd < 0)
+			return;
+	}
+	if (c->rx_ended && (events & EPOLLERR)) {
+		c->error = ECONNRESET; /* nothing will be read any more that could report it */
+		ksock_conn_settle(c);
+		return;
+	}
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+		c->can_read = true;
+		activate(c);
+	}
+	if (events & EPOLLOUT) {
+		c->can_write = true;
+		if (c->tx.bytes || c->tx_shut)
+			mark_dirty(c);
+		ksock_conn_offer_room(c);
+	}
+}
+
+static void op_consume(struct transport_conn *conn, uint32_t bytes)
+{
+	struct ksock_conn *c = conn_of(conn);
+
+	chain_consume(&c->rx, bytes);
+	activate(c);
+}
+
+static uint32_t op_tx_room(struct transport_conn *conn)
+{
+	struct ksock_conn *c = conn_of(conn);
+	uint32_t limit = c->k->config.tx_buffer_bytes;
+	uint32_t room = c->tx_shut || c->tx.bytes >= limit ? 0 : limit - c->tx.bytes;
+
+	if (room < limit / 2)
+		c->tx_wanted = true;
+	return room;
+}
+
+/* How many more buffers a write of n bytes needs behind what the last one still takes. */
+static bool tx_reserve(struct ksock_conn *c, uint32_t n, struct chain *fresh)
+{
+	uint32_t held = c->tx.tail ? rte_pktmbuf_tailroom(c->tx.tail) : 0;
+
+	while (held < n) {
+		struct rte_mbuf *m = rte_pktmbuf_alloc(c->k->config.pool);
+		if (!m) {
+			c->k->stats.pool_empty++;
+			return false;
+		}
+		held += rte_pktmbuf_tailroom(m);
+		m->data_len = 0;
+		if (fresh->tail)
+			fresh->tail->next = m;
+		else
+			fresh->head = m;
+		fresh->tail = m;
+	}
+	return true;
+}
+
+static uint32_t fill(struct rte_mbuf *m, const uint8_t *data, uint32_t n)
+{
+	uint32_t piece = RTE_MIN(n, (uint32_t)rte_pktmbuf_tailroom(m));
+
+	memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, m->data_len), data, piece);
+	m->data_len = (uint16_t)(m->data_len + piece);
+	return piece;
+}
+
+static void free_list(struct rte_mbuf *m)
+{
+	while (m) {
+		struct rte_mbuf *next = m->next;
+		m->next = NULL;
+		rte_pktmbuf_free_seg(m);
+		m = next;
+	}
+}
+
+static int op_write(struct transport_conn *conn, const void *data, uint32_t bytes)
+{
+	struct ksock_conn *c = conn_of(conn);
+	struct chain fresh = {0};
+	const uint8_t *at = data;
+
+	if (c->tx_shut || c->fd < 0)
+		return -EPIPE;
+	if (c->error)
+		return 0; /* the connection is lost and `closed` is on its way: like bytes sent into the void
+			   */
+	if (bytes > op_tx_room(conn) || !tx_reserve(c, bytes, &fresh)) {
+		c->tx_wanted = true;
+		free_list(fresh.head);
+		return -ENOBUFS;
+	}
+	uint32_t left = bytes;
+	if (c->tx.tail && left) {
+		uint32_t piece = fill(c->tx.tail, at, left);
+		c->tx.bytes += piece;
+		at += piece;
+		left -= piece;
+	}
+	for (struct rte_mbuf *m = fresh.head, *next; m; m = next) {
+		next = m->next;
+		m->next = NULL;
+		uint32_t piece = fill(m, at, left);
+		chain_append_take(&c->tx, m);
+		at += piece;
+		left -= piece;
+	}
+	MUST(left == 0);
+	if (bytes)
+		mark_dirty(c);
+	return 0;
+}
+
+static void op_shutdown(struct transport_conn *conn)
+{
+	struct ksock_conn *c = conn_of(conn);
+
+	if (c->fd < 0 || c->tx_shut)
+		return;
+	c->tx_shut = true;
+	mark_dirty(c);
+}
+
+static void op_abort(struct transport_conn *conn)
+{
+	struct ksock_conn *c = conn_of(conn);
+	struct linger hard = {.l_onoff = 1, .l_linger = 0};
+
+	if (c->fd < 0)
+		return;
+	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	ksock_conn_release(c);
+}
+
+static uint64_t op_tx_pending(struct transport_conn *conn)
+{
+	return conn_of(conn)->tx.bytes;
+}
+
+static const struct transport_ops ksock_ops = {
+	.kind = TRANSPORT_KERNEL,
+	.consume = op_consume,
+	.tx_room = op_tx_room,
+	.write = op_write,
+	.shutdown = op_shutdown,
+	.abort = op_abort,
+	.tx_pending = op_tx_pending,
+};
+
+static void address_from(struct transport_address *out, const struct sockaddr_storage *ss)
+{
+	*out = (struct transport_address){0};
+	if (ss->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)ss;
+		out->family = 6;
+		memcpy(out->bytes, &in6->sin6_addr, 16);
+		out->port = ntohs(in6->sin6_port);
+		return;
+	}
+	const struct sockaddr_in *in = (const struct sockaddr_in *)ss;
+	out->family = 4;
+	memcpy(out->bytes, &in->sin_addr, 4);
+	out->port = ntohs(in->sin_port);
+}
+
+static bool is_loopback(const struct transport_address *a)
+{
+	return a->family == 4 ? a->bytes[0] == 127
+			      : IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)(const void *)a->bytes);
+}
+
+static void learn_addresses(struct ksock_conn *c)
+{
+	struct sockaddr_storage ss = {0};
+	socklen_t size = sizeof(ss);
+
+	if (getsockname(c->fd, (struct sockaddr *)&ss, &size) == 0)
+		address_from(&c->conn.local, &ss);
+	size = sizeof(ss);
+	if (getpeername(c->fd, (struct sockaddr *)&ss, &size) == 0)
+		address_from(&c->conn.remote, &ss);
+	c->conn.local_link = is_loopback(&c->conn.remote);
+}
+
+struct ksock_conn *ksock_conn_create(struct ksock *k, int fd, bool connecting)
+{
+	struct ksock_conn *c = pool_take(k->conn_pool);
+	int on = 1;
+
+	if (!c)
+		return NULL;
+	*c = (struct ksock_conn){
+		.kind = KSOCK_CONN, .k = k, .fd = fd, .connecting = connecting, .can_write = !connecting};
+	c->conn.ops = &ksock_ops;
+	c->conn.rx = &c->rx;
+	CDS_INIT_LIST_HEAD(&c->active);
+	CDS_INIT_LIST_HEAD(&c->dirty);
+	CDS_INIT_LIST_HEAD(&c->roomy);
+	cds_list_add_tail(&c->link, &k->conns);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (k->config.busy_poll_us) {
+		int us = (int)k->config.busy_poll_us;
+		setsockopt(fd, SOL_SOCKET, SO_BUSY_POLL, &us, sizeof(us));
+	}
+	learn_addresses(c);
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
+	if (epoll_ctl(k->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0) {
+		cds_list_del(&c->link);
+		pool_give(k->conn_pool, c);
+		return NULL;
+	}
+	k->stats.conns++;
+	return c;
+}
+
+void ksock_conn_release(struct ksock_conn *c)
+{
+	close(c->fd);
+	c->fd = -1;
+	unlink_idle(&c->active);
+	unlink_idle(&c->dirty);
+	unlink_idle(&c->roomy);
+	cds_list_del(&c->link);
+	cds_list_add_tail(&c->link, &c->k->dead);
+	c->k->stats.conns--;
+}
+
+void ksock_conn_reap(struct ksock_conn *c)
+{
+	cds_list_del(&c->link);
+	chain_clear(&c->rx);
+	chain_clear(&c->tx);
+	pool_give(c->k->conn_pool, c);
+}

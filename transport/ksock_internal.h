@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TRANSPORT_KSOCK_INTERNAL_H
+#define TRANSPORT_KSOCK_INTERNAL_H
+
+#include "runtime/pool.h"
+#include "transport/ksock.h"
+
+#include <urcu/compiler.h>
+#include <urcu/list.h>
+
+enum {
+	KSOCK_SPARES = 8,   /* mbufs that one read may fill */
+	KSOCK_IOV = 64,	    /* mbufs that one write may gather */
+	KSOCK_EVENTS = 128, /* readiness taken a turn */
+	KSOCK_ACCEPT_BURST = 32,
+	KSOCK_ACCEPT_RETRY_US = 50000,
+};
+
+enum ksock_kind { KSOCK_CONN, KSOCK_LISTENER };
+
+struct ksock_listener {
+	enum ksock_kind kind; /* first: epoll's user data points here */
+	struct ksock *k;
+	struct cds_list_head link;
+	int fd;
+	bool pending; /* connections may wait in the backlog */
+};
+
+struct ksock_conn {
+	enum ksock_kind kind; /* first: epoll's user data points here */
+	struct transport_conn conn;
+	struct ksock *k;
+	struct cds_list_head active; /* may read and has room: on k->active, else idle */
+	struct cds_list_head dirty;  /* has bytes to write: on k->dirty, else idle */
+	struct cds_list_head roomy;  /* is owed a `writable`: on k->roomy, else idle */
+	struct cds_list_head link;   /* k->conns, or k->dead once aborted or closed */
+	struct chain rx, tx;
+	int fd; /* -1: dead */
+	bool connecting;
+	bool can_read, can_write; /* since the last EAGAIN */
+	bool rx_ended;		  /* the peer's FIN was read */
+	bool tx_shut;		  /* the application wants no more writing */
+	bool tx_ended;		  /* our FIN is with the kernel */
+	bool tx_wanted;		  /* the application was refused room */
+	int error;		  /* found while writing; reported at the next poll */
+};
+
+struct ksock {
+	struct turn_source source;
+	struct ksock_config config;
+	struct ksock_stats stats;
+	struct pool *conn_pool;
+	int epoll_fd;
+	struct cds_list_head listeners, conns, active, dirty, roomy, dead;
+	struct rte_mbuf *spare[KSOCK_SPARES];
+	uint32_t spares;
+	uint64_t accept_retry_us; /* 0: not waiting */
+};
+
+struct ksock_conn *ksock_conn_create(struct ksock *k, int fd, bool connecting);
+void ksock_conn_release(struct ksock_conn *c); /* to the list of the dead; memory stays until reaped */
+void ksock_conn_reap(struct ksock_conn *c);
+void ksock_conn_read(struct ksock_conn *c);
+void ksock_conn_flush(struct ksock_conn *c);
+void ksock_conn_event(struct ksock_conn *c, uint32_t events);
+void ksock_conn_offer_room(struct ksock_conn *c);
+void ksock_conn_settle(struct ksock_conn *c);
+void ksock_accept(struct ksock_listener *l, uint64_t now_us);
+bool ksock_spares_fill(struct ksock *k);
+
+#endif
