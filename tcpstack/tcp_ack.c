@@ -122,7 +122,6 @@ static bool fin_acked(struct tcp_conn *c)
 	switch (c->state) {
 	case TCP_FIN_WAIT_1:
 		tcp_conn_set_state(c, TCP_FIN_WAIT_2);
-		timer_cancel(&c->stack->wheel, &c->life);
 		if (!c->app)
 			tcp_life_arm(c, c->stack->config.fin_wait_2_us);
 		return true;

@@ -108,7 +108,8 @@ static bool sequence_good(const struct tcp_conn *c, const struct tcp_in *in)
 	if (in->seq == c->rcv_nxt)
 		return true;
 	if (end == in->seq)
-		return seq_lt(c->rcv_nxt, in->seq) && seq_lt(in->seq, c->rcv_adv);
+		/* One past the window as well: a peer whose full window was lost acknowledges from there. */
+		return seq_lt(c->rcv_nxt, in->seq) && seq_leq(in->seq, c->rcv_adv);
 	return seq_lt(c->rcv_nxt, end) && seq_lt(in->seq, c->rcv_adv);
 }
 
