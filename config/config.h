@@ -80,7 +80,7 @@ struct config_tcp {
 
 struct config_limits {
 	uint32_t connections;
-	uint32_t channels; /* of one connection: AMQP's channel-max, 1 to 65535 */
+	uint32_t channels; /* of one connection: AMQP's channel-max, 1 to 2047 */
 	uint32_t frame_bytes_max;
 	uint64_t message_bytes_max;
 	uint32_t heartbeat_s; /* proposed to clients; 0: none */

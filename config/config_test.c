@@ -131,7 +131,7 @@ static void test_everything_set(void)
 		"  - {name: a, transport: bypass, port: lan0, address: 10.1.2.3, tcp_port: 65535}\n"
 		"  - {name: k6, transport: kernel, address: '::1'}\n"
 		"tcp: {rx_buffer: 64M, tx_buffer: 16K, rto_min: 1ms, delayed_ack: 0, keepalive: 2h}\n"
-		"limits: {connections: 1, channels: 65535, frame_max: 4096, message_size: 4G,\n"
+		"limits: {connections: 1, channels: 2047, frame_max: 4096, message_size: 4G,\n"
 		"         heartbeat: 0, handshake_timeout: 10min, queues: 1, exchanges: 16, bindings: 16,\n"
 		"         consumers: 1, messages: 1073741824}\n"
 		"control: {socket: /tmp/a b, mode: 600}\n"
