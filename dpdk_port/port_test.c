@@ -345,7 +345,8 @@ static void test_pool_size_is_enough(void)
 	const struct port_pool_need need = {.rings = 2, .ring_descriptors = 512, .cores = 2, .held = 1000};
 
 	CU_ASSERT_EQUAL(port_pool_size(&need), 1024 + 64 + 128 + 384 + 1000);
-	CU_ASSERT_EQUAL(port_pool_room(1500), 1536);
+	CU_ASSERT_EQUAL(port_pool_room(1500), 2048);
+	CU_ASSERT_EQUAL(port_pool_room(9000), 9216);
 	eal_test_start();
 	struct rte_mempool *p = port_pool_create("test_size", 5000, port_pool_room(1500), -1);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(p);
