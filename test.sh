@@ -37,6 +37,16 @@ stage_groups()
 	echo "$1"
 }
 
+# stage_build STAGE: what a stage tries that it does not build itself.
+stage_build()
+{
+	[[ $1 == interop ]] || return 0
+	# Clients meet what users run; GODWIT in the environment names another program.
+	export GODWIT=${GODWIT-$root/build/godwit} GODWITCTL=${GODWITCTL-$root/build/godwitctl}
+	export BUILD=$root/build-test
+	build_prepare build
+}
+
 # stage_run STAGE: sets result to "passed failed skipped".
 stage_run()
 {
@@ -46,6 +56,11 @@ stage_run()
 	mapfile -t groups < <(stage_groups "$stage")
 	if ! packages_ensure "${groups[@]}"; then
 		echo "FAIL packages are missing" | tee "$log"
+		result='0 1 0'
+		return
+	fi
+	if ! stage_build "$stage"; then
+		echo "FAIL the build failed" | tee "$log"
 		result='0 1 0'
 		return
 	fi
@@ -79,7 +94,11 @@ summary()
 	done
 	for row in "${results[@]}"; do
 		stage=${row%% *}
-		grep -h -E '^(FAIL|SKIP) ' "$logs/$stage.log" | sed "s/^\([A-Z]*\) /\1 $stage: /"
+		# The words of a stage, or TAP.
+		sed -n -E "$logs/$stage.log" \
+			-e "s/^(FAIL|SKIP) /\1 $stage: /p" \
+			-e "s/^not ok *[0-9]* *-? */FAIL $stage: /p" \
+			-e "s/^ok *[0-9]* *-? *(.*) # SKIP *(.*)/SKIP $stage: \1: \2/p"
 	done
 	printf '%d passed, %d failed, %d skipped\n' "$total_p" "$total_f" "$total_s"
 	((total_f == 0))

@@ -152,15 +152,18 @@ packages_services_deny()
 packages_services_off()
 {
 	local package path name names=()
+	# deb-systemd-helper works for maintainer scripts alone, which have this set.
+	local -x DPKG_MAINTSCRIPT_PACKAGE
 	while read -r package; do
+		DPKG_MAINTSCRIPT_PACKAGE=$package
 		while read -r path; do
 			name=${path##*/}
 			case $path in
 			/lib/systemd/system/*.service | /lib/systemd/system/*.socket | /lib/systemd/system/*.timer | \
 				/usr/lib/systemd/system/*.service | /usr/lib/systemd/system/*.socket | \
 				/usr/lib/systemd/system/*.timer)
-				[[ $path == */*.wants/* ]] && continue
-				deb-systemd-helper --quiet is-enabled "$name" 2>/dev/null && names+=("$name")
+				[[ -n $(find /etc/systemd/system -path "*.wants/$name" -print -quit 2>/dev/null) ]] || continue
+				names+=("$name")
 				deb-systemd-helper disable "$name" >/dev/null 2>&1
 				[[ -d /run/systemd/system ]] && systemctl disable --now "$name" >/dev/null 2>&1
 				;;
