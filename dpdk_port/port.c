@@ -20,6 +20,8 @@ unsigned port_rx(struct port *p, unsigned queue, struct rte_mbuf **frames, unsig
 	uint64_t bytes = 0;
 
 	CHECK(queue < p->info.queues && n <= PORT_BURST);
+	if (p->rx_kick)
+		p->rx_kick(p->signal);
 	unsigned got = rte_eth_rx_burst(p->id, (uint16_t)queue, frames, (uint16_t)n);
 	if (got == 0)
 		return 0;
@@ -77,7 +79,7 @@ static unsigned waiting_add(struct port_queue *q, struct rte_mbuf **frames, unsi
 
 static bool sendable(const struct port *p, const struct rte_mbuf *m)
 {
-	return m->pkt_len <= p->frame_bytes_max && (m->nb_segs == 1 || p->segments);
+	return m->pkt_len <= p->frame_bytes_max && m->nb_segs <= p->info.tx_segments_max;
 }
 
 /* The length of the leading run of frames that the device can send. */

@@ -6,13 +6,14 @@
 #include "dpdk_port/port.h"
 #include "dpdk_port/port_pool.h"
 #include "dpdk_port/port_private.h"
+#include "dpdk_port/port_signal.h"
 #include "runtime/check.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <rte_bus_vdev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct opening {
 	const struct port_config *config;
 	struct port *port;
 	struct rte_eth_dev_info device;
+	struct port_signals signals;
 	char *error;
 	size_t error_bytes;
 };
@@ -58,16 +60,6 @@ static int config_check(struct opening *o)
 	return 0;
 }
 
-/* A driver that forwards frames by a signal falls back to SIGIO when the user's queue of real-time signals is
- * full; its default action would end the process. Ignored, nothing is lost: a queued signal is still due. */
-static void signal_fallback_ignore(void)
-{
-	struct sigaction now;
-
-	if (sigaction(SIGIO, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
-		signal(SIGIO, SIG_IGN);
-}
-
 static int probe(struct opening *o)
 {
 	struct port *p = o->port;
@@ -80,8 +72,6 @@ static int probe(struct opening *o)
 			return fail(o, -EINVAL, "the vdev's name is longer than %zu", sizeof(p->vdev) - 1);
 		memcpy(p->vdev, device, n);
 		name = p->vdev;
-		if (dpdk_driver_of_vdev(name)->frames_by_signal)
-			signal_fallback_ignore();
 		int rc = rte_vdev_init(name, device[n] ? device + n + 1 : "");
 		if (rc)
 			return fail(o, rc == -EEXIST ? rc : -ENODEV, "the driver gave up: %s", strerror(-rc));
@@ -102,6 +92,15 @@ static int probe(struct opening *o)
 	return 0;
 }
 
+static unsigned segments_max(const struct opening *o)
+{
+	unsigned device = o->device.tx_desc_lim.nb_mtu_seg_max;
+
+	if (!(o->port->info.offloads & PORT_TX_MULTI_SEGMENT))
+		return 1;
+	return device > 0 && device < PORT_SEGMENTS_MAX ? device : PORT_SEGMENTS_MAX;
+}
+
 /* Switches on what both sides have. TSO stays off: one segment too many in flight there is software's. */
 static int configure(struct opening *o)
 {
@@ -115,7 +114,7 @@ static int configure(struct opening *o)
 	p->info.queues = c->queues;
 	p->info.device_offloads = dpdk_offloads_of(&o->device);
 	p->info.offloads = p->info.device_offloads & c->offloads & ~(uint32_t)PORT_TX_TSO;
-	p->segments = p->info.offloads & PORT_TX_MULTI_SEGMENT;
+	p->info.tx_segments_max = segments_max(o);
 
 	p->info.mtu = c->mtu ? c->mtu : RTE_ETHER_MTU;
 	conf.rxmode.mtu = p->info.mtu;
@@ -242,12 +241,17 @@ static int start(struct opening *o)
 	if (rc)
 		return fail(o, rc, "it does not start: %s", strerror(-rc));
 	p->started = true;
+	p->signal = port_signal_take(&o->signals, &p->rx_kick);
 	for (unsigned i = 0; i < p->info.queues; i++)
 		p->queue[i].rx_fd = -1;
 	if (!o->config->wait_on_fd || !p->driver->waits_on_fd)
 		return 0;
-	for (unsigned i = 0; i < p->info.queues; i++)
-		p->queue[i].rx_fd = rte_eth_dev_rx_intr_ctl_q_get_fd(p->id, (uint16_t)i);
+	for (unsigned i = 0; i < p->info.queues; i++) {
+		int fd = p->queue[i].rx_fd = rte_eth_dev_rx_intr_ctl_q_get_fd(p->id, (uint16_t)i);
+		/* Spares the kernel even making the signal that is ignored. */
+		if (fd >= 0 && p->rx_kick)
+			fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_ASYNC);
+	}
 	p->arms_rx = !p->driver->own_rx_fd;
 	return 0;
 }
@@ -269,6 +273,7 @@ int port_open(const struct port_config *config, struct port **out, char *error, 
 		return fail(&o, -ENOMEM, "no memory");
 	memset(p, 0, bytes);
 
+	port_signals_note(&o.signals);
 	eal_log_collect();
 	for (unsigned i = 0; i < RTE_DIM(steps) && rc == 0; i++)
 		rc = steps[i](&o);
@@ -297,6 +302,7 @@ void port_close(struct port *p)
 		rte_eth_dev_close(p->id);
 	if (p->is_vdev)
 		rte_vdev_uninit(p->vdev);
+	port_signal_release(p->signal);
 	for (unsigned i = 0; i < p->info.queues; i++)
 		rte_mempool_free(p->queue[i].rx_pool);
 	free(p);

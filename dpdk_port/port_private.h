@@ -4,6 +4,7 @@
 #define DPDK_PORT_PORT_PRIVATE_H
 
 #include "dpdk_port/port.h"
+#include "dpdk_port/port_signal.h"
 
 #include <rte_common.h>
 
@@ -23,8 +24,9 @@ struct port_queue {
 struct port {
 	uint16_t id; /* ethdev's */
 	bool arms_rx;
+	port_signal_handler rx_kick; /* to be called before each read, or NULL; see port_signal.h */
+	int signal;
 	uint32_t frame_bytes_max;
-	bool segments; /* PORT_TX_MULTI_SEGMENT in use */
 	bool opened, started, is_vdev;
 	char vdev[64]; /* name without arguments */
 	const struct dpdk_driver *driver;

@@ -180,8 +180,8 @@ void arp_input_take(struct stack *s, struct rte_mbuf *m)
 {
 	const uint8_t *p = frame_data(m);
 
-	if (m->data_len < ARP_BYTES || wire_get16(p) != 1 || wire_get16(p + 2) != ETH_TYPE_IPV4 || p[4] != 6 ||
-		p[5] != 4 || (p[8] & 1)) {
+	if (m->data_len < ARP_BYTES || wire_get16(p) != 1 || wire_get16(p + 2) != ETH_TYPE_IPV4 ||
+		p[4] != 6 || p[5] != 4 || (p[8] & 1)) {
 		DROP(s, m, arp_malformed);
 		return;
 	}

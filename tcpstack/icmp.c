@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ICMP echo (RFC 792, RFC 1122 section 3.2.2.6). The request's own buffer carries the reply, so that we answer
- * when pools are empty. */
+/* ICMP echo (RFC 792, RFC 1122 section 3.2.2.6). The request's own buffer carries the reply, so that we
+ * answer when pools are empty. */
 #include "tcpstack/checksum.h"
 #include "tcpstack/stack_impl.h"
 
@@ -27,6 +27,6 @@ void icmp_input_take(struct stack *s, struct rte_mbuf *m, const struct ipv4_pack
 	h[0] = ICMP_ECHO_REPLY;
 	/* RFC 1624: the checksum is adjusted by what the type lost, (8 << 8) in its word. */
 	uint16_t sum = (uint16_t)~wire_get16(h + 2);
-	wire_put16(h + 2, (uint16_t)~checksum_fold((uint64_t)sum + (uint16_t)~(ICMP_ECHO_REQUEST << 8)));
+	wire_put16(h + 2, (uint16_t)~checksum_fold((uint64_t)sum + (uint16_t) ~(ICMP_ECHO_REQUEST << 8)));
 	ipv4_output_take(s, m, ip->src, IPV4_PROTOCOL_ICMP, 0);
 }

@@ -12,7 +12,8 @@ static bool source_impossible(const struct stack *s, uint32_t src)
 	return src >> 24 == 0 || src >> 24 == 127 || src >> 28 >= 0xe || src == s->config.ipv4_address;
 }
 
-static bool header_checksum_good(const struct stack *s, const struct rte_mbuf *m, const uint8_t *h, uint32_t n)
+static bool header_checksum_good(
+	const struct stack *s, const struct rte_mbuf *m, const uint8_t *h, uint32_t n)
 {
 	if (s->config.offload_flags & STACK_OFFLOAD_RX_CKSUM) {
 		uint64_t f = m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
@@ -49,7 +50,8 @@ void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
 		DROP(s, m, ipv4_checksum);
 		return;
 	}
-	struct ipv4_packet ip = {.src = wire_get32(h + 12), .dst = wire_get32(h + 16), .length = total - header};
+	struct ipv4_packet ip = {
+		.src = wire_get32(h + 12), .dst = wire_get32(h + 16), .length = total - header};
 	if (ip.dst != s->config.ipv4_address) {
 		DROP(s, m, ipv4_not_ours);
 		return;

@@ -39,10 +39,11 @@ void stack_config_defaults(struct stack_config *c)
 static bool config_valid(const struct stack_config *c)
 {
 	return c->mtu >= 576 && c->mtu <= 9000 && c->ipv4_prefix <= 32 && c->ipv4_address && c->tx_pool &&
-	       c->tx && c->conn_max && c->listener_max && c->syn_backlog_max && c->time_wait_max && c->arp_max &&
-	       c->reass_segments_max && c->rx_buffer_bytes >= 2048 && c->rx_buffer_bytes <= 1u << 30 &&
-	       c->tx_buffer_bytes >= 2048 && c->tx_buffer_bytes <= 1u << 30 && c->rto_us_min &&
-	       c->rto_us_max >= c->rto_us_min && c->rto_us_initial && c->user_timeout_us &&
+	       c->tx && c->conn_max && c->listener_max && c->syn_backlog_max && c->time_wait_max &&
+	       c->arp_max && c->reass_segments_max && c->rx_buffer_bytes >= 2048 &&
+	       c->rx_buffer_bytes <= 1u << 30 && c->tx_buffer_bytes >= 2048 &&
+	       c->tx_buffer_bytes <= 1u << 30 && c->rto_us_min && c->rto_us_max >= c->rto_us_min &&
+	       c->rto_us_initial && c->user_timeout_us &&
 	       rte_pktmbuf_data_room_size(c->tx_pool) >= RTE_PKTMBUF_HEADROOM + c->mtu;
 }
 
@@ -170,7 +171,7 @@ void frame_trim_front(struct rte_mbuf *m, uint32_t n)
 	m->pkt_len -= n;
 	for (; n; m = m->next) {
 		MUST(m);
-		uint32_t part = RTE_MIN(n, m->data_len);
+		uint32_t part = min_u32(n, m->data_len);
 		m->data_off += (uint16_t)part;
 		m->data_len -= (uint16_t)part;
 		n -= part;

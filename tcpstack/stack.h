@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A userspace TCP/IP stack as a library: Ethernet frames in, Ethernet frames out, the time passed in. It knows
- * no port, reads no clock, has no global state and takes no lock: one instance belongs to one core, and every
- * function here and in tcp.h runs on that core. Nothing is allocated from the system after stack_create.
+/* A userspace TCP/IP stack as a library: Ethernet frames in, Ethernet frames out, the time passed in. It
+ * knows no port, reads no clock, has no global state and takes no lock: one instance belongs to one core, and
+ * every function here and in tcp.h runs on that core. Nothing is allocated from the system after
+ * stack_create.
  *
  * A turn is: stack_input with what was received (application callbacks run at its end), whatever else the
  * application does, stack_output, stack_timers. Frames leave through the tx function during stack_output and
@@ -37,34 +38,34 @@ struct stack_config {
 	uint32_t offload_flags;
 
 	/* Headers and copies of payload come from here: each mbuf has room for mtu bytes behind
-	 * RTE_PKTMBUF_HEADROOM. Borrowed for the stack's life; it may be shared by other users on this core and
-	 * may run empty: then things are dropped, counted, and tried again later. */
+	 * RTE_PKTMBUF_HEADROOM. Borrowed for the stack's life; it may be shared by other users on this core
+	 * and may run empty: then things are dropped, counted, and tried again later. */
 	struct rte_mempool *tx_pool;
 
-	uint32_t conn_max;	       /* connections, half-open and TIME_WAIT ones included */
+	uint32_t conn_max; /* connections, half-open and TIME_WAIT ones included */
 	uint32_t listener_max;
-	uint32_t syn_backlog_max;      /* half-open connections; a new one displaces the oldest */
-	uint32_t time_wait_max;	       /* beyond it the oldest ends early */
-	uint32_t arp_max;	       /* neighbours */
-	uint32_t tx_segments_max;      /* segments queued in all connections; 0: as many as tx_pool has mbufs */
-	uint32_t reass_segments_max;   /* out-of-order segments held in all connections */
+	uint32_t syn_backlog_max;    /* half-open connections; a new one displaces the oldest */
+	uint32_t time_wait_max;	     /* beyond it the oldest ends early */
+	uint32_t arp_max;	     /* neighbours */
+	uint32_t tx_segments_max;    /* segments queued in all connections; 0: as many as tx_pool has mbufs */
+	uint32_t reass_segments_max; /* out-of-order segments held in all connections */
 	uint32_t reass_conn_segments_max; /* and in one connection */
-	uint32_t rx_buffer_bytes;      /* per connection: the receive window; 2048 to 1 GiB */
-	uint32_t tx_buffer_bytes;      /* per connection: bytes queued and unacknowledged; 2048 to 1 GiB */
+	uint32_t rx_buffer_bytes;	  /* per connection: the receive window; 2048 to 1 GiB */
+	uint32_t tx_buffer_bytes;	  /* per connection: bytes queued and unacknowledged; 2048 to 1 GiB */
 
 	uint32_t rto_us_initial, rto_us_min, rto_us_max; /* RFC 6298 */
-	uint32_t delayed_ack_us;      /* 0: each turn's data is acknowledged in that turn */
-	uint32_t user_timeout_us;     /* without an answer this long a connection is given up */
-	uint32_t connect_timeout_us;  /* an active open, all its SYNs together */
+	uint32_t delayed_ack_us;       /* 0: each turn's data is acknowledged in that turn */
+	uint32_t user_timeout_us;      /* without an answer this long a connection is given up */
+	uint32_t connect_timeout_us;   /* an active open, all its SYNs together */
 	uint32_t half_open_timeout_us; /* a passive open, all its SYN-ACKs together */
-	uint32_t time_wait_us;	      /* 2 MSL */
-	uint32_t fin_wait_2_us;	      /* FIN_WAIT_2 after the application has closed */
-	uint32_t keepalive_us;	      /* idle time before the first probe; 0: off */
+	uint32_t time_wait_us;	       /* 2 MSL */
+	uint32_t fin_wait_2_us;	       /* FIN_WAIT_2 after the application has closed */
+	uint32_t keepalive_us;	       /* idle time before the first probe; 0: off */
 	uint32_t keepalive_interval_us, keepalive_probes;
-	uint32_t arp_lifetime_us;     /* a neighbour is asked again after this long */
+	uint32_t arp_lifetime_us;      /* a neighbour is asked again after this long */
 	uint32_t challenge_acks_per_s; /* RFC 5961, all connections together */
 
-	struct siphash_key key;	      /* random at start, fixed in tests */
+	struct siphash_key key;		  /* random at start, fixed in tests */
 	const struct pool_memory *memory; /* NULL: the system's */
 
 	/* Takes ownership of all n frames (1 to STACK_BURST). Must not call back into the stack. */
@@ -79,12 +80,13 @@ void stack_config_defaults(struct stack_config *config);
  */
 struct stack *stack_create(const struct stack_config *config, uint64_t now_us);
 
-/* Ends at once: nothing is sent, no callback is made, every mbuf goes back to its pool. Not from a callback. */
+/* Ends at once: nothing is sent, no callback is made, every mbuf goes back to its pool. Not from a callback.
+ */
 void stack_destroy(struct stack *s);
 
 /* Takes n received frames, processes them in order, then makes the callbacks that they led to. A frame starts
- * at its Ethernet header, without CRC; its protocol headers lie in its first segment, and its buffers are ours
- * alone. O(n). */
+ * at its Ethernet header, without CRC; its protocol headers lie in its first segment, and its buffers are
+ * ours alone. O(n). */
 void stack_input(struct stack *s, struct rte_mbuf **frames_take, unsigned n, uint64_t now_us);
 
 /* Makes outstanding callbacks, then sends what connections have queued, as few segments as possible, and the

@@ -27,8 +27,8 @@ enum {
  * with the packet. */
 struct ipv4_packet {
 	uint32_t src, dst;
-	uint32_t length;	 /* bytes behind the IPv4 header */
-	bool l4_checksum_good;	 /* the port has verified it */
+	uint32_t length;       /* bytes behind the IPv4 header */
+	bool l4_checksum_good; /* the port has verified it */
 };
 
 struct stack {
@@ -53,24 +53,25 @@ struct stack {
 	struct cds_list_head listeners;
 	struct cds_list_head half_open, time_wait; /* oldest first */
 	uint32_t half_open_count, time_wait_count;
-	struct cds_list_head other; /* every other connection */
-	struct cds_list_head events; /* callbacks to make, connections to reap */
-	struct cds_list_head output; /* something to send */
+	struct cds_list_head other;   /* every other connection */
+	struct cds_list_head events;  /* callbacks to make, connections to reap */
+	struct cds_list_head output;  /* something to send */
 	struct cds_list_head starved; /* were refused a transmit buffer */
 	struct timer starved_timer;
 	uint32_t port_next; /* RFC 6056, algorithm 3 */
 	uint64_t challenge_second;
 	uint32_t challenge_count;
 	bool dispatching;
+	struct tcp_conn *delivering; /* the connection whose callbacks run */
 };
 
 #define COUNT(s, name) ((s)->counters[STACK_COUNTER_##name]++)
 
 /* Drops a frame and says why. */
-#define DROP(s, m, name)               \
-	do {                           \
-		COUNT(s, name);        \
-		rte_pktmbuf_free(m);   \
+#define DROP(s, m, name)             \
+	do {                         \
+		COUNT(s, name);      \
+		rte_pktmbuf_free(m); \
 	} while (0)
 
 /* stack.c: stages a complete frame; bursts leave when full and in stack_flush. */
@@ -99,8 +100,8 @@ int arp_announce(struct stack *s);
 void ipv4_input_take(struct stack *s, struct rte_mbuf *m);
 /* Prepends the IPv4 header (DF set, no options) to a packet whose data starts at the protocol above and sends
  * it on its way. l4_offload_flags are mbuf TX flags wanted for the protocol above. */
-void ipv4_output_take(struct stack *s, struct rte_mbuf *m, uint32_t dst, uint8_t protocol,
-	uint64_t l4_offload_flags);
+void ipv4_output_take(
+	struct stack *s, struct rte_mbuf *m, uint32_t dst, uint8_t protocol, uint64_t l4_offload_flags);
 
 void icmp_input_take(struct stack *s, struct rte_mbuf *m, const struct ipv4_packet *ip);
 void tcp_input_take(struct stack *s, struct rte_mbuf *m, const struct ipv4_packet *ip);
@@ -110,6 +111,31 @@ void tcp_fini(struct stack *s);
 void tcp_dispatch(struct stack *s); /* makes the callbacks that are outstanding, reaps what ended */
 void tcp_output_all(struct stack *s);
 bool tcp_idle(const struct stack *s);
+
+static inline bool list_empty(const struct cds_list_head *l)
+{
+	return l->next == l;
+}
+
+static inline uint32_t min_u32(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint32_t max_u32(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
 
 static inline uint8_t *frame_data(struct rte_mbuf *m)
 {

@@ -5,8 +5,8 @@
  * Callbacks are made from stack_input, stack_output and stack_timers, never from inside a function of this
  * header, and one connection at a time; each may call anything here on any connection. They come in the order
  * accepted or connected, readable, peer_closed, writable, closed. closed is the last: the connection is gone
- * when it returns. After tcp_conn_abort or tcp_conn_close no callback of that connection is made any more, and
- * the application must not use it again. Whatever is written during callbacks leaves at stack_output. */
+ * when it returns. After tcp_conn_abort or tcp_conn_close no callback of that connection is made any more,
+ * and the application must not use it again. Whatever is written during callbacks leaves at stack_output. */
 #ifndef TCPSTACK_TCP_H
 #define TCPSTACK_TCP_H
 
@@ -29,17 +29,18 @@ const char *tcp_reason_text(int reason);
 
 /* Members may be NULL. */
 struct tcp_app {
-	/* A passive open is established. app is the listener's; the connection's user pointer starts as app. */
+	/* A passive open is established. app is the listener's; the connection's user pointer starts as app.
+	 */
 	void (*accepted)(void *app, struct tcp_conn *c);
-	/* An active open ended: 0, or -ECONNREFUSED, -ETIMEDOUT, -ENOBUFS; after an error the connection is gone
-	 * when this returns and closed is not called. */
+	/* An active open ended: 0, or -ECONNREFUSED, -ETIMEDOUT, -ENOBUFS; after an error the connection is
+	 * gone when this returns and closed is not called. */
 	void (*connected)(struct tcp_conn *c, int error);
 	/* tcp_conn_rx has grown. */
 	void (*readable)(struct tcp_conn *c);
 	/* The peer's FIN was reached, all its data is in tcp_conn_rx. Sending is still possible. */
 	void (*peer_closed)(struct tcp_conn *c);
-	/* tcp_conn_tx_room has grown from below half of the send buffer to half or more, or a write that had been
-	 * refused may succeed now. */
+	/* tcp_conn_tx_room has grown from below half of the send buffer to half or more, or a write that had
+	 * been refused may succeed now. */
 	void (*writable)(struct tcp_conn *c);
 	/* The end: enum tcp_reason. DONE waits until tcp_conn_rx has been consumed. With RESET, TIMED_OUT and
 	 * ABORTED what is in tcp_conn_rx is still readable during the callback. */
@@ -56,9 +57,9 @@ struct tcp_open_options {
 };
 struct tcp_open_options tcp_open_options_of(const struct stack *s);
 
-/* Accepts connections to addr (0: the stack's own) and port (1 to 65535). app (copied by reference, must live as
- * long as its connections) and ctx are passed on. 0, -EADDRNOTAVAIL, -EADDRINUSE, -ENOBUFS. *out_or_null gets the
- * handle. */
+/* Accepts connections to addr (0: the stack's own) and port (1 to 65535). app (copied by reference, must live
+ * as long as its connections) and ctx are passed on. 0, -EADDRNOTAVAIL, -EADDRINUSE, -ENOBUFS. *out_or_null
+ * gets the handle. */
 int tcp_listen(struct stack *s, uint32_t addr, uint16_t port, const struct tcp_open_options *options,
 	const struct tcp_app *app, void *ctx, struct tcp_listener **out_or_null);
 
@@ -74,17 +75,17 @@ void *tcp_conn_user(const struct tcp_conn *c);
 void tcp_conn_set_user(struct tcp_conn *c, void *user);
 
 /* The received bytes that have not been consumed, in order. Borrowed: change it through tcp_conn_rx_consume
- * alone. The view of a byte is valid until it is consumed or the connection ends. Other references to its mbufs
- * (rte_mbuf_refcnt_update, rte_pktmbuf_attach) may be taken and outlive both. Small segments may be copied
- * together behind the bytes that are there. */
+ * alone. The view of a byte is valid until it is consumed or the connection ends. Other references to its
+ * mbufs (rte_mbuf_refcnt_update, rte_pktmbuf_attach) may be taken and outlive both. Small segments may be
+ * copied together behind the bytes that are there. */
 struct chain *tcp_conn_rx(struct tcp_conn *c);
 
 /* Drops n bytes (at most what is there, MUST). The window that this opens is told to the peer at stack_output
  * when it is worth a segment (RFC 9293 section 3.8.6.2.2). O(mbufs freed). */
 void tcp_conn_rx_consume(struct tcp_conn *c, uint32_t n);
 
-/* How many bytes tcp_conn_write takes now (short of an empty transmit pool). 0 when not (or no longer) open for
- * sending. O(1). */
+/* How many bytes tcp_conn_write takes now (short of an empty transmit pool). 0 when not (or no longer) open
+ * for sending. O(1). */
 uint32_t tcp_conn_tx_room(const struct tcp_conn *c);
 
 /* Copies n bytes behind what is queued. All or nothing: 0; -ENOBUFS when the send buffer or the transmit pool

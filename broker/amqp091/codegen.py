@@ -4,7 +4,7 @@
 
     codegen.py --constants constants.h --header methods.h --source methods.c SPEC.xml [EXTENSIONS.xml...]
 
-What the output offers is described in codec.h. Anything in the XML that is not understood stops the build.
+What the output offers is described in codec.h. Unknown types, unknown responses and clashing ids stop the build.
 """
 import argparse
 import re
@@ -121,8 +121,8 @@ class Spec:
         if cls.index != index or [c.index for c in self.classes].count(index) != 1:
             raise SystemExit('class %s: index %d conflicts' % (name, index))
         cls.properties += [Field(f, self.domains) for f in element.findall('field')]
-        if len(cls.properties) > 15 or any(f.type == 'bit' for f in cls.properties):
-            raise SystemExit('class %s: its properties need a second flag word or bits' % name)
+        if len(cls.properties) > 15 or any(f.type in ('bit', 'longstr') for f in cls.properties):
+            raise SystemExit('class %s: its properties need a second flag word, bits or long strings' % name)
         for e in element.findall('method'):
             m = Method(cls, e, self.domains)
             if any(m.id == o.id or m.name == o.name for o in cls.methods):
@@ -274,13 +274,22 @@ def properties_source(cls):
     for f in cls.properties:
         out += ['\tif (out->flags & %s)' % flag(cls, f),
                 '\t\tout->%s = amqp091_read%s(&r);' % (f.c, TYPES[f.type][1])]
+    # Few of the flags are set in most messages: validating walks the set ones.
+    kinds = {15 - i: {'shortstr': 'KIND_SHORTSTR', 'table': 'KIND_TABLE'}.get(f.type) or TYPES[f.type][2]
+             for i, f in enumerate(cls.properties)}
     out += ['\treturn amqp091_reader_finish(&r);', '}', '',
             'int %s_validate(const uint8_t *data, uint32_t len)' % name, '{',
+            '\t/* By flag bit: a count of octets, or how to find it. */',
+            '\tenum { KIND_SHORTSTR = 0, KIND_TABLE = 0xff };',
+            '\tstatic const uint8_t kinds[16] = {%s};' % ', '.join('[%d] = %s' % k for k in kinds.items()),
             '\tstruct amqp091_reader r;', '', '\tamqp091_reader_init(&r, data, len);',
-            '\tuint16_t flags = amqp091_read16(&r);',
-            '\tif (flags & ~%s)' % known, '\t\treturn AMQP091_ERR_MALFORMED;']
-    for f in cls.properties:
-        out += ['\tif (flags & %s)' % flag(cls, f), '\t\tamqp091_read%s(&r);' % TYPES[f.type][1]]
+            '\tuint32_t flags = amqp091_read16(&r);',
+            '\tif (flags & ~(uint32_t)%s)' % known, '\t\treturn AMQP091_ERR_MALFORMED;',
+            '\twhile (flags) {', '\t\tunsigned bit = 31u - (unsigned)__builtin_clz(flags);',
+            '\t\tflags &= ~(1u << bit);',
+            '\t\tif (kinds[bit] == KIND_SHORTSTR)', '\t\t\tamqp091_read_shortstr(&r);',
+            '\t\telse if (kinds[bit] == KIND_TABLE)', '\t\t\tamqp091_read_table(&r);',
+            '\t\telse', '\t\t\tamqp091_read_bytes(&r, kinds[bit]);', '\t}']
     out += ['\treturn amqp091_reader_finish(&r);', '}', '',
             'uint64_t %s_size(const %s *m)' % (name, struct), '{', '\tuint64_t size = 2;', '']
     for f in cls.properties:

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The data core: its turn, the transports, the broker's core and the adaptor. */
+#include "broker/main/instance.h"
+#include "broker/main/sizes.h"
+#include "dpdk_port/eal.h"
+#include "runtime/clock.h"
+#include "runtime/log.h"
+#include "runtime/reclaim.h"
+
+enum {
+	CLOSE_TIMEOUT_US =
+		1200000, /* for a client to answer connection.close: shutdown takes two seconds at most */
+	WATERMARK_PERCENT = 80,
+};
+
+static void wake(void *ctx)
+{
+	turn_wake(ctx);
+}
+
+static enum turn_idle idle_of(const struct config *c)
+{
+	switch (c->idle) {
+	case CONFIG_IDLE_POLL:
+		return TURN_IDLE_POLL;
+	case CONFIG_IDLE_PAUSE:
+		return TURN_IDLE_PAUSE;
+	default:
+		return TURN_IDLE_ADAPTIVE;
+	}
+}
+
+static int create_broker(struct instance *in, struct data_core *d)
+{
+	const struct config *c = &in->config;
+	struct message_store_config sc = {
+		.memory_bytes = c->memory.message_bytes,
+		.messages_max = sizes_messages(c),
+		.watermark_percent = WATERMARK_PERCENT,
+		.memory = in->message_memory.alloc ? &in->message_memory : NULL,
+	};
+	struct broker_config bc = {
+		.limits = {c->limits.queues, c->limits.exchanges, c->limits.bindings, c->limits.consumers},
+		.key = siphash_key_random(),
+	};
+	struct message_store *store = message_store_create(&sc);
+
+	if (!store) {
+		LOG_ERROR("core", "no memory for messages: memory.messages asks for %llu MiB",
+			(unsigned long long)(c->memory.message_bytes >> 20));
+		return -1;
+	}
+	in->broker = broker_create(&bc);
+	d->core = in->broker ? broker_core_create(in->broker, d->index, store) : NULL;
+	if (!d->core) {
+		LOG_ERROR("core", "no memory for the broker's tables");
+		return -1;
+	}
+	return 0;
+}
+
+static int create_server(struct instance *in, struct data_core *d)
+{
+	const struct config *c = &in->config;
+	struct amqp091_server_config sc = {
+		.core = d->core,
+		.auth = in->auth,
+		.conn_max = c->limits.connections,
+		.channel_max = c->limits.channels,
+		.channels_max = sizes_channels(c),
+		.consumers_max = c->limits.consumers,
+		.unacked_max = sizes_unacked(c),
+		.frame_max_bytes = c->limits.frame_bytes_max,
+		.message_bytes_max = c->limits.message_bytes_max,
+		.heartbeat_s = c->limits.heartbeat_s,
+		.handshake_timeout_us = c->limits.handshake_timeout_us,
+		.close_timeout_us = CLOSE_TIMEOUT_US,
+		.wake = wake,
+		.wake_ctx = &d->turn,
+	};
+
+	d->amqp091 = amqp091_server_create(&sc, clock_now_us());
+	if (!d->amqp091)
+		LOG_ERROR(
+			"core", "no memory for connections: limits.connections and limits.channels size it");
+	return d->amqp091 ? 0 : -1;
+}
+
+static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
+{
+	const struct config *c = &in->config;
+	const struct config_port *p = &c->ports[i];
+	struct bypass_config bc = {
+		.port = in->ports[i],
+		.queue = d->index,
+		.local_link = p->device_kind == CONFIG_DEVICE_TAP,
+		.sleeps = c->idle == CONFIG_IDLE_ADAPTIVE,
+		.app = &amqp091_app,
+		.app_ctx = d->amqp091,
+	};
+	char name[32];
+
+	snprintf(name, sizeof(name), "tx %s", p->name);
+	struct rte_mempool *tx = port_pool_create(name, sizes_tx_buffers(c) + sizes_ring_buffers(p),
+		port_pool_room(p->mtu_bytes), dpdk_core_node(d->index));
+	if (!tx) {
+		LOG_ERROR("core", "port %s: no memory for its transmit buffers: memory.buffers sizes them",
+			p->name);
+		return -1;
+	}
+	d->bypass_tx_pool[i] = tx;
+	stack_config_defaults(&bc.stack);
+	bc.stack.ipv4_address = p->address.address;
+	bc.stack.ipv4_prefix = p->address.prefix_bits;
+	bc.stack.ipv4_gateway = p->gateway;
+	bc.stack.tx_pool = tx;
+	bc.stack.conn_max = c->limits.connections + bc.stack.syn_backlog_max + bc.stack.time_wait_max;
+	bc.stack.rx_buffer_bytes = (uint32_t)c->tcp.rx_buffer_bytes;
+	bc.stack.tx_buffer_bytes = (uint32_t)c->tcp.tx_buffer_bytes;
+	bc.stack.rto_us_min = (uint32_t)c->tcp.rto_us_min;
+	bc.stack.delayed_ack_us = (uint32_t)c->tcp.delayed_ack_us;
+	bc.stack.keepalive_us = (uint32_t)c->tcp.keepalive_us;
+	bc.stack.reass_segments_max = c->memory.buffers / 4;
+	bc.stack.key = siphash_key_random();
+	d->bypass[i] = bypass_create(&bc, clock_now_us());
+	if (!d->bypass[i])
+		LOG_ERROR("core", "port %s: its TCP stack could not be made: out of memory", p->name);
+	return d->bypass[i] ? 0 : -1;
+}
+
+static bool has_kernel_listener(const struct config *c)
+{
+	for (uint32_t i = 0; i < c->listener_count; i++) {
+		if (c->listeners[i].transport == CONFIG_TRANSPORT_KERNEL)
+			return true;
+	}
+	return false;
+}
+
+static int create_ksock(struct instance *in, struct data_core *d)
+{
+	const struct config *c = &in->config;
+
+	d->ksock_pool = port_pool_create(
+		"sockets", c->memory.socket_buffers, SIZES_SOCKET_ROOM, dpdk_core_node(d->index));
+	if (!d->ksock_pool) {
+		LOG_ERROR("core", "no memory for socket buffers: memory.socket_buffers sizes them");
+		return -1;
+	}
+	struct ksock_config kc = {
+		.pool = d->ksock_pool,
+		.conn_max = c->limits.connections,
+		.rx_buffer_bytes = (uint32_t)c->tcp.rx_buffer_bytes,
+		.tx_buffer_bytes = (uint32_t)c->tcp.tx_buffer_bytes,
+		.app = &amqp091_app,
+		.app_ctx = d->amqp091,
+	};
+	d->ksock = ksock_create(&kc);
+	if (!d->ksock)
+		LOG_ERROR("core", "kernel sockets could not be set up: %s", strerror(errno));
+	return d->ksock ? 0 : -1;
+}
+
+/* The order of a turn: what the control thread asks, what the transports received, then what the broker does
+ * about it; each transport sends at the turn's end. */
+static int add_sources(struct data_core *d)
+{
+	int error = turn_add(&d->turn, calls_source(d->calls));
+
+	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++) {
+		if (d->bypass[i])
+			error |= turn_add(&d->turn, bypass_source(d->bypass[i]));
+	}
+	if (d->ksock)
+		error |= turn_add(&d->turn, ksock_source(d->ksock));
+	return error | turn_add(&d->turn, amqp091_server_source(d->amqp091));
+}
+
+int core_create(struct instance *in)
+{
+	struct data_core *d = &in->core;
+
+	if (turn_init(&d->turn, idle_of(&in->config), (uint32_t)in->config.idle_spin_us) != 0)
+		return -1;
+	d->calls = calls_create(&d->turn);
+	if (!d->calls || create_broker(in, d) != 0 || create_server(in, d) != 0)
+		return -1;
+	for (uint32_t i = 0; i < in->config.port_count; i++) {
+		if (in->ports[i] && create_bypass(in, d, i) != 0)
+			return -1;
+	}
+	if (has_kernel_listener(&in->config) && create_ksock(in, d) != 0)
+		return -1;
+	if (add_sources(d) != 0) {
+		LOG_ERROR("core", "the core's sources could not be set up");
+		return -1;
+	}
+	return 0;
+}
+
+static int core_run(void *context)
+{
+	struct data_core *d = context;
+
+	turn_run(&d->turn);
+	return 0;
+}
+
+int core_start(struct instance *in)
+{
+	return dpdk_core_launch(in->core.index, core_run, &in->core);
+}
+
+void core_stop(struct instance *in)
+{
+	turn_stop(&in->core.turn);
+	dpdk_core_join(in->core.index);
+}
+
+void core_destroy(struct instance *in)
+{
+	struct data_core *d = &in->core;
+
+	/* The adaptor lets its connections go through their transports, so it goes first. */
+	if (d->amqp091)
+		amqp091_server_destroy(d->amqp091);
+	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++) {
+		if (d->bypass[i])
+			bypass_destroy(d->bypass[i]);
+	}
+	if (d->ksock)
+		ksock_destroy(d->ksock);
+	if (d->core)
+		broker_core_destroy(d->core);
+	if (in->broker)
+		broker_destroy(in->broker);
+	calls_destroy(d->calls);
+	turn_fini(&d->turn);
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the broker makes outside of itself: hugepages, TAP interfaces and their addresses, ports. All of it is
+ * said before it is made, and undone at the end, by the keeper where the broker cannot. */
+#include "broker/main/instance.h"
+#include "broker/main/sizes.h"
+#include "dpdk_port/eal.h"
+#include "dpdk_port/hugepages.h"
+#include "dpdk_port/tap.h"
+#include "runtime/log.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STATE_DIRECTORY "/run/godwit"
+
+static bool is_root(void)
+{
+	return geteuid() == 0;
+}
+
+static void tap_key(char *out, size_t room, const struct config *c, uint32_t port, const char *key)
+{
+	if (c->path[0])
+		snprintf(out, room, "ports[%u].%s", port, key);
+	else
+		snprintf(out, room, "ports[%u].%s (in a file given with --config)", port, key);
+}
+
+static void describe_tap(struct tap_host *h, char keys[2][64], const struct config *c, uint32_t i)
+{
+	const struct config_port *p = &c->ports[i];
+
+	tap_key(keys[0], 64, c, i, "name");
+	tap_key(keys[1], 64, c, i, "host_address");
+	*h = (struct tap_host){
+		.interface = p->name,
+		.interface_key = keys[0],
+		.address = p->host_address.address,
+		.prefix = p->host_address.prefix_bits,
+		.address_key = keys[1],
+		.mtu = p->mtu_bytes,
+	};
+}
+
+/* TAPs that cannot be had are left out, with the reason: the rest is served. */
+static bool port_wanted(const struct config *c, uint32_t i)
+{
+	struct tap_host h;
+	char keys[2][64], error[ERROR_BYTES];
+
+	if (c->ports[i].device_kind != CONFIG_DEVICE_TAP)
+		return true;
+	describe_tap(&h, keys, c, i);
+	int code = tap_host_check(&h, error, sizeof(error));
+	if (code == 0)
+		return true;
+	LOG_WARN("host", "no TAP port %s: %s", c->ports[i].name, error);
+	if (!is_root() && (code == -EPERM || code == -EACCES))
+		LOG_WARN("host", "root would add: the bypass path (TAP %s) and hugepages", c->ports[i].name);
+	return false;
+}
+
+struct wanted {
+	bool port[CONFIG_PORTS_MAX];
+	bool nic; /* a PCI device is among them */
+	struct hugepages_plan hugepages;
+};
+
+static void say_plan(const struct instance *in, const struct wanted *w, unsigned pages)
+{
+	const struct config *c = &in->config;
+	char text[ERROR_BYTES] = "";
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < c->port_count; i++) {
+		const struct config_port *p = &c->ports[i];
+		uint32_t a = p->host_address.address;
+		if (!w->port[i] || p->device_kind != CONFIG_DEVICE_TAP || n >= sizeof(text))
+			continue;
+		n += (size_t)snprintf(text + n, sizeof(text) - n,
+			"%sTAP %s with %u.%u.%u.%u/%u on the host's side", n ? ", " : "", p->name, a >> 24,
+			a >> 16 & 255, a >> 8 & 255, a & 255, p->host_address.prefix_bits);
+	}
+	if (in->hugepages && w->hugepages.missing && n < sizeof(text))
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%u more hugepages of %u MiB (%u in use)",
+			n ? ", " : "", w->hugepages.missing, HUGEPAGE_MB, pages);
+	LOG_INFO("host", "will make on this host, and undo at exit: %s", n ? text : "nothing");
+}
+
+static int plan_hugepages(struct instance *in, struct wanted *w, unsigned pages)
+{
+	const struct config *c = &in->config;
+	char error[ERROR_BYTES] = "not root";
+	bool may = c->memory.hugepages != CONFIG_HUGEPAGES_OFF;
+
+	in->hugepages = false;
+	if (!may)
+		return 0;
+	int code = is_root() ? hugepages_plan(HUGEPAGES_POOL, pages, &w->hugepages, error, sizeof(error))
+			     : -EPERM;
+	if (code == 0) {
+		in->hugepages = true;
+		return 0;
+	}
+	if (c->memory.hugepages == CONFIG_HUGEPAGES_ON) {
+		LOG_ERROR("host", "memory.hugepages is on, and they cannot be had: %s", error);
+		return -1;
+	}
+	return 0;
+}
+
+static int grow_hugepages(struct instance *in, struct wanted *w)
+{
+	char error[ERROR_BYTES];
+
+	if (!in->hugepages || !w->hugepages.missing)
+		return 0;
+	if (keeper_remember_hugepages_growing(in->keeper, HUGEPAGES_POOL, &w->hugepages) == 0 &&
+		hugepages_grow(HUGEPAGES_POOL, &w->hugepages, error, sizeof(error)) == 0)
+		return keeper_remember_hugepages_grown(in->keeper, HUGEPAGES_POOL, &w->hugepages);
+	keeper_forget_hugepages(in->keeper, HUGEPAGES_POOL);
+	in->hugepages = false;
+	if (in->config.memory.hugepages == CONFIG_HUGEPAGES_ON) {
+		LOG_ERROR("host", "memory.hugepages is on, and they cannot be had: %s", error);
+		return -1;
+	}
+	LOG_WARN("host", "%s", error);
+	return 0;
+}
+
+static int start_keeper(struct instance *in)
+{
+	char error[ERROR_BYTES];
+	unsigned undone = 0;
+
+	if (!is_root())
+		return 0; /* nothing that an ordinary user makes outlives the process */
+	if (keeper_undo_stale(STATE_DIRECTORY, &undone) == 0 && undone)
+		LOG_INFO("host", "undid what %u earlier start(s) had left behind", undone);
+	if (keeper_start(STATE_DIRECTORY, &in->keeper, error, sizeof(error)) != 0) {
+		LOG_ERROR("host", "%s", error);
+		return -1;
+	}
+	return 0;
+}
+
+static int start_eal(struct instance *in, const struct wanted *w)
+{
+	const struct config *c = &in->config;
+	const char *pci[CONFIG_PORTS_MAX];
+	int cpus[CONFIG_LCORES_MAX];
+	char error[ERROR_BYTES];
+	struct eal_options o = {
+		.pci = pci,
+		.hugepages = in->hugepages,
+		.memory_mb = in->memory_mb,
+		.data_cores = c->lcore_count,
+		.data_core_cpus = c->lcores_auto ? NULL : cpus,
+		.chatter = c->log.eal,
+	};
+
+	for (uint32_t i = 0; i < c->port_count; i++) {
+		if (w->port[i] && c->ports[i].device_kind == CONFIG_DEVICE_PCI)
+			pci[o.pci_count++] = c->ports[i].device;
+	}
+	for (uint32_t i = 0; i < c->lcore_count; i++)
+		cpus[i] = (int)c->lcores[i];
+	if (dpdk_eal_start(&o, error, sizeof(error)) != 0) {
+		LOG_ERROR("host", "%s", error);
+		return -1;
+	}
+	return 0;
+}
+
+static int open_port(struct instance *in, uint32_t i)
+{
+	const struct config *c = &in->config;
+	const struct config_port *p = &c->ports[i];
+	char device[CONFIG_DEVICE_BYTES + 64], error[ERROR_BYTES], keys[2][64];
+	struct tap_host h;
+	struct port_config pc = {
+		.device = device,
+		.queues = c->lcore_count,
+		.rx_descriptors = p->rx_descriptors,
+		.tx_descriptors = p->tx_descriptors,
+		.mtu = p->mtu_bytes,
+		.offloads = PORT_OFFLOADS_ALL,
+		.rx_held = sizes_rx_held(c),
+		.wait_on_fd = c->idle == CONFIG_IDLE_ADAPTIVE,
+	};
+
+	if (p->device_kind == CONFIG_DEVICE_TAP)
+		snprintf(device, sizeof(device), "net_tap%u,iface=%s", i, p->name);
+	else
+		snprintf(device, sizeof(device), "%s", p->device);
+	if (p->mac_set)
+		memcpy(pc.mac, p->mac, sizeof(pc.mac));
+	if (port_open(&pc, &in->ports[i], error, sizeof(error)) != 0) {
+		LOG_ERROR("host", "port %s (%s): %s", p->name, device, error);
+		return -1;
+	}
+	if (p->device_kind != CONFIG_DEVICE_TAP)
+		return 0;
+	describe_tap(&h, keys, c, i);
+	if (tap_host_address_add(&h, error, sizeof(error)) != 0) {
+		LOG_ERROR("host", "port %s: %s", p->name, error);
+		return -1;
+	}
+	return 0;
+}
+
+int host_prepare(struct instance *in)
+{
+	const struct config *c = &in->config;
+	struct wanted w = {0};
+	unsigned messages_mb = memory_messages_mb(c);
+
+	in->memory_mb = memory_pools_mb(c);
+	for (uint32_t i = 0; i < c->port_count; i++) {
+		w.port[i] = port_wanted(c, i);
+		w.nic |= w.port[i] && c->ports[i].device_kind == CONFIG_DEVICE_PCI;
+	}
+	unsigned pages = (in->memory_mb + messages_mb) / HUGEPAGE_MB;
+	if (start_keeper(in) != 0 || plan_hugepages(in, &w, pages) != 0)
+		return -1;
+	say_plan(in, &w, pages);
+	if (grow_hugepages(in, &w) != 0)
+		return -1;
+	if (!in->hugepages)
+		LOG_WARN("host", "without hugepages: ordinary pages cost more TLB misses a message, and no "
+				 "NIC can be used");
+	if (!in->hugepages && w.nic) {
+		LOG_ERROR("host", "a PCI port needs hugepages: reserve them, or see memory.hugepages");
+		return -1;
+	}
+	in->message_memory = memory_for_messages(in->hugepages);
+	if (start_eal(in, &w) != 0)
+		return -1;
+	for (uint32_t i = 0; i < c->port_count; i++) {
+		if (w.port[i] && open_port(in, i) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+void host_release(struct instance *in)
+{
+	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++)
+		port_close(in->ports[i]);
+	dpdk_eal_stop();
+	keeper_finish(in->keeper);
+	in->keeper = NULL;
+}

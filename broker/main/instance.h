@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program godwit: what its files share. One instance a process; everything hangs on struct instance,
+ * which main passes down.
+ *
+ * Order of start, each step undone in reverse: command line and configuration -> host (what will be made is
+ * said first; keeper, hugepages, EAL, ports, TAP addresses) -> broker and data core -> listeners -> control
+ * socket -> privileges dropped -> ready. */
+#ifndef BROKER_MAIN_INSTANCE_H
+#define BROKER_MAIN_INSTANCE_H
+
+#include "broker/amqp091/server.h"
+#include "broker/main/calls.h"
+#include "config/cli.h"
+#include "config/config.h"
+#include "dpdk_port/keeper.h"
+#include "transport/bypass.h"
+#include "transport/ksock.h"
+
+#include <jansson.h>
+
+enum { ERROR_BYTES = 512 };
+
+/* A listener of the configuration, and whether it came up. */
+struct listener_state {
+	bool open;
+};
+
+struct data_core {
+	unsigned index;
+	struct turn turn;
+	struct calls *calls;			 /* functions that the control thread has run on this core */
+	struct bypass *bypass[CONFIG_PORTS_MAX]; /* by port index; NULL: the port is not there */
+	struct rte_mempool *bypass_tx_pool[CONFIG_PORTS_MAX];
+	struct ksock *ksock; /* NULL: no kernel listener */
+	struct rte_mempool *ksock_pool;
+	struct broker_core *core;
+	struct amqp091_server *amqp091;
+	uint32_t conns_left; /* at shutdown: written on the core, read after the call */
+};
+
+struct instance {
+	struct cli cli;
+	struct config config;
+	struct auth *auth;
+	struct broker *broker;
+	struct keeper *keeper;
+	struct port *ports[CONFIG_PORTS_MAX]; /* NULL: could not be had */
+	struct listener_state listeners[CONFIG_LISTENERS_MAX];
+	struct data_core core; /* CONFIG_LCORES_MAX is 1 in this release */
+	struct control *control;
+	bool hugepages;
+	unsigned memory_mb;
+	struct pool_memory message_memory;
+	char user[CONFIG_NAME_BYTES]; /* what it runs as now */
+	uint64_t started_us;
+};
+
+/* host.c: everything outside the process. Says on the log what it is about to make, makes it. 0 or a negative
+ * code with the error logged. */
+int host_prepare(struct instance *in);
+void host_release(struct instance *in);
+
+/* memory.c: the sums behind the memory that is taken at start. */
+unsigned memory_pools_mb(const struct config *c);    /* EAL's: packet and socket buffers */
+unsigned memory_messages_mb(const struct config *c); /* message memory */
+struct pool_memory memory_for_messages(bool hugepages);
+
+/* core.c: the data core and what runs on it. */
+int core_create(struct instance *in);
+int core_start(struct instance *in);
+void core_stop(struct instance *in);
+void core_destroy(struct instance *in);
+
+/* listen.c: opens each listener; logs what is in the way of one that cannot be had. Returns how many are
+ * open. */
+unsigned listeners_open(struct instance *in);
+
+/* Who holds a kernel TCP port, such as "rabbitmq (pid 812)"; "another program" where that cannot be seen. */
+void holder_of_tcp_port(const struct config_address *address, uint16_t port, char *out, size_t room);
+
+/* ready.c: the lines that say where it listens and how to try it. */
+void ready_say(const struct instance *in);
+
+/* status.c: the control command `status`; ctx is the instance. */
+json_t *status_handler(void *ctx, const json_t *arguments, char *error, size_t error_bytes);
+
+/* The configured users as auth.h wants them; free() it. NULL without memory. */
+struct auth_user *instance_users(const struct config *c);
+
+/* operate.c: signals, control socket, reload, shutdown. Returns the exit code. */
+int operate(struct instance *in);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sums behind the memory that is taken at start, and message memory in hugepages. */
+#include "broker/main/instance.h"
+#include "broker/main/sizes.h"
+#include "dpdk_port/hugepages.h"
+#include "dpdk_port/port_pool.h"
+
+#include <hugetlbfs.h>
+#include <stdlib.h>
+
+enum { MB = 1 << 20 };
+
+static uint64_t port_bytes(const struct config *c, const struct config_port *p)
+{
+	unsigned room = port_pool_room(p->mtu_bytes);
+
+	/* received frames: what the configuration says, and at least what the rings need */
+	uint64_t rx = port_pool_memory_bytes(sizes_rx_held(c) + sizes_ring_buffers(p), room);
+	/* frames to be sent: headers, queued payload, what the transmit ring holds */
+	uint64_t tx = port_pool_memory_bytes(sizes_tx_buffers(c) + sizes_ring_buffers(p), room);
+	return rx + tx;
+}
+
+unsigned memory_pools_mb(const struct config *c)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < c->port_count; i++)
+		bytes += port_bytes(c, &c->ports[i]);
+	bytes += port_pool_memory_bytes(c->memory.socket_buffers, SIZES_SOCKET_ROOM);
+	/* EAL's own structures, the ports' queues, and what alignment to pages wastes */
+	bytes += 24ull * MB;
+	return (unsigned)((bytes + 2 * MB - 1) / (2 * MB) * 2);
+}
+
+unsigned memory_messages_mb(const struct config *c)
+{
+	/* the pools' tables of slots: 8 bytes a cell of 256 and a block of 4096, below a twentieth */
+	uint64_t bytes = c->memory.message_bytes + c->memory.message_bytes / 20;
+
+	return (unsigned)((bytes + 2 * MB - 1) / (2 * MB) * 2);
+}
+
+static void *huge_alloc(void *ctx, size_t bytes, size_t align)
+{
+	(void)ctx;
+	(void)align; /* regions begin at a page */
+	return get_hugepage_region(bytes, GHR_STRICT);
+}
+
+static void huge_release(void *ctx, void *p, size_t bytes)
+{
+	(void)ctx;
+	(void)bytes;
+	free_hugepage_region(p);
+}
+
+struct pool_memory memory_for_messages(bool hugepages)
+{
+	if (hugepages)
+		return (struct pool_memory){.alloc = huge_alloc, .release = huge_release};
+	return (struct pool_memory){0};
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The control thread while the broker runs: signals, the control socket, reload, and the orderly end. */
+#include "broker/control/control.h"
+#include "broker/main/instance.h"
+#include "runtime/clock.h"
+#include "runtime/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum {
+	CALL_TIMEOUT_MS = 1000,
+	SHUTDOWN_US = 1600000, /* for clients to answer connection.close; two seconds in all */
+	SHUTDOWN_LOOK_US = 2000,
+};
+
+static void begin_shutdown(void *arg)
+{
+	struct data_core *d = arg;
+
+	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++) {
+		if (d->bypass[i])
+			bypass_listen_stop(d->bypass[i]);
+	}
+	if (d->ksock)
+		ksock_listen_stop(d->ksock);
+	amqp091_server_shutdown(d->amqp091, "shutdown");
+}
+
+static void count_connections(void *arg)
+{
+	struct data_core *d = arg;
+
+	d->conns_left = amqp091_server_conn_count(d->amqp091);
+}
+
+/* Every client is told, and has its time to answer; whoever does not is cut off. */
+static void shut_down(struct instance *in)
+{
+	struct data_core *d = &in->core;
+	uint64_t until = clock_now_us() + SHUTDOWN_US;
+
+	if (calls_run(d->calls, begin_shutdown, d, CALL_TIMEOUT_MS) != 0)
+		return;
+	do {
+		if (calls_run(d->calls, count_connections, d, CALL_TIMEOUT_MS) != 0 || d->conns_left == 0)
+			return;
+		usleep(SHUTDOWN_LOOK_US);
+	} while (clock_now_us() < until);
+	LOG_WARN("main", "%u connection(s) did not close in time", d->conns_left);
+}
+
+static void say_change(void *ctx, const struct config_change *change)
+{
+	(void)ctx;
+	if (change->reloadable)
+		LOG_INFO("config", "%s", change->text);
+	else
+		LOG_WARN("config", "%s", change->text);
+}
+
+static void apply_reload(void *arg)
+{
+	struct instance *in = arg;
+
+	amqp091_server_limits(in->core.amqp091, in->config.limits.message_bytes_max,
+		in->config.limits.heartbeat_s, in->config.limits.handshake_timeout_us);
+}
+
+static void reload(struct instance *in)
+{
+	struct config *next = calloc(1, sizeof(*next));
+
+	if (!in->cli.config_path) {
+		LOG_WARN("config", "nothing to reload: started without --config");
+		free(next);
+		return;
+	}
+	if (!next || config_load(in->cli.config_path, next, stderr) != 0 ||
+		cli_apply(&in->cli, next, stderr) != 0) {
+		LOG_ERROR("config", "reload of %s refused; everything stays as it was", in->cli.config_path);
+		free(next);
+		return;
+	}
+	if (config_diff(&in->config, next, say_change, NULL) == 0)
+		LOG_INFO("config", "reloaded %s: nothing has changed", in->cli.config_path);
+	config_reload(&in->config, next);
+	free(next);
+	log_set_level(in->config.log.level);
+	struct auth_user *users = instance_users(&in->config);
+	if (!users || auth_replace(in->auth, users, in->config.user_count) != 0)
+		LOG_ERROR("config", "users were not reloaded: out of memory");
+	free(users);
+	if (calls_run(in->core.calls, apply_reload, in, CALL_TIMEOUT_MS) != 0)
+		LOG_ERROR("config", "the data core did not take the new limits in time");
+}
+
+/* True: end. */
+static bool take_signal(struct instance *in, int fd)
+{
+	struct signalfd_siginfo info;
+
+	if (read(fd, &info, sizeof(info)) != sizeof(info))
+		return false;
+	if (info.ssi_signo == SIGHUP) {
+		reload(in);
+		return false;
+	}
+	LOG_INFO(
+		"main", "%s: closing connections", info.ssi_signo == SIGINT ? "interrupted" : "asked to end");
+	return true;
+}
+
+int operate(struct instance *in)
+{
+	sigset_t signals;
+
+	/* They have been blocked since before the first thread was made. */
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
+	int fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	struct pollfd fds[2] = {{.fd = fd, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
+
+	if (fd < 0) {
+		LOG_ERROR("main", "signalfd: %s", strerror(errno));
+		return 1;
+	}
+	if (in->control)
+		fds[1].fd = control_fd(in->control);
+	for (bool end = false; !end;) {
+		if (poll(fds, 2, -1) < 0 && errno != EINTR) {
+			LOG_ERROR("main", "poll: %s", strerror(errno));
+			break;
+		}
+		if (fds[0].revents)
+			end = take_signal(in, fd);
+		if (fds[1].revents)
+			control_serve(in->control);
+	}
+	shut_down(in);
+	close(fd);
+	return 0;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How many of each thing are made at start, derived from the configuration in one place. */
+#ifndef BROKER_MAIN_SIZES_H
+#define BROKER_MAIN_SIZES_H
+
+#include "broker/core/message.h"
+#include "config/config.h"
+#include "dpdk_port/port_pool.h"
+#include "transport/transport.h"
+
+enum {
+	SIZES_SOCKET_ROOM = 8192, /* data room of a kernel socket's buffer */
+	SIZES_CHANNELS_A_CONNECTION = 16,
+	SIZES_CHANNELS_MIN = 16384,
+	SIZES_NEIGHBOURS = 1024,
+};
+
+/* Received frames that connections may hold (unread, out of order) at once: memory.buffers. */
+static inline uint32_t sizes_rx_held(const struct config *c)
+{
+	return c->memory.buffers;
+}
+
+/* Frames queued or unacknowledged in all connections of a port: as many. A small write takes a buffer of its
+ * own only where the one before has left, so this is counted in segments and not in bytes. */
+static inline uint32_t sizes_tx_buffers(const struct config *c)
+{
+	return c->memory.buffers;
+}
+
+/* What a port's rings and caches hold on top. */
+static inline uint32_t sizes_ring_buffers(const struct config_port *p)
+{
+	struct port_pool_need need = {
+		.rings = 1,
+		.ring_descriptors = p->rx_descriptors > p->tx_descriptors ? p->rx_descriptors
+									  : p->tx_descriptors,
+		.cores = 1,
+	};
+
+	return port_pool_size(&need);
+}
+
+/* Open channels of all connections: clients use a handful each; channel-max times connections would be
+ * millions. */
+static inline uint32_t sizes_channels(const struct config *c)
+{
+	uint64_t n = (uint64_t)c->limits.connections * SIZES_CHANNELS_A_CONNECTION;
+
+	if (n < SIZES_CHANNELS_MIN)
+		n = SIZES_CHANNELS_MIN;
+	return n > 1u << 24 ? 1u << 24 : (uint32_t)n;
+}
+
+/* Messages at once. A cell takes a small message whole, larger ones need blocks as well: no more than a quarter of
+ * message memory becomes cells, so that large bodies have room whatever limits.messages says. */
+static inline uint32_t sizes_messages(const struct config *c)
+{
+	uint64_t quarter = c->memory.message_bytes / 4 / MESSAGE_CELL_BYTES;
+
+	return quarter < c->limits.messages ? (uint32_t)quarter : c->limits.messages;
+}
+
+/* Unacknowledged deliveries: each message once, and some fan-out. */
+static inline uint32_t sizes_unacked(const struct config *c)
+{
+	uint64_t n = (uint64_t)sizes_messages(c) * 2;
+
+	return n > 1u << 28 ? 1u << 28 : (uint32_t)n;
+}
+
+#endif

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `godwitctl status`: a snapshot that the data core takes of itself in its own turn. */
+#include "broker/main/instance.h"
+#include "runtime/clock.h"
+#include "runtime/log.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { STATUS_TIMEOUT_MS = 1000 };
+
+struct snapshot {
+	struct instance *in;
+	json_t *result;
+};
+
+static void set_int(json_t *o, const char *key, uint64_t v)
+{
+	json_object_set_new(o, key, json_integer((json_int_t)v));
+}
+
+static void add_core(struct data_core *d, const struct config *c, json_t *result)
+{
+	struct turn_stats t = turn_stats(&d->turn);
+	json_t *o = json_object(), *cores = json_array();
+
+	set_int(o, "index", d->index);
+	json_object_set_new(
+		o, "cpu", c->lcores_auto ? json_string("any") : json_integer(c->lcores[d->index]));
+	set_int(o, "turns", t.turns);
+	set_int(o, "turns_busy", t.turns_busy);
+	set_int(o, "sleeps", t.sleeps);
+	set_int(o, "wakeups", t.wakeups);
+	set_int(o, "turn_us_max", t.turn_us_max);
+	json_array_append_new(cores, o);
+	json_object_set_new(result, "cores", cores);
+}
+
+static void add_pool(json_t *pools, const char *name, const struct pool_stats *s)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "name", json_string(name));
+	set_int(o, "capacity", s->capacity);
+	set_int(o, "used", s->used);
+	set_int(o, "used_max", s->used_max);
+	set_int(o, "exhausted", s->exhausted);
+	json_array_append_new(pools, o);
+}
+
+static void add_mempool(json_t *pools, const struct rte_mempool *m)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "name", json_string(m->name));
+	set_int(o, "capacity", m->size);
+	set_int(o, "used", rte_mempool_in_use_count(m));
+	json_array_append_new(pools, o);
+}
+
+static void add_stack_pools(json_t *pools, const struct bypass *b)
+{
+	struct stack *s = bypass_stack((struct bypass *)(uintptr_t)b);
+	const struct pool *p;
+
+	for (unsigned i = 0; (p = stack_pool(s, i)); i++) {
+		struct pool_stats stats = pool_stats(p);
+		add_pool(pools, pool_name(p), &stats);
+	}
+}
+
+static void add_pools(struct data_core *d, json_t *result)
+{
+	struct message_store_stats m = message_store_stats(broker_core_store(d->core));
+	struct pool_stats stats[8];
+	const char *names[8];
+	json_t *pools = json_array();
+	unsigned n = amqp091_server_pools(d->amqp091, stats, names, 8);
+
+	add_pool(pools, "message cells", &m.cells);
+	add_pool(pools, "message blocks", &m.blocks);
+	for (unsigned i = 0; i < n; i++)
+		add_pool(pools, names[i], &stats[i]);
+	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++) {
+		if (!d->bypass[i])
+			continue;
+		add_stack_pools(pools, d->bypass[i]);
+		add_mempool(pools, port_rx_pool(bypass_port(d->bypass[i]), d->index));
+		add_mempool(pools, d->bypass_tx_pool[i]);
+	}
+	if (d->ksock_pool)
+		add_mempool(pools, d->ksock_pool);
+	json_object_set_new(result, "pools", pools);
+	json_object_set_new(result, "publishers_held", json_boolean(m.above_watermark));
+}
+
+static void add_tcp(struct data_core *d, const struct config *c, json_t *result)
+{
+	json_t *all = json_array();
+
+	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++) {
+		if (!d->bypass[i])
+			continue;
+		struct bypass_stats b = bypass_stats(d->bypass[i]);
+		json_t *o = json_object(), *counters = json_object();
+		json_object_set_new(o, "port", json_string(c->ports[i].name));
+		set_int(o, "connections", b.conns);
+		set_int(o, "accepted", b.accepted);
+		set_int(o, "tx_waited", b.tx_waited);
+		set_int(o, "tx_dropped", b.tx_dropped);
+		for (unsigned k = 0; k < STACK_COUNTERS; k++)
+			set_int(counters, stack_counter_name(k),
+				stack_counter(bypass_stack(d->bypass[i]), k));
+		json_object_set_new(o, "counters", counters);
+		json_array_append_new(all, o);
+	}
+	json_object_set_new(result, "tcp", all);
+}
+
+static void add_kernel(struct data_core *d, json_t *result)
+{
+	json_t *o = json_object();
+
+	if (d->ksock) {
+		struct ksock_stats k = ksock_stats(d->ksock);
+		set_int(o, "connections", k.conns);
+		set_int(o, "accepted", k.accepted);
+		set_int(o, "refused", k.refused);
+		set_int(o, "closed", k.closed);
+		set_int(o, "reset", k.reset);
+		set_int(o, "accept_failed", k.accept_failed);
+		set_int(o, "pool_empty", k.pool_empty);
+		set_int(o, "reads", k.reads);
+		set_int(o, "writes", k.writes);
+		set_int(o, "rx_bytes", k.rx_bytes);
+		set_int(o, "tx_bytes", k.tx_bytes);
+	}
+	json_object_set_new(result, "kernel", o);
+}
+
+static void add_amqp(struct data_core *d, json_t *result)
+{
+	const struct amqp091_counters *k = amqp091_server_counters(d->amqp091);
+	json_t *o = json_object();
+
+#define X(name, text) set_int(o, #name, k->name);
+	AMQP091_COUNTERS(X)
+#undef X
+	json_object_set_new(result, "amqp", o);
+	set_int(result, "connections", amqp091_server_conn_count(d->amqp091));
+}
+
+static void add_broker(struct data_core *d, json_t *result)
+{
+	struct broker_core_stats b;
+	json_t *o = json_object();
+
+	broker_core_stats(d->core, &b);
+	set_int(o, "published", b.published);
+	set_int(o, "routed", b.routed);
+	set_int(o, "unroutable", b.unroutable);
+	set_int(o, "delivered", b.delivered);
+	set_int(o, "acked", b.acked);
+	set_int(o, "requeued", b.requeued);
+	set_int(o, "dropped", b.dropped);
+	set_int(o, "queues", b.queues);
+	set_int(o, "exchanges", b.exchanges);
+	set_int(o, "bindings", b.bindings);
+	set_int(o, "consumers", b.consumers);
+	set_int(o, "messages_ready", b.messages_ready);
+	set_int(o, "messages_unacked", b.messages_unacked);
+	json_object_set_new(result, "broker", o);
+}
+
+static void on_core(void *arg)
+{
+	struct snapshot *s = arg;
+	struct data_core *d = &s->in->core;
+
+	add_core(d, &s->in->config, s->result);
+	add_tcp(d, &s->in->config, s->result);
+	add_kernel(d, s->result);
+	add_amqp(d, s->result);
+	add_broker(d, s->result);
+	add_pools(d, s->result);
+}
+
+static void add_port(json_t *ports, const struct config_port *p, struct port *port)
+{
+	const struct port_info *info = port_info(port);
+	struct port_link link = port_link(port);
+	struct port_counters k;
+	json_t *o = json_object();
+	uint32_t a = p->address.address;
+	char text[32];
+
+	port_counters(port, &k);
+	json_object_set_new(o, "name", json_string(p->name));
+	json_object_set_new(o, "device", json_string(info->device));
+	json_object_set_new(o, "driver", json_string(info->driver));
+	snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", info->mac[0], info->mac[1],
+		info->mac[2], info->mac[3], info->mac[4], info->mac[5]);
+	json_object_set_new(o, "mac", json_string(text));
+	snprintf(text, sizeof(text), "%u.%u.%u.%u/%u", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255,
+		p->address.prefix_bits);
+	json_object_set_new(o, "address", json_string(text));
+	set_int(o, "mtu", info->mtu);
+	json_object_set_new(o, "link_up", json_boolean(link.up));
+	set_int(o, "rx_frames", k.rx_frames);
+	set_int(o, "rx_bytes", k.rx_bytes);
+	set_int(o, "tx_frames", k.tx_frames);
+	set_int(o, "tx_bytes", k.tx_bytes);
+	set_int(o, "tx_refused", k.tx_refused);
+	set_int(o, "tx_stuck", k.tx_stuck);
+	set_int(o, "tx_too_long", k.tx_too_long);
+	set_int(o, "tx_segmented", k.tx_segmented);
+	json_array_append_new(ports, o);
+}
+
+static void add_listeners(const struct instance *in, json_t *result)
+{
+	json_t *all = json_array();
+
+	for (uint32_t i = 0; i < in->config.listener_count; i++) {
+		const struct config_listener *l = &in->config.listeners[i];
+		char text[INET6_ADDRSTRLEN];
+		json_t *o = json_object();
+		json_object_set_new(o, "name", json_string(l->name));
+		json_object_set_new(o, "transport",
+			json_string(l->transport == CONFIG_TRANSPORT_BYPASS ? "bypass" : "kernel"));
+		json_object_set_new(o, "address", json_string(config_address_text(&l->address, text)));
+		set_int(o, "tcp_port", l->tcp_port);
+		json_object_set_new(o, "open", json_boolean(in->listeners[i].open));
+		json_array_append_new(all, o);
+	}
+	json_object_set_new(result, "listeners", all);
+}
+
+static void add_process(const struct instance *in, json_t *result)
+{
+	json_object_set_new(result, "product", json_string("Godwit"));
+	json_object_set_new(result, "version", json_string(GODWIT_VERSION));
+	set_int(result, "pid", (uint64_t)getpid());
+	set_int(result, "uptime_s", (clock_now_us() - in->started_us) / 1000000);
+	json_object_set_new(result, "user", json_string(in->user));
+	json_object_set_new(result, "hugepages", json_boolean(in->hugepages));
+	set_int(result, "memory_mb", in->memory_mb + (in->config.memory.message_bytes >> 20));
+	json_object_set_new(result, "config", json_string(in->config.path));
+	set_int(result, "log_dropped", log_dropped());
+	json_object_set_new(result, "persistence",
+		json_string("none: durable queues and persistent messages are kept in memory only"));
+}
+
+json_t *status_handler(void *ctx, const json_t *arguments, char *error, size_t error_bytes)
+{
+	struct instance *in = ctx;
+	struct snapshot *s = calloc(1, sizeof(*s));
+	json_t *result = json_object(), *ports = json_array();
+
+	(void)arguments;
+	if (!s) {
+		snprintf(error, error_bytes, "out of memory");
+		json_decref(result);
+		return NULL;
+	}
+	*s = (struct snapshot){in, result};
+	if (calls_run(in->core.calls, on_core, s, STATUS_TIMEOUT_MS) != 0) {
+		/* The core may still come to it: what it will write to stays. */
+		snprintf(error, error_bytes, "the data core did not answer within %d ms", STATUS_TIMEOUT_MS);
+		return NULL;
+	}
+	free(s);
+	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++) {
+		if (in->ports[i])
+			add_port(ports, &in->config.ports[i], in->ports[i]);
+	}
+	json_object_set_new(result, "ports", ports);
+	add_listeners(in, result);
+	add_process(in, result);
+	return result;
+}

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ethernet, ARP, IPv4 and ICMP: frames written out by hand in, frames out compared. */
+#include <arpa/inet.h>
+
+#include "tcpstack/checksum.h"
+#include "tcpstack/stack_impl.h"
+#include "tests/unit/unit.h"
+
+enum { US = 0x0a000001, PEER = 0x0a000002, GATEWAY = 0x0a0000fe, FAR_AWAY = 0x08080808 };
+
+static const uint8_t our_mac[6] = {2, 0, 0, 0, 0, 1}, peer_mac[6] = {2, 0, 0, 0, 0, 2};
+static const uint8_t everyone[6] = {255, 255, 255, 255, 255, 255};
+
+static struct rte_mempool *pool;
+static struct stack *stack;
+static uint64_t now_us;
+static struct rte_mbuf *sent[64];
+static unsigned sent_count;
+
+static void capture(void *ctx, struct rte_mbuf **frames, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		MUST(sent_count < 64);
+		sent[sent_count++] = frames[i];
+	}
+}
+
+static void forget(void)
+{
+	rte_pktmbuf_free_bulk(sent, sent_count);
+	sent_count = 0;
+}
+
+static void begin(void (*change)(struct stack_config *c))
+{
+	struct stack_config c;
+
+	if (!pool)
+		pool = unit_pool("link", 64, 2048);
+	stack_config_defaults(&c);
+	memcpy(c.mac, our_mac, 6);
+	c.ipv4_address = US;
+	c.tx_pool = pool;
+	c.key = (struct siphash_key){1, 2};
+	c.tx = capture;
+	c.arp_max = 4;
+	c.conn_max = 16;
+	if (change)
+		change(&c);
+	now_us = 1000000;
+	stack = stack_create(&c, now_us);
+	MUST(stack);
+}
+
+static void end(void)
+{
+	forget();
+	stack_destroy(stack);
+	CU_ASSERT_TRUE(unit_pool_full(pool));
+}
+
+static void flush(void)
+{
+	stack_output(stack, now_us);
+}
+
+static void input(const void *bytes, uint16_t n)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+
+	memcpy(rte_pktmbuf_append(m, n), bytes, n);
+	stack_input(stack, &m, 1, now_us);
+	flush();
+}
+
+static uint8_t frame[2048];
+
+static uint8_t *eth(const uint8_t dst[6], uint16_t type)
+{
+	memcpy(frame, dst, 6);
+	memcpy(frame + 6, peer_mac, 6);
+	wire_put16(frame + 12, type);
+	return frame + 14;
+}
+
+static void arp(uint16_t op, uint32_t sender, uint32_t target)
+{
+	uint8_t *p = eth(op == 1 ? everyone : our_mac, ETH_TYPE_ARP);
+
+	memcpy(p, (uint8_t[]){0, 1, 8, 0, 6, 4, 0, (uint8_t)op}, 8);
+	memcpy(p + 8, peer_mac, 6);
+	wire_put32(p + 14, sender);
+	memset(p + 18, 0, 6);
+	wire_put32(p + 24, target);
+	input(frame, 42);
+}
+
+static void ipv4_sum(uint8_t *p)
+{
+	wire_put16(p + 10, 0);
+	wire_put16(p + 10, (uint16_t)~checksum_fold(checksum_add(0, p, (p[0] & 15u) * 4)));
+}
+
+/* An echo request of n payload bytes in frame; returns the frame's length. */
+static uint16_t echo(uint32_t src, uint32_t dst, uint16_t n)
+{
+	uint8_t *p = eth(our_mac, ETH_TYPE_IPV4);
+
+	memset(p, 0, 28);
+	p[0] = 0x45;
+	wire_put16(p + 2, (uint16_t)(28 + n));
+	p[8] = 3;
+	p[9] = 1;
+	wire_put32(p + 12, src);
+	wire_put32(p + 16, dst);
+	ipv4_sum(p);
+	p[20] = 8;
+	wire_put16(p + 24, 77);
+	for (unsigned i = 0; i < n; i++)
+		p[28 + i] = (uint8_t)i;
+	wire_put16(p + 22, (uint16_t)~checksum_fold(checksum_add(0, p + 20, 8u + n)));
+	return (uint16_t)(14 + 28 + n);
+}
+
+static void expect_echo_reply(uint16_t n)
+{
+	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
+	const uint8_t *p = frame_data(sent[0]);
+	CU_ASSERT_EQUAL(sent[0]->pkt_len, 14u + 28 + n);
+	CU_ASSERT_EQUAL(memcmp(p, peer_mac, 6), 0);
+	CU_ASSERT_EQUAL(memcmp(p + 6, our_mac, 6), 0);
+	p += 14;
+	CU_ASSERT_EQUAL(checksum_fold(checksum_add(0, p, 20)), 0xffff);
+	CU_ASSERT_EQUAL(wire_get32(p + 12), US);
+	CU_ASSERT_EQUAL(p[20], 0);
+	CU_ASSERT_EQUAL(checksum_fold(checksum_add(0, p + 20, 8u + n)), 0xffff);
+	CU_ASSERT_EQUAL(memcmp(p + 24, frame + 38, 4u + n), 0);
+	forget();
+}
+
+static void ping_is_answered(void)
+{
+	begin(NULL);
+	arp(1, PEER, US);
+	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
+	const uint8_t *p = frame_data(sent[0]) + 14;
+	CU_ASSERT_EQUAL(wire_get16(p + 6), 2);
+	CU_ASSERT_EQUAL(memcmp(p + 8, our_mac, 6), 0);
+	CU_ASSERT_EQUAL(wire_get32(p + 14), US);
+	CU_ASSERT_EQUAL(memcmp(p + 18, peer_mac, 6), 0);
+	CU_ASSERT_EQUAL(wire_get32(p + 24), PEER);
+	forget();
+	for (uint16_t n = 0; n < 1400; n += 97) {
+		input(frame, echo(PEER, US, n));
+		expect_echo_reply(n);
+	}
+	end();
+}
+
+static void ping_is_answered_without_buffers(void)
+{
+	struct rte_mbuf *hoard[65];
+	unsigned n = 0;
+
+	begin(NULL);
+	struct rte_mbuf *kept = rte_pktmbuf_alloc(pool);
+	arp(1, PEER, US);
+	forget();
+	uint16_t length = echo(PEER, US, 32);
+	memcpy(rte_pktmbuf_append(kept, length), frame, length);
+	while ((hoard[n] = rte_pktmbuf_alloc(pool)))
+		n++;
+	stack_input(stack, &kept, 1, now_us);
+	flush();
+	expect_echo_reply(32);
+	rte_pktmbuf_free_bulk(hoard, n);
+	end();
+}
+
+static void padding_is_cut_off(void)
+{
+	begin(NULL);
+	arp(1, PEER, US);
+	forget();
+	echo(PEER, US, 1);
+	memset(frame + 43, 0xee, 17);
+	input(frame, 60);
+	expect_echo_reply(1);
+	end();
+}
+
+static void far_peers_go_through_the_gateway(void)
+{
+	begin(NULL);
+	input(frame, echo(FAR_AWAY, US, 4));
+	CU_ASSERT_EQUAL(sent_count, 0);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_ipv4_no_route), 1);
+	end();
+}
+
+static void with_gateway(struct stack_config *c)
+{
+	c->ipv4_gateway = GATEWAY;
+}
+
+static void unknown_neighbours_are_resolved(void)
+{
+	begin(with_gateway);
+	for (unsigned i = 0; i < 6; i++)
+		input(frame, echo(FAR_AWAY, US, 4));
+	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
+	const uint8_t *p = frame_data(sent[0]);
+	CU_ASSERT_EQUAL(memcmp(p, everyone, 6), 0);
+	CU_ASSERT_EQUAL(wire_get16(p + 14 + 6), 1);
+	CU_ASSERT_EQUAL(wire_get32(p + 14 + 24), GATEWAY);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_arp_pending_dropped), 2);
+	forget();
+	arp(2, GATEWAY, US);
+	CU_ASSERT_EQUAL(sent_count, 4);
+	end();
+}
+
+static void silent_neighbours_are_given_up(void)
+{
+	begin(with_gateway);
+	input(frame, echo(PEER, US, 4));
+	for (unsigned i = 0; i < 40; i++) {
+		now_us += 100000;
+		stack_timers(stack, now_us, 100);
+	}
+	CU_ASSERT_EQUAL(sent_count, 3);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_arp_failed), 1);
+	CU_ASSERT_EQUAL(stack_usage(stack).arp_entries, 0);
+	CU_ASSERT_EQUAL(stack_next_us(stack), UINT64_MAX);
+	end();
+}
+
+static void used_neighbours_are_asked_again(void)
+{
+	begin(NULL);
+	arp(1, PEER, US);
+	input(frame, echo(PEER, US, 4));
+	forget();
+	now_us += 61000000;
+	stack_timers(stack, now_us, 100);
+	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
+	CU_ASSERT_EQUAL(memcmp(frame_data(sent[0]), peer_mac, 6), 0);
+	forget();
+	arp(2, PEER, US);
+	now_us += 61000000;
+	stack_timers(stack, now_us, 100);
+	CU_ASSERT_EQUAL(sent_count, 0);
+	CU_ASSERT_EQUAL(stack_usage(stack).arp_entries, 0);
+	end();
+}
+
+static void the_arp_cache_is_bounded(void)
+{
+	begin(NULL);
+	for (uint32_t i = 0; i < 10; i++)
+		arp(1, PEER + i, US);
+	CU_ASSERT_EQUAL(stack_usage(stack).arp_entries, 4);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_arp_evicted), 6);
+	CU_ASSERT_EQUAL(sent_count, 10);
+	end();
+}
+
+static void announcements_and_conflicts(void)
+{
+	begin(NULL);
+	CU_ASSERT_EQUAL(stack_announce(stack, now_us), 0);
+	flush();
+	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
+	const uint8_t *p = frame_data(sent[0]) + 14;
+	CU_ASSERT_EQUAL(wire_get32(p + 14), US);
+	CU_ASSERT_EQUAL(wire_get32(p + 24), US);
+	forget();
+	arp(1, US, US);
+	CU_ASSERT_EQUAL(sent_count, 0);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_arp_conflict), 1);
+	end();
+}
+
+#define EXPECT_DROP(name, setup)                                                         \
+	do {                                                                             \
+		uint64_t before = stack_counter(stack, STACK_COUNTER_##name);            \
+		uint16_t n = echo(PEER, US, 8);                                          \
+		uint8_t *p = frame + 14;                                                 \
+		(void)p;                                                                 \
+		setup;                                                                   \
+		input(frame, n);                                                         \
+		CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_##name), before + 1); \
+		CU_ASSERT_EQUAL(sent_count, 0);                                          \
+		forget();                                                                \
+	} while (0)
+
+static void every_bad_frame_has_its_counter(void)
+{
+	begin(NULL);
+	arp(1, PEER, US);
+	forget();
+	EXPECT_DROP(eth_short, n = 13);
+	EXPECT_DROP(eth_not_ours, frame[5] = 9);
+	EXPECT_DROP(eth_source, frame[6] = 1);
+	EXPECT_DROP(eth_source, memcpy(frame + 6, our_mac, 6));
+	EXPECT_DROP(eth_type, wire_put16(frame + 12, 0x86dd));
+	EXPECT_DROP(ipv4_short, n = 14 + 19);
+	EXPECT_DROP(ipv4_short, n -= 1);
+	EXPECT_DROP(ipv4_short, (wire_put16(p + 2, 19), ipv4_sum(p)));
+	EXPECT_DROP(ipv4_version, (p[0] = 0x65, ipv4_sum(p)));
+	EXPECT_DROP(ipv4_version, p[0] = 0x44);
+	EXPECT_DROP(ipv4_checksum, p[8]++);
+	EXPECT_DROP(ipv4_not_ours, (wire_put32(p + 16, US + 9), ipv4_sum(p)));
+	EXPECT_DROP(ipv4_source, (wire_put32(p + 12, US), ipv4_sum(p)));
+	EXPECT_DROP(ipv4_source, (wire_put32(p + 12, 0x7f000001), ipv4_sum(p)));
+	EXPECT_DROP(ipv4_source, (wire_put32(p + 12, 0xffffffff), ipv4_sum(p)));
+	EXPECT_DROP(ipv4_fragment, (wire_put16(p + 6, 0x2000), ipv4_sum(p)));
+	EXPECT_DROP(ipv4_fragment, (wire_put16(p + 6, 0x0001), ipv4_sum(p)));
+	EXPECT_DROP(ipv4_protocol, (p[9] = 17, ipv4_sum(p)));
+	EXPECT_DROP(icmp_checksum, p[30]++);
+	EXPECT_DROP(icmp_short, (wire_put16(p + 2, 27), ipv4_sum(p)));
+	EXPECT_DROP(icmp_other, (p[20] = 0, wire_put16(p + 22, (uint16_t)(wire_get16(p + 22) + 0x800))));
+	EXPECT_DROP(arp_malformed, (eth(our_mac, ETH_TYPE_ARP), n = 14 + 27));
+	end();
+}
+
+static void random_bytes_do_no_harm(void)
+{
+	begin(with_gateway);
+	for (unsigned i = 0; i < 20000; i++) {
+		uint16_t n = (uint16_t)(echo(PEER, US, (uint16_t)unit_random_below(60)));
+		for (unsigned k = unit_random_below(6); k; k--)
+			frame[unit_random_below(n)] = (uint8_t)unit_random();
+		if (unit_random_below(2))
+			frame[14 + 9] = IPV4_PROTOCOL_TCP;
+		ipv4_sum(frame + 14);
+		input(frame, (uint16_t)(unit_random_below(4) ? n : unit_random_below(n + 1u)));
+		forget();
+		now_us += 1000;
+		stack_timers(stack, now_us, 10);
+		forget();
+	}
+	CU_ASSERT_TRUE(stack_counter(stack, STACK_COUNTER_rx_frames) == 20000);
+	end();
+}
+
+int main(int argc, char **argv)
+{
+	return unit_main(argc, argv,
+		(struct unit_test[]){
+			{"ping_is_answered", ping_is_answered},
+			{"ping_is_answered_without_buffers", ping_is_answered_without_buffers},
+			{"padding_is_cut_off", padding_is_cut_off},
+			{"far_peers_go_through_the_gateway", far_peers_go_through_the_gateway},
+			{"unknown_neighbours_are_resolved", unknown_neighbours_are_resolved},
+			{"silent_neighbours_are_given_up", silent_neighbours_are_given_up},
+			{"used_neighbours_are_asked_again", used_neighbours_are_asked_again},
+			{"the_arp_cache_is_bounded", the_arp_cache_is_bounded},
+			{"announcements_and_conflicts", announcements_and_conflicts},
+			{"every_bad_frame_has_its_counter", every_bad_frame_has_its_counter},
+			{"random_bytes_do_no_harm", random_bytes_do_no_harm},
+			{0},
+		});
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The application's calls on a connection: RFC 9293 section 3.10.1 to 3.10.6. */
+#include <errno.h>
+
+#include "tcpstack/tcp_impl.h"
+
+const char *tcp_reason_text(int reason)
+{
+	static const char *const text[] = {
+		[TCP_REASON_DONE] = "closed by both sides",
+		[TCP_REASON_RESET] = "reset by the peer",
+		[TCP_REASON_TIMED_OUT] = "timed out",
+		[TCP_REASON_REFUSED] = "refused",
+		[TCP_REASON_ABORTED] = "aborted",
+	};
+
+	return reason >= 0 && reason < (int)(sizeof(text) / sizeof(text[0])) ? text[reason] : "unknown";
+}
+
+struct tcp_conn *tcp_connect(struct stack *s, uint32_t addr, uint16_t port,
+	const struct tcp_open_options *options, const struct tcp_app *app, void *user, uint64_t now_us)
+{
+	struct tcp_open_options defaults = tcp_open_options_of(s);
+	uint32_t laddr = s->config.ipv4_address;
+
+	MUST(app && addr && port);
+	if (now_us > s->now_us)
+		s->now_us = now_us;
+	uint16_t lport = tcp_port_pick(s, laddr, addr, port);
+	if (!lport) {
+		COUNT(s, tcp_ports_full);
+		return NULL;
+	}
+	struct tcp_conn *c = tcp_conn_new(s, laddr, addr, lport, port, options ? options : &defaults, 0);
+	if (!c)
+		return NULL;
+	c->active = true;
+	c->app = app;
+	c->user = user;
+	tcp_conn_set_state(c, TCP_SYN_SENT);
+	tcp_life_arm(c, s->config.connect_timeout_us);
+	tcp_output_want(c);
+	return c;
+}
+
+void *tcp_conn_user(const struct tcp_conn *c)
+{
+	return c->user;
+}
+
+void tcp_conn_set_user(struct tcp_conn *c, void *user)
+{
+	c->user = user;
+}
+
+struct chain *tcp_conn_rx(struct tcp_conn *c)
+{
+	return &c->rx;
+}
+
+void tcp_conn_rx_consume(struct tcp_conn *c, uint32_t n)
+{
+	chain_consume(&c->rx, n);
+	if (c->rx.bytes == 0 && (c->events & TCP_EVENT_CLOSED))
+		tcp_reap_later(c);
+	if (tcp_window_update_due(c))
+		tcp_output_want(c);
+}
+
+static bool can_send(const struct tcp_conn *c)
+{
+	return (c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT) && !c->fin_queued;
+}
+
+/* The last segment, where more can be put behind its payload. */
+static struct tcp_segment *open_tail(const struct tcp_conn *c)
+{
+	if (!c->unsent)
+		return NULL;
+	struct tcp_segment *g = cds_list_entry(c->segments.prev, struct tcp_segment, link);
+	return g->m && g->len < c->mss ? g : NULL;
+}
+
+uint32_t tcp_conn_tx_room(const struct tcp_conn *c)
+{
+	uint32_t size = c->stack->config.tx_buffer_bytes;
+
+	if (!can_send(c) || c->tx_bytes >= size)
+		return 0;
+	const struct tcp_segment *tail = open_tail(c);
+	uint32_t by_segments = tail ? c->mss - tail->len : 0;
+	if (c->tx_segments < c->tx_segments_max)
+		by_segments += (uint32_t)(c->tx_segments_max - c->tx_segments) * c->mss;
+	return min_u32(size - c->tx_bytes, by_segments);
+}
+
+static void segment_fill(struct tcp_segment *g, const uint8_t **data, uint32_t n)
+{
+	memcpy((uint8_t *)g->m->buf_addr + g->off + g->len, *data, n);
+	g->len += (uint16_t)n;
+	*data += n;
+}
+
+static void segment_discard(struct stack *s, struct tcp_segment *g)
+{
+	rte_pktmbuf_free(g->m);
+	pool_give(s->segment_pool, g);
+}
+
+/* Empty segments for n bytes at the end of list. False, and none, when memory ran out. */
+static bool segments_take(struct tcp_conn *c, uint32_t n, struct cds_list_head *list)
+{
+	struct stack *s = c->stack;
+	struct tcp_segment *g, *next;
+
+	for (uint32_t have = 0; have < n; have += c->mss) {
+		g = pool_take(s->segment_pool);
+		struct rte_mbuf *m = g ? stack_tx_alloc(s) : NULL;
+		if (!m) {
+			if (g)
+				pool_give(s->segment_pool, g);
+			cds_list_for_each_entry_safe (g, next, list, link)
+				segment_discard(s, g);
+			return false;
+		}
+		*g = (struct tcp_segment){.m = m, .off = m->data_off};
+		cds_list_add_tail(&g->link, list);
+	}
+	return true;
+}
+
+static int write_refused(struct tcp_conn *c, uint32_t n)
+{
+	COUNT(c->stack, tcp_write_refused);
+	c->tx_wanted = n;
+	return -ENOBUFS;
+}
+
+int tcp_conn_write(struct tcp_conn *c, const void *data, uint32_t n)
+{
+	struct stack *s = c->stack;
+	const uint8_t *at = data, *end = at + n;
+	CDS_LIST_HEAD(fresh);
+	struct tcp_segment *tail, *g, *next;
+
+	if (!can_send(c))
+		return c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD ? -ENOTCONN : -EPIPE;
+	if (n > s->config.tx_buffer_bytes)
+		return -EMSGSIZE;
+	if (n == 0)
+		return 0;
+	if (n > tcp_conn_tx_room(c))
+		return write_refused(c, n);
+	tail = open_tail(c);
+	uint32_t into_tail = tail ? min_u32(n, (uint32_t)(c->mss - tail->len)) : 0;
+	if (!segments_take(c, n - into_tail, &fresh)) {
+		tcp_starved(c);
+		return write_refused(c, n);
+	}
+	if (into_tail) {
+		segment_fill(tail, &at, into_tail);
+		c->tx_end += into_tail;
+	}
+	cds_list_for_each_entry_safe (g, next, &fresh, link) {
+		g->seq = c->tx_end;
+		segment_fill(g, &at, min_u32(c->mss, (uint32_t)(end - at)));
+		tcp_segment_queue(c, g);
+	}
+	c->tx_bytes += n;
+	tcp_output_want(c);
+	return 0;
+}
+
+static void queue_fin(struct tcp_conn *c)
+{
+	c->fin = (struct tcp_segment){.seq = c->tx_end, .control = TCP_FIN};
+	tcp_segment_queue(c, &c->fin);
+	c->fin_queued = true;
+	tcp_conn_set_state(c, c->state == TCP_CLOSE_WAIT ? TCP_LAST_ACK : TCP_FIN_WAIT_1);
+	tcp_output_want(c);
+}
+
+int tcp_conn_shutdown(struct tcp_conn *c)
+{
+	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
+		return -ENOTCONN;
+	if (!can_send(c))
+		return -EPIPE;
+	queue_fin(c);
+	return 0;
+}
+
+void tcp_conn_close(struct tcp_conn *c)
+{
+	if (c->state < TCP_ESTABLISHED || c->rx.bytes) {
+		tcp_conn_abort(c);
+		return;
+	}
+	if (can_send(c))
+		queue_fin(c);
+	tcp_conn_detach(c);
+}
+
+void tcp_conn_abort(struct tcp_conn *c)
+{
+	if (c->state >= TCP_SYN_RCVD && c->state != TCP_TIME_WAIT)
+		tcp_send_control(c, c->snd_nxt, TCP_RST | TCP_ACK);
+	tcp_conn_detach(c);
+	tcp_conn_end(c, TCP_REASON_ABORTED);
+}
+
+uint32_t tcp_conn_local_addr(const struct tcp_conn *c)
+{
+	return c->laddr;
+}
+
+uint16_t tcp_conn_local_port(const struct tcp_conn *c)
+{
+	return c->lport;
+}
+
+uint32_t tcp_conn_peer_addr(const struct tcp_conn *c)
+{
+	return c->raddr;
+}
+
+uint16_t tcp_conn_peer_port(const struct tcp_conn *c)
+{
+	return c->rport;
+}
+
+struct stack *tcp_conn_stack(const struct tcp_conn *c)
+{
+	return c->stack;
+}
+
+struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
+{
+	return (struct tcp_conn_info){
+		.state = tcp_state_name(c->state),
+		.srtt_us = c->srtt_us,
+		.rttvar_us = c->rttvar_us,
+		.rto_us = (uint32_t)tcp_rto_backed_off_us(c),
+		.cwnd_bytes = c->cwnd,
+		.ssthresh_bytes = c->ssthresh,
+		.in_flight_bytes = c->in_flight,
+		.snd_wnd_bytes = c->snd_wnd,
+		.rcv_wnd_bytes = c->rcv_adv - c->rcv_nxt,
+		.tx_queued_bytes = c->tx_bytes,
+		.rx_queued_bytes = c->rx.bytes,
+		.reass_bytes = c->reass.bytes,
+		.mss_bytes = c->mss,
+		.snd_wscale = c->snd_wscale,
+		.rcv_wscale = c->rcv_wscale,
+		.timestamps = c->timestamps,
+		.bytes_in = c->bytes_in,
+		.bytes_out = c->bytes_out,
+		.segments_in = c->segments_in,
+		.segments_out = c->segments_out,
+		.resent = c->resent,
+		.timeouts = c->timeouts,
+		.fast_retransmits = c->fast_retransmits,
+	};
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The connection and what TCP's files share. Names follow RFC 9293 section 3.3.1. */
+#ifndef TCPSTACK_TCP_IMPL_H
+#define TCPSTACK_TCP_IMPL_H
+
+#include "tcpstack/stack_impl.h"
+#include "tcpstack/tcp.h"
+#include "tcpstack/tcp_cc.h"
+#include "tcpstack/tcp_options.h"
+#include "tcpstack/tcp_reass.h"
+#include "tcpstack/tcp_seq.h"
+
+enum {
+	TCP_HEADER_BYTES = 20,
+	TCP_MSS_DEFAULT = 536, /* RFC 9293 MUST-15 */
+	TCP_MSS_MIN = 88,      /* less costs more in headers than it carries */
+	TCP_DUP_ACKS = 3,
+	TCP_PORT_FIRST = 32768,
+	TCP_PORT_LAST = 60999,
+	TCP_STARVED_RETRY_US = 2000,
+	TCP_CHALLENGE_CONN_US = 500000, /* one ACK a connection for what carries no data */
+};
+
+enum tcp_flag { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16, TCP_URG = 32 };
+
+enum tcp_state {
+	TCP_CLOSED,
+	TCP_SYN_SENT,
+	TCP_SYN_RCVD,
+	TCP_ESTABLISHED,
+	TCP_FIN_WAIT_1,
+	TCP_FIN_WAIT_2,
+	TCP_CLOSE_WAIT,
+	TCP_CLOSING,
+	TCP_LAST_ACK,
+	TCP_TIME_WAIT,
+	TCP_STATES
+};
+
+/* A queued segment. Its payload lies in m at buf_addr + off, with room for all headers in front. SYN and FIN
+ * are segments without payload, embedded in the connection, so that they never lack memory. */
+struct tcp_segment {
+	struct cds_list_head link;
+	struct rte_mbuf *m; /* NULL for SYN and FIN */
+	uint64_t sent_us;   /* last transmission */
+	uint32_t seq;
+	uint16_t off, len; /* payload bytes */
+	uint8_t control;   /* TCP_SYN or TCP_FIN, or 0 */
+	bool sent, lost, resent;
+};
+
+static inline uint32_t tcp_segment_end(const struct tcp_segment *g)
+{
+	return g->seq + g->len + (g->control != 0);
+}
+
+enum tcp_event {
+	TCP_EVENT_ACCEPTED = 1,
+	TCP_EVENT_CONNECTED = 2,
+	TCP_EVENT_READABLE = 4,
+	TCP_EVENT_PEER_CLOSED = 8,
+	TCP_EVENT_WRITABLE = 16,
+	TCP_EVENT_CLOSED = 32,
+};
+
+struct tcp_listener {
+	struct cds_list_head link;
+	struct stack *stack;
+	uint32_t addr;
+	uint16_t port;
+	struct tcp_open_options options;
+	const struct tcp_app *app;
+	void *ctx;
+};
+
+struct tcp_conn {
+	struct cds_list_head bucket_link;
+	uint32_t laddr, raddr;
+	uint16_t lport, rport;
+	uint8_t state;
+	uint8_t snd_wscale, rcv_wscale;
+	uint8_t dup_acks;
+	struct stack *stack;
+	const struct tcp_app *app; /* NULL: nobody is told */
+	void *user;
+	struct tcp_listener *listener; /* while half open by it */
+
+	/* Flags, one byte each: they are set and read apart. */
+	bool active; /* by tcp_connect */
+	bool timestamps;
+	bool ack_now;	   /* an ACK leaves at the next output, alone if need be */
+	bool fin_queued;   /* nothing can be written any more */
+	bool fin_received; /* rcv_nxt is behind the peer's FIN */
+	bool fin_known;	   /* the peer's FIN is at fin_seq, perhaps not reached yet */
+	bool in_recovery;  /* RFC 6582 */
+	bool cwnd_limited; /* the last output stopped at cwnd */
+	bool force_resend; /* the next lost segment goes out whatever cwnd says */
+	bool hashed;
+	uint8_t events;	    /* enum tcp_event */
+	uint8_t reason;	    /* enum tcp_reason, with TCP_EVENT_CLOSED */
+	uint8_t backoff;    /* doublings of the RTO */
+	uint8_t keepalives; /* probes sent since the peer was heard */
+	int connect_error;  /* with TCP_EVENT_CONNECTED */
+
+	/* receive sequence space */
+	uint32_t irs, rcv_nxt;
+	uint32_t rcv_adv; /* right edge told to the peer: never moves back */
+	uint32_t last_ack_sent, ts_recent;
+	uint64_t ts_recent_us;
+	uint32_t fin_seq;
+	uint32_t unacked_bytes; /* received since the last ACK left */
+	uint32_t peer_mss;	/* largest payload seen: what the peer calls a full segment */
+	struct chain rx;
+	struct tcp_reass reass;
+
+	/* send sequence space */
+	uint32_t iss, snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2, snd_wnd_max;
+	uint32_t tx_end;    /* behind everything queued */
+	uint32_t tx_bytes;  /* payload queued */
+	uint32_t tx_wanted; /* a refused write's size, or 0 */
+	uint16_t mss;	    /* payload of a full segment to the peer */
+	uint16_t tx_segments, tx_segments_max;
+	uint32_t ts_offset;
+	struct cds_list_head segments;
+	struct tcp_segment *unsent; /* the first in segments that never left */
+	struct tcp_segment syn, fin;
+	uint32_t lost_count;
+
+	/* congestion and time */
+	const struct tcp_cc *cc;
+	uint32_t cwnd, ssthresh, in_flight;
+	uint32_t dup_bytes; /* of in_flight: have left the network, say duplicate ACKs */
+	uint32_t recover;
+	uint32_t cwnd_acked; /* bytes gathered towards the next step in avoidance */
+	uint32_t srtt_us, rttvar_us, rto_us;
+	uint32_t rto_us_min, delayed_ack_us, keepalive_us, user_timeout_us;
+	uint64_t heard_us;    /* last acceptable segment */
+	uint64_t progress_us; /* last time snd_una moved, or sending began from rest */
+	uint64_t orphan_us;   /* since when the application is gone */
+	uint64_t sent_us;     /* last data out */
+	uint64_t challenge_next_us;
+	struct timer rexmt, ack_timer, life;
+
+	struct cds_list_head life_link; /* half_open, time_wait or other */
+	struct cds_list_head event_link, output_link, starved_link;
+
+	uint64_t bytes_in, bytes_out;
+	uint32_t segments_in, segments_out, resent, timeouts, fast_retransmits;
+};
+
+/* A received segment, parsed; m's data is its payload. */
+struct tcp_in {
+	struct rte_mbuf *m; /* NULL once taken */
+	uint32_t src, dst, seq, ack, len;
+	uint16_t sport, dport, wnd;
+	uint8_t flags;
+	struct tcp_options options;
+};
+
+static inline uint32_t tcp_in_end(const struct tcp_in *in)
+{
+	return in->seq + in->len + !!(in->flags & TCP_SYN) + !!(in->flags & TCP_FIN);
+}
+
+/* tcp_conn.c: the table and the life of connections */
+struct tcp_conn *tcp_conn_find(
+	struct stack *s, uint32_t laddr, uint32_t raddr, uint16_t lport, uint16_t rport);
+/* A connection in the table, with defaults and its SYN queued; NULL when none is free (counted). isn_above:
+ * the initial number lies behind it where it is not 0. */
+struct tcp_conn *tcp_conn_new(struct stack *s, uint32_t laddr, uint32_t raddr, uint16_t lport, uint16_t rport,
+	const struct tcp_open_options *options, uint32_t isn_above);
+void tcp_conn_set_state(struct tcp_conn *c, enum tcp_state state);
+/* Learns the peer's options from its SYN. */
+void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_options *o);
+void tcp_conn_established(struct tcp_conn *c);
+void tcp_conn_time_wait(struct tcp_conn *c);
+/* The protocol is over: no timer, no segment, not in the table. The application is told in tcp_dispatch. */
+void tcp_conn_end(struct tcp_conn *c, enum tcp_reason reason);
+/* Gives an ended connection back: tcp_dispatch alone does it, and tcp_conn_new for what nobody can hold. */
+void tcp_conn_free(struct tcp_conn *c);
+/* Is told when the application has let go. */
+void tcp_conn_detach(struct tcp_conn *c);
+const char *tcp_state_name(enum tcp_state state);
+
+/* tcp_event.c */
+void tcp_raise(struct tcp_conn *c, enum tcp_event event);
+void tcp_reap_later(struct tcp_conn *c);
+void tcp_starved(struct tcp_conn *c); /* tries again soon: no transmit buffer was free */
+void tcp_starved_init(struct stack *s);
+
+/* tcp_listen.c */
+struct tcp_listener *tcp_listener_find(struct stack *s, uint32_t addr, uint16_t port);
+void tcp_listener_input(struct stack *s, struct tcp_listener *l, struct tcp_in *in, uint32_t isn_above);
+
+/* tcp_isn.c */
+struct tcp_tuple {
+	uint32_t laddr, raddr;
+	uint16_t lport, rport;
+	uint32_t purpose; /* separates the uses of one key */
+};
+enum { TCP_HASH_TABLE, TCP_HASH_ISN, TCP_HASH_TIMESTAMP, TCP_HASH_PORT };
+uint64_t tcp_hash(const struct stack *s, uint32_t purpose, uint32_t laddr, uint32_t raddr, uint16_t lport,
+	uint16_t rport);
+uint32_t tcp_isn(const struct stack *s, uint32_t laddr, uint32_t raddr, uint16_t lport, uint16_t rport);
+/* A free local port, or 0. */
+uint16_t tcp_port_pick(struct stack *s, uint32_t laddr, uint32_t raddr, uint16_t rport);
+
+/* tcp_output.c */
+void tcp_output_want(struct tcp_conn *c);
+void tcp_output(struct tcp_conn *c);
+/* An empty segment now. 0 or -ENOBUFS. */
+int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags);
+void tcp_send_ack(struct tcp_conn *c);
+void tcp_send_challenge_ack(struct tcp_conn *c);
+/* Answers a segment that belongs to no connection (RFC 9293 section 3.10.7.1). */
+void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in);
+int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g);
+/* Makes the first n bytes of g a segment of their own, before it; returns it, or NULL without memory. */
+struct tcp_segment *tcp_segment_split(struct tcp_conn *c, struct tcp_segment *g, uint32_t n);
+
+/* tcp_segment.c: the queue of segments to send */
+void tcp_segment_queue(struct tcp_conn *c, struct tcp_segment *g);
+void tcp_segment_mark_lost(struct tcp_conn *c, struct tcp_segment *g);
+void tcp_segments_mark_all_lost(struct tcp_conn *c);
+void tcp_segments_clear(struct tcp_conn *c);
+struct tcp_segment *tcp_segment_first(struct tcp_conn *c);
+/* Releases what ack covers; *rtt_us_or_0 becomes a sample where Karn's rule allows one. */
+uint32_t tcp_segments_acked(struct tcp_conn *c, uint32_t ack, uint32_t *rtt_us_or_0);
+
+/* tcp_ack.c */
+bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in);
+/* tcp_text.c: RFC 9293's seventh and eighth step */
+void tcp_text_input(struct tcp_conn *c, struct tcp_in *in);
+void tcp_ack_due(struct tcp_conn *c, bool now);
+uint16_t tcp_window(struct tcp_conn *c);
+uint16_t tcp_window_syn(struct tcp_conn *c);
+bool tcp_window_update_due(const struct tcp_conn *c);
+
+/* tcp_timer.c */
+void tcp_timers_init(struct tcp_conn *c);
+void tcp_timers_cancel(struct tcp_conn *c);
+void tcp_rexmt_arm(struct tcp_conn *c);
+void tcp_life_arm(struct tcp_conn *c, uint64_t after_us);
+void tcp_keepalive_arm(struct tcp_conn *c);
+
+/* tcp_rtt.c */
+void tcp_rtt_init(struct tcp_conn *c);
+void tcp_rtt_sample(struct tcp_conn *c, uint32_t rtt_us);
+uint64_t tcp_rto_backed_off_us(const struct tcp_conn *c);
+
+static inline uint32_t tcp_timestamp(const struct tcp_conn *c)
+{
+	return (uint32_t)(c->stack->now_us / 1000) + c->ts_offset;
+}
+
+static inline uint32_t tcp_snd_edge(const struct tcp_conn *c)
+{
+	return c->snd_una + c->snd_wnd;
+}
+
+static inline bool tcp_fin_acked(const struct tcp_conn *c)
+{
+	return c->fin_queued && c->snd_una == c->tx_end;
+}
+
+static inline bool tcp_nothing_sent(const struct tcp_conn *c)
+{
+	return list_empty(&c->segments) || (c->unsent && c->segments.next == &c->unsent->link);
+}
+
+#endif

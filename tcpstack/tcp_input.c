@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A segment arrives: RFC 9293 section 3.10.7, step by step, with RFC 7323's PAWS and RFC 5961's answers to
+ * blind attacks. */
+#include "tcpstack/checksum.h"
+#include "tcpstack/tcp_impl.h"
+
+/* Timestamps older than this say nothing: RFC 7323 section 5.5. */
+#define PAWS_VALID_US (24ull * 86400 * 1000000)
+
+static bool checksum_good(const struct stack *s, const struct rte_mbuf *m, const struct ipv4_packet *ip)
+{
+	if (s->config.offload_flags & STACK_OFFLOAD_RX_CKSUM) {
+		uint64_t f = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+		if (f == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+			return true;
+		if (f == RTE_MBUF_F_RX_L4_CKSUM_BAD)
+			return false;
+	}
+	uint64_t sum = checksum_pseudo_ipv4(ip->src, ip->dst, IPV4_PROTOCOL_TCP, (uint16_t)ip->length);
+	return checksum_fold(checksum_add_mbuf(sum, m, 0, ip->length)) == 0xffff;
+}
+
+/* SYN-SENT: section 3.10.7.3. */
+static void syn_sent_input(struct tcp_conn *c, struct tcp_in *in)
+{
+	struct stack *s = c->stack;
+	bool acks = in->flags & TCP_ACK;
+
+	/* first: the ACK */
+	if (acks && (!seq_lt(c->iss, in->ack) || seq_lt(c->snd_nxt, in->ack))) {
+		COUNT(s, tcp_ack_unsent);
+		if (!(in->flags & TCP_RST))
+			tcp_send_reset_reply(s, in);
+		return;
+	}
+	/* second: the RST */
+	if (in->flags & TCP_RST) {
+		if (!acks) {
+			COUNT(s, tcp_rst_ignored);
+			return;
+		}
+		COUNT(s, tcp_rst_in);
+		tcp_conn_end(c, TCP_REASON_REFUSED);
+		return;
+	}
+	/* fourth: the SYN */
+	if (!(in->flags & TCP_SYN)) {
+		COUNT(s, tcp_no_ack_flag);
+		return;
+	}
+	c->irs = in->seq;
+	c->rcv_nxt = c->rcv_adv = in->seq + 1;
+	tcp_conn_negotiate(c, &in->options);
+	/* Our SYN told a window already. */
+	tcp_window_syn(c);
+	c->snd_wnd = c->snd_wnd_max = in->wnd;
+	c->snd_wl1 = in->seq;
+	c->snd_wl2 = in->ack;
+	if (!acks) {
+		/* Both opened at once: our SYN goes out again, with the ACK. */
+		tcp_conn_set_state(c, TCP_SYN_RCVD);
+		tcp_segment_mark_lost(c, &c->syn);
+		c->force_resend = true;
+		tcp_output_want(c);
+		return;
+	}
+	uint32_t rtt_us;
+	c->snd_una = in->ack;
+	tcp_segments_acked(c, in->ack, &rtt_us);
+	if (rtt_us)
+		tcp_rtt_sample(c, rtt_us);
+	timer_cancel(&s->wheel, &c->rexmt);
+	tcp_conn_established(c);
+	tcp_ack_due(c, true);
+	in->seq++;
+	in->flags &= (uint8_t)~TCP_SYN;
+	tcp_text_input(c, in);
+}
+
+/* First step, PAWS: false drops the segment. */
+static bool paws_good(struct tcp_conn *c, const struct tcp_in *in)
+{
+	struct stack *s = c->stack;
+
+	if (!c->timestamps || (in->flags & TCP_RST))
+		return true;
+	if (!in->options.has_timestamp) {
+		COUNT(s, tcp_no_timestamp); /* RFC 7323 section 3.2 */
+		return false;
+	}
+	if (seq_lt(in->options.ts_val, c->ts_recent) && s->now_us - c->ts_recent_us < PAWS_VALID_US) {
+		COUNT(s, tcp_paws);
+		if (in->len || (in->flags & TCP_FIN))
+			tcp_send_ack(c);
+		else
+			tcp_send_challenge_ack(c);
+		return false;
+	}
+	return true;
+}
+
+/* First step: the sequence number. With a closed window a segment right at rcv_nxt passes for its ACK and its
+ * RST (MUST-66); its text is cut off later. */
+static bool sequence_good(const struct tcp_conn *c, const struct tcp_in *in)
+{
+	uint32_t end = tcp_in_end(in);
+
+	if (in->seq == c->rcv_nxt)
+		return true;
+	if (end == in->seq)
+		return seq_lt(c->rcv_nxt, in->seq) && seq_lt(in->seq, c->rcv_adv);
+	return seq_lt(c->rcv_nxt, end) && seq_lt(in->seq, c->rcv_adv);
+}
+
+static void sequence_bad(struct tcp_conn *c, const struct tcp_in *in)
+{
+	struct stack *s = c->stack;
+
+	COUNT(s, tcp_out_of_window);
+	if (in->flags & TCP_RST) {
+		COUNT(s, tcp_rst_ignored);
+		return;
+	}
+	if (c->state == TCP_SYN_RCVD && (in->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && in->seq == c->irs) {
+		/* The peer's SYN again: it has not seen ours. */
+		tcp_segment_mark_lost(c, &c->syn);
+		tcp_output_want(c);
+		return;
+	}
+	if (c->state == TCP_TIME_WAIT && (in->flags & TCP_FIN))
+		tcp_life_arm(c, s->config.time_wait_us);
+	/* What occupies sequence space is sent again until it is acknowledged; anything else could echo for
+	 * ever. */
+	if (in->len || (in->flags & TCP_FIN) || c->state == TCP_SYN_RCVD)
+		tcp_send_ack(c);
+	else
+		tcp_send_challenge_ack(c);
+}
+
+/* Second step: RST, by RFC 5961 section 3.2. */
+static void reset_input(struct tcp_conn *c, const struct tcp_in *in)
+{
+	struct stack *s = c->stack;
+
+	if (c->state == TCP_TIME_WAIT) {
+		COUNT(s, tcp_rst_ignored); /* RFC 1337 section 3, F1 */
+		return;
+	}
+	if (in->seq != c->rcv_nxt) {
+		COUNT(s, tcp_rst_ignored);
+		tcp_send_challenge_ack(c);
+		return;
+	}
+	COUNT(s, tcp_rst_in);
+	tcp_conn_end(c, c->state == TCP_SYN_RCVD ? TCP_REASON_REFUSED : TCP_REASON_RESET);
+}
+
+/* Fifth step in SYN-RECEIVED. False drops the segment. */
+static bool syn_rcvd_ack(struct tcp_conn *c, const struct tcp_in *in)
+{
+	if (!seq_lt(c->snd_una, in->ack) || seq_lt(c->snd_nxt, in->ack)) {
+		COUNT(c->stack, tcp_ack_unsent);
+		tcp_send_reset_reply(c->stack, in);
+		return false;
+	}
+	tcp_conn_established(c);
+	c->snd_wnd = (uint32_t)in->wnd << c->snd_wscale;
+	c->snd_wnd_max = max_u32(c->snd_wnd_max, c->snd_wnd);
+	c->snd_wl1 = in->seq;
+	c->snd_wl2 = in->ack;
+	return true;
+}
+
+static void time_wait_input(struct tcp_conn *c, const struct tcp_in *in)
+{
+	if (in->len || (in->flags & TCP_FIN)) {
+		COUNT(c->stack, tcp_data_after_fin);
+		tcp_send_ack(c);
+	}
+}
+
+/* All other states: section 3.10.7.4. */
+static void synchronised_input(struct tcp_conn *c, struct tcp_in *in)
+{
+	struct stack *s = c->stack;
+
+	/* first: sequence number */
+	if (!paws_good(c, in))
+		return;
+	if (!sequence_good(c, in)) {
+		sequence_bad(c, in);
+		return;
+	}
+	c->heard_us = s->now_us;
+	c->keepalives = 0;
+	if (c->timestamps && in->options.has_timestamp && seq_leq(in->seq, c->last_ack_sent) &&
+		!(in->flags & TCP_RST)) {
+		c->ts_recent = in->options.ts_val;
+		c->ts_recent_us = s->now_us;
+	}
+	/* second: RST */
+	if (in->flags & TCP_RST) {
+		reset_input(c, in);
+		return;
+	}
+	/* third, security, is not done; fourth: SYN, by RFC 5961 section 4.2 */
+	if (in->flags & TCP_SYN) {
+		COUNT(s, tcp_syn_in_window);
+		tcp_send_challenge_ack(c);
+		return;
+	}
+	/* fifth: ACK */
+	if (!(in->flags & TCP_ACK)) {
+		COUNT(s, tcp_no_ack_flag);
+		return;
+	}
+	if (c->state == TCP_SYN_RCVD && !syn_rcvd_ack(c, in))
+		return;
+	if (c->state == TCP_TIME_WAIT) {
+		time_wait_input(c, in);
+		return;
+	}
+	if (!tcp_ack_input(c, in))
+		return;
+	/* sixth, seventh, eighth: URG, text, FIN */
+	tcp_text_input(c, in);
+}
+
+/* A connection request may follow at once on a connection that only waits: RFC 9293 section 3.10.7.4
+ * (TIME-WAIT) and RFC 6191. True when it took the place. */
+static bool time_wait_reuse(struct tcp_conn *c, struct tcp_in *in)
+{
+	struct stack *s = c->stack;
+	bool newer = c->timestamps && in->options.has_timestamp ? seq_lt(c->ts_recent, in->options.ts_val)
+								: seq_lt(c->rcv_nxt, in->seq);
+	struct tcp_listener *l = tcp_listener_find(s, in->dst, in->dport);
+
+	if ((in->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN || !newer || !l)
+		return false;
+	COUNT(s, tcp_time_wait_reused);
+	uint32_t isn_above = c->snd_nxt ? c->snd_nxt : 1;
+	tcp_conn_end(c, TCP_REASON_DONE);
+	tcp_listener_input(s, l, in, isn_above);
+	return true;
+}
+
+static void segment_input(struct stack *s, struct tcp_in *in)
+{
+	struct tcp_conn *c = tcp_conn_find(s, in->dst, in->src, in->dport, in->sport);
+
+	if (c && c->state == TCP_TIME_WAIT && time_wait_reuse(c, in))
+		return;
+	if (c) {
+		c->segments_in++;
+		if (c->state == TCP_SYN_SENT)
+			syn_sent_input(c, in);
+		else
+			synchronised_input(c, in);
+		return;
+	}
+	struct tcp_listener *l = tcp_listener_find(s, in->dst, in->dport);
+	if (l) {
+		tcp_listener_input(s, l, in, 0);
+		return;
+	}
+	/* CLOSED: section 3.10.7.1 */
+	if (in->flags & TCP_RST) {
+		COUNT(s, tcp_no_conn_rst);
+		return;
+	}
+	COUNT(s, tcp_no_conn);
+	tcp_send_reset_reply(s, in);
+}
+
+void tcp_input_take(struct stack *s, struct rte_mbuf *m, const struct ipv4_packet *ip)
+{
+	if (ip->length < TCP_HEADER_BYTES) {
+		DROP(s, m, tcp_short);
+		return;
+	}
+	const uint8_t *h = frame_data(m);
+	uint32_t header = m->data_len < TCP_HEADER_BYTES ? TCP_HEADER_BYTES : (h[12] >> 4) * 4u;
+	if (header < TCP_HEADER_BYTES || header > ip->length) {
+		DROP(s, m, tcp_short);
+		return;
+	}
+	if (header > m->data_len) {
+		DROP(s, m, header_split);
+		return;
+	}
+	if (!checksum_good(s, m, ip)) {
+		DROP(s, m, tcp_checksum);
+		return;
+	}
+	struct tcp_in in = {
+		.m = m,
+		.src = ip->src,
+		.dst = ip->dst,
+		.sport = wire_get16(h),
+		.dport = wire_get16(h + 2),
+		.seq = wire_get32(h + 4),
+		.ack = wire_get32(h + 8),
+		.flags = h[13] & 63,
+		.wnd = wire_get16(h + 14),
+		.len = ip->length - header,
+	};
+	if (tcp_options_parse(
+		    &in.options, h + TCP_HEADER_BYTES, header - TCP_HEADER_BYTES, in.flags & TCP_SYN)) {
+		DROP(s, m, tcp_options);
+		return;
+	}
+	COUNT(s, tcp_segments_in);
+	rte_pktmbuf_adj(m, (uint16_t)header);
+	segment_input(s, &in);
+	rte_pktmbuf_free(in.m); /* unless its text was taken */
+}

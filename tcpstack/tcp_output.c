@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sending: what the peer's window, the congestion window and silly window avoidance (RFC 9293
+ * section 3.8.6.2.1) allow, lost segments first; acknowledgements ride on data where there is some. */
+#include <errno.h>
+
+#include "tcpstack/checksum.h"
+#include "tcpstack/tcp_impl.h"
+
+/* Puts the TCP header in front of the payload in m and sends the packet. */
+static void header_put(struct stack *s, struct rte_mbuf *m, uint32_t raddr, uint16_t lport, uint16_t rport,
+	uint32_t seq, uint32_t ack, uint8_t flags, uint16_t window, const struct tcp_options *options)
+{
+	uint8_t opts[TCP_OPTIONS_BYTES_MAX];
+	uint32_t opts_n = tcp_options_write(opts, options), header = TCP_HEADER_BYTES + opts_n;
+	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)header);
+	uint64_t sum = checksum_pseudo_ipv4(
+		s->config.ipv4_address, raddr, IPV4_PROTOCOL_TCP, (uint16_t)m->pkt_len);
+	uint64_t offload = 0;
+
+	MUST(h);
+	wire_put16(h, lport);
+	wire_put16(h + 2, rport);
+	wire_put32(h + 4, seq);
+	wire_put32(h + 8, ack);
+	h[12] = (uint8_t)(header / 4 << 4);
+	h[13] = flags;
+	wire_put16(h + 14, window);
+	wire_put16(h + 16, 0);
+	wire_put16(h + 18, 0);
+	memcpy(h + TCP_HEADER_BYTES, opts, opts_n);
+	if (s->config.offload_flags & STACK_OFFLOAD_TX_TCP_CKSUM) {
+		offload = RTE_MBUF_F_TX_TCP_CKSUM;
+		wire_put16(h + 16, checksum_fold(sum));
+	} else {
+		wire_put16(h + 16, (uint16_t)~checksum_fold(checksum_add(sum, h, m->pkt_len)));
+	}
+	m->l4_len = header;
+	COUNT(s, tcp_segments_out);
+	ipv4_output_take(s, m, raddr, IPV4_PROTOCOL_TCP, offload);
+}
+
+/* Fills in what every segment of a connection carries; the acknowledgement in it is no longer owed. */
+static void conn_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags)
+{
+	struct stack *s = c->stack;
+	struct tcp_options o = {.has_timestamp = c->timestamps, .ts_val = tcp_timestamp(c)};
+	uint16_t window;
+
+	if (flags & TCP_SYN) {
+		o.has_mss = true;
+		o.mss = (uint16_t)(s->config.mtu - IPV4_HEADER_BYTES - TCP_HEADER_BYTES);
+		o.has_wscale = c->state == TCP_SYN_SENT || c->rcv_wscale || c->snd_wscale;
+		o.wscale = c->rcv_wscale;
+		window = tcp_window_syn(c);
+	} else {
+		window = tcp_window(c);
+	}
+	if (flags & TCP_ACK) {
+		o.ts_ecr = c->ts_recent;
+		c->last_ack_sent = c->rcv_nxt;
+		c->ack_now = false;
+		c->unacked_bytes = 0;
+		timer_cancel(&s->wheel, &c->ack_timer);
+	}
+	c->segments_out++;
+	header_put(
+		s, m, c->raddr, c->lport, c->rport, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, window, &o);
+}
+
+int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
+{
+	struct rte_mbuf *m = stack_tx_alloc(c->stack);
+
+	if (!m)
+		return -ENOBUFS;
+	if (flags & TCP_RST)
+		COUNT(c->stack, tcp_rst_out);
+	conn_transmit_take(c, m, seq, flags);
+	return 0;
+}
+
+void tcp_send_ack(struct tcp_conn *c)
+{
+	if (tcp_send_control(c, c->snd_nxt, TCP_ACK) == 0)
+		return;
+	c->ack_now = true;
+	tcp_starved(c);
+}
+
+void tcp_send_challenge_ack(struct tcp_conn *c)
+{
+	struct stack *s = c->stack;
+	uint64_t second = s->now_us / 1000000;
+
+	if (second != s->challenge_second) {
+		s->challenge_second = second;
+		s->challenge_count = 0;
+	}
+	if (s->now_us < c->challenge_next_us || s->challenge_count >= s->config.challenge_acks_per_s) {
+		COUNT(s, tcp_challenge_limited);
+		return;
+	}
+	s->challenge_count++;
+	c->challenge_next_us = s->now_us + TCP_CHALLENGE_CONN_US;
+	COUNT(s, tcp_challenge_acks);
+	tcp_send_ack(c);
+}
+
+void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in)
+{
+	static const struct tcp_options none;
+	struct rte_mbuf *m = stack_tx_alloc(s);
+
+	if (!m)
+		return;
+	COUNT(s, tcp_rst_out);
+	if (in->flags & TCP_ACK)
+		header_put(s, m, in->src, in->dport, in->sport, in->ack, 0, TCP_RST, 0, &none);
+	else
+		header_put(
+			s, m, in->src, in->dport, in->sport, 0, tcp_in_end(in), TCP_RST | TCP_ACK, 0, &none);
+}
+
+/* A buffer with g's payload that the driver does not hold, with a reference for it; or NULL. */
+static struct rte_mbuf *payload_buffer(struct tcp_conn *c, struct tcp_segment *g)
+{
+	struct rte_mbuf *m = g->m;
+
+	if (m && rte_mbuf_refcnt_read(m) == 1) {
+		m->data_off = g->off;
+		m->data_len = g->len;
+		m->pkt_len = g->len;
+		m->nb_segs = 1;
+		m->next = NULL;
+		rte_mbuf_refcnt_update(m, 1);
+		return m;
+	}
+	struct rte_mbuf *copy = stack_tx_alloc(c->stack);
+	if (copy && m) {
+		COUNT(c->stack, tcp_resent_copied);
+		memcpy(rte_pktmbuf_append(copy, g->len), (uint8_t *)m->buf_addr + g->off, g->len);
+	}
+	return copy;
+}
+
+/* The FIN travels with the last data when both leave for the first time. */
+static bool fin_rides(const struct tcp_conn *c, const struct tcp_segment *g)
+{
+	return c->fin_queued && !g->sent && g->len && g->link.next == &c->fin.link && !c->fin.sent &&
+	       seq_lt(c->fin.seq, tcp_snd_edge(c));
+}
+
+static void segment_sent(struct tcp_conn *c, struct tcp_segment *g)
+{
+	struct stack *s = c->stack;
+
+	if (g->sent) {
+		COUNT(s, tcp_resent);
+		c->resent++;
+		g->resent = true;
+		if (g->lost) {
+			c->lost_count--;
+			c->in_flight += g->len;
+		}
+	} else {
+		if (tcp_nothing_sent(c))
+			c->progress_us = s->now_us;
+		c->unsent = g->link.next == &c->segments
+				    ? NULL
+				    : cds_list_entry(g->link.next, struct tcp_segment, link);
+		c->snd_nxt = tcp_segment_end(g);
+		c->in_flight += g->len;
+		c->bytes_out += g->len;
+	}
+	g->sent = true;
+	g->lost = false;
+	g->sent_us = s->now_us;
+	c->sent_us = s->now_us;
+	if (!timer_armed(&c->rexmt)) /* RFC 6298 (5.1) */
+		tcp_rexmt_arm(c);
+}
+
+int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g)
+{
+	struct rte_mbuf *m = payload_buffer(c, g);
+	uint8_t flags = g->control | TCP_ACK;
+
+	if (!m) {
+		tcp_starved(c);
+		return -ENOBUFS;
+	}
+	bool with_fin = fin_rides(c, g);
+	if (with_fin)
+		flags |= TCP_FIN;
+	if (g->control == TCP_SYN && c->state == TCP_SYN_SENT)
+		flags = TCP_SYN;
+	/* Pushed where the application's data ends for now (RFC 9293 section 3.9.1.2). */
+	if (g->len && (with_fin || tcp_segment_end(g) == c->tx_end))
+		flags |= TCP_PSH;
+	segment_sent(c, g);
+	if (with_fin)
+		segment_sent(c, &c->fin);
+	conn_transmit_take(c, m, g->seq, flags);
+	return 0;
+}
+
+/* How many payload bytes of g the peer's window takes now. */
+static uint32_t window_room(const struct tcp_conn *c, const struct tcp_segment *g)
+{
+	int32_t room = seq_diff(tcp_snd_edge(c), g->seq);
+
+	return room <= 0 ? 0 : min_u32((uint32_t)room, g->len);
+}
+
+static bool cwnd_allows(struct tcp_conn *c, uint32_t n)
+{
+	if (c->in_flight + n <= c->cwnd + c->dup_bytes)
+		return true;
+	c->cwnd_limited = true;
+	return false;
+}
+
+/* Sends lost segments again. False when something keeps new data from being sent. */
+static bool output_lost(struct tcp_conn *c)
+{
+	struct tcp_segment *g, *next;
+
+	if (!c->lost_count)
+		return true;
+	cds_list_for_each_entry_safe (g, next, &c->segments, link) {
+		if (!c->lost_count || !g->sent)
+			break;
+		if (!g->lost)
+			continue;
+		if (!c->force_resend && c->in_flight && !cwnd_allows(c, g->len))
+			return false;
+		uint32_t room = window_room(c, g);
+		if (g->control == 0 && room == 0)
+			return false; /* the peer shrank its window: the timer probes */
+		if (room < g->len) {
+			g = tcp_segment_split(c, g, room);
+			if (!g) {
+				tcp_starved(c);
+				return false;
+			}
+		}
+		if (tcp_segment_send(c, g))
+			return false;
+		c->force_resend = false;
+	}
+	return true;
+}
+
+/* True when g may leave for the first time, cut to *n bytes. */
+static bool new_segment_allowed(struct tcp_conn *c, const struct tcp_segment *g, uint32_t *n)
+{
+	*n = g->len;
+	if (g->control == TCP_SYN)
+		return true;
+	if (g->control == TCP_FIN)
+		return seq_lt(g->seq, tcp_snd_edge(c)) || tcp_nothing_sent(c);
+	uint32_t room = window_room(c, g);
+	if (room < g->len) {
+		/* RFC 9293 section 3.8.6.2.1 (3): a part, where it is half of the largest window seen. */
+		if (room == 0 || room < min_u32((uint32_t)c->mss, c->snd_wnd_max / 2))
+			return false;
+		*n = room;
+	}
+	return cwnd_allows(c, *n);
+}
+
+static void output_new(struct tcp_conn *c)
+{
+	struct tcp_segment *g;
+	uint32_t n;
+
+	while ((g = c->unsent) && new_segment_allowed(c, g, &n)) {
+		if (n < g->len) {
+			g = tcp_segment_split(c, g, n);
+			if (!g) {
+				tcp_starved(c);
+				return;
+			}
+		}
+		if (tcp_segment_send(c, g))
+			return;
+	}
+}
+
+void tcp_output(struct tcp_conn *c)
+{
+	struct stack *s = c->stack;
+
+	if (c->state != TCP_TIME_WAIT) {
+		if (c->in_flight == 0 && c->srtt_us && s->now_us - c->sent_us > c->rto_us && !c->lost_count)
+			c->cc->idle(c);
+		c->cwnd_limited = false;
+		if (output_lost(c))
+			output_new(c);
+		/* Nothing is out that an answer could come to: the timer asks for a window or a buffer. */
+		if (c->unsent && tcp_nothing_sent(c) && !timer_armed(&c->rexmt))
+			tcp_rexmt_arm(c);
+	}
+	if (tcp_window_update_due(c))
+		c->ack_now = true;
+	if (c->ack_now)
+		tcp_send_ack(c);
+}
+
+void tcp_output_want(struct tcp_conn *c)
+{
+	if (c->state != TCP_CLOSED && list_empty(&c->output_link))
+		cds_list_add_tail(&c->output_link, &c->stack->output);
+}
+
+void tcp_output_all(struct stack *s)
+{
+	while (!list_empty(&s->output)) {
+		struct tcp_conn *c = cds_list_first_entry(&s->output, struct tcp_conn, output_link);
+		cds_list_del_init(&c->output_link);
+		tcp_output(c);
+	}
+}

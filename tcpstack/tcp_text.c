@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* RFC 9293 section 3.10.7.4, sixth to eighth step: the urgent pointer, the text, the FIN; and the two
+ * decisions that follow from them: when to acknowledge and what window to tell. */
+#include <errno.h>
+
+#include "tcpstack/tcp_impl.h"
+
+enum {
+	COALESCE_BYTES_MAX = 512,    /* larger segments are worth a buffer of their own */
+	COALESCE_FROM_SEGMENTS = 16, /* a reader that keeps up costs no copy */
+};
+
+uint16_t tcp_window_syn(struct tcp_conn *c)
+{
+	/* Never scaled (RFC 7323 section 2.2). */
+	uint32_t window = min_u32(c->stack->config.rx_buffer_bytes, (uint32_t)UINT16_MAX);
+
+	c->rcv_adv = c->rcv_nxt + window;
+	return (uint16_t)window;
+}
+
+/* The right edge that we could tell: a multiple of the window's unit behind rcv_nxt. */
+static uint32_t window_edge(const struct tcp_conn *c)
+{
+	uint32_t size = c->stack->config.rx_buffer_bytes;
+	uint32_t room = size > c->rx.bytes ? size - c->rx.bytes : 0;
+
+	room = min_u32(room, (uint32_t)UINT16_MAX << c->rcv_wscale);
+	return c->rcv_nxt + (room >> c->rcv_wscale << c->rcv_wscale);
+}
+
+uint16_t tcp_window(struct tcp_conn *c)
+{
+	uint32_t edge = window_edge(c), unit = 1u << c->rcv_wscale;
+	uint32_t step = min_u32(c->stack->config.rx_buffer_bytes / 2, (uint32_t)c->mss);
+
+	/* RFC 9293 section 3.8.6.2.2: the edge moves in worthwhile steps, and never back: rounding is
+	 * upwards. */
+	if (seq_diff(edge, c->rcv_adv) < (int32_t)step)
+		edge = c->rcv_adv;
+	uint32_t field = seq_lt(c->rcv_nxt, edge) ? (edge - c->rcv_nxt + unit - 1) >> c->rcv_wscale : 0;
+	field = min_u32(field, (uint32_t)UINT16_MAX);
+	c->rcv_adv = seq_max(c->rcv_adv, c->rcv_nxt + (field << c->rcv_wscale));
+	return (uint16_t)field;
+}
+
+bool tcp_window_update_due(const struct tcp_conn *c)
+{
+	uint32_t half = c->stack->config.rx_buffer_bytes / 2, mss = c->mss;
+
+	if (c->state < TCP_ESTABLISHED || c->fin_received)
+		return false;
+	/* A peer that cannot send a full segment is told sooner. */
+	uint32_t open = c->rcv_adv - c->rcv_nxt, step = min_u32(half, open < mss ? mss : 2 * mss);
+	return seq_diff(window_edge(c), c->rcv_adv) >= (int32_t)step;
+}
+
+void tcp_ack_due(struct tcp_conn *c, bool now)
+{
+	if (now || c->delayed_ack_us == 0)
+		c->ack_now = true;
+	else if (!timer_armed(&c->ack_timer))
+		timer_arm(&c->stack->wheel, &c->ack_timer, c->stack->now_us + c->delayed_ack_us);
+	tcp_output_want(c);
+}
+
+/* A small segment's bytes move into the last buffer's free room, when many buffers are held already: a peer
+ * that sends bytes one by one must not pin a pool. */
+static bool coalesce_take(struct tcp_conn *c, struct rte_mbuf *m)
+{
+	struct rte_mbuf *tail = c->rx.tail;
+
+	if (c->rx.segments < COALESCE_FROM_SEGMENTS || m->nb_segs != 1 || m->data_len > COALESCE_BYTES_MAX ||
+		rte_mbuf_refcnt_read(tail) != 1 || !RTE_MBUF_DIRECT(tail) ||
+		rte_pktmbuf_tailroom(tail) < m->data_len)
+		return false;
+	memcpy(rte_pktmbuf_mtod_offset(tail, uint8_t *, tail->data_len), frame_data(m), m->data_len);
+	tail->data_len += m->data_len;
+	c->rx.bytes += m->data_len;
+	COUNT(c->stack, tcp_rx_coalesced);
+	rte_pktmbuf_free(m);
+	return true;
+}
+
+/* Cuts off what was received before and what lies beyond the window. False when a FIN in it is out of reach.
+ */
+static bool trim_to_window(struct tcp_conn *c, struct tcp_in *in)
+{
+	uint32_t old = seq_lt(in->seq, c->rcv_nxt) ? min_u32(c->rcv_nxt - in->seq, in->len) : 0;
+	bool fin_fits = true;
+
+	frame_trim_front(in->m, old);
+	in->seq += old;
+	in->len -= old;
+	int32_t room = seq_diff(c->rcv_adv, in->seq);
+	uint32_t keep = room <= 0 ? 0 : min_u32((uint32_t)room, in->len);
+	if (keep < in->len) {
+		COUNT(c->stack, tcp_out_of_window);
+		fin_fits = false;
+		frame_truncate(in->m, keep);
+		in->len = keep;
+		c->ack_now = true;
+	}
+	if (c->fin_known && seq_lt(c->fin_seq, in->seq + in->len)) {
+		COUNT(c->stack, tcp_data_after_fin);
+		keep = seq_lt(in->seq, c->fin_seq) ? c->fin_seq - in->seq : 0;
+		frame_truncate(in->m, keep);
+		in->len = keep;
+	}
+	return fin_fits;
+}
+
+static void in_order_take(struct tcp_conn *c, struct tcp_in *in)
+{
+	struct stack *s = c->stack;
+	bool gap = c->reass.segments != 0;
+
+	c->rcv_nxt += in->len;
+	c->bytes_in += in->len;
+	if (!coalesce_take(c, in->m))
+		chain_append_take(&c->rx, in->m);
+	in->m = NULL;
+	if (gap)
+		c->bytes_in += tcp_reass_pull(&c->reass, s->reass_pool, &c->rcv_nxt, &c->rx);
+	/* RFC 5681 section 4.2: every second full segment, and whatever fills a gap, at once. */
+	c->peer_mss = max_u32(c->peer_mss, in->len);
+	c->unacked_bytes += in->len;
+	tcp_ack_due(c, gap || c->unacked_bytes >= 2 * c->peer_mss);
+	tcp_raise(c, TCP_EVENT_READABLE);
+}
+
+static void out_of_order_take(struct tcp_conn *c, struct tcp_in *in)
+{
+	struct stack *s = c->stack;
+	int error = tcp_reass_insert_take(
+		&c->reass, s->reass_pool, s->config.reass_conn_segments_max, in->seq, in->m);
+
+	in->m = NULL;
+	if (error == 0)
+		COUNT(s, tcp_out_of_order);
+	else if (error == -EEXIST)
+		COUNT(s, tcp_duplicate_data);
+	else
+		COUNT(s, tcp_out_of_order_full);
+	/* One duplicate ACK each, at once: the sender counts them (RFC 5681 section 4.2). */
+	tcp_send_ack(c);
+}
+
+/* Eighth step. */
+static void fin_reached(struct tcp_conn *c)
+{
+	c->rcv_nxt++;
+	c->fin_received = true;
+	tcp_reass_clear(&c->reass, c->stack->reass_pool);
+	tcp_raise(c, TCP_EVENT_PEER_CLOSED);
+	tcp_ack_due(c, true);
+	switch (c->state) {
+	case TCP_ESTABLISHED:
+		tcp_conn_set_state(c, TCP_CLOSE_WAIT);
+		break;
+	case TCP_FIN_WAIT_1:
+		tcp_conn_set_state(c, TCP_CLOSING);
+		break;
+	case TCP_FIN_WAIT_2:
+		tcp_conn_time_wait(c);
+		break;
+	default:
+		MUST(!"a FIN is taken in these states alone");
+	}
+}
+
+void tcp_text_input(struct tcp_conn *c, struct tcp_in *in)
+{
+	struct stack *s = c->stack;
+	bool fin = in->flags & TCP_FIN;
+
+	if (in->flags & TCP_URG)
+		COUNT(s, tcp_urgent); /* RFC 6093: the data is in line */
+	if (in->len == 0 && !fin)
+		return;
+	if (c->fin_received) {
+		COUNT(s, tcp_data_after_fin);
+		tcp_ack_due(c, true);
+		return;
+	}
+	if (!trim_to_window(c, in))
+		fin = false;
+	if (fin && !c->fin_known) {
+		c->fin_known = true;
+		c->fin_seq = in->seq + in->len;
+	}
+	if (in->len && !c->app) {
+		COUNT(s, tcp_data_closed);
+		tcp_send_control(c, c->snd_nxt, TCP_RST | TCP_ACK);
+		tcp_conn_end(c, TCP_REASON_ABORTED);
+		return;
+	}
+	if (in->len && in->seq == c->rcv_nxt)
+		in_order_take(c, in);
+	else if (in->len)
+		out_of_order_take(c, in);
+	else
+		tcp_ack_due(c, true);
+	if (c->fin_known && c->rcv_nxt == c->fin_seq)
+		fin_reached(c);
+}

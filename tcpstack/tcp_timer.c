@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Three timers a connection: rexmt (retransmission of RFC 6298, or the probe of a closed window), ack_timer
+ * (delayed ACK), life (what else ends or probes a connection in its state). */
+#include "tcpstack/tcp_impl.h"
+
+void tcp_rexmt_arm(struct tcp_conn *c)
+{
+	timer_arm(&c->stack->wheel, &c->rexmt, c->stack->now_us + tcp_rto_backed_off_us(c));
+}
+
+void tcp_life_arm(struct tcp_conn *c, uint64_t after_us)
+{
+	timer_arm(&c->stack->wheel, &c->life, c->stack->now_us + after_us);
+}
+
+void tcp_keepalive_arm(struct tcp_conn *c)
+{
+	if (c->keepalive_us)
+		timer_arm(&c->stack->wheel, &c->life, c->heard_us + c->keepalive_us);
+}
+
+static void back_off(struct tcp_conn *c)
+{
+	if (c->backoff < 32)
+		c->backoff++;
+	tcp_rexmt_arm(c);
+}
+
+/* A peer that answers probes keeps a closed window open for as long as it likes (RFC 9293 MUST-37), but not
+ * once the application has gone. */
+static bool given_up(const struct tcp_conn *c)
+{
+	uint64_t since = c->progress_us;
+
+	if (c->snd_wnd == 0 && c->app)
+		since = max_u64(since, c->heard_us);
+	if (!c->app)
+		since = max_u64(since, c->orphan_us);
+	return c->stack->now_us - since >= c->user_timeout_us;
+}
+
+/* RFC 9293 section 3.8.6.1: one octet beyond a closed window, again and again; a window too small for silly
+ * window avoidance is filled when this timer runs out (section 3.8.6.2.1, the override timeout). */
+static void probe(struct tcp_conn *c)
+{
+	struct tcp_segment *g = tcp_segment_first(c);
+	int32_t room = seq_diff(tcp_snd_edge(c), g->seq);
+	uint32_t n = room > 0 ? (uint32_t)room : 1;
+
+	if (g->len > n)
+		g = tcp_segment_split(c, g, n);
+	COUNT(c->stack, tcp_window_probes);
+	if (g)
+		tcp_segment_send(c, g);
+	else
+		tcp_starved(c);
+}
+
+static void timeout(struct tcp_conn *c)
+{
+	bool again = tcp_segment_first(c)->resent;
+
+	COUNT(c->stack, tcp_rto);
+	c->timeouts++;
+	c->cc->timeout(c, again);
+	c->in_recovery = false;
+	c->recover = c->snd_nxt; /* RFC 6582 section 4: duplicates of before say nothing new */
+	c->dup_acks = 0;
+	tcp_segments_mark_all_lost(c);
+	c->force_resend = true;
+	tcp_output_want(c);
+}
+
+static void rexmt_fire(struct timer *t, uint64_t now_us)
+{
+	struct tcp_conn *c = caa_container_of(t, struct tcp_conn, rexmt);
+
+	if (!tcp_segment_first(c))
+		return;
+	if (given_up(c)) {
+		COUNT(c->stack, tcp_timed_out);
+		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
+		return;
+	}
+	back_off(c); /* RFC 6298 (5.5), (5.6) */
+	if (c->state >= TCP_ESTABLISHED && (c->snd_wnd == 0 || tcp_nothing_sent(c)))
+		probe(c);
+	else if (tcp_nothing_sent(c))
+		tcp_output_want(c);
+	else
+		timeout(c);
+}
+
+static void ack_fire(struct timer *t, uint64_t now_us)
+{
+	struct tcp_conn *c = caa_container_of(t, struct tcp_conn, ack_timer);
+
+	c->ack_now = true;
+	tcp_output_want(c);
+}
+
+/* RFC 9293 section 3.8.4: an old number without data, which the peer must answer. */
+static void keepalive(struct tcp_conn *c)
+{
+	struct stack *s = c->stack;
+
+	if (s->now_us - c->heard_us < c->keepalive_us || !list_empty(&c->segments)) {
+		c->keepalives = 0;
+		/* With data on its way the retransmission timer finds out. */
+		tcp_life_arm(c, max_u64(c->heard_us + c->keepalive_us, s->now_us + 1000) - s->now_us);
+		return;
+	}
+	if (c->keepalives >= s->config.keepalive_probes) {
+		COUNT(s, tcp_timed_out);
+		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
+		return;
+	}
+	c->keepalives++;
+	COUNT(s, tcp_keepalives);
+	tcp_send_control(c, c->snd_una - 1, TCP_ACK);
+	tcp_life_arm(c, s->config.keepalive_interval_us);
+}
+
+static void life_fire(struct timer *t, uint64_t now_us)
+{
+	struct tcp_conn *c = caa_container_of(t, struct tcp_conn, life);
+
+	switch (c->state) {
+	case TCP_SYN_SENT:
+		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
+		break;
+	case TCP_SYN_RCVD:
+		COUNT(c->stack, tcp_half_open_expired);
+		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
+		break;
+	case TCP_FIN_WAIT_2:
+		if (!c->app)
+			tcp_conn_end(c, TCP_REASON_TIMED_OUT);
+		else
+			keepalive(c);
+		break;
+	case TCP_TIME_WAIT:
+		tcp_conn_end(c, TCP_REASON_DONE);
+		break;
+	default:
+		if (c->keepalive_us)
+			keepalive(c);
+	}
+}
+
+void tcp_timers_init(struct tcp_conn *c)
+{
+	timer_init(&c->rexmt, rexmt_fire);
+	timer_init(&c->ack_timer, ack_fire);
+	timer_init(&c->life, life_fire);
+}
+
+void tcp_timers_cancel(struct tcp_conn *c)
+{
+	struct timer_wheel *w = &c->stack->wheel;
+
+	timer_cancel(w, &c->rexmt);
+	timer_cancel(w, &c->ack_timer);
+	timer_cancel(w, &c->life);
+}

@@ -1,0 +1,739 @@
+// SPDX-License-Identifier: Apache-2.0
+// The scenarios with amqplib's promise interface.
+'use strict';
+const path = require('node:path');
+const { expect, unique, sleep, same, check, eventually, bodyOf, digest, child, there, end, main } =
+  require('./harness');
+
+// amqplib keeps class and method of a close for channels only; both are noted as they are decoded (its
+// inner files are not exported by name).
+const inner = path.join(path.dirname(require.resolve('amqplib')), 'lib');
+const frame = require(path.join(inner, 'frame'));
+const defs = require(path.join(inner, 'defs'));
+let closedBy = {};
+const decodeFrame = frame.decodeFrame;
+frame.decodeFrame = (raw) => {
+  const decoded = decodeFrame(raw);
+  if (decoded.id === defs.ChannelClose || decoded.id === defs.ConnectionClose) {
+    const { replyCode, classId, methodId } = decoded.fields;
+    const level = decoded.id === defs.ChannelClose ? 'channel' : 'connection';
+    closedBy = { level, code: replyCode, class: classId, method: methodId };
+  }
+  return decoded;
+};
+const amqplib = require('amqplib');
+
+const exclusive = { exclusive: true, durable: false };
+const transient = { durable: false };
+const bytes = (value) => Buffer.from(String(value));
+
+async function connect(given = {}) {
+  const connection = await amqplib.connect({
+    protocol: 'amqp', hostname: process.env.AMQP_HOST, port: Number(process.env.AMQP_PORT), username: 'guest',
+    password: 'guest', vhost: '/', heartbeat: 60, frameMax: 131072, channelMax: 0, ...given,
+  }, { timeout: 20000, noDelay: true });
+  connection.on('error', () => {});
+  return connection;
+}
+
+async function channelOn(connection) {
+  const channel = await connection.createChannel();
+  channel.on('error', () => {});
+  return channel;
+}
+
+async function connected(use, given) {
+  const connection = await connect(given);
+  let open = true;
+  connection.on('close', () => { open = false; });
+  try {
+    return await use(connection);
+  } finally {
+    if (open) await connection.close().catch(() => {});
+  }
+}
+
+const withChannel = (use, given) =>
+  connected(async (connection) => use(await channelOn(connection), connection), given);
+
+async function temporary(channel, options = {}) {
+  return (await channel.assertQueue(unique('queue'), { ...exclusive, ...options })).queue;
+}
+
+const countOf = async (channel, queue) => (await channel.checkQueue(queue)).messageCount;
+const eventuallyCount = (channel, queue, wanted) =>
+  eventually(async () => (await countOf(channel, queue)) === wanted, `${wanted} messages in the queue`);
+
+async function get(channel, queue, noAck = true, timeoutMs = 5000) {
+  let message = false;
+  await eventually(async () => (message = await channel.get(queue, { noAck })), 'a message', timeoutMs, 10);
+  return message;
+}
+
+async function gotAll(channel, queue) {
+  const found = [];
+  for (;;) {
+    const message = await channel.get(queue, { noAck: true });
+    if (!message) return found;
+    found.push(message.content.toString());
+  }
+}
+
+// Runs the action; the broker's close must be the one that the list names.
+async function refused(name, action) {
+  const { level, code, class: classId, method } = expect(name);
+  closedBy = {};
+  const done = Promise.resolve().then(action).catch(() => {});
+  await eventually(() => closedBy.code !== undefined, 'an exception', 60000);
+  await Promise.race([done, sleep(200)]);
+  same(closedBy, { level, code, class: classId, method }, 'exception');
+}
+
+const refusedOnChannel = (name, action) =>
+  withChannel((channel, connection) => refused(name, () => action(channel, connection)));
+
+const scenarios = {
+  // ---- publish, consume, get ----
+
+  async publish_consume() {
+    const { count } = expect('publish_consume');
+    await withChannel(async (channel) => {
+      const queue = await temporary(channel);
+      for (let i = 0; i < count; i++) channel.sendToQueue(queue, bytes(i));
+      const found = [];
+      const { consumerTag } = await channel.consume(queue, (message) => {
+        if (message === null) return;
+        found.push([message.content.toString(), message.fields.redelivered]);
+        channel.ack(message);
+      });
+      await eventually(() => found.length === count, `${count} messages`, 20000);
+      same(found, Array.from({ length: count }, (_, i) => [String(i), false]), 'messages');
+      await channel.cancel(consumerTag);
+      await eventuallyCount(channel, queue, 0);
+    });
+  },
+
+  async publish_get() {
+    const { count } = expect('publish_get');
+    await withChannel(async (channel) => {
+      const queue = await temporary(channel);
+      for (let i = 0; i < count; i++) channel.sendToQueue(queue, bytes(i));
+      await eventuallyCount(channel, queue, count);
+      for (let i = 0; i < count; i++) {
+        const message = await channel.get(queue);
+        const { messageCount, exchange, routingKey, redelivered } = message.fields;
+        same([message.content.toString(), messageCount, exchange, routingKey, redelivered],
+          [String(i), count - 1 - i, '', queue, false], 'get-ok');
+        channel.ack(message);
+      }
+      same(await channel.get(queue), false, 'get from the empty queue');
+    });
+  },
+
+  async properties() {
+    const sent = {
+      contentType: 'text/plain', contentEncoding: 'utf-8', deliveryMode: 2, priority: 7, correlationId: 'corr',
+      replyTo: 'back', expiration: '60000', messageId: 'm-1', timestamp: 1700000000, type: 'kind', appId: 'interop',
+      userId: 'guest',
+      headers: { text: 'grüße', int: -5, big: 2 ** 40, yes: true, no: false, list: [1, 'two', [3]],
+        table: { inner: { deep: 1 } }, none: null, real: 1.5 },
+    };
+    await withChannel(async (channel) => {
+      const queue = await temporary(channel);
+      channel.sendToQueue(queue, bytes('x'), sent);
+      const { properties } = await get(channel, queue);
+      for (const key of Object.keys(sent)) same(properties[key], sent[key], key);
+    });
+  },
+
+  async confirm() {
+    const { count } = expect('confirm');
+    await connected(async (connection) => {
+      const channel = await connection.createConfirmChannel();
+      const queue = await temporary(channel);
+      let confirmed = 0;
+      for (let i = 0; i < count; i++) {
+        channel.sendToQueue(queue, bytes(i), {}, (problem) => { if (!problem) confirmed++; });
+      }
+      channel.sendToQueue(unique('nowhere'), bytes('unroutable'), {}, (problem) => { if (!problem) confirmed++; });
+      await channel.waitForConfirms();
+      same(confirmed, count + 1, 'confirmed');
+      same(await countOf(channel, queue), count, 'messages');
+    });
+  },
+
+  async return_unroutable() {
+    const { code, text } = expect('return_unroutable');
+    await connected(async (connection) => {
+      const channel = await connection.createConfirmChannel();
+      const queue = await temporary(channel);
+      const nowhere = unique('nowhere');
+      const returned = [];
+      channel.on('return', (message) => returned.push(message));
+      channel.sendToQueue(queue, bytes('routable'), { mandatory: true });
+      channel.sendToQueue(nowhere, bytes('back'), { mandatory: true });
+      await channel.waitForConfirms();
+      same(returned.length, 1, 'messages returned');
+      const { replyCode, replyText, exchange, routingKey } = returned[0].fields;
+      same([replyCode, replyText, exchange, routingKey, returned[0].content.toString()],
+        [code, text, '', nowhere, 'back'], 'basic.return');
+      same(await gotAll(channel, queue), ['routable'], 'routed');
+    });
+  },
+
+  async nack_requeue() {
+    await withChannel(async (channel) => {
+      const queue = await temporary(channel);
+      for (let i = 0; i < 3; i++) channel.sendToQueue(queue, bytes(i));
+      const first = await get(channel, queue, false);
+      same([first.content.toString(), first.fields.redelivered], ['0', false], 'first delivery');
+      channel.nack(first, false, true);
+      const again = await get(channel, queue);
+      same([again.content.toString(), again.fields.redelivered], ['0', true], 'second delivery');
+      const behind = await get(channel, queue);
+      same([behind.content.toString(), behind.fields.redelivered], ['1', false], 'the message behind it');
+    });
+  },
+
+  async nack_multiple() {
+    await withChannel(async (channel) => {
+      const queue = await temporary(channel);
+      for (let i = 0; i < 6; i++) channel.sendToQueue(queue, bytes(i));
+      const got = [];
+      for (let i = 0; i < 6; i++) got.push(await get(channel, queue, false));
+      channel.ack(got[1], true);
+      channel.nack(got[3], true, true);
+      await eventuallyCount(channel, queue, 2);
+      for (const wanted of ['2', '3']) {
+        const message = await get(channel, queue);
+        same([message.content.toString(), message.fields.redelivered], [wanted, true], 'requeued');
+      }
+      channel.ackAll();
+      await eventuallyCount(channel, queue, 0);
+    });
+  },
+
+  async reject() {
+    await withChannel(async (channel) => {
+      const queue = await temporary(channel);
+      channel.sendToQueue(queue, bytes('one'));
+      channel.reject(await get(channel, queue, false), true);
+      const again = await get(channel, queue, false);
+      same(again.fields.redelivered, true, 'redelivered');
+      channel.reject(again, false);
+      same(await channel.get(queue), false, 'get after the drop');
+    });
+  },
+
+  async recover() {
+    await withChannel(async (channel) => {
+      const queue = await temporary(channel);
+      for (let i = 0; i < 3; i++) channel.sendToQueue(queue, bytes(i));
+      for (let i = 0; i < 3; i++) await get(channel, queue, false);
+      await channel.recover();
+      for (let i = 0; i < 3; i++) {
+        const message = await get(channel, queue);
+        same([message.content.toString(), message.fields.redelivered], [String(i), true], 'recovered');
+      }
+    });
+  },
+
+  async requeue_on_close() {
+    await withChannel(async (keeper) => {
+      const { queue } = await keeper.assertQueue(unique('queue'), transient);
+      await withChannel(async (channel) => {
+        channel.sendToQueue(queue, bytes('kept'));
+        await get(channel, queue, false);
+      });
+      const message = await get(keeper, queue);
+      same([message.content.toString(), message.fields.redelivered], ['kept', true], 'after the close');
+      await keeper.deleteQueue(queue);
+    });
+  },
+
+  async qos_prefetch() {
+    const { prefetch, count } = expect('qos_prefetch');
+    await withChannel(async (channel) => {
+      const queue = await temporary(channel);
+      for (let i = 0; i < count; i++) channel.sendToQueue(queue, bytes(i));
+      await channel.prefetch(prefetch);
+      const found = [];
+      await channel.consume(queue, (message) => { if (message) found.push(message); });
+      await sleep(500);
+      same(found.length, prefetch, 'delivered at first');
+      channel.ack(found[0]);
+      await sleep(500);
+      same(found.length, prefetch + 1, 'delivered after one ack');
+      channel.ack(found[found.length - 1], true);
+      await sleep(500);
+      same(found.length, 2 * prefetch + 1, 'delivered after all were acknowledged');
+    });
+  },
+
+  // ---- exchanges ----
+
+  async exchange_direct() {
+    await withChannel(async (channel) => {
+      const { exchange } = await channel.assertExchange(unique('exchange'), 'direct', { autoDelete: true, durable: false });
+      const queues = {};
+      for (const key of ['red', 'blue']) {
+        queues[key] = await temporary(channel);
+        await channel.bindQueue(queues[key], exchange, key);
+      }
+      for (const key of ['red', 'blue', 'green']) channel.publish(exchange, key, bytes(key));
+      for (const key of ['red', 'blue']) same(await gotAll(channel, queues[key]), [key], key);
+    });
+  },
+
+  async exchange_fanout() {
+    await withChannel(async (channel) => {
+      const { exchange } = await channel.assertExchange(unique('exchange'), 'fanout', { autoDelete: true, durable: false });
+      const queues = [];
+      for (let i = 0; i < 5; i++) {
+        const queue = await temporary(channel);
+        await channel.bindQueue(queue, exchange, 'ignored');
+        await channel.bindQueue(queue, exchange, 'twice');
+        queues.push(queue);
+      }
+      channel.publish(exchange, 'any', bytes('all'));
+      for (const queue of queues) same(await gotAll(channel, queue), ['all'], queue);
+    });
+  },
+
+  async exchange_topic() {
+    await withChannel(async (channel) => {
+      const { exchange } = await channel.assertExchange(unique('exchange'), 'topic', transient);
+      for (const row of expect('exchange_topic').patterns) {
+        const queue = await temporary(channel);
+        await channel.bindQueue(queue, exchange, row.pattern);
+        for (const key of [...row.match, ...row.miss]) channel.publish(exchange, key, bytes(key));
+        same(await gotAll(channel, queue), row.match, row.pattern);
+        await channel.unbindQueue(queue, exchange, row.pattern);
+      }
+      await channel.deleteExchange(exchange);
+    });
+  },
+
+  async exchange_headers() {
+    await withChannel(async (channel) => {
+      const { exchange } = await channel.assertExchange(unique('exchange'), 'headers', { autoDelete: true, durable: false });
+      const queues = {};
+      for (const match of ['all', 'any']) {
+        queues[match] = await temporary(channel);
+        await channel.bindQueue(queues[match], exchange, '', { 'x-match': match, colour: 'red', size: 5 });
+      }
+      for (const [name, headers] of [['both', { colour: 'red', size: 5, more: 1 }], ['one', { colour: 'red' }],
+        ['other', { colour: 'blue', size: 6 }], ['typed', { size: '5' }], ['none', {}]]) {
+        channel.publish(exchange, '', bytes(name), { headers });
+      }
+      same(await gotAll(channel, queues.all), ['both'], 'x-match all');
+      same(await gotAll(channel, queues.any), ['both', 'one'], 'x-match any');
+    });
+  },
+
+  async exchange_predeclared() {
+    await withChannel(async (channel) => {
+      for (const [exchange, key, headers] of [['amq.direct', unique('key'), {}], ['amq.fanout', '', {}],
+        ['amq.topic', `${unique('a')}.b`, {}], ['amq.headers', '', { 'x-match': 'all', id: unique('h') }],
+        ['amq.match', '', { 'x-match': 'all', id: unique('h') }]]) {
+        await channel.checkExchange(exchange);
+        const queue = await temporary(channel);
+        await channel.bindQueue(queue, exchange, key, headers);
+        channel.publish(exchange, key, bytes('here'), { headers });
+        same(await gotAll(channel, queue), ['here'], exchange);
+        await channel.deleteQueue(queue);
+      }
+    });
+  },
+
+  async exchange_lifecycle() {
+    await connected(async (connection) => {
+      let channel = await channelOn(connection);
+      const [exchange, automatic] = [unique('exchange'), unique('exchange')];
+      await channel.assertExchange(exchange, 'direct', transient);
+      await channel.checkExchange(exchange);
+      const queue = await temporary(channel);
+      await channel.bindQueue(queue, exchange, 'k');
+      await refused('exchange_lifecycle', () => channel.deleteExchange(exchange, { ifUnused: true }));
+      channel = await channelOn(connection);
+      await channel.unbindQueue(queue, exchange, 'k');
+      await channel.deleteExchange(exchange, { ifUnused: true });
+      await channel.assertExchange(automatic, 'direct', { autoDelete: true, durable: false });
+      await channel.bindQueue(queue, automatic, 'k');
+      await channel.checkExchange(automatic);
+      await channel.unbindQueue(queue, automatic, 'k');
+      for (const gone of [exchange, automatic]) {
+        closedBy = {};
+        await channel.checkExchange(gone).catch(() => {});
+        same(closedBy.code, 404, 'passive declare of the deleted exchange');
+        channel = await channelOn(connection);
+      }
+    });
+  },
+
+  // ---- queues ----
+
+  async queue_server_named() {
+    const { prefix } = expect('queue_server_named');
+    await withChannel(async (channel) => {
+      const names = new Set();
+      for (let i = 0; i < 3; i++) names.add((await channel.assertQueue('', exclusive)).queue);
+      same(names.size, 3, 'different names');
+      for (const name of names) {
+        check(name.startsWith(prefix), `name ${name}`);
+        channel.sendToQueue(name, bytes(name));
+        same(await gotAll(channel, name), [name], 'its message');
+      }
+    });
+  },
+
+  async queue_exclusive() {
+    const queue = unique('queue');
+    await withChannel((channel) => channel.assertQueue(queue, exclusive));
+    await refusedOnChannel('queue_exclusive', (channel) => channel.checkQueue(queue));
+  },
+
+  async queue_auto_delete() {
+    await withChannel(async (channel) => {
+      const { queue } = await channel.assertQueue(unique('queue'), { autoDelete: true, durable: false });
+      const one = await channel.consume(queue, () => {});
+      const two = await channel.consume(queue, () => {});
+      await channel.cancel(one.consumerTag);
+      same((await channel.checkQueue(queue)).consumerCount, 1, 'consumers');
+      await channel.cancel(two.consumerTag);
+      closedBy = {};
+      await channel.checkQueue(queue).catch(() => {});
+      same(closedBy.code, 404, 'code');
+    });
+  },
+
+  async queue_passive() {
+    await withChannel(async (channel) => {
+      const queue = await temporary(channel);
+      for (let i = 0; i < 3; i++) channel.sendToQueue(queue, bytes('x'));
+      await eventuallyCount(channel, queue, 3);
+      same({ ...(await channel.checkQueue(queue)) }, { queue, messageCount: 3, consumerCount: 0 }, 'declare-ok');
+      await channel.prefetch(1);
+      await channel.consume(queue, () => {});
+      await eventually(async () => {
+        const { messageCount, consumerCount } = await channel.checkQueue(queue);
+        return messageCount === 2 && consumerCount === 1;
+      }, '2 ready messages and 1 consumer');
+    });
+  },
+
+  async queue_purge() {
+    await withChannel(async (channel) => {
+      const queue = await temporary(channel);
+      for (let i = 0; i < 10; i++) channel.sendToQueue(queue, bytes('x'));
+      const held = await get(channel, queue, false);
+      await eventuallyCount(channel, queue, 9);
+      same((await channel.purgeQueue(queue)).messageCount, 9, 'purged');
+      same(await countOf(channel, queue), 0, 'left');
+      channel.nack(held, false, true);
+      await eventuallyCount(channel, queue, 1);
+    });
+  },
+
+  async queue_unbind() {
+    await withChannel(async (channel) => {
+      const { exchange } = await channel.assertExchange(unique('exchange'), 'direct', transient);
+      const queue = await temporary(channel);
+      for (const key of ['a', 'b']) await channel.bindQueue(queue, exchange, key);
+      await channel.unbindQueue(queue, exchange, 'a');
+      for (const key of ['a', 'b']) channel.publish(exchange, key, bytes(key));
+      same(await gotAll(channel, queue), ['b'], 'routed after unbind');
+      await channel.deleteExchange(exchange);
+    });
+  },
+
+  async queue_delete_if_unused() {
+    await connected(async (connection) => {
+      const [channel, other] = [await channelOn(connection), await channelOn(connection)];
+      const queue = await temporary(channel);
+      const { consumerTag } = await channel.consume(queue, () => {});
+      await refused('queue_delete_if_unused', () => other.deleteQueue(queue, { ifUnused: true }));
+      await channel.cancel(consumerTag);
+      await channel.deleteQueue(queue, { ifUnused: true });
+    });
+  },
+
+  async queue_delete_if_empty() {
+    await connected(async (connection) => {
+      const other = await channelOn(connection);
+      const queue = await temporary(other);
+      other.sendToQueue(queue, bytes('x'));
+      await refused('queue_delete_if_empty', () => other.deleteQueue(queue, { ifEmpty: true }));
+      const channel = await channelOn(connection);
+      await channel.purgeQueue(queue);
+      await channel.deleteQueue(queue, { ifEmpty: true });
+    });
+  },
+
+  async consumer_cancel_notify() {
+    await connected(async (connection) => {
+      const [channel, other] = [await channelOn(connection), await channelOn(connection)];
+      const queue = await temporary(channel);
+      const found = [];
+      await channel.consume(queue, (message) => found.push(message));
+      await other.deleteQueue(queue);
+      await eventually(() => found.length > 0, 'basic.cancel from the broker');
+      same(found, [null], 'what the consumer got');
+    });
+  },
+
+  // ---- size and number ----
+
+  async body_small() {
+    const { sizes, around_frame } = expect('body_small');
+    await withChannel(async (channel, connection) => {
+      const payload = connection.connection.frameMax - 8;
+      const around = [1, 2].flatMap((n) => around_frame.map((d) => n * payload + d));
+      for (const [seed, size] of [...sizes, ...around].entries()) await roundTrip(channel, size, seed);
+    });
+  },
+
+  body_1mib: () => withChannel((channel) => roundTrip(channel, expect('body_1mib').sizes[0], 1)),
+
+  body_64mib: () => withChannel((channel) => roundTrip(channel, expect('body_64mib').sizes[0], 2)),
+
+  async queues_10000() {
+    await withChannel(async (channel) => {
+      const names = [];
+      const { count } = expect('queues_10000');
+      while (names.length < count) {
+        names.push(...await Promise.all(Array.from({ length: 100 }, () => temporary(channel))));
+      }
+      for (const name of [names[0], names[count - 1]]) {
+        channel.sendToQueue(name, bytes(name));
+        same(await gotAll(channel, name), [name], 'its message');
+      }
+    });
+  },
+
+  async connections_1000() {
+    const { count } = expect('connections_1000');
+    const connections = [];
+    try {
+      while (connections.length < count) {
+        connections.push(...await Promise.all(Array.from({ length: 50 }, () => connect({ heartbeat: 0 }))));
+      }
+      await withChannel(async (keeper) => {
+        const { queue } = await keeper.assertQueue(unique('queue'), transient);
+        const channels = await Promise.all(connections.map(channelOn));
+        channels.forEach((channel, i) => channel.sendToQueue(queue, bytes(i)));
+        await eventuallyCount(keeper, queue, count);
+        same(new Set(await gotAll(keeper, queue)).size, count, 'different bodies');
+        await keeper.deleteQueue(queue);
+      });
+    } finally {
+      await Promise.all(connections.map((connection) => connection.close().catch(() => {})));
+    }
+  },
+
+  // ---- connections ----
+
+  async killed_mid_frame() {
+    await withChannel(async (keeper, connection) => {
+      const shared = (await keeper.assertQueue(unique('queue'), transient)).queue;
+      const owned = unique('queue');
+      keeper.sendToQueue(shared, bytes('kept'));
+      const holder = await child('hold_and_publish', shared, owned);
+      await sleep(300);
+      await end(holder);
+      const message = await get(keeper, shared, true, 10000);
+      same([message.content.toString(), message.fields.redelivered], ['kept', true], 'of the killed client');
+      await eventually(() => isGone(connection, owned), 'its exclusive queue gone');
+      await keeper.deleteQueue(shared);
+    });
+  },
+
+  async heartbeat_kept() {
+    const { interval_s, idle_s } = expect('heartbeat_kept');
+    await withChannel(async (channel, connection) => {
+      same(connection.connection.heartbeat, interval_s, 'interval agreed');
+      const queue = await temporary(channel);
+      // amqplib itself ends the connection when the broker is silent for two intervals.
+      await sleep(idle_s * 1000);
+      channel.sendToQueue(queue, bytes('alive'));
+      same(await gotAll(channel, queue), ['alive'], 'after the idle time');
+    }, { heartbeat: interval_s });
+  },
+
+  async heartbeat_client_stops() {
+    const { interval_s, gone_s_max } = expect('heartbeat_client_stops');
+    const owned = unique('queue');
+    const holder = await child('hold', interval_s, owned);
+    try {
+      await connected(async (connection) => {
+        check(!(await isGone(connection, owned)), 'the queue is not there');
+        holder.kill('SIGSTOP');
+        await eventually(() => isGone(connection, owned), 'the broker closed the silent connection',
+          gone_s_max * 1000, 100);
+      });
+    } finally {
+      await end(holder);
+    }
+  },
+
+  async channels() {
+    await connected(async (connection) => {
+      const { count } = expect('channels');
+      const opened = await Promise.all(Array.from({ length: count }, () => channelOn(connection)));
+      same(new Set(opened.map((channel) => channel.ch)).size, count, 'channel numbers');
+      const queue = await temporary(opened[0]);
+      opened.forEach((channel, i) => channel.sendToQueue(queue, bytes(i)));
+      await Promise.all(opened.filter((_, i) => i % 2).map((channel) => channel.close()));
+      const left = opened.filter((_, i) => i % 2 === 0);
+      left.forEach((channel, i) => channel.sendToQueue(queue, bytes(`again ${i}`)));
+      await eventuallyCount(opened[0], queue, count + left.length);
+    });
+  },
+
+  async channel_reuse() {
+    await connected(async (connection) => {
+      const [other, failing] = [await channelOn(connection), await channelOn(connection)];
+      const queue = await temporary(other);
+      await refused('channel_reuse', () => failing.checkQueue(unique('nowhere')));
+      other.sendToQueue(queue, bytes('other'));
+      const again = await channelOn(connection);
+      same(again.ch, failing.ch, 'channel number');
+      again.sendToQueue(queue, bytes('again'));
+      await eventuallyCount(other, queue, 2);
+      same((await gotAll(again, queue)).sort(), ['again', 'other'], 'messages');
+    });
+  },
+
+  async negotiate_frame_max() {
+    const wanted = expect('negotiate_frame_max');
+    await withChannel(async (channel, connection) => {
+      same(connection.connection.frameMax, wanted.frame_max, 'frame-max agreed');
+      await roundTrip(channel, wanted.size, 3);
+    }, { frameMax: wanted.frame_max });
+  },
+
+  async negotiate_channel_max() {
+    const wanted = expect('negotiate_channel_max').channel_max;
+    await connected(async (connection) => {
+      same(connection.connection.channelMax, wanted, 'channel-max agreed');
+      const opened = [];
+      for (let i = 0; i < wanted; i++) opened.push(await channelOn(connection));
+      const queue = await temporary(opened[0]);
+      opened[wanted - 1].sendToQueue(queue, bytes('x'));
+      await eventuallyCount(opened[0], queue, 1);
+    }, { channelMax: wanted });
+  },
+
+  // ---- refusals ----
+
+  error_login: () => refused('error_login', () => connect({ password: 'wrong' })),
+  error_vhost: () => refused('error_vhost', () => connect({ vhost: 'nowhere' })),
+  error_queue_unknown: () => refusedOnChannel('error_queue_unknown', (c) => c.checkQueue(unique('nowhere'))),
+  error_get_unknown: () => refusedOnChannel('error_get_unknown', (c) => c.get(unique('nowhere'))),
+  error_consume_unknown: () =>
+    refusedOnChannel('error_consume_unknown', (c) => c.consume(unique('nowhere'), () => {})),
+  error_publish_unknown: () =>
+    refusedOnChannel('error_publish_unknown', (c) => c.publish(unique('nowhere'), '', bytes('x'))),
+  error_bind_unknown: () => refusedOnChannel('error_bind_unknown',
+    async (c) => c.bindQueue(await temporary(c), unique('nowhere'), 'k')),
+
+  async error_queue_redeclare() {
+    const queue = unique('queue');
+    await refusedOnChannel('error_queue_redeclare', async (channel) => {
+      await channel.assertQueue(queue, { durable: false });
+      await channel.assertQueue(queue, { durable: true });
+    });
+    await withChannel((channel) => channel.deleteQueue(queue));
+  },
+
+  async error_exchange_redeclare() {
+    const exchange = unique('exchange');
+    await refusedOnChannel('error_exchange_redeclare', async (channel) => {
+      await channel.assertExchange(exchange, 'direct', transient);
+      await channel.assertExchange(exchange, 'fanout', transient);
+    });
+    await withChannel((channel) => channel.deleteExchange(exchange));
+  },
+
+  error_delivery_tag: () =>
+    refusedOnChannel('error_delivery_tag', (c) => c.ack({ fields: { deliveryTag: 7 } })),
+  error_queue_reserved: () =>
+    refusedOnChannel('error_queue_reserved', (c) => c.assertQueue(`amq.${unique('queue')}`)),
+  error_exchange_reserved: () =>
+    refusedOnChannel('error_exchange_reserved', (c) => c.assertExchange(`amq.${unique('exchange')}`, 'direct')),
+
+  async error_consume_exclusive() {
+    await connected(async (connection) => {
+      const [channel, other] = [await channelOn(connection), await channelOn(connection)];
+      const queue = await temporary(channel);
+      await channel.consume(queue, () => {}, { exclusive: true });
+      await refused('error_consume_exclusive', () => other.consume(queue, () => {}));
+    });
+  },
+
+  async error_queue_locked() {
+    await withChannel(async (channel) => {
+      const queue = await temporary(channel);
+      await refusedOnChannel('error_queue_locked', (other) => other.assertQueue(queue, exclusive));
+    });
+  },
+
+  error_consumer_tag: () => refusedOnChannel('error_consumer_tag', async (channel) => {
+    const queue = await temporary(channel);
+    await channel.consume(queue, () => {}, { consumerTag: 'twice' });
+    await channel.consume(queue, () => {}, { consumerTag: 'twice' });
+  }),
+
+  error_exchange_type: () =>
+    refusedOnChannel('error_exchange_type', (c) => c.assertExchange(unique('exchange'), 'nonesuch')),
+
+  shutdown: () => refusedOnChannel('shutdown', () => {
+    console.log('# waiting');
+    return sleep(60000);
+  }),
+};
+
+async function roundTrip(channel, size, seed) {
+  const queue = await temporary(channel);
+  const body = bodyOf(size, seed);
+  channel.sendToQueue(queue, body);
+  let found = null;
+  const { consumerTag } = await channel.consume(queue, (message) => { found = message; });
+  await eventually(() => found !== null, `the body of ${size} bytes`, 60000, 2);
+  same([found.content.length, digest(found.content)], [size, digest(body)], `body of ${size} bytes`);
+  channel.ack(found);
+  await channel.cancel(consumerTag);
+  await channel.deleteQueue(queue);
+}
+
+// True when the exclusive queue of another connection is no more; false while it is locked.
+async function isGone(connection, queue) {
+  const channel = await channelOn(connection);
+  closedBy = {};
+  await channel.checkQueue(queue).catch(() => {});
+  check(closedBy.code === 404 || closedBy.code === 405, `code ${closedBy.code}`);
+  return closedBy.code === 404;
+}
+
+const roles = {
+  async hold_and_publish(shared, owned) {
+    const channel = await channelOn(await connect());
+    await channel.assertQueue(owned, exclusive);
+    await get(channel, shared, false);
+    there();
+    const body = bodyOf(expect('killed_mid_frame').size, 1);
+    for (;;) {
+      channel.sendToQueue(owned, body);
+      await sleep(50);
+    }
+  },
+
+  async hold(interval, owned) {
+    const channel = await channelOn(await connect({ heartbeat: Number(interval) }));
+    await channel.assertQueue(owned, exclusive);
+    there();
+    await sleep(3600000);
+  },
+};
+
+main(scenarios, roles);

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scenario list (scenarios.toml), read and checked."""
+import json
+import tomllib
+
+
+class Scenarios:
+    def __init__(self, clients, scenarios):
+        self.clients = clients
+        self.scenarios = scenarios
+
+    def reason_not(self, client, name):
+        """Why the client cannot do the scenario, or None."""
+        return self.scenarios[name].get("cannot", {}).get(client)
+
+    def names(self, last):
+        return [name for name, row in self.scenarios.items() if bool(row.get("last")) == last]
+
+    def write_json(self, path):
+        """The form that every client can read."""
+        with open(path, "w") as out:
+            json.dump(self.scenarios, out)
+
+
+def load(path):
+    with open(path, "rb") as source:
+        table = tomllib.load(source)
+    for name, row in table["scenario"].items():
+        unknown = set(row) - {"does", "expect", "bytes", "last", "cannot"}
+        if unknown or "does" not in row:
+            raise ValueError("%s: %s: needs `does`, knows no %s" % (path, name, unknown or "more"))
+        for client, reason in row.get("cannot", {}).items():
+            if client not in table["clients"] or not reason:
+                raise ValueError("%s: %s: cannot: %s needs to be a client, with a reason" % (path, name, client))
+    return Scenarios(table["clients"], table["scenario"])

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the broker says of itself: the only place that knows the form of `godwitctl status --json`.
+
+    {"pools": [{"name", "capacity", "used"}...], "ports": [{"name", "rx_frames", "tx_frames", ...}],
+     "connections": N, ...}
+"""
+import json
+import subprocess
+import time
+
+# Pools whose use rests on what the stage cannot give back at once: name -> objects allowed above the
+# resting use.
+POOL_ALLOWANCE = {}
+DROP_WORDS = ("drop", "bad", "error", "invalid", "short", "malformed")
+
+
+class StatusError(Exception):
+    pass
+
+
+class Status:
+    def __init__(self, godwitctl):
+        self.godwitctl = godwitctl
+
+    def read(self):
+        done = subprocess.run([self.godwitctl, "status", "--json"], capture_output=True, text=True, timeout=10)
+        if done.returncode != 0:
+            raise StatusError("godwitctl status: exit %d: %s" % (done.returncode, done.stderr.strip()))
+        return json.loads(done.stdout)
+
+    def frames(self):
+        """(received, sent) of all ports together."""
+        ports = self.read()["ports"]
+        return sum(port["rx_frames"] for port in ports), sum(port["tx_frames"] for port in ports)
+
+    def pools_used(self):
+        return {pool["name"]: pool["used"] for pool in self.read()["pools"]}
+
+    def connections(self):
+        return self.read()["connections"]
+
+    def drops(self):
+        """Every counter, anywhere in the answer, that counts something thrown away."""
+        found = {}
+
+        def walk(value, path):
+            if isinstance(value, dict):
+                label = str(value.get("name", ""))
+                for key, inner in value.items():
+                    walk(inner, path + ([label] if label else []) + [key])
+            elif isinstance(value, list):
+                for inner in value:
+                    walk(inner, path)
+            elif isinstance(value, int) and any(word in ".".join(path) for word in DROP_WORDS):
+                name = ".".join(path)
+                found[name] = found.get(name, 0) + value
+
+        walk(self.read(), [])
+        return found
+
+    def differs_from_rest(self, rest):
+        """What is not as at rest: {name: (used, at rest)}; empty when all pools are full again and no
+        connection is left. rest: an earlier pools_used()."""
+        status = self.read()
+        found = {pool["name"]: (pool["used"], rest.get(pool["name"], 0)) for pool in status["pools"]
+                 if pool["used"] > rest.get(pool["name"], 0) + POOL_ALLOWANCE.get(pool["name"], 0)}
+        if status["connections"]:
+            found["connections"] = (status["connections"], 0)
+        return found
+
+    def wait_rest(self, rest, timeout_s=5.0):
+        """None, or what still differs after timeout_s."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            differs = self.differs_from_rest(rest)
+            if not differs:
+                return None
+            if time.monotonic() > deadline:
+                return ", ".join("%s used %d, at rest %d" % (name, *both) for name, both in differs.items())
+            time.sleep(0.05)
+
+
+class NoStatus:
+    """The oracle has no pools and no port."""
+
+    def frames(self):
+        return None
+
+    def pools_used(self):
+        return {}
+
+    def connections(self):
+        return 0
+
+    def drops(self):
+        return {}
+
+    def wait_rest(self, rest, timeout_s=5.0):
+        return None
