@@ -193,7 +193,8 @@ void load_check(struct load *l)
 			"defaults");
 	for (uint32_t i = 0; i < l->c->port_count; i++)
 		check_port(l, i);
-	for (uint32_t i = 0; i < l->c->listener_count; i++)
+	/* the default ones are right where the ports are */
+	for (uint32_t i = 0; i < l->c->listener_count && yaml_get(l->root, "listeners"); i++)
 		check_listener(l, i);
 	for (uint32_t i = 0; i < l->c->user_count; i++)
 		check_user(l, i);

@@ -64,7 +64,7 @@ static void value_error(struct load *l, const struct schema_key *k, const char *
 	const char *nearest = k->words && n->kind == YAML_SCALAR ? schema_nearest(n->text, k->words) : NULL;
 
 	schema_allowed(k, allowed);
-	if (secret && n->kind == YAML_SCALAR && !n->null)
+	if (secret && n->kind == YAML_SCALAR && n->text_bytes && !n->null)
 		report_secret(l->r, n->offset, n->offset,
 			"%s: found a value that is not shown: %s; allowed: %s", path,
 			why ? why : "not a text", allowed);
@@ -105,15 +105,20 @@ static void load_cpus(struct load *l, const struct schema_key *k, const struct y
 	}
 }
 
-static const char *store_port(struct load *l, void *entry, const struct yaml_node *n)
+static void load_port_name(struct load *l, const char *path, void *entry, const struct yaml_node *n)
 {
-	for (uint32_t i = 0; i < l->c->port_count; i++) {
-		if (strcmp(l->c->ports[i].name, n->text) == 0) {
+	const struct config *c = l->c;
+	char names[CONFIG_PORTS_MAX * (CONFIG_IFNAME_BYTES + 2) + 1] = "", quoted[QUOTE_BYTES];
+	for (uint32_t i = 0, used = 0; i < c->port_count; i++) {
+		if (strcmp(c->ports[i].name, n->text) == 0) {
 			((struct config_listener *)entry)->port_index = i;
-			return NULL;
+			return;
 		}
+		used += (uint32_t)snprintf(
+			names + used, sizeof(names) - used, "%s%s", i ? ", " : "", c->ports[i].name);
 	}
-	return "there is no such port";
+	report_error(l->r, n->offset, "%s: found %s: there is no such port; allowed: %s", path,
+		found(n, quoted), c->port_count ? names : "none, as ports is empty");
 }
 
 static void load_value(
@@ -128,9 +133,10 @@ static void load_value(
 		load_cpus(l, k, n);
 	} else if (n->kind != YAML_SCALAR || n->null) {
 		value_error(l, k, path, n, NULL);
+	} else if (k->type == SCHEMA_PORT_NAME) {
+		load_port_name(l, path, entry, n);
 	} else {
-		why = k->type == SCHEMA_PORT_NAME ? store_port(l, entry, n)
-						  : schema_store(k, entry, n->text, n->text_bytes);
+		why = schema_store(k, entry, n->text, n->text_bytes);
 		if (why)
 			value_error(l, k, path, n, why);
 	}

@@ -16,6 +16,11 @@ static const char *const transport_words[] = {"bypass", "kernel", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
 static const char *const target_words[] = {"stderr", "syslog", NULL};
 
+/* A word is stored as its index. */
+_Static_assert(CONFIG_IDLE_POLL == 2 && CONFIG_HUGEPAGES_OFF == 2 && CONFIG_TRANSPORT_KERNEL == 1 &&
+		       LOG_LEVEL_DEBUG == 3 && LOG_TARGET_SYSLOG == 1,
+	"the words stand in the order of their enums");
+
 static const struct schema_key top_keys[] = {
 	{.name = "lcores",
 		.type = SCHEMA_CPUS,
@@ -109,14 +114,14 @@ static const struct schema_key port_keys[] = {
 	{.name = "host_address",
 		.type = SCHEMA_PREFIX,
 		FIELD(config_port, host_address),
-		.note = "198.18.0.1/30 for a TAP, else none",
+		.note = "198.18.0.1/30 for a TAP where `address` is left out too, else none",
 		.help = "The address that the host gets on its side of a TAP, in the same subnet as "
 			"`address`. For "
 			"TAPs alone."},
 	{.name = "address",
 		.type = SCHEMA_PREFIX,
 		FIELD(config_port, address),
-		.note = "198.18.0.2/30 for a TAP, else required",
+		.note = "198.18.0.2/30 for a TAP where `host_address` is left out too, else required",
 		.help = "The broker's own address on this port, with the prefix length of its subnet."},
 	{.name = "gateway",
 		.type = SCHEMA_GATEWAY,

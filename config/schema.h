@@ -72,13 +72,13 @@ static inline void *schema_entry(const struct schema_section *s, const struct co
 }
 uint32_t schema_count(const struct schema_section *s, const struct config *c);
 
-/* Reads n bytes of text into the key's field of entry. NULL, or why not, in a few words: static, or in the
- * thread's own buffer until the next call. SCHEMA_CPUS, SCHEMA_PORT_NAME and SCHEMA_RESERVED are the loader's
- * own. */
+/* Reads n bytes of text into the key's field of entry, a struct of the key's section. NULL, or why not, in a
+ * few static words; the field is then unspecified. Not for SCHEMA_CPUS, SCHEMA_PORT_NAME and SCHEMA_RESERVED,
+ * which the loader reads itself. */
 const char *schema_store(const struct schema_key *k, void *entry, const char *text, size_t n);
 
-/* Writes the field's value as the file would have it. c resolves references; secrets are shown as "***".
- * Returns false and writes nothing where the field is not set. out_bytes: at least SCHEMA_VALUE_BYTES. */
+/* Writes the field's value as the file would have it. c resolves references; secrets are written as "***".
+ * out has SCHEMA_VALUE_BYTES bytes. Returns false, and leaves out alone, where the field is not set. */
 enum { SCHEMA_VALUE_BYTES = 1200, SCHEMA_ALLOWED_BYTES = 400 };
 bool schema_format(const struct schema_key *k, const struct config *c, const void *entry, char *out);
 
@@ -86,8 +86,12 @@ bool schema_format(const struct schema_key *k, const struct config *c, const voi
  * SCHEMA_ALLOWED_BYTES bytes and is returned. */
 const char *schema_allowed(const struct schema_key *k, char *out);
 
-/* The name in words (ends with NULL) that text was probably meant to be, or NULL. */
+/* The one of words (ends with NULL) that text was probably meant to be, or NULL: at most a third of its
+ * letters are wrong. */
 const char *schema_nearest(const char *text, const char *const *words);
+
+/* How many letters are to be inserted, left out, replaced or swapped with their neighbour to make b of a,
+ * without regard to case; UINT32_MAX where one is longer than 32 bytes. */
 unsigned schema_distance(const char *a, const char *b);
 
 #endif

@@ -100,8 +100,13 @@ const char *schema_allowed(const struct schema_key *k, char *out)
 	return out;
 }
 
-/* Optimal string alignment: insertions, deletions, substitutions and swaps of neighbours. Names longer than
- * the table are as far away as can be. */
+static char fold(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+/* Optimal string alignment: insertions, deletions, substitutions and swaps of neighbours, without regard to
+ * case. Names longer than the table are as far away as can be. */
 unsigned schema_distance(const char *a, const char *b)
 {
 	enum { N = 32 };
@@ -116,7 +121,7 @@ unsigned schema_distance(const char *a, const char *b)
 				d[i][j] = (unsigned)(i + j);
 				continue;
 			}
-			unsigned least = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+			unsigned least = d[i - 1][j - 1] + (fold(a[i - 1]) != fold(b[j - 1]));
 			if (d[i - 1][j] + 1 < least)
 				least = d[i - 1][j] + 1;
 			if (d[i][j - 1] + 1 < least)

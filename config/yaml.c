@@ -8,7 +8,7 @@
 #include "config/config.h"
 
 /* Nodes and their texts lie in blocks that are released together. */
-enum { BLOCK_BYTES = 64 * 1024 };
+enum { BLOCK_BYTES = 64 * 1024, SCALAR_BYTES_MAX = 4096 };
 struct yaml_block {
 	struct yaml_block *next;
 	size_t used, capacity;
@@ -124,10 +124,8 @@ static int check_characters(struct report *r)
 static struct yaml_node *node_new(struct yaml_builder *b, enum yaml_kind kind, const struct fy_mark *mark)
 {
 	struct yaml_node *n = tree_alloc(b->tree, sizeof(*n));
-	if (!n) {
-		report_error(b->report, REPORT_NOWHERE, "out of memory");
+	if (!n)
 		return NULL;
-	}
 	*n = (struct yaml_node){.kind = kind};
 	if (mark) {
 		n->offset = (uint32_t)mark->input_pos;
@@ -140,21 +138,59 @@ static struct yaml_node *node_new(struct yaml_builder *b, enum yaml_kind kind, c
 	return n;
 }
 
+/* What no key needs is refused before libfyaml makes a text of it. */
+static int check_scalar(struct yaml_builder *b, const struct fy_mark *start, const struct fy_mark *end)
+{
+	size_t bytes = end->input_pos - start->input_pos;
+	if (end->line != start->line)
+		report_error(b->report, (uint32_t)start->input_pos,
+			"found a value on several lines; allowed: values on one line");
+	else if (bytes > SCALAR_BYTES_MAX)
+		report_error(b->report, (uint32_t)start->input_pos,
+			"found a value of %zu bytes; allowed: at most %d", bytes, SCALAR_BYTES_MAX);
+	else
+		return 0;
+	return -1;
+}
+
+/* Text between single quotes: a quote in it is written as two. libfyaml 0.7.12 leaks memory where it undoes
+ * more than a few of them. */
+static size_t unquote(char *to, const char *from, size_t n)
+{
+	size_t used = 0;
+	for (size_t i = 0; i < n; i++) {
+		to[used++] = from[i];
+		i += from[i] == '\'';
+	}
+	return used;
+}
+
 static struct yaml_node *scalar_new(struct yaml_builder *b, struct fy_event *e)
 {
 	struct fy_token *token = e->scalar.value;
-	struct yaml_node *n = node_new(b, YAML_SCALAR, fy_event_start_mark(e));
+	const struct fy_mark *start = fy_event_start_mark(e), *end = fy_event_end_mark(e);
+	bool single = token && fy_token_scalar_style(token) == FYSS_SINGLE_QUOTED && start && end;
+	const char *text = "";
 	size_t bytes = 0;
-	const char *text = token ? fy_token_get_text(token, &bytes) : "";
 
-	if (!n)
+	if (start && end && check_scalar(b, start, end) < 0)
 		return NULL;
-	char *copy = text ? tree_alloc(b->tree, bytes + 1) : NULL;
+	struct yaml_node *n = node_new(b, YAML_SCALAR, start);
+	if (single) {
+		text = b->report->text + start->input_pos;
+		bytes = end->input_pos - start->input_pos;
+	} else if (token) {
+		text = fy_token_get_text(token, &bytes);
+	}
+	char *copy = n && text ? tree_alloc(b->tree, bytes + 1) : NULL;
 	if (!copy) {
 		report_error(b->report, REPORT_NOWHERE, "out of memory");
 		return NULL;
 	}
-	memcpy(copy, text, bytes);
+	if (single)
+		bytes = unquote(copy, text, bytes);
+	else
+		memcpy(copy, text, bytes);
 	copy[bytes] = '\0';
 	n->text = copy;
 	n->text_bytes = bytes;
@@ -193,7 +229,11 @@ static int node_place(struct yaml_builder *b, struct yaml_node *n)
 
 static int node_open(struct yaml_builder *b, struct yaml_node *n)
 {
-	if (!n || node_place(b, n) < 0)
+	if (!n) {
+		report_error(b->report, REPORT_NOWHERE, "out of memory");
+		return -1;
+	}
+	if (node_place(b, n) < 0)
 		return -1;
 	if (b->depth == CONFIG_DEPTH_MAX) {
 		report_error(
@@ -209,8 +249,11 @@ static int node_open(struct yaml_builder *b, struct yaml_node *n)
 static int refuse(struct yaml_builder *b, struct fy_token *token, const char *what)
 {
 	const struct fy_mark *mark = fy_token_start_mark(token);
-	report_error(b->report, mark ? (uint32_t)mark->input_pos : 0,
-		"found %s; allowed: plain values, maps and lists", what);
+	uint32_t offset = mark ? (uint32_t)mark->input_pos : 0;
+	/* the mark of an anchor or alias is behind its sign */
+	if (offset > 0 && strchr("&*", b->report->text[offset - 1]))
+		offset--;
+	report_error(b->report, offset, "found %s; allowed: plain values, maps and lists", what);
 	return -1;
 }
 

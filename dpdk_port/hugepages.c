@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mman.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum { PATH_BYTES = 256 };
@@ -61,6 +63,19 @@ int hugepages_read(const char *pool, struct hugepages *out)
 		rc = number_read(pool, "resv_hugepages", &reserved);
 	out->free = out->free > reserved ? out->free - reserved : 0;
 	return rc;
+}
+
+int hugepages_try(unsigned count)
+{
+	size_t bytes = (size_t)count * HUGEPAGE_MB << 20;
+	/* 21: the logarithm of the page's size. */
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | (21 << MAP_HUGE_SHIFT), -1, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	munmap(p, bytes);
+	return 0;
 }
 
 int hugepages_return(const char *pool, unsigned count)

@@ -37,6 +37,11 @@ int hugepages_plan(
  * memory. */
 int hugepages_grow(const char *pool, const struct hugepages_plan *plan, char *error, size_t error_bytes);
 
+/* Whether this process may really map count pages: a container's limits do not show in the pool. Maps them,
+ * touches none, and unmaps them. 0 or -errno. To be asked before EAL is started on them, because EAL that
+ * failed cannot be started again. */
+int hugepages_try(unsigned count);
+
 /* Shrinks the pool by count pages; those in use leave it later, as their users let go. 0 or -errno. */
 int hugepages_return(const char *pool, unsigned count);
 

@@ -36,9 +36,10 @@ struct keeper {
 	pid_t pid;
 };
 
-/* What the keeper process has. */
+/* What the keeper process has. The broker shares file, whose lock says that one of them lives, and cannot
+ * write through it; the keeper writes through a descriptor of its own. */
 struct keeping {
-	int channel, file;
+	int channel, file, writer;
 	bool sealed;
 	char path[PATH_MAX];
 	struct keeper_state state;
@@ -84,7 +85,7 @@ static int file_create(const char *path)
 {
 	for (unsigned i = 0; i < FILE_TRIES; i++) {
 		struct stat s;
-		int fd = fd_high(open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+		int fd = fd_high(open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
 		if (fd < 0)
 			return -errno;
 		if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &s) == 0 && s.st_nlink > 0)
@@ -122,7 +123,7 @@ static int file_start(const char *directory, struct keeping *k, char *error, siz
 
 /* Leaves the terminal's session and group, ignores what is meant for the broker, and lets go of everything
  * that was open: a keeper must not hold a pipe or a lock that others wait for. */
-static void process_prepare(const struct keeping *k)
+static void process_prepare(struct keeping *k)
 {
 	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM,
 		SIGIO, SIGTSTP, SIGTTIN, SIGTTOU};
@@ -147,6 +148,7 @@ static void process_prepare(const struct keeping *k)
 	if (high > low + 1)
 		close_range((unsigned)low + 1, (unsigned)high - 1, 0);
 	close_range((unsigned)high + 1, ~0u, 0);
+	k->writer = k->file < 0 ? -1 : open(k->path, O_WRONLY | O_APPEND | O_NOFOLLOW);
 }
 
 static int remember(struct keeping *k, const struct keeper_record *r)
@@ -155,7 +157,7 @@ static int remember(struct keeping *k, const struct keeper_record *r)
 		return -EPERM;
 	int rc = keeper_state_add(&k->state, r);
 	if (rc == 0 && k->file >= 0)
-		rc = keeper_record_write(k->file, r);
+		rc = keeper_record_write(k->writer, r);
 	return rc;
 }
 
@@ -324,7 +326,7 @@ static bool stale_undo(int directory, const char *name)
 {
 	struct keeper_state state;
 	struct stat s;
-	int fd = openat(directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd < 0)
 		return false;

@@ -72,7 +72,9 @@ static int socket_make(const char *at)
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	strncpy(a.sun_path, at, sizeof(a.sun_path) - 1);
+	if (fd < 0 || strlen(at) >= sizeof(a.sun_path))
+		return -1;
+	memcpy(a.sun_path, at, strlen(at));
 	int rc = bind(fd, (struct sockaddr *)&a, sizeof(a));
 	close(fd);
 	return rc;
@@ -385,6 +387,7 @@ static void test_plan(void)
 	CU_ASSERT_EQUAL(hugepages_plan("/nonexistent", 1, &plan, error, sizeof(error)), -ENOTSUP);
 	CU_ASSERT(error[0] != '\0');
 	plan = (struct hugepages_plan){.total_before = 1, .missing = 1};
+	CU_ASSERT_EQUAL(hugepages_try(HUGEPAGES_MAX), -ENOMEM);
 	CU_ASSERT(hugepages_grow("/nonexistent", &plan, error, sizeof(error)) < 0);
 }
 
@@ -397,7 +400,8 @@ static int eal_on_hugepages(struct keeper *k)
 	if (hugepages_plan(HUGEPAGES_POOL, EAL_MB / HUGEPAGE_MB, &plan, error, sizeof(error)) ||
 		keeper_remember_hugepages_growing(k, HUGEPAGES_POOL, &plan) ||
 		hugepages_grow(HUGEPAGES_POOL, &plan, error, sizeof(error)) ||
-		keeper_remember_hugepages_grown(k, HUGEPAGES_POOL, &plan))
+		keeper_remember_hugepages_grown(k, HUGEPAGES_POOL, &plan) ||
+		hugepages_try(EAL_MB / HUGEPAGE_MB))
 		return 1;
 	if (dpdk_eal_start(&o, error, sizeof(error))) {
 		printf("# %s\n", error);

@@ -79,7 +79,7 @@ static unsigned waiting_add(struct port_queue *q, struct rte_mbuf **frames, unsi
 
 static bool sendable(const struct port *p, const struct rte_mbuf *m)
 {
-	return m->pkt_len <= p->frame_bytes_max && (m->nb_segs == 1 || p->segments);
+	return m->pkt_len <= p->frame_bytes_max && m->nb_segs <= p->info.tx_segments_max;
 }
 
 /* The length of the leading run of frames that the device can send. */

@@ -24,7 +24,8 @@ enum {
 	PORT_MTU_MIN = 576,
 	PORT_MTU_MAX = 9000,
 	PORT_DESCRIPTORS_MAX = 4096,
-	PORT_POOL_CACHE = 128, /* buffers that a core keeps aside */
+	PORT_SEGMENTS_MAX = 40, /* buffers of one frame; ixgbe's limit is the lowest that we know */
+	PORT_POOL_CACHE = 128,	/* buffers that a core keeps aside */
 	PORT_MAC_BYTES = 6,
 };
 
@@ -56,6 +57,7 @@ struct port_info {
 	uint8_t device_mac[PORT_MAC_BYTES]; /* the device's; on a TAP the kernel side's */
 	unsigned mtu;
 	unsigned queues, rx_descriptors, tx_descriptors;
+	unsigned tx_segments_max; /* buffers that a frame to be sent may consist of; 1 to PORT_SEGMENTS_MAX */
 	unsigned rx_buffers;	  /* in each queue's pool */
 	uint32_t offloads;	  /* in use; what is missing is to be done in software */
 	uint32_t device_offloads; /* what the device could do */
@@ -76,7 +78,7 @@ struct port_counters {
 	uint64_t tx_refused;   /* frames that port_tx left with its caller, each time it did */
 	uint64_t tx_stuck;     /* dropped: the device took nothing for PORT_TX_STUCK_US */
 	uint64_t tx_too_long;  /* dropped: longer than the MTU allows */
-	uint64_t tx_segmented; /* dropped: several buffers, and the device sends from one only */
+	uint64_t tx_segmented; /* dropped: more buffers than info.tx_segments_max */
 };
 
 /* As the device counts. */

@@ -92,6 +92,15 @@ static int probe(struct opening *o)
 	return 0;
 }
 
+static unsigned segments_max(const struct opening *o)
+{
+	unsigned device = o->device.tx_desc_lim.nb_mtu_seg_max;
+
+	if (!(o->port->info.offloads & PORT_TX_MULTI_SEGMENT))
+		return 1;
+	return device > 0 && device < PORT_SEGMENTS_MAX ? device : PORT_SEGMENTS_MAX;
+}
+
 /* Switches on what both sides have. TSO stays off: one segment too many in flight there is software's. */
 static int configure(struct opening *o)
 {
@@ -105,7 +114,7 @@ static int configure(struct opening *o)
 	p->info.queues = c->queues;
 	p->info.device_offloads = dpdk_offloads_of(&o->device);
 	p->info.offloads = p->info.device_offloads & c->offloads & ~(uint32_t)PORT_TX_TSO;
-	p->segments = p->info.offloads & PORT_TX_MULTI_SEGMENT;
+	p->info.tx_segments_max = segments_max(o);
 
 	p->info.mtu = c->mtu ? c->mtu : RTE_ETHER_MTU;
 	conf.rxmode.mtu = p->info.mtu;

@@ -27,7 +27,6 @@ struct port {
 	port_signal_handler rx_kick; /* to be called before each read, or NULL; see port_signal.h */
 	int signal;
 	uint32_t frame_bytes_max;
-	bool segments; /* PORT_TX_MULTI_SEGMENT in use */
 	bool opened, started, is_vdev;
 	char vdev[64]; /* name without arguments */
 	const struct dpdk_driver *driver;

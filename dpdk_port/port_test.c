@@ -5,6 +5,7 @@
 #include "dpdk_port/eal.h"
 #include "dpdk_port/port.h"
 #include "dpdk_port/port_pool.h"
+#include "runtime/log.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char error[512];
@@ -120,6 +122,60 @@ static void test_eal_refuses_bad_options(void)
 	CU_ASSERT(!dpdk_eal_running());
 }
 
+/* Starts EAL in a child; all that is said there to either output, as text. Its exit code is the child's. */
+static int start_apart(const struct eal_options *o, enum log_level level, char *said, size_t bytes)
+{
+	int pipe_[2], status = -1;
+	size_t used = 0;
+	ssize_t n;
+
+	fflush(stdout);
+	CU_ASSERT_EQUAL_FATAL(pipe2(pipe_, O_CLOEXEC), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		dup2(pipe_[1], 1);
+		dup2(pipe_[1], 2);
+		log_set_level(level);
+		int rc = dpdk_eal_start(o, error, sizeof(error));
+		if (rc)
+			dprintf(1, "error: %s", error);
+		dpdk_eal_stop();
+		_exit(rc != 0);
+	}
+	close(pipe_[1]);
+	while ((n = read(pipe_[0], said + used, bytes - 1 - used)) > 0)
+		used += (size_t)n;
+	said[used] = '\0';
+	close(pipe_[0]);
+	waitpid(pid, &status, 0);
+	return status;
+}
+
+static void test_chatter_only_when_asked_for(void)
+{
+	struct eal_options o = {.memory_mb = 64, .data_cores = 1};
+	char said[8192];
+
+	CU_ASSERT_EQUAL(start_apart(&o, LOG_LEVEL_DEBUG, said, sizeof(said)), 0);
+	CU_ASSERT_STRING_EQUAL(said, "");
+	o.chatter = true;
+	CU_ASSERT_EQUAL(start_apart(&o, LOG_LEVEL_INFO, said, sizeof(said)), 0);
+	CU_ASSERT_STRING_EQUAL(said, "");
+	CU_ASSERT_EQUAL(start_apart(&o, LOG_LEVEL_DEBUG, said, sizeof(said)), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(said, "EAL: Detected"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(said, "dpdk"));
+}
+
+static void test_failing_start_says_why(void)
+{
+	const struct eal_options o = {.hugepages = true, .memory_mb = EAL_MEMORY_MB_MAX};
+	char said[8192];
+
+	CU_ASSERT_NOT_EQUAL(start_apart(&o, LOG_LEVEL_INFO, said, sizeof(said)), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(said, "error: EAL does not start: "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(said, "(EAL: "));
+}
+
 static int core_says(void *context)
 {
 	*(unsigned *)context = rte_lcore_id();
@@ -172,7 +228,7 @@ static void test_open_refuses(void)
 		{{.device = "net_pcap0,rx_pcap=/nonexistent.pcap", .queues = 1}, "driver"},
 		{{.device = "net_null0,unknown=1", .queues = 1}, "driver"},
 		{{.device = "0000:7f:1f.7", .queues = 1}, "no driver"},
-		{{.device = "net_pcap0,rx_iface=lo", .queues = 2}, "queues"},
+		{{.device = "net_ring0", .queues = 17}, "the device has 16"},
 		{{.device = "net_null0", .queues = 1, .rx_held = 10000000}, "receive buffers"},
 	};
 	eal_test_start();
@@ -367,6 +423,42 @@ static void test_pcap_replays_and_records(void)
 	unlink(out);
 }
 
+/* Two ports that face each other through shared memory, as a guest and its host do. */
+static void test_vhost_and_virtio_user(void)
+{
+	char device[128], socket_path[] = "/tmp/port_test_vhost_XXXXXX";
+	struct rte_mbuf *list[PORT_BURST];
+	unsigned got = 0;
+
+	close(mkstemp(socket_path));
+	unlink(socket_path);
+	snprintf(device, sizeof(device), "net_vhost0,iface=%s", socket_path);
+	struct port *host = port_test_open(device, (struct port_config){.rx_descriptors = 256});
+	snprintf(device, sizeof(device), "net_virtio_user0,path=%s,queue_size=256", socket_path);
+	struct port *guest = port_test_open(device, (struct port_config){.rx_descriptors = 256});
+	CU_ASSERT_STRING_EQUAL(port_info(host)->driver, "net_vhost");
+	CU_ASSERT_STRING_EQUAL(port_info(guest)->driver, "net_virtio_user");
+
+	for (int ms = 0; ms < 5000 && !port_link(host).up; ms++)
+		usleep(1000);
+	CU_ASSERT(port_link(host).up);
+	frames(list, PORT_BURST);
+	CU_ASSERT_EQUAL(port_tx(guest, 0, list, PORT_BURST), PORT_BURST);
+	for (int ms = 0; ms < 2000 && got < PORT_BURST; ms++) {
+		port_tx_flush(guest, 0, 1);
+		got += port_rx(host, 0, list + got, PORT_BURST - got);
+		usleep(1000);
+	}
+	CU_ASSERT_EQUAL(got, PORT_BURST);
+	for (unsigned i = 0; i < got; i++)
+		CU_ASSERT_EQUAL(mark_of(list[i]), i);
+	rte_pktmbuf_free_bulk(list, got);
+	port_close(guest);
+	port_close(host);
+	CU_ASSERT(unit_pool_full(frames_pool()));
+	unlink(socket_path);
+}
+
 static void test_mac_from_config(void)
 {
 	const uint8_t mac[] = {2, 1, 2, 3, 4, 5};
@@ -420,6 +512,8 @@ int main(int argc, char **argv)
 		{"pci_address_shape", test_pci_address_shape},
 		{"vdev_check", test_vdev_check},
 		{"eal_refuses_bad_options", test_eal_refuses_bad_options},
+		{"chatter_only_when_asked_for", test_chatter_only_when_asked_for},
+		{"failing_start_says_why", test_failing_start_says_why},
 		{"data_cores_run", test_data_cores_run},
 		{"eal_leaves_no_files", test_eal_leaves_no_files},
 		{"open_refuses", test_open_refuses},
@@ -430,6 +524,7 @@ int main(int argc, char **argv)
 		{"waiting_frames_are_freed_at_close", test_waiting_frames_are_freed_at_close},
 		{"unsendable_frames_are_dropped", test_unsendable_frames_are_dropped},
 		{"pcap_replays_and_records", test_pcap_replays_and_records},
+		{"vhost_and_virtio_user", test_vhost_and_virtio_user},
 		{"mac_from_config", test_mac_from_config},
 		{"mac_derived", test_mac_derived},
 		{"pool_size_is_enough", test_pool_size_is_enough},

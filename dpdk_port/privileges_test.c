@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Each case runs in a child, which becomes somebody else for good. What needs root is not run without it. */
+#include "dpdk_port/one_user_test.h"
 #include "dpdk_port/privileges.h"
 #include "tests/unit/unit.h"
 
@@ -176,8 +177,9 @@ int main(int argc, char **argv)
 		{"wrong_users_are_refused", test_wrong_users_are_refused},
 		{NULL, NULL},
 	};
-	if (geteuid() != 0) {
-		printf("TAP version 13\n1..0 # SKIP dropping privileges needs some to drop: run as root\n");
+	if (geteuid() != 0 || one_user_only()) {
+		printf("TAP version 13\n1..0 # SKIP dropping privileges needs root, and another user to "
+		       "become\n");
 		return 0;
 	}
 	return unit_main(argc, argv, tests);

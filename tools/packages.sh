@@ -115,12 +115,14 @@ packages_apt()
 	DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=2 \
 		-o APT::Get::Assume-Yes=true -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 \
 		-o APT::Status-Fd=3 -o APT::Update::Error-Mode=any "$@" \
-		3> >(packages_progress) >>"$log" 2>&1 </dev/null
+		3> >(packages_progress "$1") >>"$log" 2>&1 </dev/null
 }
 
 packages_progress()
 {
 	local kind percent step last=
+	# The index alone is no progress worth a line.
+	[[ $1 == install ]] || exec cat >/dev/null
 	while IFS=: read -r kind _ percent _; do
 		step="$kind ${percent%%.*}"
 		[[ $step == *[05]0 ]] || [[ $step == *25 || $step == *75 ]] || continue

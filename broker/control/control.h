@@ -10,7 +10,8 @@
  * at a time: nothing more is read from a client that has not taken its reply.
  *
  * Everything here runs on the main (control) thread, never on a data core; it allocates and makes system
- * calls, and only control_open may block (for the names of groups, and shortly for another starting broker). */
+ * calls, and only control_open may block (for the names of groups, and shortly for another starting broker).
+ */
 #ifndef BROKER_CONTROL_CONTROL_H
 #define BROKER_CONTROL_CONTROL_H
 

@@ -6,12 +6,11 @@
 
 struct fixture fixture;
 
-void fixture_begin_with(const struct broker_limits *limits, uint64_t memory_bytes)
+static void begin(const struct broker_limits *limits, uint64_t memory_bytes)
 {
 	struct message_store *store = message_store_create(
 		&(struct message_store_config){.memory_bytes = memory_bytes, .watermark_percent = 80});
 
-	reclaim_start_manual();
 	fixture.broker = broker_create(&(struct broker_config){.limits = *limits, .key = {1, 2}});
 	CU_ASSERT_PTR_NOT_NULL_FATAL(fixture.broker);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(store);
@@ -22,9 +21,21 @@ void fixture_begin_with(const struct broker_limits *limits, uint64_t memory_byte
 		session_begin(&fixture.session[i], fixture.core, vhost_find(fixture.broker, text("/")));
 }
 
+void fixture_begin_with(const struct broker_limits *limits, uint64_t memory_bytes)
+{
+	reclaim_start_manual();
+	begin(limits, memory_bytes);
+}
+
 void fixture_begin(void)
 {
 	fixture_begin_with(&(struct broker_limits){200, 50, 5000, 200}, 4 << 20);
+}
+
+void fixture_begin_threads(void)
+{
+	CU_ASSERT_EQUAL_FATAL(reclaim_start(), 0);
+	begin(&(struct broker_limits){200, 50, 5000, 200}, 4 << 20);
 }
 
 void fixture_end(void)
@@ -48,7 +59,7 @@ void fixture_end(void)
 	CU_ASSERT_FALSE(broker_core_ready(fixture.core));
 	broker_core_destroy(fixture.core);
 	broker_destroy(fixture.broker);
-	reclaim_run();
+	reclaim_stop();
 	CU_ASSERT_EQUAL(reclaim_pending(), 0);
 }
 

@@ -18,6 +18,8 @@ extern struct fixture fixture;
 
 void fixture_begin(void);
 void fixture_begin_with(const struct broker_limits *limits, uint64_t memory_bytes);
+/* With the reclaim thread instead of reclamation by hand. */
+void fixture_begin_threads(void);
 /* Ends the sessions and asserts that every pool is full again, and that nothing waits to be released. */
 void fixture_end(void);
 

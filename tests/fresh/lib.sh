@@ -8,15 +8,27 @@ set -m
 broker_log=/tmp/broker.log
 broker=
 
+# must NAME COMMAND...: a check without which the rest of the script would only repeat the failure.
+must()
+{
+	local failed_before=$failed
+	check "$@"
+	((failed == failed_before)) || finish
+}
+
 # broker_start COMMAND...: runs it in the background, waits for the ready line.
 broker_start()
 {
 	local deadline=$((SECONDS + 30))
-	"$@" >"$broker_log" 2>&1 </dev/null &
+	# Here, not by the job: else the last run's ready line is found before the job has begun.
+	: >"$broker_log"
+	"$@" >>"$broker_log" 2>&1 </dev/null &
 	broker=$!
 	while ! grep -q 'ready:' "$broker_log"; do
 		if ! kill -0 "$broker" 2>/dev/null || ((SECONDS > deadline)); then
 			sed 's/^/  | /' "$broker_log"
+			kill -KILL -- -"$broker" 2>/dev/null
+			broker=
 			return 1
 		fi
 		sleep 0.05
@@ -28,6 +40,7 @@ broker_start()
 broker_stop()
 {
 	local started_ms status=0
+	[[ -n $broker ]] || return 1
 	started_ms=$(milliseconds)
 	kill -"$1" -- -"$broker"
 	wait "$broker" || status=$?
@@ -58,23 +71,22 @@ at_most()
 	}
 }
 
-# processes: what runs besides this script and its own children.
+# processes: what runs besides this script, which is the first process here.
 processes()
 {
-	local entry pid
+	local entry pid command_line
 	for entry in /proc/[0-9]*; do
 		pid=${entry#/proc/}
-		[[ -e $entry/exe && $pid != "$$" && $pid != "$BASHPID" && $pid != 1 ]] || continue
-		[[ $(awk '{ print $4 }' "$entry/stat" 2>/dev/null) == "$BASHPID" ]] && continue
-		tr '\0' ' ' <"$entry/cmdline"
-		echo
+		# A kernel thread or one that has just ended has no words.
+		[[ $pid == 1 || $pid == "$BASHPID" ]] || ! mapfile -d '' -t command_line <"$entry/cmdline" 2>/dev/null ||
+			((${#command_line[@]} == 0)) || printf '%s %s\n' "$pid" "${command_line[*]}"
 	done
 }
 
 no_processes()
 {
 	local left
-	left=$(processes | grep -v '^ *$' | grep -v -F "${BASH_SOURCE[-1]}")
+	left=$(processes)
 	[[ -z $left ]] || {
 		echo "still running: $left"
 		return 1

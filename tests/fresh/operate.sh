@@ -23,7 +23,7 @@ frames_counted()
 
 killed()
 {
-	kill -KILL -- -"$broker"
+	[[ -n $broker ]] && kill -KILL -- -"$broker" || return
 	wait "$broker" 2>/dev/null
 	[[ -z $(find /proc/[0-9]*/exe -lname '*/godwit' 2>/dev/null) ]]
 }
@@ -40,7 +40,7 @@ cleaned()
 }
 
 check 'start.sh --build again, nothing to do, no network' at_most 1000 "$start" --build
-check 'ready' broker_start "$start"
+must 'ready' broker_start "$start"
 check 'start.sh became the broker, so that signals reach it' is_the_broker
 check 'the pasted line over the bypass path' pasted 198.18.0.2
 check 'a message over the bypass path' message_through 198.18.0.2
@@ -49,16 +49,16 @@ check 'the pasted line over the kernel' pasted 127.0.0.1
 check 'a message over the kernel' message_through 127.0.0.1
 check 'Ctrl-C: exit 0 within two seconds' broker_stop INT
 check 'Ctrl-C: nothing left on the host' nothing_left
-check 'ready again' broker_start "$start"
+must 'ready again' broker_start "$start"
 check 'SIGTERM: exit 0 within two seconds' broker_stop TERM
 check 'SIGTERM: nothing left on the host' nothing_left
-check 'ready, to be killed' broker_start "$start"
+must 'ready, to be killed' broker_start "$start"
 check 'kill -9' killed
-check 'ready after a kill -9' broker_start "$start"
+must 'ready after a kill -9' broker_start "$start"
 check 'a message over the bypass path after a kill -9' message_through 198.18.0.2
 check 'Ctrl-C after a kill -9' broker_stop INT
 check 'nothing left on the host after a kill -9' nothing_left
-check 'only the kernel side with --no-tap' broker_start "$start" --no-tap
+must 'only the kernel side with --no-tap' broker_start "$start" --no-tap
 check 'no TAP with --no-tap' [ ! -e /sys/class/net/godwit0 ]
 check 'a message with --no-tap' message_through 127.0.0.1
 check 'Ctrl-C with --no-tap' broker_stop INT

@@ -24,14 +24,14 @@ told_of_root()
 	}
 }
 
-check 'a user builds' "${as_user[@]}" "$tree/start.sh" --build
-check 'a user runs' broker_start "${as_user[@]}" "$tree/start.sh"
+must 'a user builds' "${as_user[@]}" "$tree/start.sh" --build
+must 'a user runs' broker_start "${as_user[@]}" "$tree/start.sh"
 check 'a user is told what root would add' told_of_root
 check 'a message over the kernel' message_through 127.0.0.1
 check 'the pasted line over the kernel' pasted 127.0.0.1
 check 'Ctrl-C: exit 0 within two seconds' broker_stop INT
 check 'nothing left on the host' nothing_left
-check 'a user runs without hugepages when told so' broker_start "${as_user[@]}" "$tree/start.sh" --no-huge
+must 'a user runs without hugepages when told so' broker_start "${as_user[@]}" "$tree/start.sh" --no-huge
 check 'a message with --no-huge' message_through 127.0.0.1
 check 'SIGTERM: exit 0 within two seconds' broker_stop TERM
 check 'root in a user'"'"'s tree leaves no file of root'"'"'s behind' "$tree/start.sh" --build

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Exchanges, bindings and which queues a message reaches. */
+#include "broker/core/core_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum failure_code declare_exchange(const struct exchange_declaration *d)
+{
+	return exchange_declare(&fixture.session[0], d, &fixture.failure);
+}
+
+static enum failure_code delete_exchange(const char *name, bool if_unused)
+{
+	return exchange_delete(&fixture.session[0], text(name), if_unused, &fixture.failure);
+}
+
+static enum failure_code publish_code(const char *exchange)
+{
+	struct message *m = message_new(fixture.core->store, &(struct message_envelope){0});
+	uint32_t n;
+	enum failure_code code = exchange_publish(
+		&fixture.session[0], text(exchange), text("k"), NULL, m, &n, &fixture.failure);
+
+	message_unref(m);
+	return code;
+}
+
+static void predeclared_exchanges_stand(void)
+{
+	static const char *const names[][2] = {{"amq.direct", "direct"}, {"amq.fanout", "fanout"},
+		{"amq.topic", "topic"}, {"amq.headers", "headers"}, {"amq.match", "headers"}};
+	const char *text_of_failure = fixture.failure.text;
+
+	fixture_begin();
+	for (unsigned i = 0; i < 5; i++) {
+		struct exchange_declaration d = {
+			.name = text(names[i][0]), .type = text(names[i][1]), .durable = true};
+		CU_ASSERT_EQUAL(declare_exchange(&d), 0);
+		d.durable = false;
+		CU_ASSERT_EQUAL(declare_exchange(&d), FAILURE_PRECONDITION);
+		CU_ASSERT_EQUAL(delete_exchange(names[i][0], false), FAILURE_ACCESS_REFUSED);
+	}
+	CU_ASSERT_STRING_EQUAL(
+		text_of_failure, "deletion of system exchange 'amq.match' in vhost '/' not allowed");
+	CU_ASSERT_EQUAL(declare_exchange(&(struct exchange_declaration){.type = text("direct")}),
+		FAILURE_ACCESS_REFUSED);
+	CU_ASSERT_STRING_EQUAL(text_of_failure, "operation not permitted on the default exchange");
+	CU_ASSERT_EQUAL(delete_exchange("", false), FAILURE_ACCESS_REFUSED);
+	queue_make("q");
+	CU_ASSERT_EQUAL(bind_code("", "q", "k"), FAILURE_ACCESS_REFUSED);
+	CU_ASSERT_EQUAL(unbind_code("", "q", "q"), FAILURE_ACCESS_REFUSED);
+	fixture_end();
+}
+
+static void declarations_compare_and_refuse(void)
+{
+	struct exchange_declaration d = {.name = text("x"), .type = text("topic")};
+	struct field alternate = {
+		text("alternate-exchange"), {.kind = VALUE_STRING, .bytes = text("amq.fanout")}};
+	const char *why = fixture.failure.text;
+
+	fixture_begin_with(&(struct broker_limits){10, 2, 10, 10}, 1 << 20);
+	d.passive = true;
+	CU_ASSERT_EQUAL(declare_exchange(&d), FAILURE_NOT_FOUND);
+	CU_ASSERT_STRING_EQUAL(why, "no exchange 'x' in vhost '/'");
+	d.passive = false;
+	CU_ASSERT_EQUAL(declare_exchange(&d), 0);
+	CU_ASSERT_EQUAL(declare_exchange(&d), 0);
+	d.type = text("fanout");
+	CU_ASSERT_EQUAL(declare_exchange(&d), FAILURE_PRECONDITION);
+	CU_ASSERT_STRING_EQUAL(why,
+		"inequivalent arg 'type' for exchange 'x' in vhost '/': received 'fanout' "
+		"but current is 'topic'");
+	d.type = text("round");
+	CU_ASSERT_EQUAL(declare_exchange(&d), FAILURE_COMMAND_INVALID);
+	CU_ASSERT_STRING_EQUAL(why, "unknown exchange type 'round'");
+	d.type = text("topic");
+	d.internal = true;
+	CU_ASSERT_EQUAL(declare_exchange(&d), FAILURE_PRECONDITION);
+	d.name = text("amq.x");
+	CU_ASSERT_EQUAL(declare_exchange(&d), FAILURE_ACCESS_REFUSED);
+	CU_ASSERT_STRING_EQUAL(why, "exchange name 'amq.x' contains reserved prefix 'amq.*'");
+	d.name = text("inner");
+	d.arguments = (struct fields){&alternate, 1};
+	CU_ASSERT_EQUAL(declare_exchange(&d), FAILURE_NOT_IMPLEMENTED);
+	d.arguments = (struct fields){0};
+	CU_ASSERT_EQUAL(declare_exchange(&d), 0);
+	d.name = text("third");
+	CU_ASSERT_EQUAL(declare_exchange(&d), FAILURE_LIMIT);
+	CU_ASSERT_EQUAL(publish_code("inner"), FAILURE_ACCESS_REFUSED);
+	CU_ASSERT_STRING_EQUAL(why, "cannot publish to internal exchange 'inner' in vhost '/'");
+	CU_ASSERT_EQUAL(publish_code("nowhere"), FAILURE_NOT_FOUND);
+	CU_ASSERT_EQUAL(delete_exchange("nowhere", true), 0);
+	fixture_end();
+}
+
+static void the_default_exchange_routes_by_queue(void)
+{
+	fixture_begin();
+	CU_ASSERT_EQUAL(publish("", "q", 1), 0);
+	queue_make("q");
+	CU_ASSERT_EQUAL(publish("", "q", 1), 1);
+	CU_ASSERT_EQUAL(queue_delete_code(0, "q"), 0);
+	CU_ASSERT_EQUAL(publish("", "q", 1), 0);
+	fixture_end();
+}
+
+static void direct_routes_by_key(void)
+{
+	fixture_begin();
+	struct queue *a = queue_make("a"), *b = queue_make("b");
+	exchange_make("x", "direct");
+	exchange_make("y", "direct");
+	CU_ASSERT_EQUAL(bind_code("x", "a", "k"), 0);
+	CU_ASSERT_EQUAL(bind_code("x", "a", "k"), 0);
+	CU_ASSERT_EQUAL(bind_code("x", "b", "k"), 0);
+	CU_ASSERT_EQUAL(bind_code("x", "b", ""), 0);
+	CU_ASSERT_EQUAL(bind_code("y", "b", "only"), 0);
+	CU_ASSERT_EQUAL(publish("x", "k", 1), 2);
+	CU_ASSERT_EQUAL(publish("x", "", 2), 1);
+	CU_ASSERT_EQUAL(publish("x", "only", 3), 0);
+	CU_ASSERT_EQUAL(publish("y", "k", 3), 0);
+	CU_ASSERT_EQUAL(unbind_code("x", "a", "k"), 0);
+	CU_ASSERT_EQUAL(unbind_code("x", "a", "k"), 0);
+	CU_ASSERT_EQUAL(publish("x", "k", 4), 1);
+	CU_ASSERT_EQUAL(queue_ready_count(a), 1);
+	CU_ASSERT_EQUAL(queue_ready_count(b), 3);
+	CU_ASSERT_EQUAL(bind_code("none", "a", "k"), FAILURE_NOT_FOUND);
+	CU_ASSERT_STRING_EQUAL(fixture.failure.text, "no exchange 'none' in vhost '/'");
+	CU_ASSERT_EQUAL(bind_code("x", "none", "k"), FAILURE_NOT_FOUND);
+	CU_ASSERT_EQUAL(unbind_code("none", "a", "k"), 0);
+	CU_ASSERT_EQUAL(unbind_code("x", "none", "k"), 0);
+	fixture_end();
+}
+
+static void a_queue_matched_several_times_gets_one(void)
+{
+	char name[16], key[16];
+
+	fixture_begin();
+	for (unsigned i = 0; i < 60; i++) {
+		snprintf(name, sizeof(name), "q%u", i);
+		queue_make(name);
+		for (unsigned k = 0; k < 3; k++) {
+			snprintf(key, sizeof(key), "key%u", k);
+			CU_ASSERT_EQUAL(bind_code("amq.fanout", name, key), 0);
+		}
+		CU_ASSERT_EQUAL(publish("amq.fanout", "", i), i + 1);
+	}
+	/* One body for all of them: a cell for each message published. */
+	CU_ASSERT_EQUAL(message_store_stats(fixture.core->store).cells.used, 60);
+	CU_ASSERT_EQUAL(bind_code("amq.topic", "q1", "#"), 0);
+	CU_ASSERT_EQUAL(bind_code("amq.topic", "q1", "*.b"), 0);
+	CU_ASSERT_EQUAL(bind_code("amq.topic", "q1", "a.b"), 0);
+	CU_ASSERT_EQUAL(publish("amq.topic", "a.b", 1), 1);
+	fixture_end();
+}
+
+static void deleting_cascades(void)
+{
+	struct exchange_declaration d = {.name = text("auto"), .type = text("topic"), .auto_delete = true};
+	struct broker_core_stats stats;
+
+	fixture_begin();
+	queue_make("a");
+	queue_make("b");
+	CU_ASSERT_EQUAL(declare_exchange(&d), 0);
+	exchange_make("x", "fanout");
+	bind_code("auto", "a", "k.#");
+	bind_code("auto", "b", "k");
+	bind_code("x", "a", "");
+	CU_ASSERT_EQUAL(delete_exchange("x", true), FAILURE_PRECONDITION);
+	CU_ASSERT_STRING_EQUAL(fixture.failure.text, "exchange 'x' in vhost '/' in use");
+	CU_ASSERT_EQUAL(delete_exchange("x", false), 0);
+	CU_ASSERT_EQUAL(delete_exchange("x", false), 0);
+	CU_ASSERT_FALSE(exchange_exists("x"));
+	broker_core_stats(fixture.core, &stats);
+	CU_ASSERT_EQUAL(stats.bindings, 2);
+	CU_ASSERT_EQUAL(queue_delete_code(0, "a"), 0);
+	CU_ASSERT_TRUE(exchange_exists("auto"));
+	CU_ASSERT_EQUAL(publish("auto", "k", 1), 1);
+	CU_ASSERT_EQUAL(unbind_code("auto", "b", "k"), 0);
+	CU_ASSERT_FALSE(exchange_exists("auto"));
+	CU_ASSERT_EQUAL(declare_exchange(&d), 0);
+	bind_code("auto", "b", "k");
+	CU_ASSERT_EQUAL(queue_delete_code(0, "b"), 0);
+	CU_ASSERT_FALSE(exchange_exists("auto"));
+	broker_core_stats(fixture.core, &stats);
+	CU_ASSERT_EQUAL(stats.bindings, 0);
+	CU_ASSERT_EQUAL(fixture.broker->trie_nodes, 0);
+	fixture_end();
+}
+
+static void binding_limits_hold(void)
+{
+	char key[256];
+
+	fixture_begin_with(&(struct broker_limits){4, 4, 3, 4}, 1 << 20);
+	queue_make("q");
+	CU_ASSERT_EQUAL(bind_code("amq.direct", "q", "1"), 0);
+	CU_ASSERT_EQUAL(bind_code("amq.topic", "q", "2"), 0);
+	/* 268 nodes are allowed; two are there. */
+	memset(key, '.', 255);
+	key[255] = 0;
+	CU_ASSERT_EQUAL(bind_code("amq.topic", "q", key), 0);
+	CU_ASSERT_EQUAL(publish("amq.topic", key, 1), 1);
+	CU_ASSERT_EQUAL(bind_code("amq.direct", "q", "3"), FAILURE_LIMIT);
+	CU_ASSERT_EQUAL(unbind_code("amq.direct", "q", "1"), 0);
+	uint32_t nodes = fixture.broker->trie_nodes;
+	CU_ASSERT_EQUAL(bind_code("amq.topic", "q", "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q.r"), FAILURE_LIMIT);
+	CU_ASSERT_EQUAL(bind_code("amq.topic", "q", "#.#.#.#.#.#"), FAILURE_LIMIT);
+	CU_ASSERT_EQUAL(fixture.broker->trie_nodes, nodes);
+	CU_ASSERT_EQUAL(bind_code("amq.topic", "q", "#.#.#.#"), 0);
+	CU_ASSERT_EQUAL(publish("amq.topic", "", 1), 1);
+	fixture_end();
+}
+
+/* No queue has the message when one cannot take it. */
+static void publishing_is_all_or_nothing(void)
+{
+	void *taken[2048];
+	uint32_t n = 0, queues;
+
+	fixture_begin();
+	struct queue *a = queue_make("a"), *b = queue_make("b"), *c = queue_make("c");
+	bind_code("amq.fanout", "a", "");
+	bind_code("amq.fanout", "b", "");
+	bind_code("amq.fanout", "c", "");
+	publish("", "b", 0);
+	struct message *m = message_new(fixture.core->store, &(struct message_envelope){0});
+	while (n < 2048 && (taken[n] = message_store_block_take(fixture.core->store)))
+		n++;
+	for (unsigned free_blocks = 0; free_blocks < 3; free_blocks++) {
+		enum failure_code code = exchange_publish(&fixture.session[0], text("amq.fanout"), text(""),
+			NULL, m, &queues, &fixture.failure);
+		bool fits = free_blocks == 2; /* b has a page */
+		CU_ASSERT_EQUAL(code, fits ? 0 : FAILURE_LIMIT);
+		CU_ASSERT_EQUAL(queues, fits ? 3 : 0);
+		CU_ASSERT_EQUAL(queue_ready_count(a), fits);
+		CU_ASSERT_EQUAL(queue_ready_count(b), 1 + fits);
+		CU_ASSERT_EQUAL(queue_ready_count(c), fits);
+		CU_ASSERT_EQUAL(message_store_stats(fixture.core->store).blocks.used,
+			message_store_stats(fixture.core->store).blocks.capacity - (fits ? 0 : free_blocks));
+		message_store_block_give(fixture.core->store, taken[--n]);
+	}
+	message_unref(m);
+	while (n > 0)
+		message_store_block_give(fixture.core->store, taken[--n]);
+	fixture_end();
+}
+
+/* Headers */
+
+static bool find_in_fields(const void *ctx, struct slice name, struct value *out)
+{
+	const struct value *v = fields_find_slice(ctx, name);
+	if (v)
+		*out = *v;
+	return v;
+}
+
+static struct field string_field(const char *name, const char *value)
+{
+	return (struct field){text(name), {.kind = VALUE_STRING, .bytes = text(value)}};
+}
+
+static struct field int_field(const char *name, int64_t value)
+{
+	return (struct field){text(name), {.kind = VALUE_INT, .integer = value}};
+}
+
+static uint32_t publish_headers(const struct field *at, uint32_t count)
+{
+	struct fields fields = {at, count};
+	struct header_source source = {find_in_fields, &fields};
+	struct message *m = message_new(fixture.core->store, &(struct message_envelope){0});
+	uint32_t n = 99;
+
+	CU_ASSERT_EQUAL(exchange_publish(&fixture.session[0], text("amq.headers"), text(""), &source, m, &n,
+				&fixture.failure),
+		0);
+	message_unref(m);
+	return n;
+}
+
+static enum failure_code bind_headers(const char *queue, const struct field *at, uint32_t count)
+{
+	struct binding_spec s = {text("amq.headers"), text(queue), text(""), {at, count}};
+	return binding_add(&fixture.session[0], &s, &fixture.failure);
+}
+
+static void headers_all_and_any(void)
+{
+	fixture_begin();
+	queue_make("all");
+	queue_make("any");
+	struct field all[] = {string_field("kind", "a"), int_field("n", 1), string_field("x-seen", "1")};
+	struct field any[] = {string_field("x-match", "any"), string_field("kind", "a"),
+		{text("there"), {.kind = VALUE_VOID}}};
+	CU_ASSERT_EQUAL(bind_headers("all", all, 3), 0);
+	CU_ASSERT_EQUAL(bind_headers("any", any, 3), 0);
+	CU_ASSERT_EQUAL(publish_headers(NULL, 0), 0);
+	struct field m[] = {string_field("kind", "a"), int_field("n", 1)};
+	CU_ASSERT_EQUAL(publish_headers(m, 2), 2);
+	CU_ASSERT_EQUAL(publish_headers(m, 1), 1);
+	m[1].value.integer = 2;
+	CU_ASSERT_EQUAL(publish_headers(m, 2), 1);
+	CU_ASSERT_EQUAL(publish_headers(m + 1, 1), 0);
+	m[1] = int_field("there", 7);
+	CU_ASSERT_EQUAL(publish_headers(m + 1, 1), 1);
+	CU_ASSERT_EQUAL(publish("amq.headers", "", 1), 0); /* no headers at all */
+	fixture_end();
+}
+
+static void headers_edges(void)
+{
+	fixture_begin();
+	queue_make("none");
+	queue_make("never");
+	queue_make("x");
+	struct field never[] = {string_field("x-match", "any")};
+	struct field x[] = {string_field("x-match", "all-with-x"), string_field("x-a", "1")};
+	struct field x_any[] = {
+		string_field("x-match", "any-with-x"), string_field("x-b", "1"), string_field("c", "1")};
+	CU_ASSERT_EQUAL(bind_headers("none", NULL, 0), 0);
+	CU_ASSERT_EQUAL(bind_headers("never", never, 1), 0);
+	CU_ASSERT_EQUAL(bind_headers("x", x, 2), 0);
+	CU_ASSERT_EQUAL(bind_headers("x", x_any, 3), 0);
+	CU_ASSERT_EQUAL(publish_headers(NULL, 0), 1);
+	struct field m[] = {string_field("x-a", "1"), string_field("x-b", "1")};
+	CU_ASSERT_EQUAL(publish_headers(m, 1), 2);
+	CU_ASSERT_EQUAL(publish_headers(m + 1, 1), 2);
+	CU_ASSERT_EQUAL(publish_headers(m, 2), 2);
+	struct field bad[] = {string_field("x-match", "some")};
+	CU_ASSERT_EQUAL(bind_headers("x", bad, 1), FAILURE_PRECONDITION);
+	CU_ASSERT_STRING_EQUAL(fixture.failure.text,
+		"Invalid x-match field value <<\"some\">>; expected all, "
+		"any, all-with-x, or any-with-x");
+	bad[0] = int_field("x-match", 1);
+	CU_ASSERT_EQUAL(bind_headers("x", bad, 1), FAILURE_PRECONDITION);
+	/* The same key with other arguments is another binding. */
+	struct broker_core_stats stats;
+	broker_core_stats(fixture.core, &stats);
+	CU_ASSERT_EQUAL(stats.bindings, 4);
+	struct binding_spec s = {text("amq.headers"), text("x"), text(""), {x, 2}};
+	CU_ASSERT_EQUAL(binding_remove(&fixture.session[0], &s, &fixture.failure), 0);
+	CU_ASSERT_EQUAL(publish_headers(m, 1), 1);
+	fixture_end();
+}
+
+int main(int argc, char **argv)
+{
+	return unit_main(argc, argv,
+		(struct unit_test[]){{"predeclared_exchanges_stand", predeclared_exchanges_stand},
+			{"declarations_compare_and_refuse", declarations_compare_and_refuse},
+			{"the_default_exchange_routes_by_queue", the_default_exchange_routes_by_queue},
+			{"direct_routes_by_key", direct_routes_by_key},
+			{"a_queue_matched_several_times_gets_one", a_queue_matched_several_times_gets_one},
+			{"deleting_cascades", deleting_cascades},
+			{"binding_limits_hold", binding_limits_hold},
+			{"publishing_is_all_or_nothing", publishing_is_all_or_nothing},
+			{"headers_all_and_any", headers_all_and_any}, {"headers_edges", headers_edges}, {0}});
+}

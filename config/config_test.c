@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <glob.h>
+
+#include "config/loading_test.h"
+#include "config/schema.h"
+
+/* Two of them are too large for the stack. */
+static struct config one, two;
+
+/* The same but for where they came from. */
+static bool same(struct config *a, struct config *b)
+{
+	memset(a->path, 0, sizeof(a->path));
+	memset(b->path, 0, sizeof(b->path));
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+static void test_defaults(void)
+{
+	const struct config *c = &one;
+	FILE *err = memory_open();
+	CU_ASSERT_EQUAL(config_load(NULL, &one, err), 0);
+	fclose(err);
+	CU_ASSERT_STRING_EQUAL(memory, "");
+	CU_ASSERT_STRING_EQUAL(c->path, "");
+	CU_ASSERT_TRUE(c->lcores_auto);
+	CU_ASSERT_EQUAL(c->lcore_count, 1);
+	CU_ASSERT_EQUAL(c->idle, CONFIG_IDLE_ADAPTIVE);
+	CU_ASSERT_EQUAL(c->idle_spin_us, 50);
+	CU_ASSERT_STRING_EQUAL(c->user, "nobody");
+	CU_ASSERT_EQUAL(c->memory.message_bytes, UINT64_C(256) << 20);
+	CU_ASSERT_EQUAL(c->memory.buffers, 16384);
+	CU_ASSERT_EQUAL(c->port_count, 1);
+	CU_ASSERT_STRING_EQUAL(c->ports[0].name, "godwit0");
+	CU_ASSERT_EQUAL(c->ports[0].device_kind, CONFIG_DEVICE_TAP);
+	CU_ASSERT_EQUAL(c->ports[0].host_address.address, 0xc6120001);
+	CU_ASSERT_EQUAL(c->ports[0].address.address, 0xc6120002);
+	CU_ASSERT_EQUAL(c->ports[0].address.prefix_bits, 30);
+	CU_ASSERT_EQUAL(c->ports[0].mtu_bytes, 1500);
+	CU_ASSERT_EQUAL(c->listener_count, 2);
+	CU_ASSERT_EQUAL(c->listeners[0].transport, CONFIG_TRANSPORT_BYPASS);
+	CU_ASSERT_EQUAL(config_address_ipv4(&c->listeners[0].address), 0xc6120002);
+	CU_ASSERT_EQUAL(c->listeners[0].tcp_port, 5672);
+	CU_ASSERT_EQUAL(c->listeners[1].transport, CONFIG_TRANSPORT_KERNEL);
+	CU_ASSERT_EQUAL(config_address_ipv4(&c->listeners[1].address), 0x7f000001);
+	CU_ASSERT_EQUAL(c->user_count, 0);
+	CU_ASSERT_EQUAL(c->tcp.rto_us_min, 200000);
+	CU_ASSERT_EQUAL(c->limits.frame_bytes_max, 131072);
+	CU_ASSERT_EQUAL(c->limits.heartbeat_s, 60);
+	CU_ASSERT_EQUAL(c->limits.messages, 1048576);
+	CU_ASSERT_EQUAL(c->control.mode, 0660);
+	CU_ASSERT_EQUAL(c->control.socket[0], '/');
+	CU_ASSERT_EQUAL(c->log.level, LOG_LEVEL_INFO);
+	CU_ASSERT_FALSE(c->log.eal);
+}
+
+static void test_nothing_said_is_the_defaults(void)
+{
+	static const char *const texts[] = {"{}", "# a comment\n", "---\n", "null\n", "tcp:\n",
+		"\xef\xbb\xbf{}", "log:\r\n  level: info\r\n", "{log: {level: info}, tcp: {rto_min: 200ms}}",
+		"--- # start\n...\n", "log: {level: info\n  }\n",
+		"log:\n  level: info # comment\n\n\n\ntcp: # comment\n"};
+	config_load(NULL, &one, stderr);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		load_good(&two, texts[i]);
+		CU_ASSERT_TRUE(same(&one, &two));
+	}
+}
+
+static void test_sample_is_the_defaults(void)
+{
+	config_load(NULL, &one, stderr);
+	CU_ASSERT_EQUAL(config_load(CONFIG_FOLDER "/godwit.yaml", &two, stdout), 0);
+	CU_ASSERT_STRING_EQUAL(strrchr(two.path, '/'), "/godwit.yaml");
+	CU_ASSERT_EQUAL(two.path[0], '/');
+	CU_ASSERT_TRUE(same(&one, &two));
+	/* and it names every key that has a place of its own in it */
+	char *text = file_text(CONFIG_FOLDER "/godwit.yaml");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+	for (const struct schema_section *s = schema_sections; s->name; s++) {
+		for (const struct schema_key *k = s->keys; k->name && strcmp(s->name, "users") != 0; k++) {
+			char word[64];
+			snprintf(word, sizeof(word), "%s:", k->name);
+			CU_ASSERT_TRUE(k->type == SCHEMA_RESERVED || strstr(text, word));
+		}
+	}
+	free(text);
+}
+
+static void round_trip(const char *name)
+{
+	FILE *out = memory_open();
+	config_print(&one, out);
+	fclose(out);
+	char *printed = strdup(memory);
+	FILE *err = memory_open();
+	CU_ASSERT_EQUAL(config_load_text(name, printed, strlen(printed), &two, err), 0);
+	fclose(err);
+	CU_ASSERT_STRING_EQUAL(memory, "");
+	free(printed);
+	CU_ASSERT_TRUE(same(&one, &two));
+	CU_ASSERT_EQUAL(config_diff(&one, &two, NULL, NULL), 0);
+}
+
+static void test_examples(void)
+{
+	glob_t found;
+	CU_ASSERT_EQUAL_FATAL(glob(CONFIG_FOLDER "/examples/*.yaml", 0, NULL, &found), 0);
+	CU_ASSERT_TRUE(found.gl_pathc >= 3);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		FILE *err = memory_open();
+		CU_ASSERT_EQUAL(config_load(found.gl_pathv[i], &one, err), 0);
+		fclose(err);
+		CU_ASSERT_STRING_EQUAL(memory, "");
+		round_trip(found.gl_pathv[i]);
+	}
+	globfree(&found);
+}
+
+static void test_everything_set(void)
+{
+	load_good(&one,
+		"lcores: [7]\nidle: pause\nidle_spin: 1ms\nuser: godwit\n"
+		"memory: {hugepages: on, messages: 1T, buffers: 4194304, socket_buffers: 64}\n"
+		"ports:\n"
+		"  - {name: lan0, device: \"0000:0a:1f.7\", address: 10.1.2.3/8, gateway: 10.0.0.1,\n"
+		"     mtu: 9000, mac: 02:00:00:00:00:FF, rx_descriptors: 64, tx_descriptors: 4096}\n"
+		"  - {name: tap9, device: tap, host_address: 192.0.2.1/24, address: 192.0.2.2/24}\n"
+		"listeners:\n"
+		"  - {name: b, transport: bypass, port: tap9, tcp_port: 1}\n"
+		"  - {name: a, transport: bypass, port: lan0, address: 10.1.2.3, tcp_port: 65535}\n"
+		"  - {name: k6, transport: kernel, address: '::1'}\n"
+		"tcp: {rx_buffer: 64M, tx_buffer: 16K, rto_min: 1ms, delayed_ack: 0, keepalive: 2h}\n"
+		"limits: {connections: 1, channels: 65535, frame_max: 4096, message_size: 4G,\n"
+		"         heartbeat: 0, handshake_timeout: 10min, queues: 1, exchanges: 16, bindings: 16,\n"
+		"         consumers: 1, messages: 1073741824}\n"
+		"control: {socket: /tmp/a b, mode: 600}\n"
+		"log: {level: debug, target: syslog, eal: true}\n");
+	CU_ASSERT_FALSE(one.lcores_auto);
+	CU_ASSERT_EQUAL(one.lcores[0], 7);
+	CU_ASSERT_EQUAL(one.memory.message_bytes, UINT64_C(1) << 40);
+	CU_ASSERT_EQUAL(one.ports[0].device_kind, CONFIG_DEVICE_PCI);
+	CU_ASSERT_EQUAL(one.ports[0].gateway, 0x0a000001);
+	CU_ASSERT_TRUE(one.ports[0].mac_set);
+	CU_ASSERT_EQUAL(one.ports[0].mac[5], 0xff);
+	CU_ASSERT_EQUAL(one.ports[0].host_address.prefix_bits, 0);
+	CU_ASSERT_EQUAL(one.listeners[0].port_index, 1);
+	CU_ASSERT_EQUAL(config_address_ipv4(&one.listeners[0].address), 0xc0000202);
+	CU_ASSERT_EQUAL(one.listeners[1].tcp_port, 65535);
+	CU_ASSERT_EQUAL(one.listeners[2].address.version, 6);
+	CU_ASSERT_EQUAL(one.listeners[2].address.bytes[15], 1);
+	CU_ASSERT_EQUAL(one.tcp.keepalive_us, UINT64_C(7200000000));
+	CU_ASSERT_EQUAL(one.limits.message_bytes_max, UINT64_C(4) << 30);
+	CU_ASSERT_EQUAL(one.limits.heartbeat_s, 0);
+	CU_ASSERT_STRING_EQUAL(one.control.socket, "/tmp/a b");
+	CU_ASSERT_FALSE(one.control.socket_auto);
+	CU_ASSERT_EQUAL(one.control.mode, 0600);
+	round_trip("everything");
+}
+
+static void test_lists_replace_the_defaults(void)
+{
+	/* ports alone: a listener on each, and the kernel's */
+	load_good(&one, "ports:\n  - {name: a, device: net_null0, address: 192.0.2.1/24}\n"
+			"  - {name: b, device: net_null1, address: 198.51.100.1/24}\n");
+	CU_ASSERT_EQUAL(one.port_count, 2);
+	CU_ASSERT_EQUAL(one.ports[0].device_kind, CONFIG_DEVICE_VDEV);
+	CU_ASSERT_EQUAL(one.listener_count, 3);
+	CU_ASSERT_EQUAL(one.listeners[1].port_index, 1);
+	CU_ASSERT_STRING_EQUAL(one.listeners[1].name, "bypass-b");
+	/* listeners alone: the TAP stays where one is on it, and goes where none is */
+	load_good(&one, "listeners:\n  - {name: a, transport: bypass}\n");
+	CU_ASSERT_EQUAL(one.port_count, 1);
+	CU_ASSERT_EQUAL(one.listener_count, 1);
+	load_good(&one, "listeners:\n  - {name: a, transport: kernel}\n");
+	CU_ASSERT_EQUAL(one.port_count, 0);
+	load_good(&one, "ports: []\n");
+	CU_ASSERT_EQUAL(one.listener_count, 1);
+}
+
+static void test_users(void)
+{
+	static const char hash[] =
+		"$6$rounds=5000$salt$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		"aaaaaaaaaaaaaaaaaaaa";
+	char text[400];
+	snprintf(text, sizeof(text),
+		"users:\n  - {name: \"M\xc3\xbcller #1\", password: 'p: \"x'}\n  - name: b\n"
+		"    password_hash: '%s'\n",
+		hash);
+	load_good(&one, text);
+	CU_ASSERT_EQUAL(one.user_count, 2);
+	CU_ASSERT_STRING_EQUAL(one.users[0].name, "M\xc3\xbcller #1");
+	CU_ASSERT_STRING_EQUAL(one.users[0].password, "p: \"x");
+	CU_ASSERT_STRING_EQUAL(one.users[1].password, "");
+	CU_ASSERT_STRING_EQUAL(one.users[1].password_hash, hash);
+	FILE *out = memory_open();
+	config_print(&one, out);
+	fclose(out);
+	CU_ASSERT_PTR_NULL(strstr(memory, "p: "));
+	CU_ASSERT_PTR_NULL(strstr(memory, "rounds"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(memory, "# users: 2 configured; their secrets are not printed\n"
+					      "#  - name: \"M\xc3\xbcller #1\"\n#    password: \"***\"\n"));
+	char *printed = strdup(memory);
+	CU_ASSERT_EQUAL(load(&two, printed), 0);
+	free(printed);
+	CU_ASSERT_EQUAL(two.user_count, 0);
+}
+
+static void test_reference(void)
+{
+	char *committed = file_text(CONFIG_FOLDER "/REFERENCE.md");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(committed);
+	FILE *out = memory_open();
+	config_reference(out);
+	fclose(out);
+	/* build/config/config_reference >config/REFERENCE.md puts it right */
+	CU_ASSERT_STRING_EQUAL(committed, memory);
+	free(committed);
+}
+
+/* The table itself: each default is allowed, each range fits its field, each key is told about. */
+static void test_schema(void)
+{
+	static char entry[sizeof(struct config)];
+	for (const struct schema_section *s = schema_sections; s->name; s++) {
+		CU_ASSERT_TRUE(s->help && (!s->list || s->note));
+		for (const struct schema_key *k = s->keys; k->name; k++) {
+			char allowed[SCHEMA_ALLOWED_BYTES];
+			CU_ASSERT_TRUE(k->help && k->help[strlen(k->help) - 1] == '.');
+			CU_ASSERT_TRUE(strlen(schema_allowed(k, allowed)) < sizeof(allowed) - 1);
+			CU_ASSERT_TRUE(k->type == SCHEMA_RESERVED || k->required || k->initial || k->note);
+			CU_ASSERT_PTR_EQUAL(schema_key(s, k->name), k);
+			if (k->initial && k->type != SCHEMA_CPUS)
+				CU_ASSERT_PTR_NULL(schema_store(k, entry, k->initial, strlen(k->initial)));
+			if (k->type == SCHEMA_DURATION)
+				CU_ASSERT_FATAL(k->unit > 0);
+			uint64_t max = k->type == SCHEMA_DURATION ? k->max / k->unit : k->max;
+			CU_ASSERT_TRUE(k->size >= 8 || max >> (8 * k->size) == 0);
+		}
+	}
+}
+
+static void test_nearest(void)
+{
+	static const char *const words[] = {"rx_buffer", "tx_buffer", "rto_min", NULL};
+	CU_ASSERT_EQUAL(schema_distance("", "abc"), 3);
+	CU_ASSERT_EQUAL(schema_distance("abc", "abc"), 0);
+	CU_ASSERT_EQUAL(schema_distance("acb", "abc"), 1);
+	CU_ASSERT_EQUAL(schema_distance("kitten", "sitting"), 3);
+	CU_ASSERT_STRING_EQUAL(schema_nearest("rxbuffer", words), "rx_buffer");
+	CU_ASSERT_STRING_EQUAL(schema_nearest("rto-min", words), "rto_min");
+	CU_ASSERT_PTR_NULL(schema_nearest("keepalive", words));
+	CU_ASSERT_PTR_NULL(schema_nearest("", words));
+}
+
+static void say(void *ctx, const struct config_change *change)
+{
+	fprintf(ctx, "%c %s | %s\n", change->reloadable ? '+' : '-', change->key, change->text);
+}
+
+static void test_diff_and_reload(void)
+{
+	load_good(&one, "users:\n  - {name: a, password: x}\n  - {name: b, password: y}\n");
+	load_good(&two,
+		"idle: poll\nlog: {level: debug}\nlimits: {message_size: 64M, queues: 10, heartbeat: 0}\n"
+		"ports:\n  - {device: tap, mtu: 9000, gateway: 198.18.0.1}\n"
+		"listeners:\n  - {name: k, transport: kernel, tcp_port: 5673}\n  - {name: b, transport: "
+		"bypass}\n"
+		"control: {socket: /a}\n"
+		"users:\n  - {name: b, password: z}\n  - {name: c, password: x}\n");
+	FILE *out = memory_open();
+	unsigned changes = config_diff(&one, &two, say, out);
+	fclose(out);
+	static const char expected[] =
+		"- idle | idle: adaptive -> poll: needs a restart\n"
+		"- ports[0].gateway | ports[0].gateway: none -> 198.18.0.1: needs a restart\n"
+		"- ports[0].mtu | ports[0].mtu: 1500 -> 9000: needs a restart\n"
+		"- listeners[0].name | listeners[0].name: bypass-godwit0 -> k: needs a restart\n"
+		"- listeners[0].transport | listeners[0].transport: bypass -> kernel: needs a restart\n"
+		"- listeners[0].port | listeners[0].port: godwit0 -> not set: needs a restart\n"
+		"- listeners[0].address | listeners[0].address: 198.18.0.2 -> 127.0.0.1: needs a restart\n"
+		"- listeners[0].tcp_port | listeners[0].tcp_port: 5672 -> 5673: needs a restart\n"
+		"- listeners[1].name | listeners[1].name: kernel -> b: needs a restart\n"
+		"- listeners[1].transport | listeners[1].transport: kernel -> bypass: needs a restart\n"
+		"- listeners[1].port | listeners[1].port: not set -> godwit0: needs a restart\n"
+		"- listeners[1].address | listeners[1].address: 127.0.0.1 -> 198.18.0.2: needs a restart\n"
+		"+ limits.message_size | limits.message_size: 128M -> 64M\n"
+		"+ limits.heartbeat | limits.heartbeat: 60s -> 0\n"
+		"- limits.queues | limits.queues: 65536 -> 10: needs a restart\n"
+		"+ users | users: changed b, added c, removed a\n"
+		"- control.socket | control.socket: auto -> /a: needs a restart\n"
+		"+ log.level | log.level: info -> debug\n";
+	if (strcmp(memory, expected) != 0)
+		printf("# %s", memory);
+	CU_ASSERT_STRING_EQUAL(memory, expected);
+	CU_ASSERT_EQUAL(changes, 18);
+
+	config_reload(&one, &two);
+	CU_ASSERT_EQUAL(one.log.level, LOG_LEVEL_DEBUG);
+	CU_ASSERT_EQUAL(one.limits.message_bytes_max, 64 << 20);
+	CU_ASSERT_EQUAL(one.limits.queues, 65536);
+	CU_ASSERT_EQUAL(one.user_count, 2);
+	CU_ASSERT_STRING_EQUAL(one.users[1].name, "c");
+	out = memory_open();
+	CU_ASSERT_EQUAL(config_diff(&one, &two, say, out), changes - 4);
+	fclose(out);
+	CU_ASSERT_PTR_NULL(strchr(memory, '+'));
+
+	load_good(&two, "ports: []\n");
+	out = memory_open();
+	config_diff(&one, &two, say, out);
+	fclose(out);
+	CU_ASSERT_PTR_NOT_NULL(strstr(memory, "- ports | ports: 1 -> 0 entries: needs a restart\n"));
+}
+
+static void test_drop(void)
+{
+	static const char text[] =
+		"ports:\n"
+		"  - {name: t0, device: tap, host_address: 192.0.2.1/24, address: 192.0.2.2/24}\n"
+		"  - {name: n0, device: net_null0, address: 198.51.100.1/24}\n"
+		"  - {name: t1, device: tap, host_address: 203.0.113.1/24, address: 203.0.113.2/24}\n"
+		"  - {name: n1, device: net_null1, address: 198.18.0.1/24}\n";
+	load_good(&one, text);
+	CU_ASSERT_EQUAL(one.listener_count, 5);
+	CU_ASSERT_EQUAL(config_drop_taps(&one), 3);
+	CU_ASSERT_EQUAL(one.port_count, 2);
+	CU_ASSERT_STRING_EQUAL(one.ports[1].name, "n1");
+	CU_ASSERT_EQUAL(one.listeners[0].port_index, 0);
+	CU_ASSERT_EQUAL(one.listeners[1].port_index, 1);
+	CU_ASSERT_STRING_EQUAL(one.listeners[1].name, "bypass-n1");
+	round_trip("dropped");
+	CU_ASSERT_EQUAL(config_drop_kernel(&one), 2);
+	CU_ASSERT_EQUAL(config_drop_taps(&one), 2);
+	round_trip("dropped");
+	load_good(&one, "{}");
+	config_drop_taps(&one);
+	round_trip("dropped");
+	CU_ASSERT_EQUAL(config_drop_kernel(&one), 0);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct unit_test tests[] = {
+		{"defaults", test_defaults},
+		{"nothing said is the defaults", test_nothing_said_is_the_defaults},
+		{"sample is the defaults", test_sample_is_the_defaults},
+		{"examples", test_examples},
+		{"everything set", test_everything_set},
+		{"lists replace the defaults", test_lists_replace_the_defaults},
+		{"users", test_users},
+		{"reference", test_reference},
+		{"schema", test_schema},
+		{"nearest", test_nearest},
+		{"diff and reload", test_diff_and_reload},
+		{"drop", test_drop},
+		{NULL, NULL},
+	};
+	int rc = unit_main(argc, argv, tests);
+	free(memory);
+	return rc;
+}
