@@ -2,15 +2,14 @@
 """What the broker says of itself: the only place that knows the form of `godwitctl status --json`.
 
     {"pools": [{"name", "capacity", "used"}...], "ports": [{"name", "rx_frames", "tx_frames", ...}],
-     "connections": N, ...}
+     "tcp": [{"time_wait", "counters": {name: N}}...], "connections": N, ...}
 """
 import json
 import subprocess
 import time
 
-# Pools whose use rests on what the stage cannot give back at once: name -> objects allowed above the
-# resting use.
-POOL_ALLOWANCE = {}
+# A connection that the broker's side closed first stays for two MSL; those are counted by themselves.
+TCP_POOL = "tcp connections"
 
 
 class StatusError(Exception):
@@ -33,7 +32,14 @@ class Status:
         return sum(port["rx_frames"] for port in ports), sum(port["tx_frames"] for port in ports)
 
     def pools_used(self):
-        return {pool["name"]: pool["used"] for pool in self.read()["pools"]}
+        """Objects in use by pool; connections in TIME_WAIT are no use."""
+        return self._used(self.read())
+
+    @staticmethod
+    def _used(status):
+        used = {pool["name"]: pool["used"] for pool in status["pools"]}
+        used[TCP_POOL] = used.get(TCP_POOL, 0) - sum(port.get("time_wait", 0) for port in status["tcp"])
+        return used
 
     def connections(self):
         return self.read()["connections"]
@@ -50,8 +56,8 @@ class Status:
         """What is not as at rest: {name: (used, at rest)}; empty when all pools are full again and no
         connection but the bystanders is left. rest: an earlier pools_used()."""
         status = self.read()
-        found = {pool["name"]: (pool["used"], rest.get(pool["name"], 0)) for pool in status["pools"]
-                 if pool["used"] > rest.get(pool["name"], 0) + POOL_ALLOWANCE.get(pool["name"], 0)}
+        found = {name: (used, rest.get(name, 0)) for name, used in self._used(status).items()
+                 if used > rest.get(name, 0)}
         if status["connections"] > bystanders:
             found["connections"] = (status["connections"], bystanders)
         return found
