@@ -240,6 +240,7 @@ void conn_drain(struct amqp091_conn *c)
 	session_over(c);
 	c->state = CONN_DRAINING;
 	c->hold = HOLD_NONE;
+	timer_cancel(&s->wheel, &c->heartbeat); /* nothing may follow what waits */
 	timer_arm(&s->wheel, &c->deadline, s->now_us + s->config.close_timeout_us);
 	if (conn_output_idle(c))
 		transport_shutdown(c->transport);

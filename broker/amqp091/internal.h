@@ -85,7 +85,7 @@ struct amqp091_conn {
 	uint16_t body_channel;
 	uint32_t frame_max; /* 0: none agreed yet */
 	uint16_t channel_max;
-	uint32_t heartbeat_us;
+	uint64_t heartbeat_us;
 	uint64_t rx_us, tx_us; /* when anything was last received and sent */
 	uint64_t auth_token;
 	const char *mechanism; /* that the client chose */
