@@ -323,10 +323,6 @@ void conn_release(struct amqp091_conn *c)
 	cds_list_del(&c->link);
 	session_over(c);
 	conn_output_clear(c);
-	for (uint32_t i = 0; i < AMQP091_PAGES; i++) {
-		if (c->page[i])
-			pool_give(s->pages_pool, c->page[i]);
-	}
 	s->conn_count--;
 	pool_give(s->conns_pool, c);
 }

@@ -68,6 +68,12 @@ struct content_out {
 	uint16_t channel;
 };
 
+/* A piece of a connection's table of channels by number. */
+struct channel_page {
+	uint32_t used;
+	struct amqp091_channel *at[AMQP091_PAGE_CHANNELS];
+};
+
 struct amqp091_conn {
 	struct amqp091_server *server;
 	struct transport_conn *transport; /* NULL once dead */
@@ -95,7 +101,7 @@ struct amqp091_conn {
 	struct cds_list_head before, after; /* out_blocks ahead of and behind content */
 	struct content_out content;
 	struct cds_list_head channels;
-	struct amqp091_channel **page[AMQP091_PAGES];
+	struct channel_page *page[AMQP091_PAGES]; /* NULL where no channel of it is open */
 	char user[AMQP091_TEXT_MAX + 1];
 };
 

@@ -209,9 +209,9 @@ struct amqp091_server *amqp091_server_create(const struct amqp091_server_config 
 	s->conns_pool = pool_create("amqp connections", sizeof(struct amqp091_conn), config->conn_max, NULL);
 	s->channels_pool = pool_create(
 		"amqp channels", sizeof(struct amqp091_channel), config->channels_max, NULL);
-	/* A page serves up to 64 channels, and no connection needs one before its first channel. */
-	s->pages_pool = pool_create("amqp channel tables",
-		AMQP091_PAGE_CHANNELS * sizeof(struct amqp091_channel *), config->channels_max, NULL);
+	/* A page serves up to 64 channels and is there while one of them is open. */
+	s->pages_pool = pool_create(
+		"amqp channel tables", sizeof(struct channel_page), config->channels_max, NULL);
 	s->consumers_pool = pool_create(
 		"amqp consumers", sizeof(struct amqp091_consumer), config->consumers_max, NULL);
 	s->unacked_pool = pool_create("amqp unacked", sizeof(struct unacked), config->unacked_max, NULL);
