@@ -305,6 +305,7 @@ void conn_die(struct amqp091_conn *c, bool abort)
 	if (!c->was_opened)
 		s->counters.handshakes_failed++;
 	c->state = CONN_DEAD;
+	c->hold = HOLD_NONE;
 	c->transport = NULL;
 	timer_cancel(&s->wheel, &c->deadline);
 	timer_cancel(&s->wheel, &c->heartbeat);

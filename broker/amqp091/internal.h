@@ -81,11 +81,12 @@ struct amqp091_conn {
 	struct cds_list_head waiting;	  /* server->waiting while output or memory is awaited, else idle */
 	enum conn_state state;
 	enum hold hold;
+	bool memory_short; /* since the content header that waits was first looked at */
 	bool opened;	      /* open-ok was sent: session is live */
 	bool was_opened;      /* it was at some time */
 	bool notifies_cancel; /* the client's capability consumer_cancel_notify */
 	bool stream_lost;     /* a frame could not be parsed: nothing after it can be */
-	bool peer_ended;      /* FIN was received */
+	bool peer_ended;      /* FIN was received: nothing follows what the transport holds */
 	bool body_end;	      /* a body frame's end octet is awaited */
 	uint32_t body_left;   /* payload octets of the current body frame still to come */
 	uint16_t body_channel;
@@ -190,6 +191,7 @@ void channel_failure(struct amqp091_channel *ch, uint32_t id, const struct failu
 /* input.c */
 void conn_input(struct amqp091_conn *c);
 void conn_hold(struct amqp091_conn *c, enum hold why);
+void conn_wait(struct amqp091_conn *c); /* it is looked at again in the next turn */
 
 /* output.c */
 void conn_send(struct amqp091_conn *c, const uint8_t *bytes, uint32_t n);
