@@ -321,6 +321,7 @@ void conn_release(struct amqp091_conn *c)
 	struct amqp091_server *s = c->server;
 
 	MUST(c->state == CONN_DEAD);
+	MUST(!timer_armed(&c->deadline) && !timer_armed(&c->heartbeat));
 	cds_list_del(&c->link);
 	session_over(c);
 	conn_output_clear(c);

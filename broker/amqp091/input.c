@@ -27,6 +27,7 @@ static void frame_lost(struct amqp091_conn *c, uint16_t code, const char *what)
 	c->server->counters.frames_malformed++;
 	c->stream_lost = true;
 	conn_exception(c, code, 0, "%s", what);
+	conn_drain(c);
 }
 
 /* 4.2.2: anything but the header of a protocol spoken here is answered with that header,
