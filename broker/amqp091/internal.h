@@ -81,7 +81,7 @@ struct amqp091_conn {
 	struct cds_list_head waiting;	  /* server->waiting while output or memory is awaited, else idle */
 	enum conn_state state;
 	enum hold hold;
-	bool memory_short; /* since the content header that waits was first looked at */
+	bool memory_short;    /* since the content header that waits was first looked at */
 	bool opened;	      /* open-ok was sent: session is live */
 	bool was_opened;      /* it was at some time */
 	bool notifies_cancel; /* the client's capability consumer_cancel_notify */
