@@ -6,7 +6,7 @@
 #include "config/load.h"
 #include "config/units.h"
 
-enum { SPARE_BUFFERS = 512, FRAME_OVERHEAD_BYTES = 8 };
+enum { FRAME_OVERHEAD_BYTES = 8 };
 
 /* An error at section[index].key; section and key are literals. */
 #define BREAKS(l, section, i, key, fmt, ...)                                                        \
@@ -57,7 +57,6 @@ static void check_port(struct load *l, uint32_t i)
 {
 	const struct config *c = l->c;
 	const struct config_port *p = &c->ports[i];
-	uint32_t needed = p->rx_descriptors + p->tx_descriptors + SPARE_BUFFERS;
 	bool used = false;
 
 	check_subnet(l, i);
@@ -75,11 +74,6 @@ static void check_port(struct load *l, uint32_t i)
 				"]; allowed: a subnet of its own",
 				j);
 	}
-	if (c->memory.buffers < needed)
-		report_error(l->r, load_place(l, "memory", 0, "buffers"),
-			"memory.buffers: found %" PRIu32 "; allowed: at least %" PRIu32 " for ports[%" PRIu32
-			"] (rx_descriptors + tx_descriptors + %d)",
-			c->memory.buffers, needed, i, SPARE_BUFFERS);
 	for (uint32_t j = 0; j < c->listener_count; j++)
 		used |= c->listeners[j].transport == CONFIG_TRANSPORT_BYPASS &&
 			c->listeners[j].port_index == i;
@@ -156,6 +150,12 @@ static void check_sizes(struct load *l)
 			units_format_bytes(c->limits.message_bytes_max, found),
 			units_format_bytes(c->memory.message_bytes, limit));
 	}
+	uint64_t messages_max = c->memory.message_bytes / LOAD_MESSAGE_SHARE_BYTES;
+	if (c->limits.messages > messages_max)
+		report_error(l->r, load_place(l, "limits", 0, "messages"),
+			"limits.messages: found %" PRIu32 "; allowed: at most one for each %d bytes of "
+			"memory.messages, %" PRIu64,
+			c->limits.messages, LOAD_MESSAGE_SHARE_BYTES, messages_max);
 	if (c->tcp.rx_buffer_bytes < c->limits.frame_bytes_max + FRAME_OVERHEAD_BYTES) {
 		bool frame = !load_find(l, "tcp", 0, "rx_buffer");
 		report_error(l->r,

@@ -11,8 +11,6 @@
 /* RFC 2544's benchmarking range: on no network that a host routes to. */
 static const struct config_ipv4_prefix tap_host = {0xc6120001, 30}, tap_broker = {0xc6120002, 30};
 
-enum { MESSAGE_SHARE_BYTES = 256 };
-
 static const struct schema_section *listeners_section(void)
 {
 	return schema_section("listeners");
@@ -137,7 +135,7 @@ static void complete_limits(struct config *c)
 {
 	if (c->limits.messages != 0)
 		return;
-	uint64_t share = c->memory.message_bytes / MESSAGE_SHARE_BYTES;
+	uint64_t share = c->memory.message_bytes / LOAD_MESSAGE_SHARE_BYTES;
 	const struct schema_key *k = schema_key(schema_section("limits"), "messages");
 	c->limits.messages = (uint32_t)(share > k->max ? k->max : share);
 }

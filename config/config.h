@@ -46,7 +46,7 @@ struct config_address {
 struct config_memory {
 	enum config_hugepages hugepages;
 	uint64_t message_bytes;	 /* bodies and headers of all messages in memory */
-	uint32_t buffers;	 /* packet buffers of each port */
+	uint32_t buffers;	 /* packets that the connections of a port may hold, each way */
 	uint32_t socket_buffers; /* receive buffers of the kernel transport */
 };
 
@@ -80,13 +80,13 @@ struct config_tcp {
 
 struct config_limits {
 	uint32_t connections;
-	uint32_t channels; /* of one connection: AMQP's channel-max, 1 to 65535 */
+	uint32_t channels; /* of one connection: AMQP's channel-max, 1 to 2047 */
 	uint32_t frame_bytes_max;
 	uint64_t message_bytes_max;
 	uint32_t heartbeat_s; /* proposed to clients; 0: none */
 	uint64_t handshake_timeout_us;
 	uint32_t queues, exchanges, bindings, consumers;
-	uint32_t messages; /* in memory at once */
+	uint32_t messages; /* in memory at once; 1024 bytes of memory.message_bytes for each */
 };
 
 /* Exactly one of password and password_hash is not empty. */

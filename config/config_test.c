@@ -47,7 +47,7 @@ static void test_defaults(void)
 	CU_ASSERT_EQUAL(c->tcp.rto_us_min, 200000);
 	CU_ASSERT_EQUAL(c->limits.frame_bytes_max, 131072);
 	CU_ASSERT_EQUAL(c->limits.heartbeat_s, 60);
-	CU_ASSERT_EQUAL(c->limits.messages, 1048576);
+	CU_ASSERT_EQUAL(c->limits.messages, 262144);
 	CU_ASSERT_EQUAL(c->control.mode, 0660);
 	CU_ASSERT_EQUAL(c->control.socket[0], '/');
 	CU_ASSERT_EQUAL(c->log.level, LOG_LEVEL_INFO);
@@ -131,7 +131,7 @@ static void test_everything_set(void)
 		"  - {name: a, transport: bypass, port: lan0, address: 10.1.2.3, tcp_port: 65535}\n"
 		"  - {name: k6, transport: kernel, address: '::1'}\n"
 		"tcp: {rx_buffer: 64M, tx_buffer: 16K, rto_min: 1ms, delayed_ack: 0, keepalive: 2h}\n"
-		"limits: {connections: 1, channels: 65535, frame_max: 4096, message_size: 4G,\n"
+		"limits: {connections: 1, channels: 2047, frame_max: 4096, message_size: 4G,\n"
 		"         heartbeat: 0, handshake_timeout: 10min, queues: 1, exchanges: 16, bindings: 16,\n"
 		"         consumers: 1, messages: 1073741824}\n"
 		"control: {socket: /tmp/a b, mode: 600}\n"

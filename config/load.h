@@ -29,6 +29,10 @@ const char *load_path(const char *section, int64_t index, const char *key, char 
 /* Sets the defaults of an entry's keys. */
 void load_defaults(const struct schema_section *s, void *entry);
 
+/* limits.messages: no more than one message a share of memory.messages. A cell of 256 bytes each then takes a
+ * quarter of that memory. */
+enum { LOAD_MESSAGE_SHARE_BYTES = 1024 };
+
 /* The default ports and listeners, addresses, and what is auto. */
 void load_ports_default(struct load *l);
 void load_complete(struct load *l);

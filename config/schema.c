@@ -82,16 +82,17 @@ static const struct schema_key memory_keys[] = {
 		.min = 1024,
 		.max = 4194304,
 		.initial = "16384",
-		.help = "Packet buffers of each port. More than rx_descriptors and tx_descriptors of the "
-			"port "
-			"together, by at least 512."},
+		.help = "Packets that the connections of a port may hold at once, received and not yet read, "
+			"and as many "
+			"written and not yet acknowledged. What the port's rings hold comes on top."},
 	{.name = "socket_buffers",
 		.type = SCHEMA_COUNT,
 		FIELD(config_memory, socket_buffers),
 		.min = 64,
 		.max = 1048576,
 		.initial = "4096",
-		.help = "Receive buffers of the kernel transport, shared by all of its connections."},
+		.help = "Receive buffers of the kernel transport, 8K each, shared by all of its "
+			"connections."},
 	{0},
 };
 
@@ -255,7 +256,7 @@ static const struct schema_key limit_keys[] = {
 		.type = SCHEMA_COUNT,
 		FIELD(config_limits, channels),
 		.min = 1,
-		.max = 65535,
+		.max = 2047,
 		.initial = "2047",
 		.help = "Channels of one connection: the channel-max that is proposed."},
 	{.name = "frame_max",
@@ -325,8 +326,11 @@ static const struct schema_key limit_keys[] = {
 		.max = 1073741824,
 		.automatic = true,
 		.initial = "auto",
-		.help = "Messages in memory at once, however small. `auto` is one for each 256 bytes of "
-			"memory.messages."},
+		.help = "Messages in memory at once, however small. `auto`, and at most, one for each 1024 "
+			"bytes of "
+			"memory.messages: each takes a cell of 256 bytes, and three quarters of that memory "
+			"are left for "
+			"larger bodies."},
 	{0},
 };
 

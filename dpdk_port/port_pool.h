@@ -21,7 +21,8 @@ unsigned port_pool_size(const struct port_pool_need *need);
  * sizing EAL's memory before EAL runs. A few percent too much rather than too little. */
 uint64_t port_pool_memory_bytes(unsigned count, unsigned room_bytes);
 
-/* Room for an Ethernet frame of the MTU with VLAN tag, rounded to a cache line. */
+/* Room for an Ethernet frame of the MTU with VLAN tag, as drivers want it: ixgbe and e1000 count a buffer in
+ * whole KiB (and would scatter frames over buffers of 1536 bytes), net_af_packet asks for nearly 2 KiB. */
 unsigned port_pool_room(unsigned mtu);
 
 /* A pool of count buffers with room_bytes of data room behind the usual headroom. name: up to 25 characters,

@@ -51,13 +51,18 @@ static void recovery_ack(struct tcp_conn *c, uint32_t acked)
 	c->force_resend = true;
 }
 
-static void rtt_from_ack(struct tcp_conn *c, const struct tcp_in *in, uint32_t rtt_us)
+static void rtt_from_ack(struct tcp_conn *c, const struct tcp_in *in, const struct tcp_acked *acked)
 {
-	/* With timestamps even a resent segment's ACK is unambiguous (RFC 7323 section 4). */
+	uint32_t rtt_us = acked->rtt_us;
+
 	if (!rtt_us && c->timestamps && in->options.ts_ecr) {
+		/* The echo tells which transmission is meant. The last one: a sample. An earlier one: it had
+		 * arrived and its ACK was late or lost, so that the timer's doubling was wrong (RFC 4015's
+		 * reasoning); a sample would measure the timer. */
 		uint32_t ms = tcp_timestamp(c) - in->options.ts_ecr;
-		if (ms < 600000)
-			rtt_us = max_u32(ms, 1u) * 1000;
+		if (ms <= (c->stack->now_us - acked->resent_us) / 1000 + 1)
+			rtt_us = max_u32(ms, 1) * 1000;
+		c->backoff = 0;
 	}
 	if (!rtt_us)
 		return;
@@ -68,19 +73,19 @@ static void rtt_from_ack(struct tcp_conn *c, const struct tcp_in *in, uint32_t r
 static void new_ack(struct tcp_conn *c, const struct tcp_in *in)
 {
 	struct stack *s = c->stack;
-	uint32_t half = s->config.tx_buffer_bytes / 2, rtt_us;
+	uint32_t half = s->config.tx_buffer_bytes / 2;
 	bool was_small = tcp_conn_tx_room(c) < half;
 
 	c->snd_una = in->ack;
 	c->progress_us = s->now_us;
-	uint32_t acked = tcp_segments_acked(c, in->ack, &rtt_us);
-	rtt_from_ack(c, in, rtt_us);
+	struct tcp_acked acked = tcp_segments_acked(c, in->ack);
+	rtt_from_ack(c, in, &acked);
 	if (c->in_recovery) {
-		recovery_ack(c, acked);
+		recovery_ack(c, acked.bytes);
 	} else {
 		c->dup_bytes = 0;
-		if (acked && c->cwnd_limited)
-			c->cc->acked(c, acked);
+		if (acked.bytes && c->cwnd_limited)
+			c->cc->acked(c, acked.bytes);
 	}
 	if (!c->in_recovery)
 		c->dup_acks = 0;
@@ -122,7 +127,6 @@ static bool fin_acked(struct tcp_conn *c)
 	switch (c->state) {
 	case TCP_FIN_WAIT_1:
 		tcp_conn_set_state(c, TCP_FIN_WAIT_2);
-		timer_cancel(&c->stack->wheel, &c->life);
 		if (!c->app)
 			tcp_life_arm(c, c->stack->config.fin_wait_2_us);
 		return true;

@@ -72,13 +72,21 @@ static bool can_send(const struct tcp_conn *c)
 	return (c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT) && !c->fin_queued;
 }
 
-/* The last segment, where more can be put behind its payload. */
+/* What fits behind a segment's payload: it may have been split, so that it starts further in. */
+static uint32_t segment_room(const struct tcp_conn *c, const struct tcp_segment *g)
+{
+	uint32_t buffer = g->m->buf_len - g->off - (uint32_t)g->len;
+
+	return g->len < c->mss ? min_u32(buffer, (uint32_t)c->mss - g->len) : 0;
+}
+
+/* The last segment, where it has not left and more can be put behind its payload. */
 static struct tcp_segment *open_tail(const struct tcp_conn *c)
 {
 	if (!c->unsent)
 		return NULL;
 	struct tcp_segment *g = cds_list_entry(c->segments.prev, struct tcp_segment, link);
-	return g->m && g->len < c->mss ? g : NULL;
+	return g->m && segment_room(c, g) ? g : NULL;
 }
 
 uint32_t tcp_conn_tx_room(const struct tcp_conn *c)
@@ -88,7 +96,7 @@ uint32_t tcp_conn_tx_room(const struct tcp_conn *c)
 	if (!can_send(c) || c->tx_bytes >= size)
 		return 0;
 	const struct tcp_segment *tail = open_tail(c);
-	uint32_t by_segments = tail ? c->mss - tail->len : 0;
+	uint32_t by_segments = tail ? segment_room(c, tail) : 0;
 	if (c->tx_segments < c->tx_segments_max)
 		by_segments += (uint32_t)(c->tx_segments_max - c->tx_segments) * c->mss;
 	return min_u32(size - c->tx_bytes, by_segments);
@@ -152,7 +160,7 @@ int tcp_conn_write(struct tcp_conn *c, const void *data, uint32_t n)
 	if (n > tcp_conn_tx_room(c))
 		return write_refused(c, n);
 	tail = open_tail(c);
-	uint32_t into_tail = tail ? min_u32(n, (uint32_t)(c->mss - tail->len)) : 0;
+	uint32_t into_tail = tail ? min_u32(n, segment_room(c, tail)) : 0;
 	if (!segments_take(c, n - into_tail, &fresh)) {
 		tcp_starved(c);
 		return write_refused(c, n);

@@ -55,6 +55,15 @@ void tcp_conn_set_state(struct tcp_conn *c, enum tcp_state state)
 								  : &s->other);
 }
 
+/* Ends a connection in TIME_WAIT before its time; what it owes the peer's FIN leaves first. */
+static void time_wait_evict(struct tcp_conn *c)
+{
+	COUNT(c->stack, tcp_time_wait_evicted);
+	if (c->ack_now)
+		tcp_send_control(c, c->snd_nxt, TCP_ACK);
+	tcp_conn_end(c, TCP_REASON_DONE);
+}
+
 /* Makes room in the pool: first a connection that only waits out its time, then one that may never open. */
 static struct tcp_conn *take_with_eviction(struct stack *s)
 {
@@ -64,8 +73,7 @@ static struct tcp_conn *take_with_eviction(struct stack *s)
 		return c;
 	cds_list_for_each_entry (old, &s->time_wait, life_link)
 		if (!old->app && old != s->delivering) {
-			COUNT(s, tcp_time_wait_evicted);
-			tcp_conn_end(old, TCP_REASON_DONE);
+			time_wait_evict(old);
 			tcp_conn_free(old);
 			return pool_take(s->conn_pool);
 		}
@@ -193,11 +201,8 @@ void tcp_conn_time_wait(struct tcp_conn *c)
 {
 	struct stack *s = c->stack;
 
-	if (s->time_wait_count >= s->config.time_wait_max) {
-		COUNT(s, tcp_time_wait_evicted);
-		tcp_conn_end(
-			cds_list_first_entry(&s->time_wait, struct tcp_conn, life_link), TCP_REASON_DONE);
-	}
+	if (s->time_wait_count >= s->config.time_wait_max)
+		time_wait_evict(cds_list_first_entry(&s->time_wait, struct tcp_conn, life_link));
 	tcp_timers_cancel(c);
 	tcp_reass_clear(&c->reass, s->reass_pool);
 	tcp_conn_set_state(c, TCP_TIME_WAIT);

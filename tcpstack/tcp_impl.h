@@ -224,8 +224,13 @@ void tcp_segment_mark_lost(struct tcp_conn *c, struct tcp_segment *g);
 void tcp_segments_mark_all_lost(struct tcp_conn *c);
 void tcp_segments_clear(struct tcp_conn *c);
 struct tcp_segment *tcp_segment_first(struct tcp_conn *c);
-/* Releases what ack covers; *rtt_us_or_0 becomes a sample where Karn's rule allows one. */
-uint32_t tcp_segments_acked(struct tcp_conn *c, uint32_t ack, uint32_t *rtt_us_or_0);
+/* Releases what ack covers. */
+struct tcp_acked {
+	uint32_t bytes;
+	uint32_t rtt_us;    /* a sample where Karn's rule allows one, or 0 */
+	uint64_t resent_us; /* the last transmission of what had been sent again, or 0 */
+};
+struct tcp_acked tcp_segments_acked(struct tcp_conn *c, uint32_t ack);
 
 /* tcp_ack.c */
 bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in);

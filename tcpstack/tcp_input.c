@@ -64,11 +64,10 @@ static void syn_sent_input(struct tcp_conn *c, struct tcp_in *in)
 		tcp_output_want(c);
 		return;
 	}
-	uint32_t rtt_us;
 	c->snd_una = in->ack;
-	tcp_segments_acked(c, in->ack, &rtt_us);
-	if (rtt_us)
-		tcp_rtt_sample(c, rtt_us);
+	struct tcp_acked acked = tcp_segments_acked(c, in->ack);
+	if (acked.rtt_us)
+		tcp_rtt_sample(c, acked.rtt_us);
 	timer_cancel(&s->wheel, &c->rexmt);
 	tcp_conn_established(c);
 	tcp_ack_due(c, true);
@@ -108,7 +107,8 @@ static bool sequence_good(const struct tcp_conn *c, const struct tcp_in *in)
 	if (in->seq == c->rcv_nxt)
 		return true;
 	if (end == in->seq)
-		return seq_lt(c->rcv_nxt, in->seq) && seq_lt(in->seq, c->rcv_adv);
+		/* One past the window as well: a peer whose full window was lost acknowledges from there. */
+		return seq_lt(c->rcv_nxt, in->seq) && seq_leq(in->seq, c->rcv_adv);
 	return seq_lt(c->rcv_nxt, end) && seq_lt(in->seq, c->rcv_adv);
 }
 

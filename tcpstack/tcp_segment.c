@@ -81,24 +81,30 @@ static void segment_trim_front(struct tcp_conn *c, struct tcp_segment *g, uint32
 	g->len -= (uint16_t)n;
 }
 
-uint32_t tcp_segments_acked(struct tcp_conn *c, uint32_t ack, uint32_t *rtt_us_or_0)
+struct tcp_acked tcp_segments_acked(struct tcp_conn *c, uint32_t ack)
 {
 	struct tcp_segment *g;
 	uint32_t before = c->tx_bytes;
+	uint64_t now_us = c->stack->now_us, sent_us = now_us;
+	struct tcp_acked acked = {0};
 
-	*rtt_us_or_0 = 0;
 	while ((g = tcp_segment_first(c)) && g->sent && seq_lt(g->seq, ack)) {
-		/* Karn: what was sent twice says nothing. The newest one counts, it includes no waiting for
-		 * others. */
-		*rtt_us_or_0 = g->resent ? 0 : (uint32_t)min_u64(c->stack->now_us - g->sent_us, 1u << 30);
+		sent_us = g->sent_us;
+		if (g->resent)
+			acked.resent_us = max_u64(acked.resent_us, g->sent_us);
 		if (seq_lt(ack, tcp_segment_end(g))) {
 			segment_trim_front(c, g, ack - g->seq);
 			break;
 		}
 		segment_remove(c, g);
 	}
+	/* Karn: a segment sent twice says nothing, and those behind it may have waited for it. Else the
+	 * newest one counts: the others may have waited for a delayed ACK. */
+	if (!acked.resent_us)
+		acked.rtt_us = (uint32_t)min_u64(max_u64(now_us - sent_us, 1), 1u << 30);
+	acked.bytes = before - c->tx_bytes;
 	c->dup_bytes = min_u32(c->dup_bytes, c->in_flight);
-	return before - c->tx_bytes;
+	return acked;
 }
 
 struct tcp_segment *tcp_segment_split(struct tcp_conn *c, struct tcp_segment *g, uint32_t n)

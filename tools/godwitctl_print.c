@@ -172,13 +172,13 @@ static json_t *shown_keys(const json_t *rows, bool all, bool table)
 
 /* ---- sections ---- */
 
-static void print_list(json_t *flat, const json_t *keys, size_t indent, FILE *out)
+static void print_list(json_t *flat, json_t *keys, size_t indent, FILE *out)
 {
 	struct grid g = grid_new(json_object_size(keys), 2);
 	const char *key;
 	json_t *ignored;
 	size_t row = 0;
-	json_object_foreach((json_t *)keys, key, ignored)
+	json_object_foreach(keys, key, ignored)
 	{
 		grid_set_take(&g, row, 0, label_of(key));
 		grid_set_take(&g, row++, 1, text_of(key, json_object_get(flat, key)));
@@ -236,7 +236,8 @@ static void print_section(const char *key, json_t *value, bool all, FILE *out)
 		rows = need_memory(json_pack("[o]", flat_of(value)));
 	json_t *keys = shown_keys(rows, all, table);
 	if (json_object_size(keys) == 0)
-		fprintf(out, "%*s%s\n", INDENT, "", all ? "nothing" : "all zero");
+		fprintf(out, "%*s%s\n", INDENT, "",
+			json_object_size(json_array_get(rows, 0)) ? "all zero" : "none");
 	else if (table)
 		print_table(rows, keys, out);
 	else
@@ -250,28 +251,57 @@ static bool is_section(const json_t *value)
 	return json_is_object(value) || json_is_array(value);
 }
 
-void print_result(const json_t *result, bool all, FILE *out)
+/* From the outside in; what is not named here follows in the answer's own order. */
+static const char *const section_order[] = {
+	"cores", "ports", "listeners", "kernel", "bypass", "tcp", "amqp", "broker", "pools"};
+enum { SECTIONS_ORDERED = sizeof(section_order) / sizeof(section_order[0]) };
+
+static bool is_ordered(const char *key)
+{
+	for (size_t i = 0; i < SECTIONS_ORDERED; i++)
+		if (strcmp(section_order[i], key) == 0)
+			return true;
+	return false;
+}
+
+static void print_sections(json_t *result, bool all, FILE *out)
+{
+	const char *key;
+	json_t *value;
+	for (size_t i = 0; i < SECTIONS_ORDERED; i++) {
+		value = json_object_get(result, section_order[i]);
+		if (is_section(value))
+			print_section(section_order[i], value, all, out);
+	}
+	json_object_foreach(result, key, value)
+	{
+		if (is_section(value) && !is_ordered(key))
+			print_section(key, value, all, out);
+	}
+}
+
+static void print_head(json_t *result, FILE *out)
 {
 	json_t *head = need_memory(json_object()), *value;
 	const char *key;
-	if (!json_is_object(result)) {
-		put_value("", result, out);
-		fputc('\n', out);
-		json_decref(head);
-		return;
-	}
-	json_object_foreach((json_t *)result, key, value)
+	json_object_foreach(result, key, value)
 	{
 		if (!is_section(value))
 			json_object_set(head, key, value);
 	}
 	print_list(head, head, 0, out);
 	json_decref(head);
-	json_object_foreach((json_t *)result, key, value)
-	{
-		if (is_section(value))
-			print_section(key, value, all, out);
+}
+
+void print_result(json_t *result, bool all, FILE *out)
+{
+	if (!json_is_object(result)) {
+		put_value("", result, out);
+		fputc('\n', out);
+		return;
 	}
+	print_head(result, out);
+	print_sections(result, all, out);
 }
 
 void print_json(const json_t *result, FILE *out)

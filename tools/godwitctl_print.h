@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A broker's answer for people. The answer's own keys are the labels, its own order the order, so that what a
- * later broker adds appears by itself:
+/* A broker's answer for people. The answer's own keys are the labels, so that what a later broker adds
+ * appears by itself; the known sections stand in a fixed order, others behind them in the answer's own:
  *
  *   values of the answer itself   an aligned list, first
  *   an object                     a section with an aligned list; inner objects by dotted keys
@@ -19,8 +19,9 @@
 
 enum { PRINT_WIDTH = 100 };
 
-/* Writes result to out; all: zero counters too. Control characters of texts are written as \xNN. */
-void print_result(const json_t *result, bool all, FILE *out);
+/* Writes result, which stays as it is, to out; all: zero counters too. Control characters of texts are
+ * written as \xNN. */
+void print_result(json_t *result, bool all, FILE *out);
 
 /* The same as JSON: two spaces of indent, keys sorted, a line feed at the end. */
 void print_json(const json_t *result, FILE *out);

@@ -137,7 +137,7 @@ static void test_odd_shapes(void)
 		"rate     0.5\n"
 		"nothing  -\n"
 		"\nempty\n"
-		"  nothing\n"
+		"  none\n"
 		"\nnames\n"
 		"  a, b\n"
 		"\nmixed\n"
@@ -152,6 +152,20 @@ static void test_odd_shapes(void)
 		"uptime_s  59 s\n"
 		"\no\n"
 		"  uptime_s  3600 s (1 h 0 min)\n");
+}
+
+static void test_order(void)
+{
+	expect("{\"later\":{\"a\":1},\"pools\":[],\"kernel\":{},\"cores\":[],\"pid\":1}", false,
+		"pid  1\n"
+		"\ncores\n"
+		"  none\n"
+		"\nkernel\n"
+		"  none\n"
+		"\npools\n"
+		"  none\n"
+		"\nlater\n"
+		"  a  1\n");
 }
 
 static void test_json(void)
@@ -181,6 +195,7 @@ static const struct unit_test tests[] = {
 	{"a table that is too wide", test_wide_table},
 	{"text that would command a terminal", test_hostile_text},
 	{"other shapes of JSON", test_odd_shapes},
+	{"the order of sections", test_order},
 	{"JSON", test_json},
 	{NULL, NULL},
 };

@@ -73,8 +73,10 @@ void session_end(struct session *s); /* deletes its exclusive queues */
 
 /* What status shows; a snapshot taken on the core. */
 struct broker_core_stats {
+	/* Messages since the start. routed: one for each queue that took the message. delivered: to consumers
+	 * and by queue_get. dropped: rejected, purged, or gone with their queue. */
 	uint64_t published, routed, unroutable, delivered, acked, requeued, dropped;
-	uint32_t queues, exchanges, bindings, consumers;
+	uint32_t queues, exchanges, bindings, consumers; /* of the whole broker */
 	uint64_t messages_ready, messages_unacked;
 };
 void broker_core_stats(const struct broker_core *c, struct broker_core_stats *out);

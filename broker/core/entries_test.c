@@ -131,6 +131,44 @@ static void requeued_messages_come_first_in_order(void)
 	end();
 }
 
+/* Thousands delivered at once, over several pages, put back in random order and in part settled instead. */
+static void requeueing_over_pages_keeps_order(void)
+{
+	enum { COUNT = 3000 };
+	static struct entry held[COUNT];
+	static unsigned order[COUNT];
+	static bool settled[COUNT];
+
+	begin();
+	for (unsigned i = 0; i < COUNT; i++) {
+		push(i);
+		order[i] = i;
+	}
+	for (unsigned i = 0; i < COUNT; i++)
+		pop_expect(i, false, &held[i]);
+	for (unsigned i = COUNT; i > 1; i--) {
+		unsigned k = unit_random_below(i), t = order[k];
+		order[k] = order[i - 1];
+		order[i - 1] = t;
+	}
+	for (unsigned i = 0; i < COUNT; i++) {
+		settled[order[i]] = unit_random_below(10) == 0;
+		if (settled[order[i]])
+			settle(&held[order[i]]);
+		else
+			entries_requeue(&entries, &held[order[i]]);
+	}
+	for (unsigned i = 0; i < COUNT; i++) {
+		struct entry x;
+		if (settled[i])
+			continue;
+		pop_expect(i, true, &x);
+		settle(&x);
+	}
+	CU_ASSERT_EQUAL(message_store_stats(store).blocks.used, 0);
+	end();
+}
+
 enum { MODEL_MAX = 6000 };
 enum model_state { FRESH, DELIVERED, REQUEUED, SETTLED };
 
@@ -259,6 +297,7 @@ int main(int argc, char **argv)
 		(struct unit_test[]){{"an_empty_queue_holds_no_page", an_empty_queue_holds_no_page},
 			{"order_holds_over_pages", order_holds_over_pages},
 			{"requeued_messages_come_first_in_order", requeued_messages_come_first_in_order},
+			{"requeueing_over_pages_keeps_order", requeueing_over_pages_keeps_order},
 			{"random_operations_match_a_model", random_operations_match_a_model},
 			{"purge_leaves_what_is_delivered", purge_leaves_what_is_delivered},
 			{"room_is_all_or_nothing", room_is_all_or_nothing},

@@ -16,8 +16,8 @@ struct queue_declaration {
 };
 
 /* Declares, or checks that an equal one exists. NOT_FOUND (passive), RESOURCE_LOCKED (exclusive to another
- * session), PRECONDITION (differs), ACCESS_REFUSED (reserved name), LIMIT. The new queue belongs to the
- * session's core. Cold path. */
+ * session, or exclusive differs), PRECONDITION (differs), ACCESS_REFUSED (reserved name), LIMIT. The new
+ * queue belongs to the session's core. Cold path. */
 enum failure_code queue_declare(
 	struct session *s, const struct queue_declaration *d, struct queue **out, struct failure *f);
 
@@ -28,6 +28,8 @@ enum failure_code queue_lookup(struct session *s, struct slice name, struct queu
  * messages. A queue that does not exist: ok and 0, as RabbitMQ. Consumers are told with `cancelled`. */
 enum failure_code queue_delete(struct session *s, struct slice name, bool if_unused, bool if_empty,
 	uint64_t *messages_out, struct failure *f);
+/* Drops what is ready, not what is with clients; messages_out: how many. NOT_FOUND, RESOURCE_LOCKED.
+ * O(ready). */
 enum failure_code queue_purge(
 	struct session *s, struct slice name, uint64_t *messages_out, struct failure *f);
 
@@ -59,9 +61,11 @@ bool queue_get(struct queue *q, bool no_ack, struct delivery *out);
 
 struct consumer;
 struct consumer_ops {
-	/* Has credit (prefetch) and room in its transport for at least the start of a message. */
+	/* Has credit (prefetch) and room in its transport for at least the start of a message. A question: it
+	 * changes nothing. */
 	bool (*ready)(struct consumer *c);
-	/* Takes the delivery. With no_ack it is settled already: the consumer only unrefs the message. */
+	/* Takes the delivery. With no_ack it is settled already: the consumer only unrefs the message. It may
+	 * settle, detach and delete. */
 	void (*deliver)(struct consumer *c, const struct delivery *d);
 	/* The queue was deleted; the consumer is detached already. */
 	void (*cancelled)(struct consumer *c);

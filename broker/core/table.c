@@ -83,6 +83,7 @@ struct table_entry *table_find(const struct table *t, const void *owner, struct 
 struct table_entry *table_next(const struct table *t, struct table_entry *e)
 {
 	struct table_key k = {e->owner, e->name};
+	/* liburcu's iterator is a node and its successor: no need to carry one about. */
 	struct cds_lfht_iter iter = {.node = &e->node, .next = CMM_LOAD_SHARED(e->node.next)};
 
 	cds_lfht_next_duplicate(t->ht, matches, &k, &iter);

@@ -2,16 +2,14 @@
 """What the broker says of itself: the only place that knows the form of `godwitctl status --json`.
 
     {"pools": [{"name", "capacity", "used"}...], "ports": [{"name", "rx_frames", "tx_frames", ...}],
-     "connections": N, ...}
+     "tcp": [{"time_wait", "counters": {name: N}}...], "connections": N, ...}
 """
 import json
 import subprocess
 import time
 
-# Pools whose use rests on what the stage cannot give back at once: name -> objects allowed above the
-# resting use.
-POOL_ALLOWANCE = {}
-DROP_WORDS = ("drop", "bad", "error", "invalid", "short", "malformed")
+# A connection that the broker's side closed first stays for two MSL; those are counted by themselves.
+TCP_POOL = "tcp connections"
 
 
 class StatusError(Exception):
@@ -34,45 +32,41 @@ class Status:
         return sum(port["rx_frames"] for port in ports), sum(port["tx_frames"] for port in ports)
 
     def pools_used(self):
-        return {pool["name"]: pool["used"] for pool in self.read()["pools"]}
+        """Objects in use by pool; connections in TIME_WAIT are no use."""
+        return self._used(self.read())
+
+    @staticmethod
+    def _used(status):
+        used = {pool["name"]: pool["used"] for pool in status["pools"]}
+        used[TCP_POOL] = used.get(TCP_POOL, 0) - sum(port.get("time_wait", 0) for port in status["tcp"])
+        return used
 
     def connections(self):
         return self.read()["connections"]
 
-    def drops(self):
-        """Every counter, anywhere in the answer, that counts something thrown away."""
-        found = {}
+    def stack_counters(self):
+        """The TCP stack's counters of all ports together, by the names of tcpstack/counters.def."""
+        total = {}
+        for port in self.read()["tcp"]:
+            for name, value in port["counters"].items():
+                total[name] = total.get(name, 0) + value
+        return total
 
-        def walk(value, path):
-            if isinstance(value, dict):
-                label = str(value.get("name", ""))
-                for key, inner in value.items():
-                    walk(inner, path + ([label] if label else []) + [key])
-            elif isinstance(value, list):
-                for inner in value:
-                    walk(inner, path)
-            elif isinstance(value, int) and any(word in ".".join(path) for word in DROP_WORDS):
-                name = ".".join(path)
-                found[name] = found.get(name, 0) + value
-
-        walk(self.read(), [])
-        return found
-
-    def differs_from_rest(self, rest):
+    def differs_from_rest(self, rest, bystanders=0):
         """What is not as at rest: {name: (used, at rest)}; empty when all pools are full again and no
-        connection is left. rest: an earlier pools_used()."""
+        connection but the bystanders is left. rest: an earlier pools_used()."""
         status = self.read()
-        found = {pool["name"]: (pool["used"], rest.get(pool["name"], 0)) for pool in status["pools"]
-                 if pool["used"] > rest.get(pool["name"], 0) + POOL_ALLOWANCE.get(pool["name"], 0)}
-        if status["connections"]:
-            found["connections"] = (status["connections"], 0)
+        found = {name: (used, rest.get(name, 0)) for name, used in self._used(status).items()
+                 if used > rest.get(name, 0)}
+        if status["connections"] > bystanders:
+            found["connections"] = (status["connections"], bystanders)
         return found
 
-    def wait_rest(self, rest, timeout_s=5.0):
+    def wait_rest(self, rest, timeout_s=5.0, bystanders=0):
         """None, or what still differs after timeout_s."""
         deadline = time.monotonic() + timeout_s
         while True:
-            differs = self.differs_from_rest(rest)
+            differs = self.differs_from_rest(rest, bystanders)
             if not differs:
                 return None
             if time.monotonic() > deadline:
@@ -92,8 +86,5 @@ class NoStatus:
     def connections(self):
         return 0
 
-    def drops(self):
-        return {}
-
-    def wait_rest(self, rest, timeout_s=5.0):
+    def wait_rest(self, rest, timeout_s=5.0, bystanders=0):
         return None
