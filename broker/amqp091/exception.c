@@ -8,7 +8,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static struct amqp091_shortstr reply_text(char *text, size_t room, uint16_t code, const char *fmt, va_list ap)
+__attribute__((nonnull, format(printf, 4, 0))) static struct amqp091_shortstr reply_text(
+	char *text, size_t room, uint16_t code, const char *fmt, va_list ap)
 {
 	const struct amqp091_reply_info *info = amqp091_reply_info(code);
 	int n = snprintf(text, room, "%s - ", info->name);

@@ -246,8 +246,8 @@ struct turn_source *amqp091_server_source(struct amqp091_server *s)
 	return &s->source;
 }
 
-void amqp091_server_limits(
-	struct amqp091_server *s, uint64_t message_bytes_max, uint32_t heartbeat_s, uint64_t handshake_timeout_us)
+void amqp091_server_limits(struct amqp091_server *s, uint64_t message_bytes_max, uint32_t heartbeat_s,
+	uint64_t handshake_timeout_us)
 {
 	s->config.message_bytes_max = message_bytes_max;
 	s->config.heartbeat_s = heartbeat_s;

@@ -68,8 +68,8 @@ extern const struct transport_app amqp091_app;
 struct turn_source *amqp091_server_source(struct amqp091_server *s);
 
 /* Replaces what a reload may change; connections keep what they negotiated. */
-void amqp091_server_limits(
-	struct amqp091_server *s, uint64_t message_bytes_max, uint32_t heartbeat_s, uint64_t handshake_timeout_us);
+void amqp091_server_limits(struct amqp091_server *s, uint64_t message_bytes_max, uint32_t heartbeat_s,
+	uint64_t handshake_timeout_us);
 
 /* Sends connection.close 320 CONNECTION_FORCED with this reason to every connection; new ones are refused
  * from now on. */
