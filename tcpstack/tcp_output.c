@@ -298,8 +298,10 @@ void tcp_output(struct tcp_conn *c)
 		if (output_lost(c))
 			output_new(c);
 		/* Nothing is out that an answer could come to: the timer asks for a window or a buffer. */
-		if (c->unsent && tcp_nothing_sent(c) && !timer_armed(&c->rexmt))
+		if (c->unsent && tcp_nothing_sent(c) && !timer_armed(&c->rexmt)) {
+			c->progress_us = s->now_us; /* the wait begins now, however long it was quiet */
 			tcp_rexmt_arm(c);
+		}
 	}
 	if (tcp_window_update_due(c))
 		c->ack_now = true;
