@@ -143,11 +143,11 @@ static struct rte_mbuf *payload_buffer(struct tcp_conn *c, struct tcp_segment *g
 	return copy;
 }
 
-/* The FIN travels with the last data when both leave for the first time. */
+/* The FIN travels with the last data, the first time as well as after a timeout took both. */
 static bool fin_rides(const struct tcp_conn *c, const struct tcp_segment *g)
 {
-	return c->fin_queued && !g->sent && g->len && g->link.next == &c->fin.link && !c->fin.sent &&
-	       seq_lt(c->fin.seq, tcp_snd_edge(c));
+	return c->fin_queued && g->len && g->link.next == &c->fin.link && c->fin.sent == g->sent &&
+	       c->fin.lost == c->fin.sent && seq_lt(c->fin.seq, tcp_snd_edge(c));
 }
 
 static void segment_sent(struct tcp_conn *c, struct tcp_segment *g)
@@ -195,7 +195,7 @@ int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g)
 	if (g->control == TCP_SYN && c->state == TCP_SYN_SENT)
 		flags = TCP_SYN;
 	/* Pushed where the application's data ends for now (RFC 9293 section 3.9.1.2). */
-	if (g->len && (with_fin || tcp_segment_end(g) == c->tx_end))
+	if (g->len && tcp_segment_end(g) == c->tx_end - c->fin_queued)
 		flags |= TCP_PSH;
 	segment_sent(c, g);
 	if (with_fin)
