@@ -63,6 +63,10 @@ void amqp091_server_destroy(struct amqp091_server *s);
 /* What a transport is given: its callbacks, with the server as accepted()'s context. */
 extern const struct transport_app amqp091_app;
 
+/* Tells the adaptor and the core what time it is. Before the transports' sources: what these receive after a
+ * long sleep must not be measured from before it. */
+struct turn_source *amqp091_server_clock(struct amqp091_server *s);
+
 /* This adaptor's part of a core's turn: deliveries, timers, what had to wait. After the transports' sources.
  */
 struct turn_source *amqp091_server_source(struct amqp091_server *s);

@@ -166,7 +166,8 @@ static int create_ksock(struct instance *in, struct data_core *d)
  * about it; each transport sends at the turn's end. */
 static int add_sources(struct data_core *d)
 {
-	int error = turn_add(&d->turn, calls_source(d->calls));
+	int error = turn_add(&d->turn, calls_source(d->calls)) |
+		    turn_add(&d->turn, amqp091_server_clock(d->amqp091));
 
 	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++) {
 		if (d->bypass[i])
