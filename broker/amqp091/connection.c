@@ -110,13 +110,13 @@ static void tune(struct amqp091_conn *c)
 	conn_send_method(c, 0, &m);
 }
 
-static void refuse_login(struct amqp091_conn *c, const char *mechanism)
+static void refuse_login(struct amqp091_conn *c)
 {
 	c->server->counters.logins_refused++;
 	LOG_WARN("amqp", "login of '%s' refused", c->user);
 	conn_exception(c, AMQP091_REPLY_ACCESS_REFUSED, 0,
 		"Login was refused using authentication mechanism %s. For details see the broker logfile.",
-		mechanism);
+		c->mechanism);
 }
 
 void conn_auth_answer(struct amqp091_conn *c, bool accepted)
@@ -126,7 +126,7 @@ void conn_auth_answer(struct amqp091_conn *c, bool accepted)
 	if (accepted)
 		tune(c);
 	else
-		refuse_login(c, "PLAIN");
+		refuse_login(c);
 	conn_input(c);
 }
 
@@ -140,6 +140,7 @@ static void start_ok(struct amqp091_conn *c, const struct amqp091_connection_sta
 			"unknown authentication mechanism '%.*s'", SHORT_ARG(m->mechanism));
 		return;
 	}
+	c->mechanism = plain ? "PLAIN" : "AMQPLAIN";
 	learn_capabilities(c, &m->client_properties);
 	if (!(plain ? split_plain(m->response, &user, &password)
 		    : split_amqplain(m->response, &user, &password))) {
@@ -155,7 +156,7 @@ static void start_ok(struct amqp091_conn *c, const struct amqp091_connection_sta
 	else if (verdict == AUTH_PENDING)
 		c->state = CONN_AUTH;
 	else
-		refuse_login(c, plain ? "PLAIN" : "AMQPLAIN");
+		refuse_login(c);
 }
 
 /* RabbitMQ's rule: 0 means no limit, which is above any limit of the server's. */
@@ -200,7 +201,7 @@ static void open_vhost(struct amqp091_conn *c, const struct amqp091_connection_o
 		return;
 	}
 	session_begin(&c->session, core, v);
-	c->opened = true;
+	c->opened = c->was_opened = true;
 	c->state = CONN_RUNNING;
 	timer_cancel(&c->server->wheel, &c->deadline);
 	c->server->counters.connections_opened++;
@@ -300,7 +301,7 @@ void conn_die(struct amqp091_conn *c, bool abort)
 
 	if (c->state == CONN_DEAD)
 		return;
-	if (!c->opened && c->state < CONN_RUNNING)
+	if (!c->was_opened)
 		s->counters.handshakes_failed++;
 	c->state = CONN_DEAD;
 	c->transport = NULL;

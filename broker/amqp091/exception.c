@@ -8,12 +8,36 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static struct amqp091_shortstr reply_text(char *text, size_t room, uint16_t code, const char *fmt, va_list ap)
+/* A reply text is a short string and so UTF-8 (4.2.5.3), but it names what peers made up, and is cut at 255
+ * octets. */
+static void make_utf8(char *text)
+{
+	uint8_t *p = (uint8_t *)text;
+	uint32_t n = (uint32_t)strlen(text);
+
+	if (amqp091_utf8_valid(p, n))
+		return;
+	for (uint32_t back = 1; back <= 3 && back < n; back++) {
+		if (amqp091_utf8_valid(p, n - back)) {
+			text[n - back] = 0;
+			return;
+		}
+	}
+	for (; n; p++, n--) {
+		if (*p >= 0x80)
+			*p = '?';
+	}
+}
+
+__attribute__((format(printf, 4, 0))) static struct amqp091_shortstr reply_text(
+	char *text, size_t room, uint16_t code, const char *fmt, va_list ap)
 {
 	const struct amqp091_reply_info *info = amqp091_reply_info(code);
-	int n = snprintf(text, room, "%s - ", info->name);
+	size_t n = (size_t)snprintf(text, room, "%s - ", info->name);
 
-	vsnprintf(text + n, room - (size_t)n, fmt, ap);
+	if (vsnprintf(text + n, room - n, fmt, ap) < 0)
+		text[n] = 0;
+	make_utf8(text);
 	return (struct amqp091_shortstr){(const uint8_t *)text, (uint8_t)strlen(text)};
 }
 

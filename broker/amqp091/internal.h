@@ -76,6 +76,7 @@ struct amqp091_conn {
 	enum conn_state state;
 	enum hold hold;
 	bool opened;	      /* open-ok was sent: session is live */
+	bool was_opened;      /* it was at some time */
 	bool notifies_cancel; /* the client's capability consumer_cancel_notify */
 	bool stream_lost;     /* a frame could not be parsed: nothing after it can be */
 	bool peer_ended;      /* FIN was received */
@@ -87,6 +88,7 @@ struct amqp091_conn {
 	uint32_t heartbeat_us;
 	uint64_t rx_us, tx_us; /* when anything was last received and sent */
 	uint64_t auth_token;
+	const char *mechanism; /* that the client chose */
 	struct timer deadline; /* handshake, then closing */
 	struct timer heartbeat;
 	struct session session;
@@ -142,7 +144,7 @@ struct amqp091_consumer {
 };
 
 struct amqp091_server {
-	struct turn_source source;
+	struct turn_source source, clock;
 	struct amqp091_server_config config;
 	struct amqp091_counters counters;
 	struct auth_port *auth_port;

@@ -132,6 +132,12 @@ static void server_now(struct amqp091_server *s, uint64_t now_us)
 	broker_core_now(s->config.core, now_us);
 }
 
+static unsigned clock_poll(struct turn_source *clock, uint64_t now_us)
+{
+	server_now(caa_container_of(clock, struct amqp091_server, clock), now_us);
+	return 0;
+}
+
 static unsigned source_poll(struct turn_source *source, uint64_t now_us)
 {
 	struct amqp091_server *s = server_of(source);
@@ -150,8 +156,7 @@ static void source_flush(struct turn_source *source, uint64_t now_us)
 {
 	struct amqp091_server *s = server_of(source);
 
-	/* The next turn's reads come before this source's poll: they see a clock one turn old at most. */
-	server_now(s, now_us);
+	(void)now_us;
 	while (!cds_list_empty(&s->dying))
 		conn_release(cds_list_first_entry(&s->dying, struct amqp091_conn, link));
 }
@@ -229,6 +234,7 @@ struct amqp091_server *amqp091_server_create(const struct amqp091_server_config 
 		.sleep_prepare = source_sleep_prepare,
 		.wake_fd = -1,
 	};
+	s->clock = (struct turn_source){.name = "amqp091 clock", .poll = clock_poll, .wake_fd = -1};
 	return s;
 }
 
@@ -246,8 +252,13 @@ struct turn_source *amqp091_server_source(struct amqp091_server *s)
 	return &s->source;
 }
 
-void amqp091_server_limits(
-	struct amqp091_server *s, uint64_t message_bytes_max, uint32_t heartbeat_s, uint64_t handshake_timeout_us)
+struct turn_source *amqp091_server_clock(struct amqp091_server *s)
+{
+	return &s->clock;
+}
+
+void amqp091_server_limits(struct amqp091_server *s, uint64_t message_bytes_max, uint32_t heartbeat_s,
+	uint64_t handshake_timeout_us)
 {
 	s->config.message_bytes_max = message_bytes_max;
 	s->config.heartbeat_s = heartbeat_s;

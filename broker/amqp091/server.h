@@ -63,13 +63,17 @@ void amqp091_server_destroy(struct amqp091_server *s);
 /* What a transport is given: its callbacks, with the server as accepted()'s context. */
 extern const struct transport_app amqp091_app;
 
+/* Tells the adaptor and the core what time it is. Before the transports' sources: what these receive after a
+ * long sleep must not be measured from before it. */
+struct turn_source *amqp091_server_clock(struct amqp091_server *s);
+
 /* This adaptor's part of a core's turn: deliveries, timers, what had to wait. After the transports' sources.
  */
 struct turn_source *amqp091_server_source(struct amqp091_server *s);
 
 /* Replaces what a reload may change; connections keep what they negotiated. */
-void amqp091_server_limits(
-	struct amqp091_server *s, uint64_t message_bytes_max, uint32_t heartbeat_s, uint64_t handshake_timeout_us);
+void amqp091_server_limits(struct amqp091_server *s, uint64_t message_bytes_max, uint32_t heartbeat_s,
+	uint64_t handshake_timeout_us);
 
 /* Sends connection.close 320 CONNECTION_FORCED with this reason to every connection; new ones are refused
  * from now on. */

@@ -152,6 +152,7 @@ static int create_ksock(struct instance *in, struct data_core *d)
 		.conn_max = c->limits.connections,
 		.rx_buffer_bytes = (uint32_t)c->tcp.rx_buffer_bytes,
 		.tx_buffer_bytes = (uint32_t)c->tcp.tx_buffer_bytes,
+		.busy_poll_us = (uint32_t)c->tcp.busy_poll_us,
 		.app = &amqp091_app,
 		.app_ctx = d->amqp091,
 	};
@@ -165,7 +166,8 @@ static int create_ksock(struct instance *in, struct data_core *d)
  * about it; each transport sends at the turn's end. */
 static int add_sources(struct data_core *d)
 {
-	int error = turn_add(&d->turn, calls_source(d->calls));
+	int error = turn_add(&d->turn, calls_source(d->calls)) |
+		    turn_add(&d->turn, amqp091_server_clock(d->amqp091));
 
 	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++) {
 		if (d->bypass[i])
