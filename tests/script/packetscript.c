@@ -4,6 +4,7 @@
  *
  *   config KEY VALUE            before the first timed line: a member of struct stack_config, or peer_isn
  *   +TIME < SEGMENT             the peer sends (see segment.h)
+ *   +TIME <+ SEGMENT            the same, but it arrives in one burst with the next one
  *   +TIME > SEGMENT             the stack sends: TIME after the line before, a millisecond off at most
  *   +TIME CALL [; CALL]...      the application acts, or the script looks at something; all in one turn
  *
@@ -63,6 +64,11 @@ static struct {
 	} sent[SENT_MAX];
 	unsigned sent_count;
 	bool arp_due;
+	struct rte_mbuf *burst[STACK_BURST]; /* arrived, not taken in yet */
+	unsigned burst_count;
+	uint32_t sent_edge; /* behind everything that the stack sent on the last connection */
+	uint16_t sent_edge_port;
+	uint32_t last_isn;
 	struct tcp_listener *listener;
 	struct tcp_conn *conn;
 	uint16_t stack_port;
@@ -175,13 +181,21 @@ static void capture(void *ctx, struct rte_mbuf **frames_take, unsigned n)
 	}
 }
 
-static void input(const uint8_t *frame, uint32_t n)
+static void burst_add(const uint8_t *frame, uint32_t n)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(peer_pool);
 
-	MUST(m);
+	MUST(m && run.burst_count < STACK_BURST);
 	memcpy(rte_pktmbuf_append(m, (uint16_t)n), frame, n);
-	stack_input(run.stack, &m, 1, run.now_us);
+	run.burst[run.burst_count++] = m;
+}
+
+static void input(const uint8_t *frame, uint32_t n)
+{
+	burst_add(frame, n);
+	n = run.burst_count;
+	run.burst_count = 0;
+	stack_input(run.stack, run.burst, n, run.now_us);
 }
 
 /* The peer tells its address: in answer to a request, and before everything. */
@@ -255,9 +269,10 @@ static void expect_nothing_sent(void)
 
 static void do_inject(const char *text)
 {
+	bool more = *text == '+';
 	struct segment g;
 	uint8_t frame[FRAME_BYTES_MAX + 100];
-	const char *wrong = segment_parse(&g, text, &run.base, false);
+	const char *wrong = segment_parse(&g, text + more, &run.base, false);
 
 	if (wrong) {
 		fail("%s", wrong);
@@ -268,8 +283,29 @@ static void do_inject(const char *text)
 		return;
 	}
 	g.stack_port = run.stack_port;
+	if (more) {
+		burst_add(frame, segment_to_frame(&g, &run.base, frame));
+		return;
+	}
 	input(frame, segment_to_frame(&g, &run.base, frame));
 	turn();
+}
+
+/* A connection between the same two ends as the last one numbers from behind it (RFC 9293 section 3.4.1):
+ * what is left of the old one in the network must not fit. */
+static void check_numbers(const struct segment *g)
+{
+	uint32_t start = run.base.stack_isn + (uint32_t)g->seq;
+	uint32_t end = start + g->len + ((g->flags & 3) != 0);
+	bool syn = g->flags & 2;
+
+	if (syn && run.sent_edge_port == g->peer_port && run.last_isn != run.base.stack_isn &&
+		(int32_t)(start - run.sent_edge) <= 0)
+		fail("the initial number lies in the last connection's numbers");
+	if (syn || (int32_t)(end - run.sent_edge) > 0)
+		run.sent_edge = end;
+	run.sent_edge_port = g->peer_port;
+	run.last_isn = run.base.stack_isn;
 }
 
 static void do_expect(const char *text, uint64_t at_us)
@@ -297,6 +333,7 @@ static void do_expect(const char *text, uint64_t at_us)
 	}
 	if (sent_us + TOLERANCE_US < at_us)
 		fail("sent %lld us too early", (long long)(at_us - sent_us));
+	check_numbers(&seen);
 	if (seen.flags == 2)
 		run.stack_port = seen.stack_port;
 	sent_forget();
@@ -606,6 +643,7 @@ static bool run_script(const char *path)
 	if (!run.failed)
 		expect_nothing_sent();
 	call_pool("full");
+	rte_pktmbuf_free_bulk(run.burst, run.burst_count);
 	while (run.sent_count)
 		sent_forget();
 	if (run.stack)
