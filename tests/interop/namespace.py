@@ -42,6 +42,15 @@ def hugepages():
     return found
 
 
+def host_state(oracle):
+    """What must be afterwards as it was before. The oracle takes no hugepages, so none are looked at: they
+    are the whole machine's."""
+    found = {"control sockets": run_sockets(), "links": links()}
+    if not oracle:
+        found["hugepages"] = hugepages()
+    return found
+
+
 def run_sockets():
     """Unix sockets bound by a program of ours (the control socket and what DPDK would leave)."""
     found = set()
@@ -127,7 +136,7 @@ def main():
         environment["NODE_PATH"] = npm_packages(os.environ["BUILD"])
 
     remove_stale()
-    before = {"hugepages": hugepages(), "control sockets": run_sockets(), "links": links()}
+    before = host_state(options.oracle)
     namespace = NAMESPACE_PREFIX + str(os.getpid())
     work = tempfile.mkdtemp(prefix="godwit-interop-")
     os.chmod(work, 0o755)
@@ -166,7 +175,7 @@ def main():
             shutil.rmtree(work, ignore_errors=True)
         else:
             print("# work folder: " + work, flush=True)
-    after = {"hugepages": hugepages(), "control sockets": run_sockets(), "links": links()}
+    after = host_state(options.oracle)
     troubles += ["%s: before %s, after %s" % (what, before[what], after[what])
                  for what in before if before[what] != after[what]]
     for trouble in troubles:
