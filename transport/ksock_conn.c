@@ -409,8 +409,9 @@ static void address_from(struct transport_address *out, const struct sockaddr_st
 
 static bool is_loopback(const struct transport_address *a)
 {
+	/* The bytes have no alignment that struct in6_addr's own macros could be used on. */
 	return a->family == 4 ? a->bytes[0] == 127
-			      : IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)(const void *)a->bytes);
+			      : memcmp(a->bytes, &in6addr_loopback, sizeof(in6addr_loopback)) == 0;
 }
 
 static void learn_addresses(struct ksock_conn *c)
