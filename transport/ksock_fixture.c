@@ -78,6 +78,10 @@ static void app_readable(struct transport_conn *conn)
 	e->readable++;
 	if (react(e, IN_READABLE))
 		return;
+	if (e->f->victim && e->f->victim->conn && e->f->victim != e) {
+		transport_abort(e->f->victim->conn);
+		e->f->victim->conn = NULL;
+	}
 	if (!e->f->hold)
 		end_consume(e);
 }

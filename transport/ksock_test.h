@@ -31,11 +31,12 @@ struct fixture {
 	struct end ends[ENDS];
 	unsigned count;
 	enum moment abort_in;
-	bool refuse; /* accepted() says no */
-	bool hold;   /* does not consume */
-	bool finish; /* shuts down as soon as the peer has */
-	bool meddle; /* calls everything in closed() */
-	bool deaf;   /* stops listening when a connection is accepted */
+	bool refuse;	    /* accepted() says no */
+	bool hold;	    /* does not consume */
+	bool finish;	    /* shuts down as soon as the peer has */
+	bool meddle;	    /* calls everything in closed() */
+	struct end *victim; /* is aborted by whatever other connection is readable */
+	bool deaf;	    /* stops listening when a connection is accepted */
 };
 
 uint8_t pattern_at(uint64_t offset);
