@@ -243,8 +243,8 @@ static void read_frames(struct amqp091_conn *c)
 void conn_input(struct amqp091_conn *c)
 {
 	read_frames(c);
-	/* AMQP has no half-closed connections: whoever ends without connection.close is gone. What came before
-	 * the FIN is acted upon all the same, when it was held back as well. */
+	/* AMQP has no half-closed connections: whoever ends without connection.close is gone. What came
+	 * before the FIN is acted upon all the same, when it was held back as well. */
 	if (c->peer_ended && c->hold == HOLD_NONE && c->state != CONN_AUTH)
 		conn_drain(c);
 }

@@ -32,6 +32,7 @@ enum {
 	AMQP091_FRAME_MAX_BEFORE_TUNE = 8192, /* start-ok with long client properties */
 	AMQP091_INPUT_ROOM = 4096,	      /* send room that must be there before a frame is acted upon */
 	AMQP091_DELIVER_ROOM = 2048,	      /* and before a delivery begins */
+	AMQP091_LARGE_BODY = 64 * 1024,	      /* from here on a body must leave memory for others */
 	AMQP091_FIELDS_MAX = 64,	      /* entries of an argument table that are looked at */
 	AMQP091_TEXT_MAX = 255,
 	AMQP091_DELIVER_BUDGET = 256, /* messages delivered a turn */
@@ -81,7 +82,7 @@ struct amqp091_conn {
 	struct cds_list_head waiting;	  /* server->waiting while output or memory is awaited, else idle */
 	enum conn_state state;
 	enum hold hold;
-	bool memory_short; /* since the content header that waits was first looked at */
+	bool memory_short;    /* since the content header that waits was first looked at */
 	bool opened;	      /* open-ok was sent: session is live */
 	bool was_opened;      /* it was at some time */
 	bool notifies_cancel; /* the client's capability consumer_cancel_notify */

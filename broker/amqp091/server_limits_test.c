@@ -133,8 +133,7 @@ static void unacked(void)
 	client_publish(&client, 1, "", "p", "y", 1);
 	client_expect_nothing(&other);
 	client_get(&other, 1, "p", false);
-	client_expect_channel_close(
-		&other, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_GET);
+	client_expect_channel_close(&other, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_GET);
 	client_channel(&other, 1);
 	client_consume(&other, 1, "p", "tag", false);
 	client_expect_nothing(&other);
@@ -194,8 +193,8 @@ static void give_blocks(struct held *h)
 		message_store_block_give(broker_core_store(rig.core), h->blocks[--h->count]);
 }
 
-/* Output that finds neither room nor memory: the connection goes, whatever it was about to say, and its timers
- * with it. */
+/* Output that finds neither room nor memory: the connection goes, whatever it was about to say, and its
+ * timers with it. */
 static void no_memory_for_output(void)
 {
 	static struct held held;
@@ -206,9 +205,9 @@ static void no_memory_for_output(void)
 		client_channel(&client, 1);
 		client_declare(&client, 1, "q");
 		client_consume(&client, 1, "q", "tag", true);
-		client_publish(&client, 1, "", "q", body, sizeof(body));
 		client_open(&other, &rig);
 		client_channel(&other, 1);
+		client_publish(&client, 1, "", "q", body, sizeof(body));
 		client.link.tx_rate = 0;
 		rig_settle(&rig); /* the delivery is stuck half-way */
 		hold_all_blocks(&held);
@@ -223,8 +222,7 @@ static void no_memory_for_output(void)
 		rig_settle(&rig);
 		if (by < 2) {
 			CU_ASSERT_TRUE(client.link.aborted);
-			CU_ASSERT_EQUAL(
-				amqp091_server_counters(rig.server)->closed_without_memory, 1);
+			CU_ASSERT_EQUAL(amqp091_server_counters(rig.server)->closed_without_memory, 1);
 		}
 		give_blocks(&held);
 		rig_advance(&rig, 3000000);

@@ -129,8 +129,8 @@ static uint32_t ready(struct client *c)
 	return client_ready_count(c, 1, "q");
 }
 
-/* Publishers are held when memory is short, and go on when consumers have freed some: nothing is lost, nothing
- * is refused. */
+/* Publishers are held when memory is short, and go on when consumers have freed some: nothing is lost,
+ * nothing is refused. */
 static void held_for_memory(void)
 {
 	enum { MESSAGES = 1000, BYTES = 10000 };
