@@ -312,6 +312,8 @@ static void every_bad_frame_has_its_counter(void)
 	EXPECT_DROP(ipv4_checksum, p[8]++);
 	EXPECT_DROP(ipv4_not_ours, (wire_put32(p + 16, US + 9), ipv4_sum(p)));
 	EXPECT_DROP(ipv4_source, (wire_put32(p + 12, US), ipv4_sum(p)));
+	EXPECT_DROP(ipv4_source, (wire_put32(p + 12, US & ~0xffu), ipv4_sum(p)));
+	EXPECT_DROP(ipv4_source, (wire_put32(p + 12, US | 0xffu), ipv4_sum(p)));
 	EXPECT_DROP(ipv4_source, (wire_put32(p + 12, 0x7f000001), ipv4_sum(p)));
 	EXPECT_DROP(ipv4_source, (wire_put32(p + 12, 0xffffffff), ipv4_sum(p)));
 	EXPECT_DROP(ipv4_fragment, (wire_put16(p + 6, 0x2000), ipv4_sum(p)));

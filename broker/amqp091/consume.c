@@ -4,10 +4,20 @@
 
 #include <stdio.h>
 
+/* Other connections may have taken all there is, so that nothing of this one's tells when there is some. */
+static bool unacked_room(struct amqp091_conn *c)
+{
+	struct pool_stats unacked = pool_stats(c->server->unacked_pool);
+
+	if (unacked.used < unacked.capacity)
+		return true;
+	conn_wait(c);
+	return false;
+}
+
 static bool credit(const struct amqp091_consumer *k)
 {
 	const struct amqp091_channel *ch = k->channel;
-	struct pool_stats unacked = pool_stats(ch->conn->server->unacked_pool);
 
 	if (k->consumer.no_ack)
 		return true;
@@ -15,7 +25,7 @@ static bool credit(const struct amqp091_consumer *k)
 		return false;
 	if (ch->prefetch_channel && ch->unacked_count >= ch->prefetch_channel)
 		return false;
-	return unacked.used < unacked.capacity;
+	return unacked_room(ch->conn);
 }
 
 static bool consumer_ready(struct consumer *consumer)

@@ -182,7 +182,7 @@ static uint64_t motion(const struct rig *r)
 		const struct link *l = r->links[i];
 		if (l)
 			sum += l->in.at + l->rx.bytes * 3 + l->out.end + l->sent * 5 + l->shut + l->fin_told +
-			       link_over(l);
+			       link_over(l) + l->faults * 7;
 	}
 	return sum;
 }
