@@ -34,6 +34,7 @@ clean()
 prepare()
 {
 	packages_ensure "${groups[@]}" || exit 1
+	build_targets=(programs)
 	build_prepare build || exit 1
 	if [[ ! -x $root/build/godwit ]]; then
 		say "the build made no $root/build/godwit"

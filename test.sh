@@ -44,6 +44,7 @@ stage_build()
 	# Clients meet what users run; GODWIT in the environment names another program.
 	export GODWIT=${GODWIT-$root/build/godwit} GODWITCTL=${GODWITCTL-$root/build/godwitctl}
 	export BUILD=$root/build-test
+	build_targets=(programs)
 	build_prepare build
 }
 

@@ -76,6 +76,7 @@ struct config_tcp {
 	uint64_t rto_us_min;
 	uint64_t delayed_ack_us; /* 0: every segment is acknowledged at once */
 	uint64_t keepalive_us;	 /* idle time before the first probe; 0: no probes */
+	uint64_t busy_poll_us;	 /* SO_BUSY_POLL of kernel sockets; 0: not set */
 };
 
 struct config_limits {

@@ -241,6 +241,14 @@ static const struct schema_key tcp_keys[] = {
 		.initial = "0",
 		.help = "Idle time after which TCP probes a peer. 0: never; AMQP's heartbeats find dead "
 			"peers sooner."},
+	{.name = "busy_poll",
+		.type = SCHEMA_DURATION,
+		FIELD(config_tcp, busy_poll_us),
+		.max = MS(10),
+		.unit = 1,
+		.initial = "0",
+		.help = "How long the kernel polls the NIC for a kernel socket before it sleeps "
+			"(SO_BUSY_POLL). 0: as the host is set; drivers without it ignore this."},
 	{0},
 };
 

@@ -86,14 +86,20 @@ void tcp_starved(struct tcp_conn *c)
 		timer_arm(&s->wheel, &s->starved_timer, s->now_us + TCP_STARVED_RETRY_US);
 }
 
-/* Lets those who lacked a transmit buffer try again; who fails once more comes back on the list. */
+/* Lets those who lacked a transmit buffer try again, once there is one; who fails once more comes back on the
+ * list. */
 static void starved_fire(struct timer *t, uint64_t now_us)
 {
 	struct stack *s = caa_container_of(t, struct stack, starved_timer);
-	struct tcp_conn *c;
+	struct rte_mbuf *sample = rte_pktmbuf_alloc(s->config.tx_pool);
 
+	if (!sample) {
+		timer_arm(&s->wheel, t, s->now_us + TCP_STARVED_RETRY_US);
+		return;
+	}
+	rte_pktmbuf_free(sample);
 	while (!list_empty(&s->starved)) {
-		c = cds_list_first_entry(&s->starved, struct tcp_conn, starved_link);
+		struct tcp_conn *c = cds_list_first_entry(&s->starved, struct tcp_conn, starved_link);
 		cds_list_del_init(&c->starved_link);
 		tcp_output_want(c);
 		if (c->tx_wanted) {

@@ -143,11 +143,11 @@ static struct rte_mbuf *payload_buffer(struct tcp_conn *c, struct tcp_segment *g
 	return copy;
 }
 
-/* The FIN travels with the last data when both leave for the first time. */
+/* The FIN travels with the last data, the first time as well as after a timeout took both. */
 static bool fin_rides(const struct tcp_conn *c, const struct tcp_segment *g)
 {
-	return c->fin_queued && !g->sent && g->len && g->link.next == &c->fin.link && !c->fin.sent &&
-	       seq_lt(c->fin.seq, tcp_snd_edge(c));
+	return c->fin_queued && g->len && g->link.next == &c->fin.link && c->fin.sent == g->sent &&
+	       c->fin.lost == c->fin.sent && seq_lt(c->fin.seq, tcp_snd_edge(c));
 }
 
 static void segment_sent(struct tcp_conn *c, struct tcp_segment *g)
@@ -195,7 +195,7 @@ int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g)
 	if (g->control == TCP_SYN && c->state == TCP_SYN_SENT)
 		flags = TCP_SYN;
 	/* Pushed where the application's data ends for now (RFC 9293 section 3.9.1.2). */
-	if (g->len && (with_fin || tcp_segment_end(g) == c->tx_end))
+	if (g->len && tcp_segment_end(g) == c->tx_end - c->fin_queued)
 		flags |= TCP_PSH;
 	segment_sent(c, g);
 	if (with_fin)
@@ -298,8 +298,10 @@ void tcp_output(struct tcp_conn *c)
 		if (output_lost(c))
 			output_new(c);
 		/* Nothing is out that an answer could come to: the timer asks for a window or a buffer. */
-		if (c->unsent && tcp_nothing_sent(c) && !timer_armed(&c->rexmt))
+		if (c->unsent && tcp_nothing_sent(c) && !timer_armed(&c->rexmt)) {
+			c->progress_us = s->now_us; /* the wait begins now, however long it was quiet */
 			tcp_rexmt_arm(c);
+		}
 	}
 	if (tcp_window_update_due(c))
 		c->ack_now = true;

@@ -48,7 +48,8 @@ bool tcp_window_update_due(const struct tcp_conn *c)
 {
 	uint32_t half = c->stack->config.rx_buffer_bytes / 2, mss = c->mss;
 
-	if (c->state < TCP_ESTABLISHED || c->fin_received)
+	/* What a SYN could not tell, the first data's acknowledgement does. */
+	if (c->state < TCP_ESTABLISHED || c->fin_received || c->bytes_in == 0)
 		return false;
 	/* A peer that cannot send a full segment is told sooner. */
 	uint32_t open = c->rcv_adv - c->rcv_nxt, step = min_u32(half, open < mss ? mss : 2 * mss);

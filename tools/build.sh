@@ -19,7 +19,7 @@ build_as_owner()
 	fi
 }
 
-# What ninja is asked for; everything when empty.
+# What ninja is asked for: everything when empty, "programs" for godwit and its tools without the tests.
 build_targets=()
 
 # build_prepare FOLDER [MESON_ARGUMENT...]: configures and builds $root/FOLDER; quick when nothing changed.
@@ -62,6 +62,10 @@ build_locked()
 			return 1
 		fi
 		printf '%s\n' "$arguments" >"$folder/.arguments" || return 1
+	fi
+	if [[ ${build_targets[*]-} == programs ]]; then
+		mapfile -t build_targets < <(build_as_owner /usr/bin/ninja -C "$folder" -t targets rule c_LINKER |
+			grep -x -E 'godwit[a-z-]*')
 	fi
 	if [[ $(build_as_owner /usr/bin/ninja -C "$folder" -n "${build_targets[@]}" 2>/dev/null | tail -n 1) == *'no work to do.' ]]; then
 		return 0

@@ -24,8 +24,13 @@ struct ksock_config {
 };
 
 struct ksock_stats {
-	uint64_t accepted, connected, refused, closed, reset;
-	uint64_t rx_bytes, tx_bytes, reads, writes;
+	uint64_t accepted, connected;
+	uint64_t refused; /* for want of a place (conn_max), or by the application, which were accepted first
+			   */
+	uint64_t closed;  /* ended in any way, an active open that failed among them */
+	uint64_t reset;	  /* ended by the peer's RST */
+	uint64_t rx_bytes, tx_bytes;
+	uint64_t reads, writes; /* system calls */
 	uint64_t accept_failed; /* accept(2) failed for want of descriptors or memory: tried again */
 	uint64_t pool_empty;	/* no mbuf for a read or a write: tried again */
 	uint32_t conns;

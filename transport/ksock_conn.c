@@ -31,9 +31,17 @@ static uint32_t rx_room(const struct ksock_conn *c)
 	return c->rx.bytes < limit ? limit - c->rx.bytes : 0;
 }
 
+/* Both FINs are through and the application has read everything. */
+static bool is_done(const struct ksock_conn *c)
+{
+	return c->rx_ended && c->tx_ended && c->rx.bytes == 0;
+}
+
 static void activate(struct ksock_conn *c)
 {
-	if (c->can_read && !c->rx_ended && !linked(&c->active) && rx_room(c))
+	if (c->fd < 0 || linked(&c->active))
+		return;
+	if (is_done(c) || (c->can_read && !c->rx_ended && rx_room(c)))
 		cds_list_add_tail(&c->active, &c->k->active);
 }
 
@@ -49,7 +57,6 @@ static void finish(struct ksock_conn *c, enum transport_reason reason)
 	struct ksock *k = c->k;
 
 	ksock_conn_release(c);
-	k->stats.closed++;
 	if (reason == TRANSPORT_RESET)
 		k->stats.reset++;
 	k->config.app->closed(&c->conn, reason);
@@ -76,15 +83,23 @@ void ksock_conn_settle(struct ksock_conn *c)
 		finish(c, reason_of(c->error));
 		return;
 	}
-	if (c->rx_ended && c->tx_ended)
+	if (is_done(c))
 		finish(c, TRANSPORT_DONE);
+}
+
+static void note_empty(struct ksock *k)
+{
+	k->stats.pool_empty++;
+	k->pool_empty = true;
 }
 
 bool ksock_spares_fill(struct ksock *k)
 {
 	uint32_t missing = KSOCK_SPARES - k->spares;
 
-	if (missing && rte_pktmbuf_alloc_bulk(k->config.pool, k->spare + k->spares, missing) == 0)
+	if (missing == 0)
+		return true;
+	if (rte_pktmbuf_alloc_bulk(k->config.pool, k->spare + k->spares, missing) == 0)
 		k->spares = KSOCK_SPARES;
 	while (k->spares < KSOCK_SPARES) {
 		struct rte_mbuf *m = rte_pktmbuf_alloc(k->config.pool);
@@ -93,7 +108,7 @@ bool ksock_spares_fill(struct ksock *k)
 		k->spare[k->spares++] = m;
 	}
 	if (k->spares == 0)
-		k->stats.pool_empty++;
+		note_empty(k);
 	return k->spares > 0;
 }
 
@@ -130,27 +145,57 @@ static void take_spares(struct ksock_conn *c, uint32_t n)
 	}
 }
 
+static int socket_error(const struct ksock_conn *c)
+{
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	return error;
+}
+
+/* An error is heard of by reading up to it. Where nothing will be read it would never be heard of. */
+static void break_unread(struct ksock_conn *c)
+{
+	if (c->fd < 0 || !c->broken || (!c->rx_ended && rx_room(c)))
+		return;
+	int error = socket_error(c);
+	c->error = error ? error : ECONNRESET;
+	ksock_conn_settle(c);
+}
+
+static void take_read(struct ksock_conn *c, uint32_t n, bool more)
+{
+	struct ksock *k = c->k;
+
+	k->stats.rx_bytes += n;
+	take_spares(c, n);
+	/* A short read has emptied the socket (epoll(7)): what comes later is a new event. An end that was
+	 * announced already is not. */
+	c->can_read = more || c->hung;
+	activate(c);
+	k->config.app->readable(&c->conn);
+	break_unread(c);
+}
+
+/* There are spare buffers. */
 void ksock_conn_read(struct ksock_conn *c)
 {
 	struct ksock *k = c->k;
 	struct iovec iov[KSOCK_SPARES];
-	uint32_t room = rx_room(c), pieces = 0;
+	uint32_t room = rx_room(c), asked = 0, pieces = 0;
 
-	if (!ksock_spares_fill(k))
-		return; /* stays active: tried again next turn */
-	unlink_idle(&c->active);
+	MUST(room && k->spares);
 	for (uint32_t i = k->spares; i > 0 && room > 0; i--) {
 		uint32_t piece = RTE_MIN(room, (uint32_t)rte_pktmbuf_tailroom(k->spare[i - 1]));
 		iov[pieces++] = (struct iovec){rte_pktmbuf_mtod(k->spare[i - 1], void *), piece};
 		room -= piece;
+		asked += piece;
 	}
 	ssize_t n = readv(c->fd, iov, (int)pieces);
 	k->stats.reads++;
 	if (n > 0) {
-		k->stats.rx_bytes += (uint64_t)n;
-		take_spares(c, (uint32_t)n);
-		activate(c);
-		k->config.app->readable(&c->conn);
+		take_read(c, (uint32_t)n, (uint32_t)n == asked);
 		return;
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -178,7 +223,7 @@ void ksock_conn_offer_room(struct ksock_conn *c)
 
 static void end_writing(struct ksock_conn *c)
 {
-	if (c->tx_shut && !c->tx_ended && c->tx.bytes == 0) {
+	if (c->tx_shut && !c->tx_ended && !c->connecting && c->tx.bytes == 0) {
 		shutdown(c->fd, SHUT_WR);
 		c->tx_ended = true;
 	}
@@ -227,9 +272,7 @@ void ksock_conn_event(struct ksock_conn *c, uint32_t events)
 	if (c->fd < 0)
 		return;
 	if (c->connecting && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
-		int error = 0;
-		socklen_t size = sizeof(error);
-		getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+		int error = socket_error(c);
 		c->connecting = false;
 		if (error) {
 			ksock_conn_release(c);
@@ -241,11 +284,11 @@ void ksock_conn_event(struct ksock_conn *c, uint32_t events)
 		if (c->fd < 0)
 			return;
 	}
-	if (c->rx_ended && (events & EPOLLERR)) {
-		c->error = ECONNRESET; /* nothing will be read any more that could report it */
-		ksock_conn_settle(c);
+	c->hung |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+	c->broken |= (events & EPOLLERR) != 0;
+	break_unread(c);
+	if (c->fd < 0)
 		return;
-	}
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
 		c->can_read = true;
 		activate(c);
@@ -270,7 +313,7 @@ static uint32_t op_tx_room(struct transport_conn *conn)
 {
 	struct ksock_conn *c = conn_of(conn);
 	uint32_t limit = c->k->config.tx_buffer_bytes;
-	uint32_t room = c->tx_shut || c->tx.bytes >= limit ? 0 : limit - c->tx.bytes;
+	uint32_t room = c->fd < 0 || c->tx_shut || c->tx.bytes >= limit ? 0 : limit - c->tx.bytes;
 
 	if (room < limit / 2)
 		c->tx_wanted = true;
@@ -285,7 +328,7 @@ static bool tx_reserve(struct ksock_conn *c, uint32_t n, struct chain *fresh)
 	while (held < n) {
 		struct rte_mbuf *m = rte_pktmbuf_alloc(c->k->config.pool);
 		if (!m) {
-			c->k->stats.pool_empty++;
+			note_empty(c->k);
 			return false;
 		}
 		held += rte_pktmbuf_tailroom(m);
@@ -326,12 +369,15 @@ static int op_write(struct transport_conn *conn, const void *data, uint32_t byte
 
 	if (c->tx_shut || c->fd < 0)
 		return -EPIPE;
-	if (c->error)
-		return 0; /* the connection is lost and `closed` is on its way: like bytes sent into the void
-			   */
-	if (bytes > op_tx_room(conn) || !tx_reserve(c, bytes, &fresh)) {
+	if (bytes > op_tx_room(conn)) {
 		c->tx_wanted = true;
+		return -ENOBUFS;
+	}
+	if (!tx_reserve(c, bytes, &fresh)) {
 		free_list(fresh.head);
+		c->tx_wanted = true;
+		if (!linked(&c->roomy))
+			cds_list_add_tail(&c->roomy, &c->k->starved);
 		return -ENOBUFS;
 	}
 	uint32_t left = bytes;
@@ -391,7 +437,7 @@ static const struct transport_ops ksock_ops = {
 	.tx_pending = op_tx_pending,
 };
 
-static void address_from(struct transport_address *out, const struct sockaddr_storage *ss)
+void ksock_address_from(struct transport_address *out, const struct sockaddr_storage *ss)
 {
 	*out = (struct transport_address){0};
 	if (ss->ss_family == AF_INET6) {
@@ -409,24 +455,22 @@ static void address_from(struct transport_address *out, const struct sockaddr_st
 
 static bool is_loopback(const struct transport_address *a)
 {
+	/* The bytes have no alignment that struct in6_addr's own macros could be used on. */
 	return a->family == 4 ? a->bytes[0] == 127
-			      : IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)(const void *)a->bytes);
+			      : memcmp(a->bytes, &in6addr_loopback, sizeof(in6addr_loopback)) == 0;
 }
 
-static void learn_addresses(struct ksock_conn *c)
+static void learn_local(struct ksock_conn *c)
 {
 	struct sockaddr_storage ss = {0};
 	socklen_t size = sizeof(ss);
 
 	if (getsockname(c->fd, (struct sockaddr *)&ss, &size) == 0)
-		address_from(&c->conn.local, &ss);
-	size = sizeof(ss);
-	if (getpeername(c->fd, (struct sockaddr *)&ss, &size) == 0)
-		address_from(&c->conn.remote, &ss);
-	c->conn.local_link = is_loopback(&c->conn.remote);
+		ksock_address_from(&c->conn.local, &ss);
 }
 
-struct ksock_conn *ksock_conn_create(struct ksock *k, int fd, bool connecting)
+struct ksock_conn *ksock_conn_create(
+	struct ksock *k, int fd, const struct transport_address *remote, bool connecting)
 {
 	struct ksock_conn *c = pool_take(k->conn_pool);
 	int on = 1;
@@ -437,6 +481,8 @@ struct ksock_conn *ksock_conn_create(struct ksock *k, int fd, bool connecting)
 		.kind = KSOCK_CONN, .k = k, .fd = fd, .connecting = connecting, .can_write = !connecting};
 	c->conn.ops = &ksock_ops;
 	c->conn.rx = &c->rx;
+	c->conn.remote = *remote;
+	c->conn.local_link = is_loopback(remote);
 	CDS_INIT_LIST_HEAD(&c->active);
 	CDS_INIT_LIST_HEAD(&c->dirty);
 	CDS_INIT_LIST_HEAD(&c->roomy);
@@ -446,7 +492,7 @@ struct ksock_conn *ksock_conn_create(struct ksock *k, int fd, bool connecting)
 		int us = (int)k->config.busy_poll_us;
 		setsockopt(fd, SOL_SOCKET, SO_BUSY_POLL, &us, sizeof(us));
 	}
-	learn_addresses(c);
+	learn_local(c);
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
 	if (epoll_ctl(k->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0) {
 		cds_list_del(&c->link);
@@ -467,6 +513,7 @@ void ksock_conn_release(struct ksock_conn *c)
 	cds_list_del(&c->link);
 	cds_list_add_tail(&c->link, &c->k->dead);
 	c->k->stats.conns--;
+	c->k->stats.closed++;
 }
 
 void ksock_conn_reap(struct ksock_conn *c)

@@ -203,8 +203,14 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 			"expected %s, got content header instead", in->expected ? "content body" : "method");
 		return true;
 	}
-	if (amqp091_content_header_decode(payload, n, &h) != 0 || h.class_id != AMQP091_CLASS_BASIC ||
-		amqp091_basic_properties_decode(h.properties, h.properties_len, &properties) != 0) {
+	int error = amqp091_content_header_decode(payload, n, &h);
+	if (error == 0 && h.class_id != AMQP091_CLASS_BASIC) { /* 4.2.6.1: 501 */
+		c->server->counters.frames_malformed++;
+		conn_exception(c, AMQP091_REPLY_FRAME_ERROR, AMQP091_METHOD_BASIC_PUBLISH,
+			"content header of class %u after a method of class 60", h.class_id);
+		return true;
+	}
+	if (error != 0 || amqp091_basic_properties_decode(h.properties, h.properties_len, &properties) != 0) {
 		c->server->counters.frames_malformed++;
 		conn_exception(c, AMQP091_REPLY_SYNTAX_ERROR, AMQP091_METHOD_BASIC_PUBLISH,
 			"content header on channel %u could not be decoded", ch->number);

@@ -181,18 +181,23 @@ static void malformed_payloads(void)
 		client_expect_ended(&client, cases[i].code, cases[i].id);
 		again();
 	}
-	/* Headers: too short, weight, another class, flags that promise more than there is. */
+	/* Headers: too short, weight, flags that promise more than there is. */
 	static const struct {
 		const char *payload;
 		uint32_t n;
 	} headers[] = {{"\0\x3c\0\0\0\0\0\0\0\0\0\4\0", 13}, {"\0\x3c\0\1\0\0\0\0\0\0\0\4\0\0", 14},
-		{"\0\x3d\0\0\0\0\0\0\0\0\0\4\0\0", 14}, {"\0\x3c\0\0\0\0\0\0\0\0\0\4\x80\0", 14}, {"", 0}};
+		{"\0\x3c\0\0\0\0\0\0\0\0\0\4\x80\0", 14}, {"", 0}};
 	for (unsigned i = 0; i < sizeof(headers) / sizeof(*headers); i++) {
 		client_publish_method(&client, 1, "", "q", false);
 		client_frame(&client, AMQP091_FRAME_HEADER, 1, headers[i].payload, headers[i].n);
 		client_expect_ended(&client, AMQP091_REPLY_SYNTAX_ERROR, AMQP091_METHOD_BASIC_PUBLISH);
 		again();
 	}
+	/* Another class than the method's: 501 (4.2.6.1). */
+	client_publish_method(&client, 1, "", "q", false);
+	client_frame(&client, AMQP091_FRAME_HEADER, 1, "\0\x3d\0\0\0\0\0\0\0\0\0\4\0\0", 14);
+	client_expect_ended(&client, AMQP091_REPLY_FRAME_ERROR, AMQP091_METHOD_BASIC_PUBLISH);
+	again();
 	finish();
 }
 

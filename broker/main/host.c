@@ -88,10 +88,21 @@ static void say_plan(const struct instance *in, const struct wanted *w, unsigned
 	LOG_INFO("host", "will make on this host, and undo at exit: %s", n ? text : "nothing");
 }
 
+static int no_hugepages(struct instance *in, const char *why)
+{
+	in->hugepages = false;
+	if (in->config.memory.hugepages == CONFIG_HUGEPAGES_ON) {
+		LOG_ERROR("host", "memory.hugepages is on, and they cannot be had: %s", why);
+		return -1;
+	}
+	LOG_WARN("host", "no hugepages: %s", why);
+	return 0;
+}
+
 static int plan_hugepages(struct instance *in, struct wanted *w, unsigned pages)
 {
 	const struct config *c = &in->config;
-	char error[ERROR_BYTES] = "not root";
+	char error[ERROR_BYTES] = "only root can reserve them";
 	bool may = c->memory.hugepages != CONFIG_HUGEPAGES_OFF;
 
 	in->hugepages = false;
@@ -103,30 +114,28 @@ static int plan_hugepages(struct instance *in, struct wanted *w, unsigned pages)
 		in->hugepages = true;
 		return 0;
 	}
-	if (c->memory.hugepages == CONFIG_HUGEPAGES_ON) {
-		LOG_ERROR("host", "memory.hugepages is on, and they cannot be had: %s", error);
-		return -1;
-	}
-	return 0;
+	if (!is_root() && c->memory.hugepages != CONFIG_HUGEPAGES_ON)
+		return 0; /* said with what else root would add */
+	return no_hugepages(in, error);
 }
 
-static int grow_hugepages(struct instance *in, struct wanted *w)
+static int grow_hugepages(struct instance *in, struct wanted *w, unsigned pages)
 {
-	char error[ERROR_BYTES];
+	char error[ERROR_BYTES] = "the keeper is gone";
 
-	if (!in->hugepages || !w->hugepages.missing)
+	if (!in->hugepages)
 		return 0;
-	if (keeper_remember_hugepages_growing(in->keeper, HUGEPAGES_POOL, &w->hugepages) == 0 &&
-		hugepages_grow(HUGEPAGES_POOL, &w->hugepages, error, sizeof(error)) == 0)
-		return keeper_remember_hugepages_grown(in->keeper, HUGEPAGES_POOL, &w->hugepages);
-	keeper_forget_hugepages(in->keeper, HUGEPAGES_POOL);
-	in->hugepages = false;
-	if (in->config.memory.hugepages == CONFIG_HUGEPAGES_ON) {
-		LOG_ERROR("host", "memory.hugepages is on, and they cannot be had: %s", error);
-		return -1;
+	if (w->hugepages.missing) {
+		if (keeper_remember_hugepages_growing(in->keeper, HUGEPAGES_POOL, &w->hugepages) != 0 ||
+			hugepages_grow(HUGEPAGES_POOL, &w->hugepages, error, sizeof(error)) != 0) {
+			keeper_forget_hugepages(in->keeper, HUGEPAGES_POOL);
+			return no_hugepages(in, error);
+		}
+		if (keeper_remember_hugepages_grown(in->keeper, HUGEPAGES_POOL, &w->hugepages) != 0)
+			return -1;
 	}
-	LOG_WARN("host", "%s", error);
-	return 0;
+	int code = hugepages_try(pages);
+	return code ? no_hugepages(in, strerror(-code)) : 0;
 }
 
 static int start_keeper(struct instance *in)
@@ -225,7 +234,7 @@ int host_prepare(struct instance *in)
 	if (start_keeper(in) != 0 || plan_hugepages(in, &w, pages) != 0)
 		return -1;
 	say_plan(in, &w, pages);
-	if (grow_hugepages(in, &w) != 0)
+	if (grow_hugepages(in, &w, pages) != 0)
 		return -1;
 	if (!in->hugepages)
 		LOG_WARN("host", "without hugepages: ordinary pages cost more TLB misses a message, and no "

@@ -84,7 +84,7 @@ void ready_say(const struct instance *in);
 /* status.c: the control command `status`; ctx is the instance. */
 json_t *status_handler(void *ctx, const json_t *arguments, char *error, size_t error_bytes);
 
-/* The configured users as auth.h wants them; free() it. NULL without memory. */
+/* users.c: the configured users as auth.h wants them; free() it. NULL without memory. */
 struct auth_user *instance_users(const struct config *c);
 
 /* operate.c: signals, control socket, reload, shutdown. Returns the exit code. */

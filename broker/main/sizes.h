@@ -52,8 +52,8 @@ static inline uint32_t sizes_channels(const struct config *c)
 	return n > 1u << 24 ? 1u << 24 : (uint32_t)n;
 }
 
-/* Messages at once. A cell takes a small message whole, larger ones need blocks as well: no more than a quarter of
- * message memory becomes cells, so that large bodies have room whatever limits.messages says. */
+/* Messages at once. A cell takes a small message whole, larger ones need blocks as well: no more than a
+ * quarter of message memory becomes cells, so that large bodies have room whatever limits.messages says. */
 static inline uint32_t sizes_messages(const struct config *c)
 {
 	uint64_t quarter = c->memory.message_bytes / 4 / MESSAGE_CELL_BYTES;

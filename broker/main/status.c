@@ -104,9 +104,12 @@ static void add_tcp(struct data_core *d, const struct config *c, json_t *result)
 		if (!d->bypass[i])
 			continue;
 		struct bypass_stats b = bypass_stats(d->bypass[i]);
+		struct stack_usage u = stack_usage(bypass_stack(d->bypass[i]));
 		json_t *o = json_object(), *counters = json_object();
 		json_object_set_new(o, "port", json_string(c->ports[i].name));
 		set_int(o, "connections", b.conns);
+		set_int(o, "half_open", u.half_open);
+		set_int(o, "time_wait", u.time_wait);
 		set_int(o, "accepted", b.accepted);
 		set_int(o, "tx_waited", b.tx_waited);
 		set_int(o, "tx_dropped", b.tx_dropped);

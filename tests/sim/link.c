@@ -95,6 +95,22 @@ static void trace(const struct sim_link *l, const struct rte_mbuf *f, const char
 	printf("%s\n", fate);
 }
 
+/* Moves what lies behind a random place into a second buffer, as a port with small buffers fills them. */
+static void scatter(struct sim_link *l, struct rte_mbuf *m)
+{
+	enum { HEADERS_MAX = ETH_BYTES + 20 + 60 };
+	struct rte_mbuf *rest;
+
+	if (m->pkt_len <= HEADERS_MAX || !sim_permille(l->random, 300) ||
+		!(rest = rte_pktmbuf_alloc(l->pool)))
+		return;
+	uint16_t keep = (uint16_t)(HEADERS_MAX + sim_below(l->random, m->pkt_len - HEADERS_MAX));
+	uint16_t moved = (uint16_t)(m->data_len - keep);
+	memcpy(rte_pktmbuf_append(rest, moved), rte_pktmbuf_mtod_offset(m, uint8_t *, keep), moved);
+	rte_pktmbuf_trim(m, moved);
+	rte_pktmbuf_chain(m, rest);
+}
+
 /* Copies f onto the wire. */
 static void carry(struct sim_link *l, struct rte_mbuf *f)
 {
@@ -108,6 +124,7 @@ static void carry(struct sim_link *l, struct rte_mbuf *f)
 	}
 	if (sim_permille(l->random, c->corrupt_permille))
 		corrupt(l, m);
+	scatter(l, m);
 	if (sim_permille(l->random, c->reorder_permille)) {
 		l->reordered++;
 		at_us += sim_below(l->random, 4 * (c->delay_us + 1));
