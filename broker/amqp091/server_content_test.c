@@ -246,7 +246,7 @@ struct answer {
 static struct answer without_confirms(const struct link_bytes *out)
 {
 	struct answer a = {malloc(out->end + 1), 0};
-	struct amqp091_frame f;
+	struct amqp091_frame f = {0};
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(a.bytes);
 	for (size_t at = 0; at < out->end;) {

@@ -263,7 +263,7 @@ json_t *status_handler(void *ctx, const json_t *arguments, char *error, size_t e
 {
 	struct instance *in = ctx;
 	struct snapshot *s = calloc(1, sizeof(*s));
-	json_t *result = json_object(), *ports = json_array();
+	json_t *result = json_object();
 
 	(void)arguments;
 	if (!s) {
@@ -283,6 +283,7 @@ json_t *status_handler(void *ctx, const json_t *arguments, char *error, size_t e
 		return NULL;
 	}
 	free(s);
+	json_t *ports = json_array();
 	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++) {
 		if (in->ports[i])
 			add_port(ports, &in->config.ports[i], in->ports[i]);
