@@ -117,6 +117,8 @@ def limits_hold(work):
     broker.start()
     said = []
     try:
+        serves()
+        time.sleep(0.3)
         rest = godwit.used(broker.status())
 
         def refused(what, make, good=0):
