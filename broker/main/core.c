@@ -8,8 +8,8 @@
 #include "runtime/reclaim.h"
 
 enum {
-	CLOSE_TIMEOUT_US =
-		1200000, /* for a client to answer connection.close: shutdown takes two seconds at most */
+	/* For a client to answer connection.close: the whole shutdown takes two seconds at most. */
+	CLOSE_TIMEOUT_US = 1000000,
 	WATERMARK_PERCENT = 80,
 };
 

@@ -151,6 +151,16 @@ static int check_host(struct instance *in)
 	return 0;
 }
 
+/* Without a daemon behind it syslog(3) loses every line without a word. */
+static void choose_log_target(const struct config *c)
+{
+	if (c->log.target == LOG_TARGET_SYSLOG && access("/dev/log", W_OK) != 0) {
+		LOG_WARN("main", "log.target is syslog and there is no /dev/log: logging to stderr");
+		return;
+	}
+	log_set_target(c->log.target);
+}
+
 static int act(struct instance *in)
 {
 	switch (in->cli.action) {
@@ -176,7 +186,7 @@ static int act(struct instance *in)
 		break;
 	}
 	log_set_level(in->config.log.level);
-	log_set_target(in->config.log.target);
+	choose_log_target(&in->config);
 	in->started_us = clock_now_us();
 	return check_host(in) == 0 ? run(in) : 1;
 }

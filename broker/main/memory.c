@@ -21,12 +21,14 @@ static uint64_t port_bytes(const struct config *c, const struct config_port *p)
 	return rx + tx;
 }
 
-unsigned memory_pools_mb(const struct config *c)
+unsigned memory_pools_mb(const struct config *c, const bool *port_wanted)
 {
 	uint64_t bytes = 0;
 
-	for (uint32_t i = 0; i < c->port_count; i++)
-		bytes += port_bytes(c, &c->ports[i]);
+	for (uint32_t i = 0; i < c->port_count; i++) {
+		if (port_wanted[i])
+			bytes += port_bytes(c, &c->ports[i]);
+	}
 	bytes += port_pool_memory_bytes(c->memory.socket_buffers, SIZES_SOCKET_ROOM);
 	/* EAL's own structures, the ports' queues, and what alignment to pages wastes */
 	bytes += 24ull * MB;

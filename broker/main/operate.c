@@ -15,7 +15,8 @@
 
 enum {
 	CALL_TIMEOUT_MS = 1000,
-	SHUTDOWN_US = 1600000, /* for clients to answer connection.close; two seconds in all */
+	SHUTDOWN_US =
+		1200000, /* for clients to answer connection.close; two seconds in all, memory's return too */
 	SHUTDOWN_LOOK_US = 2000,
 };
 

@@ -62,7 +62,7 @@ const struct amqp091_method *client_expect_content(
 	struct client *c, uint16_t channel, uint32_t id, struct client_content *out)
 {
 	const struct amqp091_method *m = client_expect(c, channel, id);
-	struct amqp091_content_header h;
+	struct amqp091_content_header h = {0};
 	struct client_frame f;
 	uint64_t have = 0;
 
