@@ -178,7 +178,7 @@ static void check_secrets(struct load *l)
 		if (!c->users[i].password[0])
 			continue;
 		report_warning(l->r, load_place(l, "users", i, "password"),
-			"users: everybody on this machine may read the passwords in this file: chmod 0600, "
+			"users: everybody on this machine may read the passwords in this file: chmod o-r, "
 			"or use "
 			"password_hash");
 		return;

@@ -273,7 +273,7 @@ int log_start(void)
 		sem_destroy(&self.wake);
 		return -error;
 	}
-	pthread_setname_np(self.writer, "log");
+	pthread_setname_np(self.writer, "godwit-log");
 	__atomic_store_n(&self.running, true, __ATOMIC_RELEASE);
 	return 0;
 }

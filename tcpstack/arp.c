@@ -11,7 +11,7 @@ enum {
 	ARP_BYTES = 28,
 	ARP_REQUEST = 1,
 	ARP_REPLY = 2,
-	ARP_PENDING_MAX = 4,	  /* frames that wait for one neighbour */
+	ARP_PENDING_MAX = 16,	  /* frames that wait for one neighbour */
 	ARP_REQUESTS_MAX = 3,	  /* unanswered, before the neighbour is given up */
 	ARP_REQUEST_US = 1000000, /* between requests: RFC 1122 allows one a second */
 	ARP_FIRST_US = 200000,	  /* before the second request: the first is often lost with a cold link */

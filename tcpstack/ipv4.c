@@ -6,9 +6,16 @@
 
 enum { IPV4_DF = 0x4000, IPV4_MF_OR_OFFSET = 0x3fff };
 
-/* Sources that no packet on a wire may have (RFC 1122 section 3.2.1.3, RFC 6890), and ourselves. */
+/* Sources that no packet on a wire may have (RFC 1122 section 3.2.1.3, RFC 6890): ourselves, and the own
+ * network's number and broadcast address, which no host of it has (a /31 has neither, RFC 3021). */
 static bool source_impossible(const struct stack *s, uint32_t src)
 {
+	uint32_t host_bits = s->config.ipv4_prefix >= 31 ? 0 : ~0u >> s->config.ipv4_prefix;
+	uint32_t host = src & host_bits;
+
+	if (host_bits && ((src ^ s->config.ipv4_address) & ~host_bits) == 0 &&
+		(host == 0 || host == host_bits))
+		return true;
 	return src >> 24 == 0 || src >> 24 == 127 || src >> 28 >= 0xe || src == s->config.ipv4_address;
 }
 

@@ -206,7 +206,7 @@ static void with_gateway(struct stack_config *c)
 static void unknown_neighbours_are_resolved(void)
 {
 	begin(with_gateway);
-	for (unsigned i = 0; i < 6; i++)
+	for (unsigned i = 0; i < 18; i++)
 		input(frame, echo(FAR_AWAY, US, 4));
 	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
 	const uint8_t *p = frame_data(sent[0]);
@@ -216,7 +216,7 @@ static void unknown_neighbours_are_resolved(void)
 	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_arp_pending_dropped), 2);
 	forget();
 	arp(2, GATEWAY, US);
-	CU_ASSERT_EQUAL(sent_count, 4);
+	CU_ASSERT_EQUAL(sent_count, 16);
 	end();
 }
 
@@ -312,6 +312,8 @@ static void every_bad_frame_has_its_counter(void)
 	EXPECT_DROP(ipv4_checksum, p[8]++);
 	EXPECT_DROP(ipv4_not_ours, (wire_put32(p + 16, US + 9), ipv4_sum(p)));
 	EXPECT_DROP(ipv4_source, (wire_put32(p + 12, US), ipv4_sum(p)));
+	EXPECT_DROP(ipv4_source, (wire_put32(p + 12, US & ~0xffu), ipv4_sum(p)));
+	EXPECT_DROP(ipv4_source, (wire_put32(p + 12, US | 0xffu), ipv4_sum(p)));
 	EXPECT_DROP(ipv4_source, (wire_put32(p + 12, 0x7f000001), ipv4_sum(p)));
 	EXPECT_DROP(ipv4_source, (wire_put32(p + 12, 0xffffffff), ipv4_sum(p)));
 	EXPECT_DROP(ipv4_fragment, (wire_put16(p + 6, 0x2000), ipv4_sum(p)));

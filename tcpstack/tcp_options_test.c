@@ -66,6 +66,8 @@ static void malformed_lengths(void)
 	CU_ASSERT_EQUAL(PARSE(&o, true, 2, 1, 0, 0), -EBADMSG);
 	CU_ASSERT_EQUAL(PARSE(&o, true, 1, 1, 1, 2), -EBADMSG);
 	CU_ASSERT_EQUAL(PARSE(&o, true, 2, 5, 0, 0, 0, 0), -EBADMSG);
+	CU_ASSERT_EQUAL(PARSE(&o, true, 253, 0, 0, 0), -EBADMSG);
+	CU_ASSERT_EQUAL(PARSE(&o, true, 253, 1, 0, 0), -EBADMSG);
 	CU_ASSERT_EQUAL(PARSE(&o, true, 253, 9, 0, 0), -EBADMSG);
 	CU_ASSERT_EQUAL(PARSE(&o, true, 3, 4, 7, 1), -EBADMSG);
 	CU_ASSERT_EQUAL(PARSE(&o, true, 8, 2, 1, 1), -EBADMSG);

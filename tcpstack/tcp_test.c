@@ -13,8 +13,17 @@ static struct rte_mempool *pool_a, *pool_b, *pool_rx;
 static struct stack *a, *b;
 static uint64_t now_us;
 static unsigned frames_sent;
-static bool unplugged;
+static bool unplugged, holding;
 static unsigned offloaded_frames;
+
+enum { HELD_MAX = 64 };
+static struct {
+	struct rte_mbuf *m;
+	uint16_t n;
+	uint8_t bytes[2048];
+} held[HELD_MAX];
+static unsigned held_count;
+static void driver_hold(struct rte_mbuf *m);
 
 struct wire_end {
 	struct rte_mbuf *queue[4096];
@@ -47,8 +56,30 @@ static void wire_tx(void *ctx, struct rte_mbuf **frames, unsigned n)
 			port_offload(m, frames[i]->ol_flags);
 			w->queue[w->n++] = m;
 		}
-		rte_pktmbuf_free(frames[i]);
+		if (holding)
+			driver_hold(frames[i]);
+		else
+			rte_pktmbuf_free(frames[i]);
 	}
+}
+
+/* A driver that is slow to free what it has sent. */
+static void driver_hold(struct rte_mbuf *m)
+{
+	MUST(held_count < HELD_MAX);
+	held[held_count].m = m;
+	held[held_count].n = m->data_len;
+	memcpy(held[held_count++].bytes, frame_data(m), m->data_len);
+}
+
+static void driver_release(void)
+{
+	for (unsigned i = 0; i < held_count; i++) {
+		CU_ASSERT_EQUAL(held[i].m->data_len, held[i].n);
+		CU_ASSERT_EQUAL(memcmp(held[i].bytes, frame_data(held[i].m), held[i].n), 0);
+		rte_pktmbuf_free(held[i].m);
+	}
+	held_count = 0;
 }
 
 static void deliver(struct stack *s, struct wire_end *w)
@@ -164,7 +195,7 @@ static void begin(void (*with)(struct stack_config *c))
 	}
 	memset(&seen, 0, sizeof(seen));
 	change = with;
-	unplugged = false;
+	unplugged = holding = false;
 	now_us = 5000000;
 	a = make(ADDR_A, pool_a, &to_b);
 	b = make(ADDR_B, pool_b, &to_a);
@@ -437,6 +468,22 @@ static void pending_bytes_leave_together(void)
 	end();
 }
 
+static void a_held_buffer_is_not_rewritten(void)
+{
+	begin(NULL);
+	open_pair();
+	unplugged = holding = true;
+	CU_ASSERT_EQUAL(tcp_conn_write(seen.client, "first", 5), 0);
+	run_for(1500000);
+	CU_ASSERT_TRUE(held_count >= 3);
+	CU_ASSERT_TRUE(stack_counter(a, STACK_COUNTER_tcp_resent_copied) >= 2);
+	unplugged = holding = false;
+	run_for(2000000);
+	CU_ASSERT_EQUAL(tcp_conn_rx(seen.server)->bytes, 5);
+	driver_release();
+	end();
+}
+
 static void many_connections_reuse_the_pool(void)
 {
 	begin(NULL);
@@ -500,6 +547,7 @@ int main(int argc, char **argv)
 			{"a_slow_reader_closes_the_window", a_slow_reader_closes_the_window},
 			{"an_empty_pool_recovers", an_empty_pool_recovers},
 			{"pending_bytes_leave_together", pending_bytes_leave_together},
+			{"a_held_buffer_is_not_rewritten", a_held_buffer_is_not_rewritten},
 			{"many_connections_reuse_the_pool", many_connections_reuse_the_pool},
 			{"listeners_are_kept_apart", listeners_are_kept_apart},
 			{"the_port_fills_checksums", the_port_fills_checksums},

@@ -23,6 +23,7 @@ struct bypass_conn {
 	struct bypass *b;
 	struct tcp_conn *tcp;
 	struct cds_list_head link;
+	bool ending; /* its last callback runs, and frees it afterwards */
 };
 
 struct bypass {
@@ -34,7 +35,10 @@ struct bypass {
 	struct cds_list_head conns;
 	struct tcp_listener *listeners[BYPASS_LISTENERS];
 	unsigned listener_count;
-	bool armed; /* port_rx_arm was called for a sleep */
+	bool armed;	 /* port_rx_arm was called for a sleep */
+	bool port_waits; /* frames wait inside the port, which wakes nobody when it has room */
+	struct rte_mbuf *early[PORT_BURST]; /* received while a sleep was prepared; for the next poll */
+	unsigned early_count;
 	struct rte_mbuf *txq[BYPASS_TX_QUEUE];
 	unsigned tx_at, tx_count; /* txq[tx_at..tx_at + tx_count - 1], not wrapped */
 };
@@ -78,6 +82,8 @@ static void op_abort(struct transport_conn *conn)
 {
 	struct bypass_conn *c = conn_of(conn);
 
+	if (c->ending)
+		return; /* in its last callback: there is nothing left to abort */
 	tcp_conn_abort(c->tcp);
 	conn_free(c);
 }
@@ -144,7 +150,12 @@ static void tcp_accepted(void *app, struct tcp_conn *tcp)
 		return;
 	}
 	b->stats.accepted++;
-	if (b->config.app->accepted(b->config.app_ctx, &c->conn) != 0)
+	/* The application may have aborted it before it refuses it. */
+	pool_handle handle = pool_handle_of(b->conn_pool, c);
+	if (b->config.app->accepted(b->config.app_ctx, &c->conn) == 0)
+		return;
+	b->stats.refused++;
+	if (pool_resolve(b->conn_pool, handle))
 		op_abort(&c->conn);
 }
 
@@ -152,6 +163,7 @@ static void tcp_connected(struct tcp_conn *tcp, int error)
 {
 	struct bypass_conn *c = tcp_conn_user(tcp);
 
+	c->ending = error != 0;
 	c->b->config.app->connected(&c->conn, error);
 	if (error)
 		conn_free(c);
@@ -197,6 +209,7 @@ static void tcp_closed(struct tcp_conn *tcp, int reason)
 {
 	struct bypass_conn *c = tcp_conn_user(tcp);
 
+	c->ending = true;
 	c->b->config.app->closed(&c->conn, reason_of(reason));
 	conn_free(c);
 }
@@ -248,15 +261,24 @@ static struct bypass *bypass_of(struct turn_source *s)
 	return caa_container_of(s, struct bypass, source);
 }
 
+static void disarm(struct bypass *b)
+{
+	if (b->armed)
+		port_rx_disarm(b->config.port, b->config.queue);
+	b->armed = false;
+}
+
 static unsigned source_poll(struct turn_source *s, uint64_t now_us)
 {
 	struct bypass *b = bypass_of(s);
 	struct rte_mbuf *frames[PORT_BURST];
 	unsigned work = 0;
 
-	if (b->armed) {
-		port_rx_disarm(b->config.port, b->config.queue);
-		b->armed = false;
+	disarm(b);
+	if (b->early_count) {
+		work = b->early_count;
+		b->early_count = 0;
+		stack_input(b->stack, b->early, work, now_us);
 	}
 	for (unsigned i = 0; i < BYPASS_RX_BURSTS; i++) {
 		unsigned n = port_rx(b->config.port, b->config.queue, frames, PORT_BURST);
@@ -275,7 +297,7 @@ static void source_flush(struct turn_source *s, uint64_t now_us)
 
 	drain_tx(b);
 	stack_output(b->stack, now_us);
-	port_tx_flush(b->config.port, b->config.queue, now_us);
+	b->port_waits = port_tx_flush(b->config.port, b->config.queue, now_us) > 0;
 }
 
 static uint64_t source_next_us(struct turn_source *s)
@@ -287,11 +309,14 @@ static bool source_sleep_prepare(struct turn_source *s)
 {
 	struct bypass *b = bypass_of(s);
 
-	if (b->tx_count)
+	if (b->tx_count || b->port_waits || b->early_count)
 		return false;
-	port_rx_arm(b->config.port, b->config.queue);
+	if (!b->armed && port_rx_arm(b->config.port, b->config.queue) != 0)
+		return false;
 	b->armed = true;
-	return true;
+	/* What came before it was armed raises no interrupt. */
+	b->early_count = port_rx(b->config.port, b->config.queue, b->early, PORT_BURST);
+	return b->early_count == 0;
 }
 
 static uint32_t stack_offloads(const struct port_info *info)
@@ -325,11 +350,13 @@ struct bypass *bypass_create(const struct bypass_config *config, uint64_t now_us
 	sc->offload_flags = stack_offloads(info);
 	sc->tx = stack_tx;
 	sc->tx_ctx = b;
-	b->conn_pool = pool_create("bypass connections", sizeof(struct bypass_conn), sc->conn_max, NULL);
-	b->stack = b->conn_pool ? stack_create(sc, now_us) : NULL;
-	if (!b->stack) {
-		if (b->conn_pool)
-			pool_destroy(b->conn_pool);
+	b->stack = stack_create(sc, now_us); /* which checks the configuration */
+	if (b->stack)
+		b->conn_pool = pool_create(
+			"bypass connections", sizeof(struct bypass_conn), sc->conn_max, NULL);
+	if (!b->conn_pool) {
+		if (b->stack)
+			stack_destroy(b->stack);
 		free(b);
 		return NULL;
 	}
@@ -355,6 +382,8 @@ void bypass_destroy(struct bypass *b)
 	}
 	stack_destroy(b->stack);
 	rte_pktmbuf_free_bulk(b->txq + b->tx_at, b->tx_count);
+	rte_pktmbuf_free_bulk(b->early, b->early_count);
+	disarm(b);
 	pool_destroy(b->conn_pool);
 	free(b);
 }

@@ -22,6 +22,7 @@ struct bypass_config {
 
 struct bypass_stats {
 	uint64_t accepted, closed;
+	uint64_t refused;    /* by the application, which were accepted first */
 	uint64_t tx_waited;  /* frames that the port had no room for at once */
 	uint64_t tx_dropped; /* frames dropped because too many waited */
 	uint64_t conns_exhausted;

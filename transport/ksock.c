@@ -5,6 +5,7 @@
 #include "runtime/check.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -41,10 +42,12 @@ static void refuse(struct ksock *k, int fd)
 	k->stats.refused++;
 }
 
-static void accept_one(struct ksock *k, int fd)
+static void accept_one(struct ksock *k, int fd, const struct sockaddr_storage *peer)
 {
-	struct ksock_conn *c = ksock_conn_create(k, fd, false);
+	struct transport_address remote;
 
+	ksock_address_from(&remote, peer);
+	struct ksock_conn *c = ksock_conn_create(k, fd, &remote, false);
 	if (!c) {
 		refuse(k, fd);
 		return;
@@ -56,14 +59,18 @@ static void accept_one(struct ksock *k, int fd)
 	}
 }
 
-void ksock_accept(struct ksock_listener *l, uint64_t now_us)
+static void accept_burst(struct ksock_listener *l, uint64_t now_us)
 {
 	struct ksock *k = l->k;
 
-	for (unsigned i = 0; i < KSOCK_ACCEPT_BURST; i++) {
-		int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	/* The application may close the listener at any connection. */
+	for (unsigned i = 0; i < KSOCK_ACCEPT_BURST && l->fd >= 0; i++) {
+		/* The peer's address from here: a connection that was reset while it waited has no other. */
+		struct sockaddr_storage peer = {0};
+		socklen_t size = sizeof(peer);
+		int fd = accept4(l->fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
-			accept_one(k, fd);
+			accept_one(k, fd, &peer);
 			continue;
 		}
 		if (errno == EAGAIN) {
@@ -90,7 +97,7 @@ static unsigned accept_pending(struct ksock *k, uint64_t now_us)
 	k->accept_retry_us = 0;
 	cds_list_for_each_entry (l, &k->listeners, link) {
 		if (l->pending) {
-			ksock_accept(l, now_us);
+			accept_burst(l, now_us);
 			work++;
 		}
 	}
@@ -122,17 +129,15 @@ static unsigned read_active(struct ksock *k)
 	CDS_INIT_LIST_HEAD(&k->active);
 	while (!cds_list_empty(&round)) {
 		struct ksock_conn *c = cds_list_first_entry(&round, struct ksock_conn, active);
+		if (!c->rx_ended && !ksock_spares_fill(k)) {
+			cds_list_splice(&round, &k->active);
+			break;
+		}
 		cds_list_del_init(&c->active);
-		if (c->error) {
+		if (c->rx_ended)
 			ksock_conn_settle(c);
-			work++;
-			continue;
-		}
-		if (k->spares == 0 && !ksock_spares_fill(k)) {
-			cds_list_add_tail(&c->active, &k->active);
-			continue;
-		}
-		ksock_conn_read(c);
+		else
+			ksock_conn_read(c);
 		work++;
 	}
 	return work;
@@ -158,32 +163,55 @@ static unsigned source_poll(struct turn_source *s, uint64_t now_us)
 	struct ksock *k = ksock_of(s);
 	unsigned work = take_events(k);
 
+	if (k->pool_retry_us <= now_us) {
+		k->pool_retry_us = 0;
+		cds_list_splice(&k->starved, &k->roomy);
+		CDS_INIT_LIST_HEAD(&k->starved);
+	}
 	work += offer_room(k);
 	work += accept_pending(k, now_us);
-	work += read_active(k);
+	if (!k->pool_retry_us)
+		work += read_active(k);
 	return work;
+}
+
+/* What ended in this turn: until here readiness that was taken before and loops further up may name it. */
+static void reap(struct ksock *k)
+{
+	struct ksock_listener *l, *next;
+
+	while (!cds_list_empty(&k->dead))
+		ksock_conn_reap(cds_list_first_entry(&k->dead, struct ksock_conn, link));
+	cds_list_for_each_entry_safe (l, next, &k->listeners, link) {
+		if (l->fd >= 0)
+			continue;
+		cds_list_del(&l->link);
+		free(l);
+	}
 }
 
 static void source_flush(struct turn_source *s, uint64_t now_us)
 {
 	struct ksock *k = ksock_of(s);
 
-	(void)now_us;
 	while (!cds_list_empty(&k->dirty)) {
 		struct ksock_conn *c = cds_list_first_entry(&k->dirty, struct ksock_conn, dirty);
 		ksock_conn_flush(c);
-		if (c->fd >= 0)
-			ksock_conn_settle(c);
+		ksock_conn_settle(c);
 	}
-	while (!cds_list_empty(&k->dead))
-		ksock_conn_reap(cds_list_first_entry(&k->dead, struct ksock_conn, link));
+	reap(k);
+	if (k->pool_empty && !k->pool_retry_us)
+		k->pool_retry_us = now_us + KSOCK_POOL_RETRY_US;
+	k->pool_empty = false;
 }
 
 static uint64_t source_next_us(struct turn_source *s)
 {
 	struct ksock *k = ksock_of(s);
+	uint64_t accept_us = k->accept_retry_us ? k->accept_retry_us : UINT64_MAX;
+	uint64_t pool_us = k->pool_retry_us ? k->pool_retry_us : UINT64_MAX;
 
-	return k->accept_retry_us ? k->accept_retry_us : UINT64_MAX;
+	return RTE_MIN(accept_us, pool_us);
 }
 
 static bool source_sleep_prepare(struct turn_source *s)
@@ -191,10 +219,12 @@ static bool source_sleep_prepare(struct turn_source *s)
 	struct ksock *k = ksock_of(s);
 	struct ksock_listener *l;
 
-	if (!cds_list_empty(&k->active) || !cds_list_empty(&k->dirty) || !cds_list_empty(&k->roomy))
+	if (!cds_list_empty(&k->dirty) || !cds_list_empty(&k->roomy))
+		return false;
+	if (!cds_list_empty(&k->active) && !k->pool_retry_us)
 		return false;
 	cds_list_for_each_entry (l, &k->listeners, link) {
-		if (l->pending && !k->accept_retry_us)
+		if (l->fd >= 0 && l->pending && !k->accept_retry_us)
 			return false;
 	}
 	return true;
@@ -212,6 +242,7 @@ struct ksock *ksock_create(const struct ksock_config *config)
 	CDS_INIT_LIST_HEAD(&k->active);
 	CDS_INIT_LIST_HEAD(&k->dirty);
 	CDS_INIT_LIST_HEAD(&k->roomy);
+	CDS_INIT_LIST_HEAD(&k->starved);
 	CDS_INIT_LIST_HEAD(&k->dead);
 	k->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	k->conn_pool = pool_create("kernel connections", sizeof(struct ksock_conn), config->conn_max, NULL);
@@ -241,13 +272,28 @@ void ksock_destroy(struct ksock *k)
 	ksock_listen_stop(k);
 	while (!cds_list_empty(&k->conns))
 		transport_abort(&cds_list_first_entry(&k->conns, struct ksock_conn, link)->conn);
-	while (!cds_list_empty(&k->dead))
-		ksock_conn_reap(cds_list_first_entry(&k->dead, struct ksock_conn, link));
+	reap(k);
 	while (k->spares)
 		rte_pktmbuf_free(k->spare[--k->spares]);
 	close(k->epoll_fd);
 	pool_destroy(k->conn_pool);
 	free(k);
+}
+
+/* On the socket that connections are accepted from or opened with: accepted ones inherit them, and what needs
+ * a privilege (busy polling beyond the host's setting) is still had when a listener is made. */
+static void set_options(const struct ksock *k, int fd)
+{
+	int on = 1, busy_us = (int)k->config.busy_poll_us;
+	int idle_s = (int)((k->config.keepalive_us + 999999) / 1000000);
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (busy_us)
+		setsockopt(fd, SOL_SOCKET, SO_BUSY_POLL, &busy_us, sizeof(busy_us));
+	if (idle_s) {
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	}
 }
 
 int ksock_listen(struct ksock *k, const struct transport_address *address)
@@ -264,6 +310,7 @@ int ksock_listen(struct ksock *k, const struct transport_address *address)
 	if (l->fd < 0)
 		goto fail;
 	setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	set_options(k, l->fd);
 	if (ss.ss_family == AF_INET6)
 		setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.ptr = l};
@@ -282,11 +329,13 @@ fail:;
 
 void ksock_listen_stop(struct ksock *k)
 {
-	while (!cds_list_empty(&k->listeners)) {
-		struct ksock_listener *l = cds_list_first_entry(&k->listeners, struct ksock_listener, link);
-		cds_list_del(&l->link);
-		close(l->fd);
-		free(l);
+	struct ksock_listener *l;
+
+	cds_list_for_each_entry (l, &k->listeners, link) {
+		if (l->fd >= 0)
+			close(l->fd);
+		l->fd = -1;
+		l->pending = false;
 	}
 }
 
@@ -298,14 +347,14 @@ struct transport_conn *ksock_connect(struct ksock *k, const struct transport_add
 
 	if (fd < 0)
 		return NULL;
+	set_options(k, fd);
 	if (connect(fd, (struct sockaddr *)&ss, size) < 0 && errno != EINPROGRESS)
 		goto fail;
-	struct ksock_conn *c = ksock_conn_create(k, fd, true);
+	struct ksock_conn *c = ksock_conn_create(k, fd, address, true);
 	if (!c) {
 		errno = ENOBUFS;
 		goto fail;
 	}
-	c->conn.remote = *address;
 	c->conn.user = user;
 	return &c->conn;
 fail:;

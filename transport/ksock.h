@@ -18,14 +18,20 @@ struct ksock_config {
 	uint32_t conn_max;	  /* 1 to 2^20 */
 	uint32_t rx_buffer_bytes; /* held for an application that does not consume, per connection */
 	uint32_t tx_buffer_bytes; /* accepted from the application ahead of the kernel, per connection */
+	uint64_t keepalive_us;	  /* idle time before the first probe, rounded up to seconds; 0: no probes */
 	uint32_t busy_poll_us;	  /* SO_BUSY_POLL, 0: not set */
 	const struct transport_app *app;
 	void *app_ctx; /* what accepted() is given */
 };
 
 struct ksock_stats {
-	uint64_t accepted, connected, refused, closed, reset;
-	uint64_t rx_bytes, tx_bytes, reads, writes;
+	uint64_t accepted, connected;
+	uint64_t refused; /* for want of a place (conn_max), or by the application, which were accepted first
+			   */
+	uint64_t closed;  /* ended in any way, an active open that failed among them */
+	uint64_t reset;	  /* ended by the peer's RST */
+	uint64_t rx_bytes, tx_bytes;
+	uint64_t reads, writes; /* system calls */
 	uint64_t accept_failed; /* accept(2) failed for want of descriptors or memory: tried again */
 	uint64_t pool_empty;	/* no mbuf for a read or a write: tried again */
 	uint32_t conns;

@@ -45,7 +45,8 @@ struct transport_app {
 	/* The peer's FIN: nothing will be added to conn->rx. Writing goes on until transport_shutdown. */
 	void (*peer_closed)(struct transport_conn *conn);
 	/* The last callback; conn is invalid afterwards. Not called after transport_abort by the application.
-	 */
+	 * TRANSPORT_DONE waits until conn->rx was consumed; with any other reason what is in conn->rx can
+	 * still be read here. */
 	void (*closed)(struct transport_conn *conn, enum transport_reason reason);
 };
 

@@ -4,26 +4,39 @@
 
 struct amqp091_channel *channel_find(const struct amqp091_conn *c, uint16_t number)
 {
-	struct amqp091_channel **page;
+	const struct channel_page *page;
 
 	if (number == 0 || number > AMQP091_CHANNEL_LIMIT)
 		return NULL;
 	page = c->page[number / AMQP091_PAGE_CHANNELS];
-	return page ? page[number % AMQP091_PAGE_CHANNELS] : NULL;
+	return page ? page->at[number % AMQP091_PAGE_CHANNELS] : NULL;
 }
 
 static bool channel_place(struct amqp091_conn *c, uint16_t number, struct amqp091_channel *ch)
 {
-	struct amqp091_channel ***page = &c->page[number / AMQP091_PAGE_CHANNELS];
+	struct channel_page **page = &c->page[number / AMQP091_PAGE_CHANNELS];
 
 	if (!*page) {
 		*page = pool_take(c->server->pages_pool);
 		if (!*page)
 			return false;
-		memset(*page, 0, AMQP091_PAGE_CHANNELS * sizeof(**page));
+		memset(*page, 0, sizeof(**page));
 	}
-	(*page)[number % AMQP091_PAGE_CHANNELS] = ch;
+	(*page)->at[number % AMQP091_PAGE_CHANNELS] = ch;
+	(*page)->used++;
 	return true;
+}
+
+/* A page goes with its last channel: there are as many pages as channels, for all connections. */
+static void channel_displace(struct amqp091_conn *c, uint16_t number)
+{
+	struct channel_page **page = &c->page[number / AMQP091_PAGE_CHANNELS];
+
+	(*page)->at[number % AMQP091_PAGE_CHANNELS] = NULL;
+	if (--(*page)->used)
+		return;
+	pool_give(c->server->pages_pool, *page);
+	*page = NULL;
 }
 
 static struct amqp091_channel *channel_create(struct amqp091_conn *c, uint16_t number)
@@ -81,7 +94,7 @@ void channel_release(struct amqp091_channel *ch)
 
 	channel_stop(ch);
 	cds_list_del(&ch->link);
-	c->page[ch->number / AMQP091_PAGE_CHANNELS][ch->number % AMQP091_PAGE_CHANNELS] = NULL;
+	channel_displace(c, ch->number);
 	pool_give(c->server->channels_pool, ch);
 }
 

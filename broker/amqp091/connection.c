@@ -240,6 +240,7 @@ void conn_drain(struct amqp091_conn *c)
 	session_over(c);
 	c->state = CONN_DRAINING;
 	c->hold = HOLD_NONE;
+	timer_cancel(&s->wheel, &c->heartbeat); /* nothing may follow what waits */
 	timer_arm(&s->wheel, &c->deadline, s->now_us + s->config.close_timeout_us);
 	if (conn_output_idle(c))
 		transport_shutdown(c->transport);
@@ -304,6 +305,7 @@ void conn_die(struct amqp091_conn *c, bool abort)
 	if (!c->was_opened)
 		s->counters.handshakes_failed++;
 	c->state = CONN_DEAD;
+	c->hold = HOLD_NONE;
 	c->transport = NULL;
 	timer_cancel(&s->wheel, &c->deadline);
 	timer_cancel(&s->wheel, &c->heartbeat);
@@ -319,13 +321,10 @@ void conn_release(struct amqp091_conn *c)
 	struct amqp091_server *s = c->server;
 
 	MUST(c->state == CONN_DEAD);
+	MUST(!timer_armed(&c->deadline) && !timer_armed(&c->heartbeat));
 	cds_list_del(&c->link);
 	session_over(c);
 	conn_output_clear(c);
-	for (uint32_t i = 0; i < AMQP091_PAGES; i++) {
-		if (c->page[i])
-			pool_give(s->pages_pool, c->page[i]);
-	}
 	s->conn_count--;
 	pool_give(s->conns_pool, c);
 }

@@ -65,10 +65,9 @@ void conn_exception(struct amqp091_conn *c, uint16_t code, uint32_t id, const ch
 	cds_list_for_each_entry (ch, &c->channels, link)
 		channel_stop(ch);
 	c->state = CONN_CLOSING;
-	conn_send_method(c, 0, &m);
+	/* Before it is sent: that may be the connection's end. */
 	timer_arm(&c->server->wheel, &c->deadline, c->server->now_us + c->server->config.close_timeout_us);
-	if (c->stream_lost)
-		conn_drain(c);
+	conn_send_method(c, 0, &m);
 }
 
 static void channel_close_send(

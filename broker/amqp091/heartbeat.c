@@ -7,7 +7,7 @@
 
 static uint64_t next_check_us(const struct amqp091_conn *c)
 {
-	uint64_t send = c->tx_us + c->heartbeat_us / 2, gone = c->rx_us + 2ull * c->heartbeat_us;
+	uint64_t send = c->tx_us + c->heartbeat_us / 2, gone = c->rx_us + 2 * c->heartbeat_us;
 
 	return send < gone ? send : gone;
 }
@@ -32,10 +32,10 @@ static void heartbeat_fire(struct timer *t, uint64_t now_us)
 	/* A connection that we hold back is not dead for its silence: its window may be closed. */
 	if (c->hold != HOLD_NONE)
 		c->rx_us = now_us;
-	if (now_us - c->rx_us >= 2ull * c->heartbeat_us) {
+	if (now_us - c->rx_us >= 2 * c->heartbeat_us) {
 		c->server->counters.heartbeats_missed++;
 		LOG_WARN("amqp", "connection of '%s': no heartbeat for %u s, closing", c->user,
-			2 * (c->heartbeat_us / 1000000));
+			(unsigned)(2 * c->heartbeat_us / 1000000));
 		conn_die(c, true);
 		return;
 	}
@@ -52,7 +52,7 @@ void heartbeat_init(struct amqp091_conn *c)
 
 void heartbeat_start(struct amqp091_conn *c, uint16_t interval_s)
 {
-	c->heartbeat_us = interval_s * 1000000u;
+	c->heartbeat_us = interval_s * 1000000ull;
 	if (interval_s) {
 		c->tx_us = c->rx_us = c->server->now_us;
 		timer_arm(&c->server->wheel, &c->heartbeat, next_check_us(c));

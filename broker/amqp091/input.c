@@ -8,9 +8,16 @@ enum step { STEP_ON, STEP_WAIT };
 
 void conn_hold(struct amqp091_conn *c, enum hold why)
 {
-	if (why == HOLD_MEMORY && c->hold != HOLD_MEMORY)
+	if (why == HOLD_MEMORY && !c->memory_short) {
+		c->memory_short = true;
 		c->server->counters.held_for_memory++;
+	}
 	c->hold = why;
+	conn_wait(c);
+}
+
+void conn_wait(struct amqp091_conn *c)
+{
 	if (cds_list_empty(&c->waiting))
 		cds_list_add_tail(&c->waiting, &c->server->waiting);
 }
@@ -20,6 +27,7 @@ static void frame_lost(struct amqp091_conn *c, uint16_t code, const char *what)
 	c->server->counters.frames_malformed++;
 	c->stream_lost = true;
 	conn_exception(c, code, 0, "%s", what);
+	conn_drain(c);
 }
 
 /* 4.2.2: anything but the header of a protocol spoken here is answered with that header,
@@ -120,6 +128,7 @@ static enum step whole_frame(struct amqp091_conn *c, const struct amqp091_frame 
 			return STEP_WAIT;
 		}
 	}
+	c->memory_short = false;
 	c->server->counters.frames_received++;
 	if (c->state != CONN_DEAD)
 		transport_consume(c->transport, total);
@@ -214,7 +223,7 @@ static bool has_room(struct amqp091_conn *c)
 	return false;
 }
 
-void conn_input(struct amqp091_conn *c)
+static void read_frames(struct amqp091_conn *c)
 {
 	enum step step = STEP_ON;
 
@@ -228,5 +237,17 @@ void conn_input(struct amqp091_conn *c)
 		if (c->state == CONN_AUTH)
 			return; /* the answer resumes */
 		step = c->state == CONN_HEADER ? protocol_header(c) : next_frame(c);
+	}
+}
+
+void conn_input(struct amqp091_conn *c)
+{
+	read_frames(c);
+	/* AMQP has no half-closed connections: whoever ends without connection.close is gone. What came
+	 * before the FIN is acted upon all the same, when it was held back as well. */
+	if (c->peer_ended && c->hold == HOLD_NONE && c->state != CONN_AUTH) {
+		conn_drain(c);
+		read_frames(c); /* half a frame is all that can be left: dropped, or the transport would wait
+				   for it */
 	}
 }

@@ -32,6 +32,7 @@ enum {
 	AMQP091_FRAME_MAX_BEFORE_TUNE = 8192, /* start-ok with long client properties */
 	AMQP091_INPUT_ROOM = 4096,	      /* send room that must be there before a frame is acted upon */
 	AMQP091_DELIVER_ROOM = 2048,	      /* and before a delivery begins */
+	AMQP091_LARGE_BODY = 64 * 1024,	      /* from here on a body must leave memory for others */
 	AMQP091_FIELDS_MAX = 64,	      /* entries of an argument table that are looked at */
 	AMQP091_TEXT_MAX = 255,
 	AMQP091_DELIVER_BUDGET = 256, /* messages delivered a turn */
@@ -68,6 +69,12 @@ struct content_out {
 	uint16_t channel;
 };
 
+/* A piece of a connection's table of channels by number. */
+struct channel_page {
+	uint32_t used;
+	struct amqp091_channel *at[AMQP091_PAGE_CHANNELS];
+};
+
 struct amqp091_conn {
 	struct amqp091_server *server;
 	struct transport_conn *transport; /* NULL once dead */
@@ -75,17 +82,18 @@ struct amqp091_conn {
 	struct cds_list_head waiting;	  /* server->waiting while output or memory is awaited, else idle */
 	enum conn_state state;
 	enum hold hold;
+	bool memory_short;    /* since the content header that waits was first looked at */
 	bool opened;	      /* open-ok was sent: session is live */
 	bool was_opened;      /* it was at some time */
 	bool notifies_cancel; /* the client's capability consumer_cancel_notify */
 	bool stream_lost;     /* a frame could not be parsed: nothing after it can be */
-	bool peer_ended;      /* FIN was received */
+	bool peer_ended;      /* FIN was received: nothing follows what the transport holds */
 	bool body_end;	      /* a body frame's end octet is awaited */
 	uint32_t body_left;   /* payload octets of the current body frame still to come */
 	uint16_t body_channel;
 	uint32_t frame_max; /* 0: none agreed yet */
 	uint16_t channel_max;
-	uint32_t heartbeat_us;
+	uint64_t heartbeat_us;
 	uint64_t rx_us, tx_us; /* when anything was last received and sent */
 	uint64_t auth_token;
 	const char *mechanism; /* that the client chose */
@@ -95,7 +103,7 @@ struct amqp091_conn {
 	struct cds_list_head before, after; /* out_blocks ahead of and behind content */
 	struct content_out content;
 	struct cds_list_head channels;
-	struct amqp091_channel **page[AMQP091_PAGES];
+	struct channel_page *page[AMQP091_PAGES]; /* NULL where no channel of it is open */
 	char user[AMQP091_TEXT_MAX + 1];
 };
 
@@ -184,6 +192,7 @@ void channel_failure(struct amqp091_channel *ch, uint32_t id, const struct failu
 /* input.c */
 void conn_input(struct amqp091_conn *c);
 void conn_hold(struct amqp091_conn *c, enum hold why);
+void conn_wait(struct amqp091_conn *c); /* it is looked at again in the next turn */
 
 /* output.c */
 void conn_send(struct amqp091_conn *c, const uint8_t *bytes, uint32_t n);

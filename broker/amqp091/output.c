@@ -13,12 +13,6 @@ bool conn_output_idle(struct amqp091_conn *c)
 	return !c->content.message && cds_list_empty(&c->before);
 }
 
-static void wait_for_room(struct amqp091_conn *c)
-{
-	if (cds_list_empty(&c->waiting))
-		cds_list_add_tail(&c->waiting, &c->server->waiting);
-}
-
 static struct out_block *block_add(struct amqp091_conn *c, struct cds_list_head *list)
 {
 	struct out_block *b = message_store_block_take(broker_core_store(c->server->config.core));
@@ -51,7 +45,7 @@ static void store(struct amqp091_conn *c, const uint8_t *bytes, uint32_t n)
 		bytes += piece;
 		n -= piece;
 	}
-	wait_for_room(c);
+	conn_wait(c);
 }
 
 static bool write_now(struct amqp091_conn *c, const uint8_t *bytes, uint32_t n)
@@ -127,7 +121,7 @@ static bool content_pump(struct amqp091_conn *c)
 {
 	while (c->content.left) {
 		if (!content_frame(c)) {
-			wait_for_room(c);
+			conn_wait(c);
 			return false;
 		}
 	}
@@ -162,7 +156,7 @@ void conn_send_content_take(
 	if (cds_list_empty(&c->before))
 		content_pump(c);
 	else
-		wait_for_room(c);
+		conn_wait(c);
 }
 
 static bool before_pump(struct amqp091_conn *c)
@@ -196,7 +190,7 @@ void conn_pump(struct amqp091_conn *c)
 {
 	while (c->state != CONN_DEAD && !conn_output_idle(c)) {
 		if (!before_pump(c) || (c->content.message && !content_pump(c))) {
-			wait_for_room(c);
+			conn_wait(c);
 			return;
 		}
 	}

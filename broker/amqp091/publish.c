@@ -145,6 +145,33 @@ static void too_large(struct amqp091_channel *ch, uint64_t bytes, uint64_t most)
 		(unsigned long long)most);
 }
 
+/* Blocks for queues' entries and for output that waits must be there beside a body, however large: only one
+ * of many blocks can take them all. used_blocks 0: could it ever? */
+static bool leaves_room(const struct message_store_stats *store, uint64_t body_bytes, uint64_t used_blocks)
+{
+	uint64_t capacity = store->blocks.capacity, spare = capacity / 16 + 1;
+
+	return body_bytes / MESSAGE_BLOCK_BYTES + used_blocks + spare <= capacity;
+}
+
+static bool room_now(struct message_store *s, uint64_t body_bytes)
+{
+	if (message_store_full(s))
+		return false;
+	if (body_bytes < AMQP091_LARGE_BODY)
+		return true;
+	struct message_store_stats stats = message_store_stats(s);
+	return leaves_room(&stats, body_bytes, stats.blocks.used + stats.reserved_blocks);
+}
+
+static bool room_ever(const struct message_store *s, uint64_t body_bytes, uint32_t properties_bytes)
+{
+	struct message_store_stats stats = message_store_stats(s);
+
+	return message_store_could_hold(s, body_bytes, properties_bytes) &&
+	       (body_bytes < AMQP091_LARGE_BODY || leaves_room(&stats, body_bytes, 0));
+}
+
 static bool header_fits(struct amqp091_channel *ch, const struct amqp091_content_header *h)
 {
 	struct amqp091_server *s = ch->conn->server;
@@ -153,7 +180,7 @@ static bool header_fits(struct amqp091_channel *ch, const struct amqp091_content
 		too_large(ch, h->body_size, s->config.message_bytes_max);
 		return false;
 	}
-	if (!message_store_could_hold(broker_core_store(s->config.core), h->body_size, h->properties_len)) {
+	if (!room_ever(broker_core_store(s->config.core), h->body_size, h->properties_len)) {
 		publish_drop(ch);
 		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH,
 			"message size %llu is larger than the broker's message memory",
@@ -176,8 +203,14 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 			"expected %s, got content header instead", in->expected ? "content body" : "method");
 		return true;
 	}
-	if (amqp091_content_header_decode(payload, n, &h) != 0 || h.class_id != AMQP091_CLASS_BASIC ||
-		amqp091_basic_properties_decode(h.properties, h.properties_len, &properties) != 0) {
+	int error = amqp091_content_header_decode(payload, n, &h);
+	if (error == 0 && h.class_id != AMQP091_CLASS_BASIC) { /* 4.2.6.1: 501 */
+		c->server->counters.frames_malformed++;
+		conn_exception(c, AMQP091_REPLY_FRAME_ERROR, AMQP091_METHOD_BASIC_PUBLISH,
+			"content header of class %u after a method of class 60", h.class_id);
+		return true;
+	}
+	if (error != 0 || amqp091_basic_properties_decode(h.properties, h.properties_len, &properties) != 0) {
 		c->server->counters.frames_malformed++;
 		conn_exception(c, AMQP091_REPLY_SYNTAX_ERROR, AMQP091_METHOD_BASIC_PUBLISH,
 			"content header on channel %u could not be decoded", ch->number);
@@ -185,7 +218,7 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 	}
 	if (!header_fits(ch, &h))
 		return true;
-	if (message_store_full(store))
+	if (!room_now(store, h.body_size))
 		return false;
 	struct message_envelope e = {
 		.protocol = BROKER_PROTOCOL_AMQP091,

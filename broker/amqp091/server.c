@@ -15,7 +15,11 @@ static void deadline_fire(struct timer *t, uint64_t now_us)
 {
 	struct amqp091_conn *c = caa_container_of(t, struct amqp091_conn, deadline);
 
-	(void)now_us;
+	/* The peer has ended its side, but what it had said before waits for memory still. */
+	if (c->state == CONN_RUNNING && c->hold == HOLD_MEMORY) {
+		timer_arm(&c->server->wheel, t, now_us + c->server->config.close_timeout_us);
+		return;
+	}
 	if (c->state < CONN_RUNNING) {
 		c->server->counters.handshakes_timed_out++;
 		LOG_WARN("amqp", "a connection did not reach connection.open in time");
@@ -63,11 +67,16 @@ static void app_writable(struct transport_conn *transport)
 	conn_pump(transport->user);
 }
 
-/* AMQP has no half-closed connections: whoever ends without connection.close is gone. What still waits to be
- * sent to it gets the time that any closing gets. */
+/* What still waits to be sent to it, or to be read, gets the time that any closing gets. */
 static void app_peer_closed(struct transport_conn *transport)
 {
-	conn_drain(transport->user);
+	struct amqp091_conn *c = transport->user;
+	struct amqp091_server *s = c->server;
+
+	c->peer_ended = true;
+	conn_input(c);
+	if (c->state == CONN_RUNNING)
+		timer_arm(&s->wheel, &c->deadline, s->now_us + s->config.close_timeout_us);
 }
 
 static void app_closed(struct transport_conn *transport, enum transport_reason reason)
@@ -97,7 +106,17 @@ static void auth_answer(void *ctx, uint64_t token, enum auth_verdict verdict)
 		conn_auth_answer(c, verdict == AUTH_ACCEPTED);
 }
 
-/* Connections whose output or memory was short. Those still short put themselves back. */
+static void retry(struct amqp091_conn *c)
+{
+	conn_pump(c);
+	if (c->hold == HOLD_MEMORY) {
+		c->hold = HOLD_NONE;
+		conn_input(c);
+	}
+}
+
+/* Connections whose output, memory or room for unsettled deliveries was short. Those still short put
+ * themselves back. */
 static unsigned retry_waiting(struct amqp091_server *s)
 {
 	CDS_LIST_HEAD(round);
@@ -109,12 +128,7 @@ static unsigned retry_waiting(struct amqp091_server *s)
 		struct amqp091_conn *c = cds_list_first_entry(&round, struct amqp091_conn, waiting);
 		uint64_t before = s->counters.frames_received;
 		cds_list_del_init(&c->waiting);
-		if (c->hold == HOLD_MEMORY) {
-			c->hold = HOLD_NONE;
-			conn_input(c);
-		} else {
-			conn_pump(c);
-		}
+		retry(c);
 		work += s->counters.frames_received != before;
 	}
 	return work;
@@ -209,9 +223,9 @@ struct amqp091_server *amqp091_server_create(const struct amqp091_server_config 
 	s->conns_pool = pool_create("amqp connections", sizeof(struct amqp091_conn), config->conn_max, NULL);
 	s->channels_pool = pool_create(
 		"amqp channels", sizeof(struct amqp091_channel), config->channels_max, NULL);
-	/* A page serves up to 64 channels, and no connection needs one before its first channel. */
-	s->pages_pool = pool_create("amqp channel tables",
-		AMQP091_PAGE_CHANNELS * sizeof(struct amqp091_channel *), config->channels_max, NULL);
+	/* A page serves up to 64 channels and is there while one of them is open. */
+	s->pages_pool = pool_create(
+		"amqp channel tables", sizeof(struct channel_page), config->channels_max, NULL);
 	s->consumers_pool = pool_create(
 		"amqp consumers", sizeof(struct amqp091_consumer), config->consumers_max, NULL);
 	s->unacked_pool = pool_create("amqp unacked", sizeof(struct unacked), config->unacked_max, NULL);

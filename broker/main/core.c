@@ -165,6 +165,7 @@ static int create_ksock(struct instance *in, struct data_core *d)
 		.conn_max = c->limits.connections,
 		.rx_buffer_bytes = (uint32_t)c->tcp.rx_buffer_bytes,
 		.tx_buffer_bytes = (uint32_t)c->tcp.tx_buffer_bytes,
+		.keepalive_us = c->tcp.keepalive_us,
 		.busy_poll_us = (uint32_t)c->tcp.busy_poll_us,
 		.app = &amqp091_app,
 		.app_ctx = d->amqp091,

@@ -151,7 +151,8 @@ class Wire:
             answer = getattr(found, "method", None)
             if isinstance(answer, spec.Connection.Close):
                 self.send(method(0, spec.Connection.CloseOk()))
-                if self.rest():
+                # Both sides may have asked at once: then the broker answers as well.
+                if self.rest() not in (b"", method(0, spec.Connection.CloseOk()) if asked_to_close else b""):
                     raise Unexpected("frames after connection.close: %r" % self.buffer[:40])
                 return ("connection", answer.reply_code, answer.class_id, answer.method_id)
             if isinstance(answer, spec.Channel.Close):

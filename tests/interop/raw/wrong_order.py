@@ -102,8 +102,8 @@ def cases(frame_max, channel_max):
         ("method_within_body", "channel", publish() + content_header(1, 10) + body(1, b"12345") + declare(), CONTENT),
         ("header_twice", "channel", publish() + content_header(1, 10) + content_header(1, 10), CONTENT),
         ("body_too_long", "channel", publish() + content_header(1, 3) + body(1, b"12345"), CONTENT + [connection(501), connection(501, 60, 40)]),
-        ("header_of_other_class", "channel", publish() + content_header(1, 1, class_id=50), CONTENT + [connection(501)]),
-        ("header_truncated", "channel", publish() + raw_frame(HEADER, 1, b"\x00\x3c\x00"), CONTENT + [connection(501), connection(502)]),
+        ("header_of_other_class", "channel", publish() + content_header(1, 1, class_id=50), CONTENT + [connection(501), connection(501, 60, 40)]),
+        ("header_truncated", "channel", publish() + raw_frame(HEADER, 1, b"\x00\x3c\x00"), [connection(501), connection(502), connection(502, 60, 40)]),
         ("properties_truncated", "channel",
          publish() + content_header(1, 1, properties=b"\x80\x00\xff") + body(1, b"x"), [connection(501), connection(502), connection(502, 60, 40), connection(501, 60, 40), None]),
         ("body_of_8_eib", "channel", publish() + content_header(1, 1 << 62),
@@ -149,9 +149,8 @@ def cases(frame_max, channel_max):
 
 
 # Before open RabbitMQ closes without a word, as the specification wants; a close that says why is as good.
-HANDSHAKE = [CLOSED] + [connection(code) for code in (501, 503, 504, 505, 530, 403)] + [
-    connection(503, 10, 40), connection(504, 20, 10), connection(503, 10, 11), connection(530, 10, 31),
-    connection(501, 10, 31), connection(502, 10, 31), connection(503, 20, 10), connection(403, 10, 11)]
+HANDSHAKE = [CLOSED] + [connection(code, *ids) for code in (403, 501, 502, 503, 504, 505, 530)
+                        for ids in ((0, 0), (10, 11), (10, 31), (10, 40), (20, 10))]
 MISPLACED = [connection(code, *ids) for code in (503, 504, 505, 540)
              for ids in ((0, 0), (20, 10), (50, 10), (10, 40))]
 UNKNOWN = [connection(code, *ids) for code in (501, 502, 503, 540) for ids in ((0, 0), (999, 10), (50, 999))]

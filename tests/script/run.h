@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The script that runs, shared by the three parts of the program: lines (packetscript.c), the wire and the
+ * clock (wire.c), the application (application.c). */
+#ifndef TESTS_SCRIPT_RUN_H
+#define TESTS_SCRIPT_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tcpstack/stack.h"
+#include "tcpstack/tcp.h"
+#include "tests/script/segment.h"
+
+enum { SENT_MAX = 256, POOL_MBUFS = 512 };
+
+enum event {
+	EVENT_ACCEPTED,
+	EVENT_CONNECTED,
+	EVENT_READABLE,
+	EVENT_PEER_CLOSED,
+	EVENT_WRITABLE,
+	EVENT_CLOSED,
+	EVENTS
+};
+
+struct script_run {
+	const char *path;
+	int line;
+	bool failed;
+	struct stack_config config;
+	struct stack *stack;
+	uint64_t now_us;
+	struct segment_base base;
+	struct {
+		uint64_t at_us;
+		uint32_t n;
+		uint8_t *bytes;
+	} sent[SENT_MAX];
+	unsigned sent_count;
+	bool arp_due;
+	struct rte_mbuf *burst[STACK_BURST]; /* arrived, not taken in yet */
+	unsigned burst_count;
+	uint32_t sent_edge; /* behind everything that the stack sent on the last connection */
+	uint16_t sent_edge_port;
+	uint32_t last_isn;
+	struct tcp_listener *listener;
+	struct tcp_conn *conn;
+	uint16_t stack_port;
+	int64_t written, read; /* relative numbers of the next byte */
+	unsigned events[EVENTS];
+	int event_word[EVENTS];
+	bool autoread;
+	struct rte_mbuf *hoard[POOL_MBUFS + 1];
+	unsigned hoarded;
+};
+extern struct script_run run;
+
+extern struct rte_mempool *pool, *peer_pool; /* the stack's transmit pool, the peer's frames */
+
+/* Fails the script; the first reason is printed with its line. */
+__attribute__((format(printf, 1, 2))) void fail(const char *fmt, ...);
+
+/* wire.c */
+void wire_capture(void *ctx, struct rte_mbuf **frames_take, unsigned n); /* the stack's tx function */
+void wire_turn(void);							 /* output and timers, now */
+void wire_arp_tell(void); /* the stack learns the peer's address */
+/* Moves the clock to t, through every timer; stops at the first frame sent when asked to. */
+void wire_clock_to(uint64_t t, bool until_sent);
+void wire_sent_clear(void);
+void wire_expect_nothing(void);
+void wire_inject(const char *text);
+void wire_expect(const char *text, uint64_t at_us);
+
+/* application.c: what stands between the semicolons of a line, then a turn */
+void application_calls(char *text);
+void application_pool(const char *word);
+
+#endif
