@@ -24,7 +24,8 @@ PUBLISHERS, BYTES_EACH = 8, 4 << 20
 
 
 def answers_ping():
-    done = subprocess.run(["ping", "-c", "3", "-i", "0.2", "-W", "2", "-q", godwit.BYPASS], capture_output=True, text=True)
+    done = subprocess.run(["ping", "-c", "3", "-i", "0.2", "-W", "2", "-q", godwit.BYPASS],
+                          capture_output=True, text=True)
     check(done.returncode == 0 and " 0% packet loss" in done.stdout, "ping:", done.stdout)
 
 
