@@ -60,7 +60,7 @@ struct stack {
 	struct timer starved_timer;
 	uint32_t port_next; /* RFC 6056, algorithm 3 */
 	uint64_t challenge_second;
-	uint32_t challenge_count;
+	uint32_t challenge_left;
 	bool dispatching;
 	struct tcp_conn *delivering; /* the connection whose callbacks run */
 };
