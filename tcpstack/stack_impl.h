@@ -44,7 +44,8 @@ struct stack {
 	struct pool *arp_pool;
 	struct cds_list_head *arp_buckets;
 	uint32_t arp_mask;
-	struct cds_list_head arp_by_age; /* least recently confirmed first */
+	struct cds_list_head arp_by_age;    /* least recently confirmed first */
+	struct cds_list_head arp_resolving; /* those without an address, oldest first */
 
 	/* TCP: tables and pools */
 	struct pool *conn_pool, *segment_pool, *reass_pool, *listener_pool;

@@ -11,7 +11,9 @@ static bool checksum_good(const struct stack *s, const struct rte_mbuf *m, const
 {
 	if (s->config.offload_flags & STACK_OFFLOAD_RX_CKSUM) {
 		uint64_t f = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
-		if (f == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+		/* NONE: the field is not filled in, as between hosts on one machine, but the data is whole.
+		 */
+		if (f == RTE_MBUF_F_RX_L4_CKSUM_GOOD || f == RTE_MBUF_F_RX_L4_CKSUM_NONE)
 			return true;
 		if (f == RTE_MBUF_F_RX_L4_CKSUM_BAD)
 			return false;
