@@ -126,20 +126,30 @@ static void entry_fire(struct timer *t, uint64_t now_us)
 	entry_ask(s, e);
 }
 
-/* A new entry, in place of the oldest when all are taken; NULL when all of those still resolve. */
+/* The one to give way when all are taken. Those that still resolve come first: whoever sends from made-up
+ * addresses fills the table with them, and must displace neither who is there nor who comes next. The gateway
+ * stays. NULL when there is nothing else. */
+static struct arp_entry *entry_oldest(struct stack *s)
+{
+	struct cds_list_head *lists[] = {&s->arp_resolving, &s->arp_by_age};
+	struct arp_entry *e;
+
+	for (unsigned i = 0; i < 2; i++)
+		cds_list_for_each_entry (e, lists[i], age_link)
+			if (e->ipv4 != s->config.ipv4_gateway)
+				return e;
+	return NULL;
+}
+
+/* A new entry, in place of another when all are taken; NULL without any. */
 static struct arp_entry *entry_add(struct stack *s, uint32_t ipv4)
 {
-	struct arp_entry *e = pool_take(s->arp_pool);
+	struct arp_entry *e = pool_take(s->arp_pool), *old = e ? NULL : entry_oldest(s);
 
-	if (!e) {
-		struct arp_entry *old;
-		cds_list_for_each_entry (old, &s->arp_by_age, age_link)
-			if (old->state != ARP_RESOLVING) {
-				COUNT(s, arp_evicted);
-				entry_remove(s, old);
-				e = pool_take(s->arp_pool);
-				break;
-			}
+	if (old) {
+		COUNT(s, arp_evicted);
+		entry_remove(s, old);
+		e = pool_take(s->arp_pool);
 	}
 	if (!e) {
 		COUNT(s, arp_full);
@@ -148,7 +158,7 @@ static struct arp_entry *entry_add(struct stack *s, uint32_t ipv4)
 	*e = (struct arp_entry){.stack = s, .ipv4 = ipv4, .state = ARP_RESOLVING};
 	timer_init(&e->timer, entry_fire);
 	cds_list_add(&e->bucket_link, bucket_of(s, ipv4));
-	cds_list_add_tail(&e->age_link, &s->arp_by_age);
+	cds_list_add_tail(&e->age_link, &s->arp_resolving);
 	return e;
 }
 
@@ -268,6 +278,8 @@ void arp_fini(struct stack *s)
 
 	if (s->arp_pool) {
 		cds_list_for_each_entry_safe (e, next, &s->arp_by_age, age_link)
+			entry_remove(s, e);
+		cds_list_for_each_entry_safe (e, next, &s->arp_resolving, age_link)
 			entry_remove(s, e);
 		pool_destroy(s->arp_pool);
 	}

@@ -11,7 +11,8 @@ void eth_input_take(struct stack *s, struct rte_mbuf *m)
 		return;
 	}
 	const uint8_t *h = frame_data(m);
-	if (memcmp(h, s->config.mac, 6) && memcmp(h, broadcast, 6)) {
+	bool to_all = !memcmp(h, broadcast, 6);
+	if (!to_all && memcmp(h, s->config.mac, 6)) {
 		DROP(s, m, eth_not_ours);
 		return;
 	}
@@ -21,7 +22,9 @@ void eth_input_take(struct stack *s, struct rte_mbuf *m)
 	}
 	uint16_t type = wire_get16(h + 12);
 	rte_pktmbuf_adj(m, ETH_HEADER_BYTES);
-	if (type == ETH_TYPE_IPV4)
+	if (type == ETH_TYPE_IPV4 && to_all) /* RFC 1122 section 3.3.6 */
+		DROP(s, m, eth_broadcast);
+	else if (type == ETH_TYPE_IPV4)
 		ipv4_input_take(s, m);
 	else if (type == ETH_TYPE_ARP)
 		arp_input_take(s, m);

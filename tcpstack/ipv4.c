@@ -24,7 +24,7 @@ static bool header_checksum_good(
 {
 	if (s->config.offload_flags & STACK_OFFLOAD_RX_CKSUM) {
 		uint64_t f = m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
-		if (f == RTE_MBUF_F_RX_IP_CKSUM_GOOD)
+		if (f == RTE_MBUF_F_RX_IP_CKSUM_GOOD || f == RTE_MBUF_F_RX_IP_CKSUM_NONE)
 			return true;
 		if (f == RTE_MBUF_F_RX_IP_CKSUM_BAD)
 			return false;

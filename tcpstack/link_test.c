@@ -265,6 +265,34 @@ static void the_arp_cache_is_bounded(void)
 	end();
 }
 
+/* Made-up neighbours that never answer displace each other, not those that are there, nor the gateway. */
+static void unanswered_requests_displace_nobody(void)
+{
+	begin(with_gateway);
+	arp(1, GATEWAY, US);
+	arp(1, PEER, US);
+	forget();
+	for (uint32_t i = 0; i < 10; i++)
+		input(frame, echo(PEER + 1 + i, US, 8));
+	forget();
+	input(frame, echo(FAR_AWAY, US, 8));
+	expect_echo_reply(8);
+	input(frame, echo(PEER, US, 8));
+	expect_echo_reply(8);
+	CU_ASSERT_EQUAL(stack_usage(stack).arp_entries, 4);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_arp_full), 0);
+	arp(1, PEER + 50, US);
+	forget();
+	input(frame, echo(PEER + 50, US, 8));
+	expect_echo_reply(8);
+	for (uint32_t i = 0; i < 10; i++)
+		arp(1, PEER + 60 + i, US);
+	forget();
+	input(frame, echo(FAR_AWAY, US, 8));
+	expect_echo_reply(8);
+	end();
+}
+
 static void announcements_and_conflicts(void)
 {
 	begin(NULL);
@@ -303,6 +331,7 @@ static void every_bad_frame_has_its_counter(void)
 	EXPECT_DROP(eth_not_ours, frame[5] = 9);
 	EXPECT_DROP(eth_source, frame[6] = 1);
 	EXPECT_DROP(eth_source, memcpy(frame + 6, our_mac, 6));
+	EXPECT_DROP(eth_broadcast, memcpy(frame, everyone, 6));
 	EXPECT_DROP(eth_type, wire_put16(frame + 12, 0x86dd));
 	EXPECT_DROP(ipv4_short, n = 14 + 19);
 	EXPECT_DROP(ipv4_short, n -= 1);
@@ -358,6 +387,7 @@ int main(int argc, char **argv)
 			{"silent_neighbours_are_given_up", silent_neighbours_are_given_up},
 			{"used_neighbours_are_asked_again", used_neighbours_are_asked_again},
 			{"the_arp_cache_is_bounded", the_arp_cache_is_bounded},
+			{"unanswered_requests_displace_nobody", unanswered_requests_displace_nobody},
 			{"announcements_and_conflicts", announcements_and_conflicts},
 			{"every_bad_frame_has_its_counter", every_bad_frame_has_its_counter},
 			{"random_bytes_do_no_harm", random_bytes_do_no_harm},

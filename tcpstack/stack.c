@@ -61,6 +61,7 @@ struct stack *stack_create(const struct stack_config *config, uint64_t now_us)
 		s->config.tx_segments_max = config->tx_pool->size;
 	timer_wheel_init(&s->wheel, TIMER_TICK_US, now_us);
 	CDS_INIT_LIST_HEAD(&s->arp_by_age);
+	CDS_INIT_LIST_HEAD(&s->arp_resolving);
 	CDS_INIT_LIST_HEAD(&s->listeners);
 	CDS_INIT_LIST_HEAD(&s->half_open);
 	CDS_INIT_LIST_HEAD(&s->time_wait);

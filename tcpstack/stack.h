@@ -25,8 +25,8 @@ enum { STACK_BURST = 32 };
 enum stack_offload {
 	STACK_OFFLOAD_TX_IPV4_CKSUM = 1, /* fills the IPv4 header checksum of marked mbufs */
 	STACK_OFFLOAD_TX_TCP_CKSUM = 2,	 /* fills the TCP checksum over the pseudo header's sum */
-	STACK_OFFLOAD_RX_CKSUM = 4,	 /* its RX_*_CKSUM_GOOD and _BAD are believed; unknown is computed */
-	STACK_OFFLOAD_MULTI_SEG = 8,	 /* sends mbufs of several segments */
+	STACK_OFFLOAD_RX_CKSUM = 4,  /* its RX_*_CKSUM_GOOD, _NONE, _BAD are believed; unknown is computed */
+	STACK_OFFLOAD_MULTI_SEG = 8, /* sends mbufs of several segments */
 };
 
 struct stack_config {

@@ -44,7 +44,8 @@ struct stack {
 	struct pool *arp_pool;
 	struct cds_list_head *arp_buckets;
 	uint32_t arp_mask;
-	struct cds_list_head arp_by_age; /* least recently confirmed first */
+	struct cds_list_head arp_by_age;    /* least recently confirmed first */
+	struct cds_list_head arp_resolving; /* those without an address, oldest first */
 
 	/* TCP: tables and pools */
 	struct pool *conn_pool, *segment_pool, *reass_pool, *listener_pool;
@@ -60,7 +61,7 @@ struct stack {
 	struct timer starved_timer;
 	uint32_t port_next; /* RFC 6056, algorithm 3 */
 	uint64_t challenge_second;
-	uint32_t challenge_count;
+	uint32_t challenge_left;
 	bool dispatching;
 	struct tcp_conn *delivering; /* the connection whose callbacks run */
 };

@@ -39,8 +39,8 @@ struct tcp_app {
 	void (*readable)(struct tcp_conn *c);
 	/* The peer's FIN was reached, all its data is in tcp_conn_rx. Sending is still possible. */
 	void (*peer_closed)(struct tcp_conn *c);
-	/* tcp_conn_tx_room has grown from below half of the send buffer to half or more, or a write that had
-	 * been refused may succeed now. */
+	/* tcp_conn_tx_room has grown from below half of what can be queued to half or more, or a write that
+	 * had been refused may succeed now. */
 	void (*writable)(struct tcp_conn *c);
 	/* The end: enum tcp_reason. DONE waits until tcp_conn_rx has been consumed. With RESET, TIMED_OUT and
 	 * ABORTED what is in tcp_conn_rx is still readable during the callback. */
@@ -89,7 +89,8 @@ void tcp_conn_rx_consume(struct tcp_conn *c, uint32_t n);
 uint32_t tcp_conn_tx_room(const struct tcp_conn *c);
 
 /* Copies n bytes behind what is queued. All or nothing: 0; -ENOBUFS when the send buffer or the transmit pool
- * has no room (writable will be called); -EMSGSIZE when n exceeds the whole send buffer; -EPIPE after
+ * has no room (writable will be called); -EMSGSIZE when n exceeds the whole send buffer (tx_buffer_bytes,
+ * or less where the peer takes tiny segments only); -EPIPE after
  * tcp_conn_shutdown or at the connection's end; -ENOTCONN before it is established. */
 int tcp_conn_write(struct tcp_conn *c, const void *data, uint32_t n);
 

@@ -3,10 +3,10 @@
  * section 3.2), limited transmit (RFC 3042) and NewReno's recovery (RFC 6582). */
 #include "tcpstack/tcp_impl.h"
 
-/* RFC 5681 section 2: five conditions. */
+/* RFC 5681 section 2: five conditions; and a closed window's answers to probes tell of no loss. */
 static bool is_duplicate(const struct tcp_conn *c, const struct tcp_in *in)
 {
-	return !tcp_nothing_sent(c) && in->len == 0 && !(in->flags & (TCP_SYN | TCP_FIN)) &&
+	return !tcp_nothing_sent(c) && c->snd_wnd && in->len == 0 && !(in->flags & (TCP_SYN | TCP_FIN)) &&
 	       in->ack == c->snd_una && (uint32_t)in->wnd << c->snd_wscale == c->snd_wnd;
 }
 
@@ -73,7 +73,7 @@ static void rtt_from_ack(struct tcp_conn *c, const struct tcp_in *in, const stru
 static void new_ack(struct tcp_conn *c, const struct tcp_in *in)
 {
 	struct stack *s = c->stack;
-	uint32_t half = s->config.tx_buffer_bytes / 2;
+	uint32_t half = tcp_tx_capacity(c) / 2;
 	bool was_small = tcp_conn_tx_room(c) < half;
 
 	c->snd_una = in->ack;
@@ -86,6 +86,9 @@ static void new_ack(struct tcp_conn *c, const struct tcp_in *in)
 		c->dup_bytes = 0;
 		if (acked.bytes && c->cwnd_limited)
 			c->cc->acked(c, acked.bytes);
+		/* It follows, or after 2^31 bytes without a loss it would seem to lie ahead. */
+		if (seq_lt(c->recover, c->snd_una))
+			c->recover = c->snd_una - 1;
 	}
 	if (!c->in_recovery)
 		c->dup_acks = 0;

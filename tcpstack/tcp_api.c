@@ -89,6 +89,11 @@ static struct tcp_segment *open_tail(const struct tcp_conn *c)
 	return g->m && segment_room(c, g) ? g : NULL;
 }
 
+uint32_t tcp_tx_capacity(const struct tcp_conn *c)
+{
+	return (uint32_t)min_u64(c->stack->config.tx_buffer_bytes, (uint64_t)c->tx_segments_max * c->mss);
+}
+
 uint32_t tcp_conn_tx_room(const struct tcp_conn *c)
 {
 	uint32_t size = c->stack->config.tx_buffer_bytes;
@@ -98,7 +103,7 @@ uint32_t tcp_conn_tx_room(const struct tcp_conn *c)
 	const struct tcp_segment *tail = open_tail(c);
 	uint32_t by_segments = tail ? segment_room(c, tail) : 0;
 	if (c->tx_segments < c->tx_segments_max)
-		by_segments += (uint32_t)(c->tx_segments_max - c->tx_segments) * c->mss;
+		by_segments += (c->tx_segments_max - c->tx_segments) * c->mss;
 	return min_u32(size - c->tx_bytes, by_segments);
 }
 
@@ -146,14 +151,13 @@ static int write_refused(struct tcp_conn *c, uint32_t n)
 
 int tcp_conn_write(struct tcp_conn *c, const void *data, uint32_t n)
 {
-	struct stack *s = c->stack;
 	const uint8_t *at = data, *end = at + n;
 	CDS_LIST_HEAD(fresh);
 	struct tcp_segment *tail, *g, *next;
 
 	if (!can_send(c))
 		return c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD ? -ENOTCONN : -EPIPE;
-	if (n > s->config.tx_buffer_bytes)
+	if (n > tcp_tx_capacity(c))
 		return -EMSGSIZE;
 	if (n == 0)
 		return 0;

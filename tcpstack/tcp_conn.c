@@ -64,6 +64,15 @@ static void time_wait_evict(struct tcp_conn *c)
 	tcp_conn_end(c, TCP_REASON_DONE);
 }
 
+void tcp_half_open_evict(struct stack *s)
+{
+	struct tcp_conn *old = cds_list_first_entry(&s->half_open, struct tcp_conn, life_link);
+
+	COUNT(s, tcp_half_open_evicted);
+	tcp_conn_end(old, TCP_REASON_ABORTED);
+	tcp_conn_free(old);
+}
+
 /* Makes room in the pool: first a connection that only waits out its time, then one that may never open. */
 static struct tcp_conn *take_with_eviction(struct stack *s)
 {
@@ -78,10 +87,7 @@ static struct tcp_conn *take_with_eviction(struct stack *s)
 			return pool_take(s->conn_pool);
 		}
 	if (!list_empty(&s->half_open)) {
-		old = cds_list_first_entry(&s->half_open, struct tcp_conn, life_link);
-		COUNT(s, tcp_half_open_evicted);
-		tcp_conn_end(old, TCP_REASON_ABORTED);
-		tcp_conn_free(old);
+		tcp_half_open_evict(s);
 		return pool_take(s->conn_pool);
 	}
 	COUNT(s, tcp_conn_full);
@@ -141,7 +147,7 @@ struct tcp_conn *tcp_conn_new(struct stack *s, uint32_t laddr, uint32_t raddr, u
 	c->iss = c->snd_una = c->snd_nxt = c->tx_end = c->recover = isn;
 	c->ts_offset = (uint32_t)tcp_hash(s, TCP_HASH_TIMESTAMP, laddr, raddr, lport, rport);
 	/* Unsent segments are merged, so that only a peer that does not acknowledge makes many small ones. */
-	c->tx_segments_max = (uint16_t)min_u32(64 + 2 * (s->config.tx_buffer_bytes / c->mss), 60000u);
+	c->tx_segments_max = min_u32(64 + 2 * (s->config.tx_buffer_bytes / c->mss), 60000u);
 	CDS_INIT_LIST_HEAD(&c->segments);
 	CDS_INIT_LIST_HEAD(&c->life_link);
 	CDS_INIT_LIST_HEAD(&c->event_link);
@@ -293,6 +299,7 @@ int tcp_init(struct stack *s)
 	for (uint32_t i = 0; i < buckets; i++)
 		CDS_INIT_LIST_HEAD(&s->conn_buckets[i]);
 	s->port_next = (uint32_t)tcp_hash(s, TCP_HASH_PORT, 0, 0, 0, 0);
+	s->challenge_second = UINT64_MAX;
 	tcp_starved_init(s);
 	return 0;
 }

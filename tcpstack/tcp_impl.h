@@ -119,7 +119,7 @@ struct tcp_conn {
 	uint32_t tx_bytes;  /* payload queued */
 	uint32_t tx_wanted; /* a refused write's size, or 0 */
 	uint16_t mss;	    /* payload of a full segment to the peer */
-	uint16_t tx_segments, tx_segments_max;
+	uint32_t tx_segments, tx_segments_max;
 	uint32_t ts_offset;
 	struct cds_list_head segments;
 	struct tcp_segment *unsent; /* the first in segments that never left */
@@ -176,8 +176,10 @@ void tcp_conn_established(struct tcp_conn *c);
 void tcp_conn_time_wait(struct tcp_conn *c);
 /* The protocol is over: no timer, no segment, not in the table. The application is told in tcp_dispatch. */
 void tcp_conn_end(struct tcp_conn *c, enum tcp_reason reason);
-/* Gives an ended connection back: tcp_dispatch alone does it, and tcp_conn_new for what nobody can hold. */
+/* Gives an ended connection back: tcp_dispatch alone does it, and evictions of what nobody can hold. */
 void tcp_conn_free(struct tcp_conn *c);
+/* Ends the oldest half-open connection (there is one) and gives it back at once. */
+void tcp_half_open_evict(struct stack *s);
 /* Is told when the application has let go. */
 void tcp_conn_detach(struct tcp_conn *c);
 const char *tcp_state_name(enum tcp_state state);
@@ -198,12 +200,15 @@ struct tcp_tuple {
 	uint16_t lport, rport;
 	uint32_t purpose; /* separates the uses of one key */
 };
-enum { TCP_HASH_TABLE, TCP_HASH_ISN, TCP_HASH_TIMESTAMP, TCP_HASH_PORT };
+enum { TCP_HASH_TABLE, TCP_HASH_ISN, TCP_HASH_TIMESTAMP, TCP_HASH_PORT, TCP_HASH_CHALLENGE };
 uint64_t tcp_hash(const struct stack *s, uint32_t purpose, uint32_t laddr, uint32_t raddr, uint16_t lport,
 	uint16_t rport);
 uint32_t tcp_isn(const struct stack *s, uint32_t laddr, uint32_t raddr, uint16_t lport, uint16_t rport);
 /* A free local port, or 0. */
 uint16_t tcp_port_pick(struct stack *s, uint32_t laddr, uint32_t raddr, uint16_t rport);
+
+/* tcp_api.c: what can be queued at most: a peer with tiny segments gets no more of them than another. */
+uint32_t tcp_tx_capacity(const struct tcp_conn *c);
 
 /* tcp_output.c */
 void tcp_output_want(struct tcp_conn *c);
@@ -211,6 +216,9 @@ void tcp_output(struct tcp_conn *c);
 /* An empty segment now. 0 or -ENOBUFS. */
 int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags);
 void tcp_send_ack(struct tcp_conn *c);
+/* An ACK unless this connection sent one of these a moment ago. */
+void tcp_send_paced_ack(struct tcp_conn *c);
+/* The same, within the limit of all connections (RFC 5961 section 7). */
 void tcp_send_challenge_ack(struct tcp_conn *c);
 /* Answers a segment that belongs to no connection (RFC 9293 section 3.10.7.1). */
 void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in);

@@ -11,7 +11,9 @@ static bool checksum_good(const struct stack *s, const struct rte_mbuf *m, const
 {
 	if (s->config.offload_flags & STACK_OFFLOAD_RX_CKSUM) {
 		uint64_t f = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
-		if (f == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+		/* NONE: the field is not filled in, as between hosts on one machine, but the data is whole.
+		 */
+		if (f == RTE_MBUF_F_RX_L4_CKSUM_GOOD || f == RTE_MBUF_F_RX_L4_CKSUM_NONE)
 			return true;
 		if (f == RTE_MBUF_F_RX_L4_CKSUM_BAD)
 			return false;
@@ -48,8 +50,9 @@ static void syn_sent_input(struct tcp_conn *c, struct tcp_in *in)
 		COUNT(s, tcp_no_ack_flag);
 		return;
 	}
+	c->heard_us = s->now_us;
 	c->irs = in->seq;
-	c->rcv_nxt = c->rcv_adv = in->seq + 1;
+	c->rcv_nxt = c->rcv_adv = c->last_ack_sent = in->seq + 1;
 	tcp_conn_negotiate(c, &in->options);
 	/* Our SYN told a window already. */
 	tcp_window_syn(c);
@@ -130,11 +133,14 @@ static void sequence_bad(struct tcp_conn *c, const struct tcp_in *in)
 	if (c->state == TCP_TIME_WAIT && (in->flags & TCP_FIN))
 		tcp_life_arm(c, s->config.time_wait_us);
 	/* What occupies sequence space is sent again until it is acknowledged; anything else could echo for
-	 * ever. */
+	 * ever, or is a keepalive: to leave that unanswered, because others used up what all share, would
+	 * end the connection. */
 	if (in->len || (in->flags & TCP_FIN) || c->state == TCP_SYN_RCVD)
 		tcp_send_ack(c);
-	else
+	else if (in->flags & TCP_SYN)
 		tcp_send_challenge_ack(c);
+	else
+		tcp_send_paced_ack(c);
 }
 
 /* Second step: RST, by RFC 5961 section 3.2. */
@@ -179,6 +185,16 @@ static void time_wait_input(struct tcp_conn *c, const struct tcp_in *in)
 	}
 }
 
+/* RFC 7323 section 4.3 (2), but only once the ACK has been found good: who guesses numbers (RFC 5961) would
+ * otherwise make the peer's own timestamps look old. */
+static void timestamp_note(struct tcp_conn *c, const struct tcp_in *in)
+{
+	if (!c->timestamps || !in->options.has_timestamp || seq_lt(c->last_ack_sent, in->seq))
+		return;
+	c->ts_recent = in->options.ts_val;
+	c->ts_recent_us = c->stack->now_us;
+}
+
 /* All other states: section 3.10.7.4. */
 static void synchronised_input(struct tcp_conn *c, struct tcp_in *in)
 {
@@ -193,11 +209,6 @@ static void synchronised_input(struct tcp_conn *c, struct tcp_in *in)
 	}
 	c->heard_us = s->now_us;
 	c->keepalives = 0;
-	if (c->timestamps && in->options.has_timestamp && seq_leq(in->seq, c->last_ack_sent) &&
-		!(in->flags & TCP_RST)) {
-		c->ts_recent = in->options.ts_val;
-		c->ts_recent_us = s->now_us;
-	}
 	/* second: RST */
 	if (in->flags & TCP_RST) {
 		reset_input(c, in);
@@ -222,6 +233,7 @@ static void synchronised_input(struct tcp_conn *c, struct tcp_in *in)
 	}
 	if (!tcp_ack_input(c, in))
 		return;
+	timestamp_note(c, in);
 	/* sixth, seventh, eighth: URG, text, FIN */
 	tcp_text_input(c, in);
 }

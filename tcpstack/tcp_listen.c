@@ -79,17 +79,14 @@ void tcp_listener_input(struct stack *s, struct tcp_listener *l, struct tcp_in *
 	}
 	/* third: a SYN. Data on it is not taken, the peer will send it again. */
 	COUNT(s, tcp_syn_in);
-	if (s->half_open_count >= s->config.syn_backlog_max) {
-		COUNT(s, tcp_half_open_evicted);
-		tcp_conn_end(
-			cds_list_first_entry(&s->half_open, struct tcp_conn, life_link), TCP_REASON_ABORTED);
-	}
+	if (s->half_open_count >= s->config.syn_backlog_max)
+		tcp_half_open_evict(s);
 	struct tcp_conn *c = tcp_conn_new(s, in->dst, in->src, in->dport, in->sport, &l->options, isn_above);
 	if (!c)
 		return;
 	c->listener = l;
 	c->irs = in->seq;
-	c->rcv_nxt = c->rcv_adv = in->seq + 1;
+	c->rcv_nxt = c->rcv_adv = c->last_ack_sent = in->seq + 1;
 	tcp_conn_negotiate(c, &in->options);
 	c->snd_wnd = c->snd_wnd_max = in->wnd; /* never scaled on a SYN */
 	c->snd_wl1 = in->seq;

@@ -87,23 +87,46 @@ void tcp_send_ack(struct tcp_conn *c)
 	tcp_starved(c);
 }
 
-void tcp_send_challenge_ack(struct tcp_conn *c)
+void tcp_send_paced_ack(struct tcp_conn *c)
 {
 	struct stack *s = c->stack;
-	uint64_t second = s->now_us / 1000000;
 
-	if (second != s->challenge_second) {
-		s->challenge_second = second;
-		s->challenge_count = 0;
-	}
-	if (s->now_us < c->challenge_next_us || s->challenge_count >= s->config.challenge_acks_per_s) {
+	if (s->now_us < c->challenge_next_us) {
 		COUNT(s, tcp_challenge_limited);
 		return;
 	}
-	s->challenge_count++;
 	c->challenge_next_us = s->now_us + TCP_CHALLENGE_CONN_US;
 	COUNT(s, tcp_challenge_acks);
 	tcp_send_ack(c);
+}
+
+/* How many challenge ACKs this second has: somewhere between half the limit and all of it, or the exact count
+ * that is left would tell an attacker with a connection of his own what happens on others (RFC 5961 section
+ * 7's limit is shared). */
+static void challenge_refill(struct stack *s)
+{
+	uint32_t limit = s->config.challenge_acks_per_s;
+	uint64_t second = s->now_us / 1000000;
+
+	if (second == s->challenge_second)
+		return;
+	s->challenge_second = second;
+	s->challenge_left = limit - (uint32_t)(tcp_hash(s, TCP_HASH_CHALLENGE, (uint32_t)second, 0, 0, 0) %
+					       (limit / 2 + 1));
+}
+
+void tcp_send_challenge_ack(struct tcp_conn *c)
+{
+	struct stack *s = c->stack;
+
+	challenge_refill(s);
+	if (!s->challenge_left) {
+		COUNT(s, tcp_challenge_limited);
+		return;
+	}
+	if (s->now_us >= c->challenge_next_us)
+		s->challenge_left--;
+	tcp_send_paced_ack(c);
 }
 
 void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in)
@@ -297,9 +320,11 @@ void tcp_output(struct tcp_conn *c)
 		c->cwnd_limited = false;
 		if (output_lost(c))
 			output_new(c);
-		/* Nothing is out that an answer could come to: the timer asks for a window or a buffer. */
-		if (c->unsent && tcp_nothing_sent(c) && !timer_armed(&c->rexmt)) {
-			c->progress_us = s->now_us; /* the wait begins now, however long it was quiet */
+		/* What is queued never waits for the peer alone: the timer sends it again, or asks for a
+		 * window or a buffer. */
+		if (!list_empty(&c->segments) && !timer_armed(&c->rexmt)) {
+			if (tcp_nothing_sent(c)) /* the wait begins now, however long it was quiet */
+				c->progress_us = s->now_us;
 			tcp_rexmt_arm(c);
 		}
 	}

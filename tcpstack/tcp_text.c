@@ -111,18 +111,39 @@ static bool trim_to_window(struct tcp_conn *c, struct tcp_in *in)
 	return fin_fits;
 }
 
+static void rx_append_take(struct tcp_conn *c, struct rte_mbuf *m)
+{
+	if (!coalesce_take(c, m))
+		chain_append_take(&c->rx, m);
+}
+
+/* What waited for the gap that was closed: small segments are copied together here as well. */
+static void reass_pull(struct tcp_conn *c)
+{
+	struct chain ready;
+
+	chain_init(&ready);
+	c->bytes_in += tcp_reass_pull(&c->reass, c->stack->reass_pool, &c->rcv_nxt, &ready);
+	while (ready.head) {
+		struct rte_mbuf *m = ready.head;
+		ready.head = m->next;
+		m->next = NULL;
+		m->nb_segs = 1;
+		m->pkt_len = m->data_len;
+		rx_append_take(c, m);
+	}
+}
+
 static void in_order_take(struct tcp_conn *c, struct tcp_in *in)
 {
-	struct stack *s = c->stack;
 	bool gap = c->reass.segments != 0;
 
 	c->rcv_nxt += in->len;
 	c->bytes_in += in->len;
-	if (!coalesce_take(c, in->m))
-		chain_append_take(&c->rx, in->m);
+	rx_append_take(c, in->m);
 	in->m = NULL;
 	if (gap)
-		c->bytes_in += tcp_reass_pull(&c->reass, s->reass_pool, &c->rcv_nxt, &c->rx);
+		reass_pull(c);
 	/* RFC 5681 section 4.2: every second full segment, and whatever fills a gap, at once. */
 	c->peer_mss = max_u32(c->peer_mss, in->len);
 	c->unacked_bytes += in->len;

@@ -104,10 +104,11 @@ static void keepalive(struct tcp_conn *c)
 {
 	struct stack *s = c->stack;
 
-	if (s->now_us - c->heard_us < c->keepalive_us || !list_empty(&c->segments)) {
+	uint64_t quiet_us = s->now_us - c->heard_us;
+	if (quiet_us < c->keepalive_us || !list_empty(&c->segments)) {
 		c->keepalives = 0;
 		/* With data on its way the retransmission timer finds out. */
-		tcp_life_arm(c, max_u64(c->heard_us + c->keepalive_us, s->now_us + 1000) - s->now_us);
+		tcp_life_arm(c, quiet_us < c->keepalive_us ? c->keepalive_us - quiet_us : c->keepalive_us);
 		return;
 	}
 	if (c->keepalives >= s->config.keepalive_probes) {
