@@ -54,6 +54,7 @@ struct auth_port {
 	struct ring *answers;  /* hashing thread -> core */
 	void (*wake)(void *ctx);
 	void *wake_ctx;
+	_Atomic bool closing; /* what waits is not hashed any more */
 };
 
 struct auth {
@@ -138,9 +139,10 @@ static void serve_port(struct auth_port *p, struct crypt_data *data)
 {
 	struct auth_request r;
 
-	while (ring_pop(p->requests, &r, 1)) {
+	while (!atomic_load(&p->closing) && ring_pop(p->requests, &r, 1)) {
 		struct auth_answer answer = {.token = r.token, .verdict = hash_verify(&r, data)};
 		explicit_bzero(&r, sizeof(r));
+		explicit_bzero(data, sizeof(*data));
 		/* The answers' ring is as large as the requests' and auth_check counts what is under way. */
 		MUST(ring_push(p->answers, &answer, 1) == 1);
 		p->wake(p->wake_ctx);
@@ -178,7 +180,10 @@ struct auth *auth_create(const struct auth_user *users, uint32_t count)
 	sem_init(&a->work, 0, 0);
 	pthread_mutex_init(&a->ports_lock, NULL);
 	if (!a->table || pthread_create(&a->thread, NULL, hashing_thread, a) != 0) {
-		free(a->table);
+		if (a->table)
+			table_release(&a->table->reclaim);
+		sem_destroy(&a->work);
+		pthread_mutex_destroy(&a->ports_lock);
 		free(a);
 		return NULL;
 	}
@@ -234,6 +239,7 @@ void auth_port_destroy(struct auth_port *p)
 {
 	struct auth *a = p->auth;
 
+	atomic_store(&p->closing, true);
 	pthread_mutex_lock(&a->ports_lock);
 	for (uint32_t i = 0; i < AUTH_PORTS_MAX; i++) {
 		if (a->ports[i] == p)
@@ -292,9 +298,10 @@ enum auth_verdict auth_check(
 	secret_set(&given, password.data, password.bytes);
 	bool equal = secret_equal(u ? &u->password : &t->users[0].password, &given);
 	explicit_bzero(&given, sizeof(given));
-	if (!u || !equal || (t->local_only && !local_link))
-		return AUTH_REFUSED;
-	return AUTH_ACCEPTED;
+	if (u && equal && (!t->local_only || local_link))
+		return AUTH_ACCEPTED;
+	/* Where unknown names take as long as a hash, so does a wrong password of a name that has none. */
+	return t->hashed ? ask_thread(p, t->hashed, false, password, token) : AUTH_REFUSED;
 }
 
 unsigned auth_poll(struct auth_port *p, auth_answer_fn answer, void *ctx)

@@ -30,6 +30,7 @@ int auth_replace(struct auth *a, const struct auth_user *users, uint32_t count);
 
 /* Main thread. wake(wake_ctx) is called from the hashing thread when an answer waits for this core. */
 struct auth_port *auth_port_create(struct auth *a, void (*wake)(void *ctx), void *wake_ctx);
+/* Main thread, once the core has stopped. Requests that wait are dropped; waits for the hash under way. */
 void auth_port_destroy(struct auth_port *p);
 
 /* Called on the core for each answer; token is what auth_check was given. */

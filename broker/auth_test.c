@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/auth.h"
 
+#include "runtime/clock.h"
 #include "runtime/reclaim.h"
 #include "tests/unit/unit.h"
 
@@ -106,6 +107,45 @@ static void hashed_passwords(void)
 	auth_destroy(a);
 }
 
+/* How long a refusal takes does not tell a name with a clear password from an unknown one. */
+static void mixed_passwords(void)
+{
+	char hash[384];
+	snprintf(hash, sizeof(hash), "%s", crypt("secret", "$6$rounds=1000$saltsalt"));
+	struct auth_user users[] = {{"ann", NULL, hash}, {"bob", "pw", NULL}};
+	struct auth *a = auth_create(users, 2);
+	struct auth_port *p = auth_port_create(a, no_wake, NULL);
+
+	CU_ASSERT_EQUAL(auth_check(p, text("bob"), text("pw"), false, 50), AUTH_ACCEPTED);
+	CU_ASSERT_EQUAL(auth_check(p, text("bob"), text("pW"), false, 51), AUTH_PENDING);
+	CU_ASSERT_EQUAL(wait_answer(p, 51), AUTH_REFUSED);
+	CU_ASSERT_EQUAL(auth_check(p, text("bob"), text("secret"), false, 52), AUTH_PENDING);
+	CU_ASSERT_EQUAL(wait_answer(p, 52), AUTH_REFUSED);
+	CU_ASSERT_EQUAL(auth_check(p, text("eve"), text("pw"), false, 53), AUTH_PENDING);
+	CU_ASSERT_EQUAL(wait_answer(p, 53), AUTH_REFUSED);
+	auth_port_destroy(p);
+	auth_destroy(a);
+}
+
+/* A flood of logins does not hold the end of the program: what waits is dropped. */
+static void ends_with_requests_waiting(void)
+{
+	char hash[384];
+	snprintf(hash, sizeof(hash), "%s", crypt("secret", "$6$rounds=20000$saltsalt"));
+	struct auth_user users[] = {{"ann", NULL, hash}};
+	struct auth *a = auth_create(users, 1);
+	struct auth_port *p = auth_port_create(a, no_wake, NULL);
+	unsigned taken = 0;
+
+	while (auth_check(p, text("ann"), text("secret"), false, taken) == AUTH_PENDING && taken < 3000)
+		taken++;
+	CU_ASSERT(taken >= 1024 && taken < 3000); /* then refused: the ring is full */
+	uint64_t begin_us = clock_now_us();
+	auth_port_destroy(p);
+	auth_destroy(a);
+	CU_ASSERT(clock_now_us() - begin_us < 2000000); /* all of them would take ten times as long */
+}
+
 static void replaced_users(void)
 {
 	reclaim_start_manual();
@@ -129,6 +169,8 @@ int main(int argc, char **argv)
 			{"builtin_guest", builtin_guest},
 			{"clear_passwords", clear_passwords},
 			{"hashed_passwords", hashed_passwords},
+			{"mixed_passwords", mixed_passwords},
+			{"ends_with_requests_waiting", ends_with_requests_waiting},
 			{"replaced_users", replaced_users},
 			{0},
 		});

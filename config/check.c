@@ -142,14 +142,11 @@ static void check_sizes(struct load *l)
 	const struct config *c = l->c;
 	char found[UNITS_TEXT_BYTES], limit[UNITS_TEXT_BYTES];
 
-	if (c->limits.message_bytes_max > c->memory.message_bytes) {
-		bool memory = !load_find(l, "limits", 0, "message_size");
-		report_error(l->r,
-			load_place(l, memory ? "memory" : "limits", 0, memory ? "messages" : "message_size"),
+	if (c->limits.message_bytes_max > c->memory.message_bytes)
+		report_error(l->r, load_place(l, "limits", 0, "message_size"),
 			"limits.message_size: found %s; allowed: at most memory.messages, %s",
 			units_format_bytes(c->limits.message_bytes_max, found),
 			units_format_bytes(c->memory.message_bytes, limit));
-	}
 	uint64_t messages_max = c->memory.message_bytes / LOAD_MESSAGE_SHARE_BYTES;
 	if (c->limits.messages > messages_max)
 		report_error(l->r, load_place(l, "limits", 0, "messages"),
@@ -178,7 +175,7 @@ static void check_secrets(struct load *l)
 		if (!c->users[i].password[0])
 			continue;
 		report_warning(l->r, load_place(l, "users", i, "password"),
-			"users: everybody on this machine may read the passwords in this file: chmod 0600, "
+			"users: everybody on this machine may read the passwords in this file: chmod o-r, "
 			"or use "
 			"password_hash");
 		return;

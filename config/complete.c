@@ -131,8 +131,14 @@ static void complete_socket(struct load *l)
 	}
 }
 
-static void complete_limits(struct config *c)
+static void complete_limits(struct load *l)
 {
+	struct config *c = l->c;
+
+	/* The default is for the default memory: less of that alone is no mistake. */
+	if (!load_find(l, "limits", 0, "message_size") &&
+		c->limits.message_bytes_max > c->memory.message_bytes)
+		c->limits.message_bytes_max = c->memory.message_bytes;
 	if (c->limits.messages != 0)
 		return;
 	uint64_t share = c->memory.message_bytes / LOAD_MESSAGE_SHARE_BYTES;
@@ -150,5 +156,5 @@ void load_complete(struct load *l)
 	for (uint32_t i = 0; i < l->c->listener_count; i++)
 		complete_listener(l, i);
 	complete_socket(l);
-	complete_limits(l->c);
+	complete_limits(l);
 }

@@ -189,7 +189,7 @@ static void test_files(void)
 	char message[400];
 	snprintf(message, sizeof(message),
 		"%s:2:25: warning: users: everybody on this machine may read the passwords in this file: "
-		"chmod 0600, or use password_hash\n"
+		"chmod o-r, or use password_hash\n"
 		"    2 |   - {name: a, password: ***\n      |                         ^\n",
 		path);
 	CU_ASSERT_STRING_EQUAL(memory, message);

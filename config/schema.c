@@ -281,7 +281,9 @@ static const struct schema_key limit_keys[] = {
 		.max = G(4),
 		.initial = "128M",
 		.reloadable = true,
-		.help = "The largest message body. Not above memory.messages."},
+		.help = "The largest message body. Not above memory.messages, which is also its default "
+			"where "
+			"that is less."},
 	{.name = "heartbeat",
 		.type = SCHEMA_DURATION,
 		FIELD(config_limits, heartbeat_s),

@@ -16,6 +16,7 @@ static struct {
 	pthread_mutex_t lock;
 	FILE *stream;
 	bool collecting;
+	bool chatter;
 	char line[LINE_BYTES];
 	size_t line_bytes;
 	char kept[LINES_KEPT][LINE_BYTES];
@@ -29,7 +30,11 @@ static void line_done(uint32_t level)
 	if (state.line[0] == '\0' || strstr(state.line, dpdk_eal_expected_complaint))
 		return;
 	if (level > RTE_LOG_ERR) {
-		LOG_DEBUG("dpdk", "%s", state.line);
+		/* Only there because they were asked for. */
+		if (state.chatter)
+			LOG_INFO("dpdk", "%s", state.line);
+		else
+			LOG_DEBUG("dpdk", "%s", state.line);
 		return;
 	}
 	if (!state.collecting) {
@@ -63,6 +68,7 @@ int eal_log_start(bool chatter)
 		if (!state.stream)
 			return -errno;
 	}
+	state.chatter = chatter;
 	/* Not debug: some drivers say something about each burst there. */
 	uint32_t level = chatter ? RTE_LOG_INFO : RTE_LOG_ERR;
 	rte_log_set_level_pattern("*", level);

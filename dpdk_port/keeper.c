@@ -107,8 +107,10 @@ static int file_start(const char *directory, struct keeping *k, char *error, siz
 		return fail(-errno, error, bytes, "making %s: %s", directory, strerror(errno));
 	int fd = directory_open(directory);
 	if (fd == -EPERM)
-		return fail(
-			fd, error, bytes, "%s belongs to, or may be written by, somebody else", directory);
+		return fail(fd, error, bytes,
+			"%s belongs to, or may be written by, somebody else: remove it, or chown it to uid "
+			"%u and chmod 755 it",
+			directory, (unsigned)geteuid());
 	if (fd < 0)
 		return fail(fd, error, bytes, "%s: %s", directory, strerror(-fd));
 	close(fd);

@@ -93,6 +93,24 @@ int privileges_no_new(void)
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? -errno : 0;
 }
 
+static int user_check(const char *user, uid_t *uid, gid_t *gid, char *error, size_t error_bytes)
+{
+	if (user_find(user, uid, gid))
+		return fail(-ENOENT, error, error_bytes, "there is no user \"%s\"", user);
+	if (*uid == 0 || *gid == 0)
+		return fail(-EINVAL, error, error_bytes, "user \"%s\" is root, or in its group", user);
+	return 0;
+}
+
+int privileges_check(const char *user, char *error, size_t error_bytes)
+{
+	uid_t uid;
+	gid_t gid;
+
+	error[0] = '\0';
+	return geteuid() == 0 ? user_check(user, &uid, &gid, error, error_bytes) : 1;
+}
+
 int privileges_drop(const char *user, char *error, size_t error_bytes)
 {
 	uid_t uid;
@@ -104,10 +122,9 @@ int privileges_drop(const char *user, char *error, size_t error_bytes)
 		return fail(rc, error, error_bytes, "no_new_privs: %s", strerror(-rc));
 	if (geteuid() != 0)
 		return 1;
-	if (user_find(user, &uid, &gid))
-		return fail(-ENOENT, error, error_bytes, "there is no user \"%s\"", user);
-	if (uid == 0 || gid == 0)
-		return fail(-EINVAL, error, error_bytes, "user \"%s\" is root, or in its group", user);
+	rc = user_check(user, &uid, &gid, error, error_bytes);
+	if (rc)
+		return rc;
 	if (setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid))
 		return fail(-errno, error, error_bytes, "becoming user \"%s\": %s", user, strerror(errno));
 	rc = capabilities_clear();

@@ -13,6 +13,10 @@ unsigned long privileges_files_limit(unsigned long wanted);
  * privileges. It is a property of each thread: call it first in main. 0 or -errno. */
 int privileges_no_new(void);
 
+/* Whether privileges_drop would find the user good, so that a wrong one is known before anything is made. 0,
+ * or 1 where there is nothing to drop, or -ENOENT or -EINVAL as below with the reason in error. */
+int privileges_check(const char *user, char *error, size_t error_bytes);
+
 /* Becomes user (a name, or a number) with its group and no other, and without capabilities, in every thread
  * of the process; then proves that root cannot be regained. Sets no_new_privs for the calling thread as well.
  * The process stays closed to debuggers of that user (not in sanitizer builds, which trace themselves).

@@ -148,6 +148,15 @@ static void test_nothing_to_drop(void)
 	CU_ASSERT_EQUAL(child_result(drop_twice), 0);
 }
 
+static void test_check_changes_nothing(void)
+{
+	CU_ASSERT_EQUAL(privileges_check("nobody", error, sizeof(error)), 0);
+	CU_ASSERT_EQUAL(privileges_check("no-such-user", error, sizeof(error)), -ENOENT);
+	CU_ASSERT_PTR_NOT_NULL(strstr(error, "no-such-user"));
+	CU_ASSERT_EQUAL(privileges_check("root", error, sizeof(error)), -EINVAL);
+	CU_ASSERT_EQUAL(geteuid(), 0);
+}
+
 static int limit_raise(void)
 {
 	struct rlimit low = {.rlim_cur = 64, .rlim_max = 4096};
@@ -174,6 +183,7 @@ int main(int argc, char **argv)
 		{"root_becomes_nobody", test_root_becomes_nobody},
 		{"threads_drop_too", test_threads_drop_too},
 		{"number_without_entry", test_number_without_entry},
+		{"check_changes_nothing", test_check_changes_nothing},
 		{"wrong_users_are_refused", test_wrong_users_are_refused},
 		{NULL, NULL},
 	};

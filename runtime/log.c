@@ -20,6 +20,8 @@
 enum {
 	LOOK_MS_MIN = 1,
 	LOOK_MS_MAX = 64,
+	STUCK_LOOK_MS = 50,
+	STUCK_LOOKS = 10, /* while nobody but the program's end waits */
 	HEAD_BYTES = 80,
 	LINE_OUT_BYTES = HEAD_BYTES + 4 * LOG_LINE_BYTES + 1
 };
@@ -45,6 +47,8 @@ static struct {
 	bool running, stopping;
 	uint64_t dropped;
 	uint64_t dropped_told; /* the writer's */
+	unsigned stuck_looks;  /* how often standard error was full while the writer did not run or had to end
+				*/
 	pthread_t writer;
 	sem_t wake;
 	pthread_once_t once;
@@ -94,20 +98,32 @@ static size_t format_head(char *to, const struct record *r)
 	return n + (size_t)more;
 }
 
-/* What standard error does not take is lost: there is nowhere left to tell. A full pipe is waited for, a
- * second at most. */
+/* Whether standard error takes a line. The writer waits for a full pipe as long as the program runs: what its
+ * rings do not hold meanwhile is counted. The program's own end waits half a second in all. */
+static bool stderr_takes(void)
+{
+	struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	for (;;) {
+		bool patient = __atomic_load_n(&self.running, __ATOMIC_ACQUIRE);
+		bool spent = !patient && self.stuck_looks >= STUCK_LOOKS;
+		if (poll(&fd, 1, spent ? 0 : STUCK_LOOK_MS) != 0)
+			return true;
+		if (spent)
+			return false;
+		self.stuck_looks += !patient;
+	}
+}
+
+/* What standard error does not take is lost: there is nowhere left to tell. */
 static void write_all(const char *p, size_t n)
 {
-	while (n > 0) {
+	while (n > 0 && stderr_takes()) {
 		ssize_t w = write(STDERR_FILENO, p, n);
 		if (w > 0) {
 			p += w;
 			n -= (size_t)w;
-		} else if (w < 0 && errno == EAGAIN) {
-			struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
-			if (poll(&fd, 1, 1000) == 0)
-				return;
-		} else if (w == 0 || errno != EINTR) {
+		} else if (w == 0 || (errno != EINTR && errno != EAGAIN)) {
 			return;
 		}
 	}
@@ -257,7 +273,7 @@ int log_start(void)
 		sem_destroy(&self.wake);
 		return -error;
 	}
-	pthread_setname_np(self.writer, "log");
+	pthread_setname_np(self.writer, "godwit-log");
 	__atomic_store_n(&self.running, true, __ATOMIC_RELEASE);
 	return 0;
 }

@@ -245,6 +245,36 @@ static void drops_are_counted_and_told(void)
 	free(text);
 }
 
+/* A pipe that nobody reads, full. Whoever logs and whoever ends the log gets away. */
+static void nobody_reads(void)
+{
+	static const char filler[4096];
+	int pipe_fds[2];
+	struct timespec begin, end;
+
+	if (pipe(pipe_fds) != 0)
+		abort();
+	fcntl(pipe_fds[1], F_SETFL, O_NONBLOCK);
+	while (write(pipe_fds[1], filler, sizeof(filler)) > 0)
+		;
+	fcntl(pipe_fds[1], F_SETFL, 0);
+	int saved = dup(STDERR_FILENO);
+	dup2(pipe_fds[1], STDERR_FILENO);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	CU_ASSERT_EQUAL(log_start(), 0);
+	for (unsigned i = 0; i < 100; i++)
+		LOG_INFO("a", "line %u", i);
+	log_stop();
+	for (unsigned i = 0; i < 100; i++)
+		LOG_INFO("a", "line %u after the end", i);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	dup2(saved, STDERR_FILENO);
+	CU_ASSERT_TRUE(end.tv_sec - begin.tv_sec <= 2);
+	close(saved);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+}
+
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
@@ -254,5 +284,6 @@ int main(int argc, char **argv)
 			{"lines_appear_without_stop", lines_appear_without_stop},
 			{"order_within_a_thread", order_within_a_thread},
 			{"slots_serve_later_threads", slots_serve_later_threads},
-			{"drops_are_counted_and_told", drops_are_counted_and_told}, {0}});
+			{"drops_are_counted_and_told", drops_are_counted_and_told},
+			{"nobody_reads", nobody_reads}, {0}});
 }

@@ -119,7 +119,7 @@ int reclaim_start(void)
 		self.mode = MODE_OFF;
 		return -error;
 	}
-	pthread_setname_np(self.thread, "reclaim");
+	pthread_setname_np(self.thread, "godwit-rcu");
 	return 0;
 }
 

@@ -39,8 +39,8 @@ struct tcp_app {
 	void (*readable)(struct tcp_conn *c);
 	/* The peer's FIN was reached, all its data is in tcp_conn_rx. Sending is still possible. */
 	void (*peer_closed)(struct tcp_conn *c);
-	/* tcp_conn_tx_room has grown from below half of what can be queued to half or more, or a write that
-	 * had been refused may succeed now. */
+	/* After tcp_conn_tx_room had shown less than half of what the connection may queue, or a write was
+	 * refused: half of that is free again, or a refused write may succeed now. */
 	void (*writable)(struct tcp_conn *c);
 	/* The end: enum tcp_reason. DONE waits until tcp_conn_rx has been consumed. With RESET, TIMED_OUT and
 	 * ABORTED what is in tcp_conn_rx is still readable during the callback. */
@@ -84,9 +84,10 @@ struct chain *tcp_conn_rx(struct tcp_conn *c);
  * when it is worth a segment (RFC 9293 section 3.8.6.2.2). O(mbufs freed). */
 void tcp_conn_rx_consume(struct tcp_conn *c, uint32_t n);
 
-/* How many bytes tcp_conn_write takes now (short of an empty transmit pool). 0 when not (or no longer) open
- * for sending. O(1). */
-uint32_t tcp_conn_tx_room(const struct tcp_conn *c);
+/* How many bytes tcp_conn_write takes now (short of an empty transmit pool): what is left of tx_buffer_bytes,
+ * and of the connection's share of segments, which shrinks as others queue more. 0 when not (or no longer)
+ * open for sending. O(1). */
+uint32_t tcp_conn_tx_room(struct tcp_conn *c);
 
 /* Copies n bytes behind what is queued. All or nothing: 0; -ENOBUFS when the send buffer or the transmit pool
  * has no room (writable will be called); -EMSGSIZE when n exceeds the whole send buffer (tx_buffer_bytes,

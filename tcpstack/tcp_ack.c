@@ -73,8 +73,6 @@ static void rtt_from_ack(struct tcp_conn *c, const struct tcp_in *in, const stru
 static void new_ack(struct tcp_conn *c, const struct tcp_in *in)
 {
 	struct stack *s = c->stack;
-	uint32_t half = tcp_tx_capacity(c) / 2;
-	bool was_small = tcp_conn_tx_room(c) < half;
 
 	c->snd_una = in->ack;
 	c->progress_us = s->now_us;
@@ -96,11 +94,8 @@ static void new_ack(struct tcp_conn *c, const struct tcp_in *in)
 		timer_cancel(&s->wheel, &c->rexmt);
 	else
 		tcp_rexmt_arm(c);
-	uint32_t room = tcp_conn_tx_room(c);
-	if ((was_small && room >= half) || (c->tx_wanted && room >= max_u32(half, c->tx_wanted))) {
-		c->tx_wanted = 0;
+	if (tcp_tx_room_is_back(c))
 		tcp_raise(c, TCP_EVENT_WRITABLE);
-	}
 	tcp_output_want(c);
 }
 

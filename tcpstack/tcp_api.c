@@ -94,7 +94,17 @@ uint32_t tcp_tx_capacity(const struct tcp_conn *c)
 	return (uint32_t)min_u64(c->stack->config.tx_buffer_bytes, (uint64_t)c->tx_segments_max * c->mss);
 }
 
-uint32_t tcp_conn_tx_room(const struct tcp_conn *c)
+/* A connection may queue half of the segments that the others leave: one whose peer does not read takes a half
+ * of all at the most, two a third each, and whoever comes next finds some. A little may always be had. */
+static uint32_t segments_allowed(const struct tcp_conn *c)
+{
+	struct pool_stats p = pool_stats(c->stack->segment_pool);
+	uint32_t least = TCP_TX_SHARE_BYTES_MIN / c->mss + 1;
+
+	return min_u32(c->tx_segments_max, max_u32((p.capacity - p.used + c->tx_segments) / 2, least));
+}
+
+static uint32_t tx_room(const struct tcp_conn *c, uint32_t allowed)
 {
 	uint32_t size = c->stack->config.tx_buffer_bytes;
 
@@ -102,9 +112,33 @@ uint32_t tcp_conn_tx_room(const struct tcp_conn *c)
 		return 0;
 	const struct tcp_segment *tail = open_tail(c);
 	uint32_t by_segments = tail ? segment_room(c, tail) : 0;
-	if (c->tx_segments < c->tx_segments_max)
-		by_segments += (c->tx_segments_max - c->tx_segments) * c->mss;
+	if (c->tx_segments < allowed)
+		by_segments += (allowed - c->tx_segments) * c->mss;
 	return min_u32(size - c->tx_bytes, by_segments);
+}
+
+static uint32_t tx_enough(const struct tcp_conn *c, uint32_t allowed)
+{
+	return (uint32_t)min_u64(c->stack->config.tx_buffer_bytes, (uint64_t)allowed * c->mss) / 2;
+}
+
+uint32_t tcp_conn_tx_room(struct tcp_conn *c)
+{
+	uint32_t allowed = segments_allowed(c), room = tx_room(c, allowed);
+
+	c->tx_short |= room < tx_enough(c, allowed);
+	return room;
+}
+
+bool tcp_tx_room_is_back(struct tcp_conn *c)
+{
+	uint32_t allowed = segments_allowed(c);
+
+	if (!c->tx_short || tx_room(c, allowed) < tx_enough(c, allowed))
+		return false;
+	c->tx_short = false;
+	c->tx_wanted = 0;
+	return true;
 }
 
 static void segment_fill(struct tcp_segment *g, const uint8_t **data, uint32_t n)
@@ -146,6 +180,10 @@ static int write_refused(struct tcp_conn *c, uint32_t n)
 {
 	COUNT(c->stack, tcp_write_refused);
 	c->tx_wanted = n;
+	c->tx_short = true;
+	/* No acknowledgement is on its way that could tell that there is room again: a timer asks. */
+	if (!c->tx_segments)
+		tcp_starved(c);
 	return -ENOBUFS;
 }
 

@@ -18,6 +18,7 @@ enum {
 	TCP_PORT_FIRST = 32768,
 	TCP_PORT_LAST = 60999,
 	TCP_STARVED_RETRY_US = 2000,
+	TCP_TX_SHARE_BYTES_MIN = 8192,	/* what a connection may queue however short segments are */
 	TCP_CHALLENGE_CONN_US = 500000, /* one ACK a connection for what carries no data */
 };
 
@@ -118,6 +119,7 @@ struct tcp_conn {
 	uint32_t tx_end;    /* behind everything queued */
 	uint32_t tx_bytes;  /* payload queued */
 	uint32_t tx_wanted; /* a refused write's size, or 0 */
+	bool tx_short;	    /* the application was shown less room than it may have: writable is owed */
 	uint16_t mss;	    /* payload of a full segment to the peer */
 	uint32_t tx_segments, tx_segments_max;
 	uint32_t ts_offset;
@@ -209,6 +211,8 @@ uint16_t tcp_port_pick(struct stack *s, uint32_t laddr, uint32_t raddr, uint16_t
 
 /* tcp_api.c: what can be queued at most: a peer with tiny segments gets no more of them than another. */
 uint32_t tcp_tx_capacity(const struct tcp_conn *c);
+/* True once after the application was shown too little room and there is enough again. */
+bool tcp_tx_room_is_back(struct tcp_conn *c);
 
 /* tcp_output.c */
 void tcp_output_want(struct tcp_conn *c);

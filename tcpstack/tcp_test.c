@@ -432,6 +432,48 @@ static void a_slow_reader_closes_the_window(void)
 	end();
 }
 
+static void wide_send_buffers(struct stack_config *c)
+{
+	c->tx_buffer_bytes = 1 << 20;
+}
+
+/* Writes until there is no room; the peer's window closes meanwhile. Returns how much went in. */
+static uint32_t write_all(struct tcp_conn *c)
+{
+	static const uint8_t block[65536];
+	uint32_t n, sum = 0;
+
+	while ((n = RTE_MIN(tcp_conn_tx_room(c), (uint32_t)sizeof(block)))) {
+		CU_ASSERT_EQUAL_FATAL(tcp_conn_write(c, block, n), 0);
+		sum += n;
+		run_for(20000);
+	}
+	return sum;
+}
+
+/* Peers that do not read leave others their share of the transmit pool, and are told when theirs is back. */
+static void stuck_peers_leave_segments(void)
+{
+	begin(wide_send_buffers);
+	open_pair();
+	struct tcp_conn *first = seen.client, *reader = seen.server;
+	CU_ASSERT_TRUE(write_all(first) < 65536 + 256 / 2 * 1460);
+	seen.connected = seen.accepted = 0;
+	open_pair();
+	uint32_t second = write_all(seen.client);
+	CU_ASSERT_TRUE(second > 65536 + 40 * 1400);
+	CU_ASSERT_TRUE(second < 65536 + 256 / 3 * 1460);
+	CU_ASSERT_EQUAL(tcp_conn_write(first, "x", 1), -ENOBUFS);
+	CU_ASSERT_EQUAL(seen.writable, 0);
+	for (unsigned i = 0; i < 8; i++) {
+		tcp_conn_rx_consume(reader, tcp_conn_rx(reader)->bytes);
+		run_for(20000);
+	}
+	CU_ASSERT_EQUAL(seen.writable, 1);
+	CU_ASSERT_EQUAL(tcp_conn_write(first, "x", 1), 0);
+	end();
+}
+
 static void an_empty_pool_recovers(void)
 {
 	struct rte_mbuf *hoard[257];
@@ -544,6 +586,7 @@ int main(int argc, char **argv)
 			{"close_inside_accepted", close_inside_accepted},
 			{"refused_and_unanswered", refused_and_unanswered},
 			{"writable_follows_refusal", writable_follows_refusal},
+			{"stuck_peers_leave_segments", stuck_peers_leave_segments},
 			{"a_slow_reader_closes_the_window", a_slow_reader_closes_the_window},
 			{"an_empty_pool_recovers", an_empty_pool_recovers},
 			{"pending_bytes_leave_together", pending_bytes_leave_together},

@@ -350,11 +350,13 @@ struct bypass *bypass_create(const struct bypass_config *config, uint64_t now_us
 	sc->offload_flags = stack_offloads(info);
 	sc->tx = stack_tx;
 	sc->tx_ctx = b;
-	b->conn_pool = pool_create("bypass connections", sizeof(struct bypass_conn), sc->conn_max, NULL);
-	b->stack = b->conn_pool ? stack_create(sc, now_us) : NULL;
-	if (!b->stack) {
-		if (b->conn_pool)
-			pool_destroy(b->conn_pool);
+	b->stack = stack_create(sc, now_us); /* which checks the configuration */
+	if (b->stack)
+		b->conn_pool = pool_create(
+			"bypass connections", sizeof(struct bypass_conn), sc->conn_max, NULL);
+	if (!b->conn_pool) {
+		if (b->stack)
+			stack_destroy(b->stack);
 		free(b);
 		return NULL;
 	}

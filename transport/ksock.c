@@ -5,6 +5,7 @@
 #include "runtime/check.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -279,6 +280,22 @@ void ksock_destroy(struct ksock *k)
 	free(k);
 }
 
+/* On the socket that connections are accepted from or opened with: accepted ones inherit them, and what needs
+ * a privilege (busy polling beyond the host's setting) is still had when a listener is made. */
+static void set_options(const struct ksock *k, int fd)
+{
+	int on = 1, busy_us = (int)k->config.busy_poll_us;
+	int idle_s = (int)((k->config.keepalive_us + 999999) / 1000000);
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (busy_us)
+		setsockopt(fd, SOL_SOCKET, SO_BUSY_POLL, &busy_us, sizeof(busy_us));
+	if (idle_s) {
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	}
+}
+
 int ksock_listen(struct ksock *k, const struct transport_address *address)
 {
 	struct sockaddr_storage ss;
@@ -293,6 +310,7 @@ int ksock_listen(struct ksock *k, const struct transport_address *address)
 	if (l->fd < 0)
 		goto fail;
 	setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	set_options(k, l->fd);
 	if (ss.ss_family == AF_INET6)
 		setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.ptr = l};
@@ -329,6 +347,7 @@ struct transport_conn *ksock_connect(struct ksock *k, const struct transport_add
 
 	if (fd < 0)
 		return NULL;
+	set_options(k, fd);
 	if (connect(fd, (struct sockaddr *)&ss, size) < 0 && errno != EINPROGRESS)
 		goto fail;
 	struct ksock_conn *c = ksock_conn_create(k, fd, address, true);

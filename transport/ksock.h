@@ -18,6 +18,7 @@ struct ksock_config {
 	uint32_t conn_max;	  /* 1 to 2^20 */
 	uint32_t rx_buffer_bytes; /* held for an application that does not consume, per connection */
 	uint32_t tx_buffer_bytes; /* accepted from the application ahead of the kernel, per connection */
+	uint64_t keepalive_us;	  /* idle time before the first probe, rounded up to seconds; 0: no probes */
 	uint32_t busy_poll_us;	  /* SO_BUSY_POLL, 0: not set */
 	const struct transport_app *app;
 	void *app_ctx; /* what accepted() is given */

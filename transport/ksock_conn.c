@@ -4,26 +4,10 @@
 #include "transport/ksock_internal.h"
 
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
-
-static struct ksock_conn *conn_of(struct transport_conn *conn)
-{
-	return caa_container_of(conn, struct ksock_conn, conn);
-}
-
-static bool linked(struct cds_list_head *node)
-{
-	return !cds_list_empty(node);
-}
-
-static void unlink_idle(struct cds_list_head *node)
-{
-	cds_list_del_init(node);
-}
 
 static uint32_t rx_room(const struct ksock_conn *c)
 {
@@ -39,16 +23,10 @@ static bool is_done(const struct ksock_conn *c)
 
 static void activate(struct ksock_conn *c)
 {
-	if (c->fd < 0 || linked(&c->active))
+	if (c->fd < 0 || ksock_linked(&c->active))
 		return;
 	if (is_done(c) || (c->can_read && !c->rx_ended && rx_room(c)))
 		cds_list_add_tail(&c->active, &c->k->active);
-}
-
-static void mark_dirty(struct ksock_conn *c)
-{
-	if (!linked(&c->dirty))
-		cds_list_add_tail(&c->dirty, &c->k->dirty);
 }
 
 /* Once both directions are over, or on an error, the application hears of the end and the socket goes. */
@@ -87,12 +65,6 @@ void ksock_conn_settle(struct ksock_conn *c)
 		finish(c, TRANSPORT_DONE);
 }
 
-static void note_empty(struct ksock *k)
-{
-	k->stats.pool_empty++;
-	k->pool_empty = true;
-}
-
 bool ksock_spares_fill(struct ksock *k)
 {
 	uint32_t missing = KSOCK_SPARES - k->spares;
@@ -108,7 +80,7 @@ bool ksock_spares_fill(struct ksock *k)
 		k->spare[k->spares++] = m;
 	}
 	if (k->spares == 0)
-		note_empty(k);
+		ksock_note_empty(k);
 	return k->spares > 0;
 }
 
@@ -213,60 +185,6 @@ void ksock_conn_read(struct ksock_conn *c)
 	ksock_conn_settle(c);
 }
 
-void ksock_conn_offer_room(struct ksock_conn *c)
-{
-	if (c->tx_wanted && !c->tx_shut && c->tx.bytes <= c->k->config.tx_buffer_bytes / 2) {
-		c->tx_wanted = false;
-		c->k->config.app->writable(&c->conn);
-	}
-}
-
-static void end_writing(struct ksock_conn *c)
-{
-	if (c->tx_shut && !c->tx_ended && !c->connecting && c->tx.bytes == 0) {
-		shutdown(c->fd, SHUT_WR);
-		c->tx_ended = true;
-	}
-}
-
-void ksock_conn_flush(struct ksock_conn *c)
-{
-	struct ksock *k = c->k;
-	struct iovec iov[KSOCK_IOV];
-
-	unlink_idle(&c->dirty);
-	while (c->tx.bytes && c->can_write) {
-		int pieces = 0;
-		size_t offered = 0;
-		for (struct rte_mbuf *m = c->tx.head; m && pieces < KSOCK_IOV; m = m->next) {
-			iov[pieces++] = (struct iovec){rte_pktmbuf_mtod(m, void *), m->data_len};
-			offered += m->data_len;
-		}
-		/* sendmsg, not writev: MSG_NOSIGNAL, for a peer that is gone is an event and not a signal. */
-		struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)pieces};
-		ssize_t n = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
-		k->stats.writes++;
-		if (n > 0) {
-			k->stats.tx_bytes += (uint64_t)n;
-			chain_consume(&c->tx, (uint32_t)n);
-		}
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno != EAGAIN) {
-			c->error = errno;
-			c->can_write = false;
-			chain_clear(&c->tx);
-			return; /* ksock_conn_settle reports it */
-		}
-		if (n < 0 || (size_t)n < offered)
-			c->can_write = false;
-	}
-	end_writing(c);
-	/* No EPOLLOUT follows a write that the kernel took whole: the next poll tells the application. */
-	if (c->tx_wanted && c->can_write && !linked(&c->roomy))
-		cds_list_add_tail(&c->roomy, &k->roomy);
-}
-
 void ksock_conn_event(struct ksock_conn *c, uint32_t events)
 {
 	if (c->fd < 0)
@@ -296,124 +214,32 @@ void ksock_conn_event(struct ksock_conn *c, uint32_t events)
 	if (events & EPOLLOUT) {
 		c->can_write = true;
 		if (c->tx.bytes || c->tx_shut)
-			mark_dirty(c);
+			ksock_mark_dirty(c);
 		ksock_conn_offer_room(c);
 	}
 }
 
 static void op_consume(struct transport_conn *conn, uint32_t bytes)
 {
-	struct ksock_conn *c = conn_of(conn);
+	struct ksock_conn *c = ksock_conn_of(conn);
 
 	chain_consume(&c->rx, bytes);
 	activate(c);
 }
 
-static uint32_t op_tx_room(struct transport_conn *conn)
-{
-	struct ksock_conn *c = conn_of(conn);
-	uint32_t limit = c->k->config.tx_buffer_bytes;
-	uint32_t room = c->fd < 0 || c->tx_shut || c->tx.bytes >= limit ? 0 : limit - c->tx.bytes;
-
-	if (room < limit / 2)
-		c->tx_wanted = true;
-	return room;
-}
-
-/* How many more buffers a write of n bytes needs behind what the last one still takes. */
-static bool tx_reserve(struct ksock_conn *c, uint32_t n, struct chain *fresh)
-{
-	uint32_t held = c->tx.tail ? rte_pktmbuf_tailroom(c->tx.tail) : 0;
-
-	while (held < n) {
-		struct rte_mbuf *m = rte_pktmbuf_alloc(c->k->config.pool);
-		if (!m) {
-			note_empty(c->k);
-			return false;
-		}
-		held += rte_pktmbuf_tailroom(m);
-		m->data_len = 0;
-		if (fresh->tail)
-			fresh->tail->next = m;
-		else
-			fresh->head = m;
-		fresh->tail = m;
-	}
-	return true;
-}
-
-static uint32_t fill(struct rte_mbuf *m, const uint8_t *data, uint32_t n)
-{
-	uint32_t piece = RTE_MIN(n, (uint32_t)rte_pktmbuf_tailroom(m));
-
-	memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, m->data_len), data, piece);
-	m->data_len = (uint16_t)(m->data_len + piece);
-	return piece;
-}
-
-static void free_list(struct rte_mbuf *m)
-{
-	while (m) {
-		struct rte_mbuf *next = m->next;
-		m->next = NULL;
-		rte_pktmbuf_free_seg(m);
-		m = next;
-	}
-}
-
-static int op_write(struct transport_conn *conn, const void *data, uint32_t bytes)
-{
-	struct ksock_conn *c = conn_of(conn);
-	struct chain fresh = {0};
-	const uint8_t *at = data;
-
-	if (c->tx_shut || c->fd < 0)
-		return -EPIPE;
-	if (bytes > op_tx_room(conn)) {
-		c->tx_wanted = true;
-		return -ENOBUFS;
-	}
-	if (!tx_reserve(c, bytes, &fresh)) {
-		free_list(fresh.head);
-		c->tx_wanted = true;
-		if (!linked(&c->roomy))
-			cds_list_add_tail(&c->roomy, &c->k->starved);
-		return -ENOBUFS;
-	}
-	uint32_t left = bytes;
-	if (c->tx.tail && left) {
-		uint32_t piece = fill(c->tx.tail, at, left);
-		c->tx.bytes += piece;
-		at += piece;
-		left -= piece;
-	}
-	for (struct rte_mbuf *m = fresh.head, *next; m; m = next) {
-		next = m->next;
-		m->next = NULL;
-		uint32_t piece = fill(m, at, left);
-		chain_append_take(&c->tx, m);
-		at += piece;
-		left -= piece;
-	}
-	MUST(left == 0);
-	if (bytes)
-		mark_dirty(c);
-	return 0;
-}
-
 static void op_shutdown(struct transport_conn *conn)
 {
-	struct ksock_conn *c = conn_of(conn);
+	struct ksock_conn *c = ksock_conn_of(conn);
 
 	if (c->fd < 0 || c->tx_shut)
 		return;
 	c->tx_shut = true;
-	mark_dirty(c);
+	ksock_mark_dirty(c);
 }
 
 static void op_abort(struct transport_conn *conn)
 {
-	struct ksock_conn *c = conn_of(conn);
+	struct ksock_conn *c = ksock_conn_of(conn);
 	struct linger hard = {.l_onoff = 1, .l_linger = 0};
 
 	if (c->fd < 0)
@@ -424,14 +250,14 @@ static void op_abort(struct transport_conn *conn)
 
 static uint64_t op_tx_pending(struct transport_conn *conn)
 {
-	return conn_of(conn)->tx.bytes;
+	return ksock_conn_of(conn)->tx.bytes;
 }
 
 static const struct transport_ops ksock_ops = {
 	.kind = TRANSPORT_KERNEL,
 	.consume = op_consume,
-	.tx_room = op_tx_room,
-	.write = op_write,
+	.tx_room = ksock_op_tx_room,
+	.write = ksock_op_write,
 	.shutdown = op_shutdown,
 	.abort = op_abort,
 	.tx_pending = op_tx_pending,
@@ -473,7 +299,6 @@ struct ksock_conn *ksock_conn_create(
 	struct ksock *k, int fd, const struct transport_address *remote, bool connecting)
 {
 	struct ksock_conn *c = pool_take(k->conn_pool);
-	int on = 1;
 
 	if (!c)
 		return NULL;
@@ -487,11 +312,6 @@ struct ksock_conn *ksock_conn_create(
 	CDS_INIT_LIST_HEAD(&c->dirty);
 	CDS_INIT_LIST_HEAD(&c->roomy);
 	cds_list_add_tail(&c->link, &k->conns);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (k->config.busy_poll_us) {
-		int us = (int)k->config.busy_poll_us;
-		setsockopt(fd, SOL_SOCKET, SO_BUSY_POLL, &us, sizeof(us));
-	}
 	learn_local(c);
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
 	if (epoll_ctl(k->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0) {
@@ -507,9 +327,9 @@ void ksock_conn_release(struct ksock_conn *c)
 {
 	close(c->fd);
 	c->fd = -1;
-	unlink_idle(&c->active);
-	unlink_idle(&c->dirty);
-	unlink_idle(&c->roomy);
+	ksock_unlink_idle(&c->active);
+	ksock_unlink_idle(&c->dirty);
+	ksock_unlink_idle(&c->roomy);
 	cds_list_del(&c->link);
 	cds_list_add_tail(&c->link, &c->k->dead);
 	c->k->stats.conns--;

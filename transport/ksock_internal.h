@@ -64,6 +64,33 @@ struct ksock {
 	bool pool_empty;	  /* found in this turn */
 };
 
+static inline struct ksock_conn *ksock_conn_of(struct transport_conn *conn)
+{
+	return caa_container_of(conn, struct ksock_conn, conn);
+}
+
+static inline bool ksock_linked(struct cds_list_head *node)
+{
+	return !cds_list_empty(node);
+}
+
+static inline void ksock_unlink_idle(struct cds_list_head *node)
+{
+	cds_list_del_init(node);
+}
+
+static inline void ksock_mark_dirty(struct ksock_conn *c)
+{
+	if (!ksock_linked(&c->dirty))
+		cds_list_add_tail(&c->dirty, &c->k->dirty);
+}
+
+static inline void ksock_note_empty(struct ksock *k)
+{
+	k->stats.pool_empty++;
+	k->pool_empty = true;
+}
+
 /* NULL: the limit is reached, or the kernel's memory is; fd stays the caller's. */
 struct ksock_conn *ksock_conn_create(
 	struct ksock *k, int fd, const struct transport_address *remote, bool connecting);
@@ -73,6 +100,8 @@ void ksock_conn_read(struct ksock_conn *c);
 void ksock_conn_flush(struct ksock_conn *c);
 void ksock_conn_event(struct ksock_conn *c, uint32_t events);
 void ksock_conn_offer_room(struct ksock_conn *c);
+uint32_t ksock_op_tx_room(struct transport_conn *conn);
+int ksock_op_write(struct transport_conn *conn, const void *data, uint32_t bytes);
 void ksock_conn_settle(struct ksock_conn *c);
 bool ksock_spares_fill(struct ksock *k);
 void ksock_address_from(struct transport_address *out, const struct sockaddr_storage *ss);

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Data through the kernel transport: order, back-pressure, memory, system calls. */
 #include "transport/ksock_test.h"
+#include "transport/ksock_internal.h"
 
+#include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -268,25 +273,53 @@ static void test_ipv6_only(void)
 	fixture_close(&f);
 }
 
-/* The first address of this host that is not loopback's; false where there is none. */
-static bool address_of_host(struct sockaddr_in *out)
+static int option(int fd, int level, int name)
 {
-	struct sockaddr_in there = {
-		.sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(0xc0000201)};
-	socklen_t size = sizeof(*out);
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
-	/* Connecting a datagram socket looks the route up and sends nothing. */
-	bool found = connect(fd, (struct sockaddr *)&there, sizeof(there)) == 0 &&
-		     getsockname(fd, (struct sockaddr *)out, &size) == 0;
+	int value = -1;
+	socklen_t size = sizeof(value);
 
+	CU_ASSERT_EQUAL(getsockopt(fd, level, name, &value, &size), 0);
+	return value;
+}
+
+/* Accepted sockets have them without a system call of their own. */
+static void test_listener_hands_its_options_on(void)
+{
+	struct ksock_config config = {.keepalive_us = 90500000};
+	struct fixture f;
+
+	fixture_open(&f, "options", &config);
+	struct end *a = fixture_connect(&f);
+	FIXTURE_UNTIL(&f, a->connected && f.count == 2);
+	for (unsigned i = 0; i < 2; i++) {
+		int fd = caa_container_of(f.ends[i].conn, struct ksock_conn, conn)->fd;
+		CU_ASSERT_EQUAL(option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+		CU_ASSERT_EQUAL(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+		CU_ASSERT_EQUAL(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 91);
+	}
+	fixture_close(&f);
+}
+
+/* From here on the process is in a network namespace of its own whose one address is not loopback's: root
+ * makes it, an ordinary user within a user namespace. */
+static void enter_own_network(uint32_t address)
+{
+	struct ifreq r = {.ifr_name = "lo"};
+	struct sockaddr_in *in = (struct sockaddr_in *)&r.ifr_addr;
+
+	CU_ASSERT_FATAL(unshare(CLONE_NEWNET) == 0);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	in->sin_family = AF_INET;
+	in->sin_addr.s_addr = htonl(address);
+	CU_ASSERT_EQUAL_FATAL(ioctl(fd, SIOCSIFADDR, &r), 0);
+	r.ifr_flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING;
+	CU_ASSERT_EQUAL_FATAL(ioctl(fd, SIOCSIFFLAGS, &r), 0);
 	close(fd);
-	return found && ntohl(out->sin_addr.s_addr) >> 24 != 127;
 }
 
 static void test_local_link_is_loopback(void)
 {
 	struct fixture f;
-	struct sockaddr_in host;
 
 	fixture_open(&f, "local_link", NULL);
 	struct end *a = fixture_connect(&f);
@@ -295,14 +328,26 @@ static void test_local_link_is_loopback(void)
 	CU_ASSERT(f.ends[1].conn->local_link);
 	CU_ASSERT_EQUAL(a->conn->remote.port, f.address.port);
 	CU_ASSERT_EQUAL(f.ends[1].conn->local.port, f.address.port);
-	if (address_of_host(&host)) {
-		memcpy(f.address.bytes, &host.sin_addr, 4);
-		CU_ASSERT_EQUAL_FATAL(ksock_listen(f.k, &f.address), 0);
-		struct end *c = fixture_connect(&f);
-		FIXTURE_UNTIL(&f, c->connected && f.count == 4);
-		CU_ASSERT(!c->conn->local_link);
-		CU_ASSERT(!f.ends[3].conn->local_link);
+	fixture_close(&f);
+}
+
+/* The last test: it leaves the host's network for good. */
+static void test_other_addresses_are_not_local(void)
+{
+	struct fixture f;
+
+	if (geteuid() != 0) {
+		unit_skip("only root may make a network namespace beside EAL's threads");
+		return;
 	}
+	enter_own_network(0xc0000201); /* 192.0.2.1, RFC 5737 */
+	fixture_open(&f, "not_local", NULL);
+	memcpy(f.address.bytes, (const uint8_t[]){192, 0, 2, 1}, 4);
+	CU_ASSERT_EQUAL_FATAL(ksock_listen(f.k, &f.address), 0);
+	struct end *c = fixture_connect(&f);
+	FIXTURE_UNTIL(&f, c->connected && f.count == 2);
+	CU_ASSERT(!c->conn->local_link);
+	CU_ASSERT(!f.ends[1].conn->local_link);
 	fixture_close(&f);
 }
 
@@ -318,6 +363,8 @@ int main(int argc, char **argv)
 		{"a_busy_connection_does_not_starve_others", test_a_busy_connection_does_not_starve_others},
 		{"ipv6_only", test_ipv6_only},
 		{"local_link_is_loopback", test_local_link_is_loopback},
+		{"listener_hands_its_options_on", test_listener_hands_its_options_on},
+		{"other_addresses_are_not_local", test_other_addresses_are_not_local},
 		{NULL, NULL},
 	};
 	return unit_main(argc, argv, tests);

@@ -220,7 +220,7 @@ static void content_headers(void)
 
 	for (unsigned i = 0; i < 3; i++) {
 		struct amqp091_frame f;
-		struct amqp091_content_header h;
+		struct amqp091_content_header h = {0};
 		uint8_t *o = frame_get(names[i], &f), out[256];
 		uint8_t *payload = o + AMQP091_FRAME_HEADER_SIZE;
 		CU_ASSERT_EQUAL(f.type, AMQP091_FRAME_HEADER);
@@ -242,7 +242,7 @@ static void content_headers(void)
 static void all_properties(void)
 {
 	struct amqp091_frame f;
-	struct amqp091_content_header h;
+	struct amqp091_content_header h = {0};
 	struct amqp091_basic_properties p;
 	struct amqp091_longstr k;
 	uint8_t out[256];

@@ -37,13 +37,40 @@ static bool consumer_ready(struct consumer *consumer)
 	       transport_tx_room(c->transport) >= AMQP091_DELIVER_ROOM;
 }
 
+/* A content header is one frame (4.2.6.1), so a client that agreed to small frames cannot be given a message
+ * with large properties. It is told, and the message stays where it was for a client that can. */
+static bool header_fits_client(struct amqp091_channel *ch, const struct message *m, uint32_t id)
+{
+	uint64_t bytes = amqp091_content_header_frame_size(message_properties_bytes(m));
+
+	if (bytes <= ch->conn->frame_max)
+		return true;
+	channel_exception(ch, AMQP091_REPLY_CONTENT_TOO_LARGE, id,
+		"a content header of %llu bytes does not fit the negotiated frame_max = %u",
+		(unsigned long long)bytes, ch->conn->frame_max);
+	return false;
+}
+
+static void take_back(struct amqp091_channel *ch, const struct delivery *d, bool settled)
+{
+	if (settled)
+		message_unref(d->message);
+	else
+		queue_requeue(ch->conn->server->config.core, d);
+}
+
 static void consumer_deliver(struct consumer *consumer, const struct delivery *d)
 {
 	struct amqp091_consumer *k = caa_container_of(consumer, struct amqp091_consumer, consumer);
 	struct amqp091_channel *ch = k->channel;
 	struct amqp091_method m = {.id = AMQP091_METHOD_BASIC_DELIVER};
-	uint64_t tag = k->consumer.no_ack ? ch->tag_next++ : unacked_add(ch, k, d)->tag;
+	bool no_ack = k->consumer.no_ack;
 
+	if (!header_fits_client(ch, d->message, AMQP091_METHOD_BASIC_CONSUME)) {
+		take_back(ch, d, no_ack); /* the consumer is gone by now */
+		return;
+	}
+	uint64_t tag = no_ack ? ch->tag_next++ : unacked_add(ch, k, d)->tag;
 	m.args.basic_deliver = (struct amqp091_basic_deliver){
 		.consumer_tag = {k->tag, k->tag_bytes},
 		.delivery_tag = tag,
@@ -51,7 +78,7 @@ static void consumer_deliver(struct consumer *consumer, const struct delivery *d
 		.exchange = shortstr_of(message_exchange(d->message)),
 		.routing_key = shortstr_of(message_routing_key(d->message)),
 	};
-	if (!k->consumer.no_ack)
+	if (!no_ack)
 		message_ref(d->message); /* the unsettled delivery keeps its own */
 	conn_send_content_take(ch->conn, ch->number, &m, d->message);
 }
@@ -229,6 +256,10 @@ static void get(struct amqp091_channel *ch, const struct amqp091_method *m)
 	}
 	if (!queue_get(q, a->no_ack, &d)) {
 		conn_send_method(ch->conn, ch->number, &empty);
+		return;
+	}
+	if (!header_fits_client(ch, d.message, m->id)) {
+		take_back(ch, &d, a->no_ack);
 		return;
 	}
 	uint64_t left = queue_ready_count(q);

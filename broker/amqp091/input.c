@@ -245,6 +245,9 @@ void conn_input(struct amqp091_conn *c)
 	read_frames(c);
 	/* AMQP has no half-closed connections: whoever ends without connection.close is gone. What came
 	 * before the FIN is acted upon all the same, when it was held back as well. */
-	if (c->peer_ended && c->hold == HOLD_NONE && c->state != CONN_AUTH)
+	if (c->peer_ended && c->hold == HOLD_NONE && c->state != CONN_AUTH) {
 		conn_drain(c);
+		read_frames(c); /* half a frame is all that can be left: dropped, or the transport would wait
+				   for it */
+	}
 }

@@ -217,7 +217,7 @@ static void frames(void)
 	unsigned count;
 	const struct amqp091_method_info *infos = amqp091_method_infos(&count);
 	struct amqp091_method in, out;
-	struct amqp091_frame f;
+	struct amqp091_frame f = {0};
 	struct scratch s;
 	static uint8_t wire[sizeof(s.mem) + 64];
 

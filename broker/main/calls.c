@@ -30,6 +30,11 @@ static unsigned source_poll(struct turn_source *s, uint64_t now_us)
 	return 1;
 }
 
+static bool is_pending(struct calls *c)
+{
+	return atomic_load_explicit(&c->fn, memory_order_acquire) != NULL;
+}
+
 struct calls *calls_create(struct turn *turn)
 {
 	struct calls *c = calloc(1, sizeof(*c));
@@ -59,23 +64,22 @@ int calls_run(struct calls *c, void (*fn)(void *arg), void *arg, unsigned timeou
 {
 	struct timespec until;
 
-	if (atomic_load(&c->fn))
-		return -ETIMEDOUT; /* the core has not come to the last one yet */
-	while (sem_trywait(&c->done) == 0)
-		; /* the answer to one that had timed out */
-	c->arg = arg;
-	atomic_store_explicit(&c->fn, fn, memory_order_release);
-	turn_wake(c->turn);
-	clock_gettime(CLOCK_REALTIME, &until);
+	if (is_pending(c))
+		return -EBUSY;
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += timeout_ms / 1000;
 	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
 	if (until.tv_nsec >= 1000000000) {
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000;
 	}
-	while (sem_timedwait(&c->done, &until) != 0) {
-		if (errno == ETIMEDOUT)
-			return -ETIMEDOUT;
+	c->arg = arg;
+	atomic_store_explicit(&c->fn, fn, memory_order_release);
+	turn_wake(c->turn);
+	/* A post may be that of an earlier call, which had timed out: only fn says that this one has run. */
+	while (is_pending(c)) {
+		if (sem_clockwait(&c->done, CLOCK_MONOTONIC, &until) != 0 && errno == ETIMEDOUT)
+			return is_pending(c) ? -ETIMEDOUT : 0;
 	}
 	return 0;
 }

@@ -12,8 +12,9 @@ struct calls *calls_create(struct turn *turn);
 void calls_destroy(struct calls *c);
 struct turn_source *calls_source(struct calls *c);
 
-/* Runs fn(arg) on the core and waits for it. 0, or -ETIMEDOUT after timeout_ms: then fn may still run later,
- * so arg must outlive the core. Control thread. */
+/* Runs fn(arg) on the core and waits for it. 0; -ETIMEDOUT after timeout_ms: then fn may still run, or be
+ * running, until the core has stopped, so arg must outlive the core; -EBUSY where the core has not come to an
+ * earlier one that timed out: then fn will not run and arg is the caller's. Control thread. */
 int calls_run(struct calls *c, void (*fn)(void *arg), void *arg, unsigned timeout_ms);
 
 #endif

@@ -8,8 +8,8 @@
 #include "runtime/reclaim.h"
 
 enum {
-	CLOSE_TIMEOUT_US =
-		1200000, /* for a client to answer connection.close: shutdown takes two seconds at most */
+	/* For a client to answer connection.close: the whole shutdown takes two seconds at most. */
+	CLOSE_TIMEOUT_US = 1000000,
 	WATERMARK_PERCENT = 80,
 };
 
@@ -30,6 +30,19 @@ static enum turn_idle idle_of(const struct config *c)
 	}
 }
 
+/* Hugepages that were free a moment ago may be another program's now. */
+static struct message_store *create_store(struct instance *in, struct message_store_config *sc)
+{
+	struct message_store *store = message_store_create(sc);
+
+	if (store || !sc->memory || in->config.memory.hugepages == CONFIG_HUGEPAGES_ON)
+		return store;
+	LOG_WARN("core", "messages are kept in ordinary pages: their hugepages were taken meanwhile");
+	in->message_memory = (struct pool_memory){0};
+	sc->memory = NULL;
+	return message_store_create(sc);
+}
+
 static int create_broker(struct instance *in, struct data_core *d)
 {
 	const struct config *c = &in->config;
@@ -43,7 +56,7 @@ static int create_broker(struct instance *in, struct data_core *d)
 		.limits = {c->limits.queues, c->limits.exchanges, c->limits.bindings, c->limits.consumers},
 		.key = siphash_key_random(),
 	};
-	struct message_store *store = message_store_create(&sc);
+	struct message_store *store = create_store(in, &sc);
 
 	if (!store) {
 		LOG_ERROR("core", "no memory for messages: memory.messages asks for %llu MiB",
@@ -152,6 +165,7 @@ static int create_ksock(struct instance *in, struct data_core *d)
 		.conn_max = c->limits.connections,
 		.rx_buffer_bytes = (uint32_t)c->tcp.rx_buffer_bytes,
 		.tx_buffer_bytes = (uint32_t)c->tcp.tx_buffer_bytes,
+		.keepalive_us = c->tcp.keepalive_us,
 		.busy_poll_us = (uint32_t)c->tcp.busy_poll_us,
 		.app = &amqp091_app,
 		.app_ctx = d->amqp091,
@@ -182,10 +196,17 @@ int core_create(struct instance *in)
 {
 	struct data_core *d = &in->core;
 
-	if (turn_init(&d->turn, idle_of(&in->config), (uint32_t)in->config.idle_spin_us) != 0)
+	int error = turn_init(&d->turn, idle_of(&in->config), (uint32_t)in->config.idle_spin_us);
+	if (error) {
+		LOG_ERROR("core", "the core's turn could not be set up: %s", strerror(-error));
 		return -1;
+	}
 	d->calls = calls_create(&d->turn);
-	if (!d->calls || create_broker(in, d) != 0 || create_server(in, d) != 0)
+	if (!d->calls) {
+		LOG_ERROR("core", "no memory for calls to the core");
+		return -1;
+	}
+	if (create_broker(in, d) != 0 || create_server(in, d) != 0)
 		return -1;
 	for (uint32_t i = 0; i < in->config.port_count; i++) {
 		if (in->ports[i] && create_bypass(in, d, i) != 0)
@@ -210,7 +231,11 @@ static int core_run(void *context)
 
 int core_start(struct instance *in)
 {
-	return dpdk_core_launch(in->core.index, core_run, &in->core);
+	int error = dpdk_core_launch(in->core.index, core_run, &in->core);
+
+	if (error)
+		LOG_ERROR("core", "the data core did not start: %s", strerror(-error));
+	return error;
 }
 
 void core_stop(struct instance *in)
@@ -237,5 +262,6 @@ void core_destroy(struct instance *in)
 	if (in->broker)
 		broker_destroy(in->broker);
 	calls_destroy(d->calls);
-	turn_fini(&d->turn);
+	if (d->turn.event_fd > 0) /* it was set up: standard input has number 0 */
+		turn_fini(&d->turn);
 }

@@ -7,11 +7,25 @@
 #include "runtime/log.h"
 #include "runtime/reclaim.h"
 
+#include <fcntl.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Started with a standard descriptor closed, the first thing that is opened would take its number, and what
+ * is printed would be written to it. */
+static void fill_standard_files(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
 
 static void block_signals(void)
 {
@@ -25,6 +39,8 @@ static void block_signals(void)
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 }
+
+enum { FILES_OF_OUR_OWN = 128 };
 
 static int load(struct instance *in)
 {
@@ -116,6 +132,35 @@ static int run(struct instance *in)
 	return status;
 }
 
+/* What can be known to be wrong before anything is made. */
+static int check_host(struct instance *in)
+{
+	unsigned long wanted = in->config.limits.connections + FILES_OF_OUR_OWN;
+	unsigned long files = privileges_files_limit(wanted);
+	char error[ERROR_BYTES];
+
+	if (privileges_check(in->config.user, error, sizeof(error)) < 0) {
+		LOG_ERROR("main", "%s; change the key user", error);
+		return -1;
+	}
+	if (files < wanted)
+		LOG_WARN("main",
+			"%lu files may be open and limits.connections wants %lu: raise the limit (ulimit -n, "
+			"LimitNOFILE=), or kernel sockets are refused beyond it",
+			files, wanted);
+	return 0;
+}
+
+/* Without a daemon behind it syslog(3) loses every line without a word. */
+static void choose_log_target(const struct config *c)
+{
+	if (c->log.target == LOG_TARGET_SYSLOG && access("/dev/log", W_OK) != 0) {
+		LOG_WARN("main", "log.target is syslog and there is no /dev/log: logging to stderr");
+		return;
+	}
+	log_set_target(c->log.target);
+}
+
 static int act(struct instance *in)
 {
 	switch (in->cli.action) {
@@ -141,10 +186,9 @@ static int act(struct instance *in)
 		break;
 	}
 	log_set_level(in->config.log.level);
-	log_set_target(in->config.log.target);
-	privileges_files_limit(in->config.limits.connections + 128ul);
+	choose_log_target(&in->config);
 	in->started_us = clock_now_us();
-	return run(in);
+	return check_host(in) == 0 ? run(in) : 1;
 }
 
 int main(int argc, char **argv)
@@ -153,6 +197,7 @@ int main(int argc, char **argv)
 
 	if (!in)
 		return 1;
+	fill_standard_files();
 	privileges_no_new();
 	block_signals();
 	int status = cli_parse(argc, argv, &in->cli, stderr) == 0 ? act(in) : CLI_EXIT_MISUSE;

@@ -225,11 +225,11 @@ int host_prepare(struct instance *in)
 	struct wanted w = {0};
 	unsigned messages_mb = memory_messages_mb(c);
 
-	in->memory_mb = memory_pools_mb(c);
 	for (uint32_t i = 0; i < c->port_count; i++) {
 		w.port[i] = port_wanted(c, i);
 		w.nic |= w.port[i] && c->ports[i].device_kind == CONFIG_DEVICE_PCI;
 	}
+	in->memory_mb = memory_pools_mb(c, w.port);
 	unsigned pages = (in->memory_mb + messages_mb) / HUGEPAGE_MB;
 	if (start_keeper(in) != 0 || plan_hugepages(in, &w, pages) != 0)
 		return -1;

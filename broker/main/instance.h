@@ -61,8 +61,9 @@ int host_prepare(struct instance *in);
 void host_release(struct instance *in);
 
 /* memory.c: the sums behind the memory that is taken at start. */
-unsigned memory_pools_mb(const struct config *c);    /* EAL's: packet and socket buffers */
-unsigned memory_messages_mb(const struct config *c); /* message memory */
+unsigned memory_pools_mb(
+	const struct config *c, const bool *port_wanted); /* EAL's: packet and socket buffers */
+unsigned memory_messages_mb(const struct config *c);	  /* message memory */
 struct pool_memory memory_for_messages(bool hugepages);
 
 /* core.c: the data core and what runs on it. */

@@ -41,6 +41,13 @@ static void say_failure(struct instance *in, uint32_t i, int error)
 			text, l->tcp_port, holder, i, file);
 		return;
 	}
+	if (error == -EADDRNOTAVAIL && l->transport == CONFIG_TRANSPORT_KERNEL) {
+		LOG_WARN("listen",
+			"not listening on %s:%u: no interface that is up has this address (in a new network "
+			"namespace: ip link set lo up); see listeners[%u].address%s",
+			text, l->tcp_port, i, file);
+		return;
+	}
 	LOG_WARN("listen", "not listening on %s:%u: %s; see listeners[%u]%s", text, l->tcp_port,
 		strerror(-error), i, file);
 }

@@ -21,12 +21,14 @@ static uint64_t port_bytes(const struct config *c, const struct config_port *p)
 	return rx + tx;
 }
 
-unsigned memory_pools_mb(const struct config *c)
+unsigned memory_pools_mb(const struct config *c, const bool *port_wanted)
 {
 	uint64_t bytes = 0;
 
-	for (uint32_t i = 0; i < c->port_count; i++)
-		bytes += port_bytes(c, &c->ports[i]);
+	for (uint32_t i = 0; i < c->port_count; i++) {
+		if (port_wanted[i])
+			bytes += port_bytes(c, &c->ports[i]);
+	}
 	bytes += port_pool_memory_bytes(c->memory.socket_buffers, SIZES_SOCKET_ROOM);
 	/* EAL's own structures, the ports' queues, and what alignment to pages wastes */
 	bytes += 24ull * MB;
@@ -35,8 +37,9 @@ unsigned memory_pools_mb(const struct config *c)
 
 unsigned memory_messages_mb(const struct config *c)
 {
-	/* the pools' tables of slots: 8 bytes a cell of 256 and a block of 4096, below a twentieth */
-	uint64_t bytes = c->memory.message_bytes + c->memory.message_bytes / 20;
+	/* the pools' tables of slots: 8 bytes a cell of 256 and a block of 4096, below a twentieth; and the
+	 * regions of the two pools, each of which ends at a page of its own */
+	uint64_t bytes = c->memory.message_bytes + c->memory.message_bytes / 20 + 2ull * HUGEPAGE_MB * MB;
 
 	return (unsigned)((bytes + 2 * MB - 1) / (2 * MB) * 2);
 }

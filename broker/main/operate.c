@@ -15,7 +15,8 @@
 
 enum {
 	CALL_TIMEOUT_MS = 1000,
-	SHUTDOWN_US = 1600000, /* for clients to answer connection.close; two seconds in all */
+	SHUTDOWN_US =
+		1200000, /* for clients to answer connection.close; two seconds in all, memory's return too */
 	SHUTDOWN_LOOK_US = 2000,
 };
 
@@ -84,6 +85,9 @@ static void reload(struct instance *in)
 	if (!next || config_load(in->cli.config_path, next, stderr) != 0 ||
 		cli_apply(&in->cli, next, stderr) != 0) {
 		LOG_ERROR("config", "reload of %s refused; everything stays as it was", in->cli.config_path);
+		if (access(in->cli.config_path, R_OK) != 0 && errno == EACCES)
+			LOG_ERROR(
+				"config", "a reload reads the file as %s, who must be allowed to", in->user);
 		free(next);
 		return;
 	}

@@ -5,6 +5,7 @@
 #include "runtime/log.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -111,6 +112,8 @@ static void add_tcp(struct data_core *d, const struct config *c, json_t *result)
 		set_int(o, "half_open", u.half_open);
 		set_int(o, "time_wait", u.time_wait);
 		set_int(o, "accepted", b.accepted);
+		set_int(o, "refused", b.refused);
+		set_int(o, "conns_exhausted", b.conns_exhausted);
 		set_int(o, "tx_waited", b.tx_waited);
 		set_int(o, "tx_dropped", b.tx_dropped);
 		for (unsigned k = 0; k < STACK_COUNTERS; k++)
@@ -260,7 +263,7 @@ json_t *status_handler(void *ctx, const json_t *arguments, char *error, size_t e
 {
 	struct instance *in = ctx;
 	struct snapshot *s = calloc(1, sizeof(*s));
-	json_t *result = json_object(), *ports = json_array();
+	json_t *result = json_object();
 
 	(void)arguments;
 	if (!s) {
@@ -269,12 +272,18 @@ json_t *status_handler(void *ctx, const json_t *arguments, char *error, size_t e
 		return NULL;
 	}
 	*s = (struct snapshot){in, result};
-	if (calls_run(in->core.calls, on_core, s, STATUS_TIMEOUT_MS) != 0) {
-		/* The core may still come to it: what it will write to stays. */
+	int code = calls_run(in->core.calls, on_core, s, STATUS_TIMEOUT_MS);
+	if (code == -EBUSY) {
+		json_decref(result);
+		free(s);
+	}
+	if (code != 0) {
+		/* After a time-out the core may still come to it: what it will write to stays. */
 		snprintf(error, error_bytes, "the data core did not answer within %d ms", STATUS_TIMEOUT_MS);
 		return NULL;
 	}
 	free(s);
+	json_t *ports = json_array();
 	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++) {
 		if (in->ports[i])
 			add_port(ports, &in->config.ports[i], in->ports[i]);

@@ -17,6 +17,10 @@ struct unit_test {
  * that makes no assertion fails. */
 int unit_main(int argc, char **argv, const struct unit_test *tests);
 
+/* Ends the running test's part as skipped, with the reason in the TAP line, where nothing was asserted yet:
+ * for what the user who runs the tests may not do. Return after it. */
+void unit_skip(const char *reason);
+
 /* xorshift from the seed that unit_main printed (GODWIT_SEED in the environment repeats a run). */
 uint64_t unit_random(void);
 static inline uint32_t unit_random_below(uint32_t n)

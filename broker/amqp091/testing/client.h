@@ -67,6 +67,9 @@ struct client_content {
 void client_publish_method(
 	struct client *c, uint16_t channel, const char *exchange, const char *key, bool mandatory);
 void client_content_header(struct client *c, uint16_t channel, uint64_t body_bytes);
+/* With a header table that takes so many octets. */
+void client_content_header_with(
+	struct client *c, uint16_t channel, uint64_t body_bytes, uint32_t table_bytes);
 void client_body(struct client *c, uint16_t channel, const void *body, uint32_t n);
 /* All of it, the body in frames of the agreed size. */
 void client_publish(struct client *c, uint16_t channel, const char *exchange, const char *key,

@@ -24,6 +24,20 @@ void client_content_header(struct client *c, uint16_t channel, uint64_t body_byt
 	client_raw(c, frame, (size_t)(end - frame));
 }
 
+void client_content_header_with(struct client *c, uint16_t channel, uint64_t body_bytes, uint32_t table_bytes)
+{
+	static uint8_t frame[128 * 1024], properties[64 * 1024];
+	struct amqp091_content_header h = {AMQP091_CLASS_BASIC, body_bytes, properties, table_bytes + 6};
+
+	CU_ASSERT_FATAL(table_bytes >= 7 && table_bytes + 6 <= sizeof(properties));
+	wire_put16(properties, AMQP091_BASIC_HEADERS);
+	wire_put32(properties + 2, table_bytes);
+	memcpy(properties + 6, "\1kS", 3);
+	wire_put32(properties + 9, table_bytes - 7);
+	uint8_t *end = amqp091_content_header_frame_put(frame, channel, &h);
+	client_raw(c, frame, (size_t)(end - frame));
+}
+
 void client_body(struct client *c, uint16_t channel, const void *body, uint32_t n)
 {
 	client_frame(c, AMQP091_FRAME_BODY, channel, body, n);
@@ -48,7 +62,7 @@ const struct amqp091_method *client_expect_content(
 	struct client *c, uint16_t channel, uint32_t id, struct client_content *out)
 {
 	const struct amqp091_method *m = client_expect(c, channel, id);
-	struct amqp091_content_header h;
+	struct amqp091_content_header h = {0};
 	struct client_frame f;
 	uint64_t have = 0;
 

@@ -182,7 +182,7 @@ void link_poll(struct link *l)
 		l->fin_told = true;
 		l->app->peer_closed(&l->conn);
 	}
-	if (!link_over(l) && l->fin_told && l->shut && l->sent == l->out.end)
+	if (!link_over(l) && l->fin_told && l->shut && l->sent == l->out.end && l->rx.bytes == 0)
 		end(l, TRANSPORT_DONE);
 }
 

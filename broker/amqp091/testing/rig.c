@@ -110,10 +110,18 @@ const char *rig_leak(const struct rig *r)
 	return NULL;
 }
 
-void rig_delete_queues(struct rig *r)
+void rig_clear(struct rig *r)
 {
+	struct exchange *x, *next;
+
 	while (!cds_list_empty(&r->core->queues))
 		queue_remove(cds_list_first_entry(&r->core->queues, struct queue, of_core));
+	pthread_mutex_lock(&r->broker->writer);
+	cds_list_for_each_entry_safe (x, next, &r->broker->all_exchanges, of_broker) {
+		if (!x->predeclared)
+			exchange_remove(x);
+	}
+	pthread_mutex_unlock(&r->broker->writer);
 	reclaim_run();
 }
 
@@ -124,7 +132,7 @@ const char *rig_close(struct rig *r)
 			rig_detach(r, r->links[i]);
 	}
 	rig_turn(r);
-	rig_delete_queues(r);
+	rig_clear(r);
 	const char *leak = rig_leak(r);
 	amqp091_server_destroy(r->server);
 	auth_destroy(r->auth);
