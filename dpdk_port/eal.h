@@ -24,7 +24,7 @@ struct eal_options {
 	unsigned memory_mb; /* taken at start; afterwards no NUMA node ever gives more */
 	unsigned data_cores;
 	const int *data_core_cpus; /* a CPU or EAL_CPU_FLOATS for each data core; NULL: all float */
-	bool chatter;		   /* EAL's and the drivers' own lines go to the log at level debug */
+	bool chatter;		   /* EAL's and the drivers' own lines go to the log at level info */
 };
 
 /* Starts EAL. The calling thread becomes the control thread: EAL's main lcore 0, which floats over the CPUs

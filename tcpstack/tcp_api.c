@@ -94,8 +94,9 @@ uint32_t tcp_tx_capacity(const struct tcp_conn *c)
 	return (uint32_t)min_u64(c->stack->config.tx_buffer_bytes, (uint64_t)c->tx_segments_max * c->mss);
 }
 
-/* A connection may queue half of the segments that the others leave: one whose peer does not read takes a half
- * of all at the most, two a third each, and whoever comes next finds some. A little may always be had. */
+/* A connection may queue half of the segments that the others leave: one whose peer does not read takes a
+ * half of all at the most, two a third each, and whoever comes next finds some. A little may always be had.
+ */
 static uint32_t segments_allowed(const struct tcp_conn *c)
 {
 	struct pool_stats p = pool_stats(c->stack->segment_pool);

@@ -57,7 +57,8 @@ static void segment_remove(struct tcp_conn *c, struct tcp_segment *g)
 	cds_list_del(&g->link);
 	if (g->control)
 		return;
-	rte_pktmbuf_free(g->m);
+	/* Alone: where the wire hands buffers on, the peer may have linked others behind it. */
+	rte_pktmbuf_free_seg(g->m);
 	pool_give(c->stack->segment_pool, g);
 }
 

@@ -114,19 +114,28 @@ static void queue_declare_method(struct amqp091_channel *ch, const struct amqp09
 	reply(ch, a->no_wait, &ok);
 }
 
-/* Both names empty: the routing key is the last queue's name as well (queue.bind, "routing-key"). */
+/* queue.bind and queue.unbind name the same things. Both names empty: the routing key is the last queue's
+ * name as well (queue.bind, "routing-key"). fields is the caller's, AMQP091_FIELDS_MAX long. */
+static bool read_binding(struct amqp091_channel *ch, uint32_t id, struct amqp091_shortstr queue,
+	struct amqp091_table arguments, struct field *fields, struct binding_spec *b)
+{
+	if (!read_arguments(ch, arguments, id, fields, &b->arguments) ||
+		!channel_queue_name(ch, queue, id, &b->queue))
+		return false;
+	if (queue.len == 0 && b->routing_key.bytes == 0)
+		b->routing_key = b->queue;
+	return true;
+}
+
 static void queue_bind_method(struct amqp091_channel *ch, const struct amqp091_method *m)
 {
 	const struct amqp091_queue_bind *a = &m->args.queue_bind;
-	struct field fields[AMQP091_FIELDS_MAX];
 	struct binding_spec b = {.exchange = slice_of(a->exchange), .routing_key = slice_of(a->routing_key)};
+	struct field fields[AMQP091_FIELDS_MAX];
 	struct failure f;
 
-	if (!read_arguments(ch, a->arguments, m->id, fields, &b.arguments) ||
-		!channel_queue_name(ch, a->queue, m->id, &b.queue))
+	if (!read_binding(ch, m->id, a->queue, a->arguments, fields, &b))
 		return;
-	if (a->queue.len == 0 && a->routing_key.len == 0)
-		b.routing_key = b.queue;
 	if (binding_add(&ch->conn->session, &b, &f) != FAILURE_NONE)
 		channel_failure(ch, m->id, &f);
 	else
@@ -136,15 +145,12 @@ static void queue_bind_method(struct amqp091_channel *ch, const struct amqp091_m
 static void queue_unbind_method(struct amqp091_channel *ch, const struct amqp091_method *m)
 {
 	const struct amqp091_queue_unbind *a = &m->args.queue_unbind;
-	struct field fields[AMQP091_FIELDS_MAX];
 	struct binding_spec b = {.exchange = slice_of(a->exchange), .routing_key = slice_of(a->routing_key)};
+	struct field fields[AMQP091_FIELDS_MAX];
 	struct failure f;
 
-	if (!read_arguments(ch, a->arguments, m->id, fields, &b.arguments) ||
-		!channel_queue_name(ch, a->queue, m->id, &b.queue))
+	if (!read_binding(ch, m->id, a->queue, a->arguments, fields, &b))
 		return;
-	if (a->queue.len == 0 && a->routing_key.len == 0)
-		b.routing_key = b.queue;
 	if (binding_remove(&ch->conn->session, &b, &f) != FAILURE_NONE)
 		channel_failure(ch, m->id, &f);
 	else

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/kerneltcp/link.h"
+
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <urcu/list.h>
+
+enum { FRAMES_MAX = 8192, FRAME_BYTES = 1600, LATE_US_MAX = 4000 };
+
+struct frame {
+	struct cds_list_head link;
+	uint64_t due_us;
+	uint32_t n;
+	uint8_t bytes[FRAME_BYTES];
+};
+
+struct link_faults link_faults;
+uint64_t link_lost;
+static struct frame frames[FRAMES_MAX];
+static struct cds_list_head unused, under_way[LINK_WAYS]; /* the latter by due_us */
+static struct frame *handed_out;
+static uint64_t random_state;
+static FILE *capture;
+static int device_fd = -1;
+
+static uint32_t random_below(uint32_t n)
+{
+	random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)((random_state >> 33) % n);
+}
+
+int link_open(const char *device, const char *path, uint64_t seed)
+{
+	/* pcap, microseconds, Ethernet */
+	static const uint32_t header[6] = {0xa1b2c3d4, 4 << 16 | 2, 0, 0, 65535, 1};
+	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
+
+	CDS_INIT_LIST_HEAD(&unused);
+	for (unsigned i = 0; i < LINK_WAYS; i++)
+		CDS_INIT_LIST_HEAD(&under_way[i]);
+	for (unsigned i = 0; i < FRAMES_MAX; i++)
+		cds_list_add(&frames[i].link, &unused);
+	random_state = seed;
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", device);
+	device_fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK);
+	if (device_fd < 0 || ioctl(device_fd, TUNSETIFF, &request)) {
+		perror(device);
+		return -1;
+	}
+	capture = fopen(path, "w");
+	if (!capture || fwrite(header, sizeof(header), 1, capture) != 1) {
+		perror(path);
+		return -1;
+	}
+	return device_fd;
+}
+
+void link_close(void)
+{
+	if (capture && fclose(capture))
+		perror("capture");
+	close(device_fd);
+}
+
+static void capture_put(const void *bytes, uint32_t n, uint64_t now_us)
+{
+	uint32_t header[4] = {(uint32_t)(now_us / 1000000), (uint32_t)(now_us % 1000000), n, n};
+
+	fwrite(header, sizeof(header), 1, capture);
+	fwrite(bytes, n, 1, capture);
+}
+
+static void frame_send(enum link_way way, const void *bytes, uint32_t n, uint64_t due_us)
+{
+	if (cds_list_empty(&unused) || n > FRAME_BYTES) {
+		link_lost++;
+		return;
+	}
+	struct frame *f = cds_list_first_entry(&unused, struct frame, link), *before;
+	cds_list_del(&f->link);
+	f->due_us = due_us;
+	f->n = n;
+	memcpy(f->bytes, bytes, n);
+	cds_list_for_each_entry_reverse(before, &under_way[way], link) if (before->due_us <= due_us) break;
+	cds_list_add(&f->link, &before->link); /* behind it, or behind the head */
+}
+
+void link_put(enum link_way way, const void *frame, uint32_t n, uint64_t now_us)
+{
+	uint64_t due_us = now_us + link_faults.delay_us;
+
+	if (way == LINK_TO_KERNEL)
+		capture_put(frame, n, now_us);
+	if (random_below(1000) < link_faults.loss) {
+		link_lost++;
+		return;
+	}
+	if (random_below(1000) < link_faults.twice)
+		frame_send(way, frame, n, due_us + random_below(LATE_US_MAX));
+	if (random_below(1000) < link_faults.late)
+		due_us += random_below(LATE_US_MAX);
+	frame_send(way, frame, n, due_us);
+}
+
+const uint8_t *link_get(enum link_way way, uint64_t now_us, uint32_t *n)
+{
+	if (handed_out)
+		cds_list_add(&handed_out->link, &unused);
+	handed_out = NULL;
+	if (cds_list_empty(&under_way[way]))
+		return NULL;
+	struct frame *f = cds_list_first_entry(&under_way[way], struct frame, link);
+	if (f->due_us > now_us)
+		return NULL;
+	cds_list_del(&f->link);
+	handed_out = f;
+	*n = f->n;
+	if (way == LINK_TO_STACK)
+		capture_put(f->bytes, f->n, now_us);
+	return f->bytes;
+}
+
+uint64_t link_next_us(void)
+{
+	uint64_t next_us = UINT64_MAX;
+
+	for (unsigned i = 0; i < LINK_WAYS; i++)
+		if (!cds_list_empty(&under_way[i])) {
+			struct frame *f = cds_list_first_entry(&under_way[i], struct frame, link);
+			next_us = f->due_us < next_us ? f->due_us : next_us;
+		}
+	return next_us;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A TAP device and the bad link behind it: frames are lost, doubled, delayed and put out of order in both
+ * directions, and written to a capture file as the stack sees them. */
+#ifndef TESTS_KERNELTCP_LINK_H
+#define TESTS_KERNELTCP_LINK_H
+
+#include <stdint.h>
+
+/* In thousandths of the frames; microseconds. */
+struct link_faults {
+	uint32_t loss, twice, late, delay_us;
+};
+
+enum link_way { LINK_TO_STACK, LINK_TO_KERNEL, LINK_WAYS };
+
+extern struct link_faults link_faults;
+extern uint64_t link_lost;
+
+/* Makes the device in this network namespace, and the capture. The file descriptor, or -1 with a message. */
+int link_open(const char *device, const char *capture, uint64_t seed);
+void link_close(void);
+
+/* A frame enters the link. */
+void link_put(enum link_way way, const void *frame, uint32_t n, uint64_t now_us);
+
+/* The next frame that has come through by now, valid until the next call; NULL when there is none. */
+const uint8_t *link_get(enum link_way way, uint64_t now_us, uint32_t *n);
+
+/* When the next one will have; UINT64_MAX when none is on its way. */
+uint64_t link_next_us(void);
+
+#endif
