@@ -252,10 +252,15 @@ struct amqp091_server *amqp091_server_create(const struct amqp091_server_config 
 	return s;
 }
 
-void amqp091_server_destroy(struct amqp091_server *s)
+void amqp091_server_abort(struct amqp091_server *s)
 {
 	while (!cds_list_empty(&s->conns))
 		conn_die(cds_list_first_entry(&s->conns, struct amqp091_conn, link), true);
+}
+
+void amqp091_server_destroy(struct amqp091_server *s)
+{
+	amqp091_server_abort(s);
 	while (!cds_list_empty(&s->dying))
 		conn_release(cds_list_first_entry(&s->dying, struct amqp091_conn, link));
 	server_free(s);

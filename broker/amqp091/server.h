@@ -78,6 +78,8 @@ void amqp091_server_limits(struct amqp091_server *s, uint64_t message_bytes_max,
 /* Sends connection.close 320 CONNECTION_FORCED with this reason to every connection; new ones are refused
  * from now on. */
 void amqp091_server_shutdown(struct amqp091_server *s, const char *reason);
+/* Resets what is left. They leave at the end of the turn. */
+void amqp091_server_abort(struct amqp091_server *s);
 uint32_t amqp091_server_conn_count(const struct amqp091_server *s);
 
 const struct amqp091_counters *amqp091_server_counters(const struct amqp091_server *s);

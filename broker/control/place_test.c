@@ -244,27 +244,33 @@ static void test_start_together(void)
 	enum { BROKERS = 8 };
 	folder_make();
 	for (unsigned round = 0; round < 20; round++) {
-		int go[2], done[2], won = 0;
+		int go[2], done[2], stay[2], won = 0;
 		close(listen_at(path));
-		CU_ASSERT_EQUAL_FATAL(pipe(go) | pipe(done), 0);
+		CU_ASSERT_EQUAL_FATAL(pipe(go) | pipe(done) | pipe(stay), 0);
 		for (unsigned i = 0; i < BROKERS; i++) {
 			if (fork())
 				continue;
 			char byte;
 			struct control *c = NULL;
 			close(go[1]);
+			close(stay[1]);
 			read(go[0], &byte, 1); /* the end: all at once */
 			int lost = control_open(path, 0600, NULL, &c, error, sizeof(error)) != 0;
 			write(done[1], lost ? "l" : "w", 1);
-			if (!lost) { /* lives until all have looked */
-				close(done[1]);
-				usleep(50 * 1000);
+			if (!lost) {			 /* lives until all have looked */
+				read(stay[0], &byte, 1); /* the end */
 				control_close(c);
 			}
 			_exit(lost);
 		}
 		close(go[0]);
 		close(go[1]);
+		for (unsigned i = 0; i < BROKERS; i++) {
+			char byte;
+			CU_ASSERT_EQUAL(read(done[0], &byte, 1), 1);
+		}
+		close(stay[0]);
+		close(stay[1]);
 		for (unsigned i = 0; i < BROKERS; i++) {
 			int status;
 			wait(&status);

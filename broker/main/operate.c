@@ -40,6 +40,11 @@ static void count_connections(void *arg)
 	d->conns_left = amqp091_server_conn_count(d->amqp091);
 }
 
+static void abort_rest(void *arg)
+{
+	amqp091_server_abort(((struct data_core *)arg)->amqp091);
+}
+
 /* Every client is told, and has its time to answer; whoever does not is cut off. */
 static void shut_down(struct instance *in)
 {
@@ -53,7 +58,10 @@ static void shut_down(struct instance *in)
 			return;
 		usleep(SHUTDOWN_LOOK_US);
 	} while (clock_now_us() < until);
-	LOG_WARN("main", "%u connection(s) did not close in time", d->conns_left);
+	LOG_WARN("main", "%u connection(s) did not close in time: they are reset", d->conns_left);
+	/* The second call comes a turn later: the resets have left by then. */
+	if (calls_run(d->calls, abort_rest, d, CALL_TIMEOUT_MS) == 0)
+		calls_run(d->calls, count_connections, d, CALL_TIMEOUT_MS);
 }
 
 static void say_change(void *ctx, const struct config_change *change)
