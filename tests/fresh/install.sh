@@ -27,7 +27,7 @@ stage()
 	"$root/test.sh" "$1" 2>&1 | sed 's/^/  | /'
 }
 
-for name in ${GODWIT_FRESH_STAGES-lint unit}; do
+for name in ${GODWIT_FRESH_STAGES-script sim}; do
 	check "test.sh $name" stage "$name"
 done
 check 'test.sh: no service enabled' no_service_added
