@@ -355,8 +355,9 @@ static void application_acts(void)
 static void connect_out(void)
 {
 	unsigned port = take() & (PORTS - 1);
+	struct ip_addr peer = ip_v4(PEER_ADDR);
 	struct tcp_conn *c = tcp_connect(
-		stack, PEER_ADDR, (uint16_t)(PEER_PORT + port), NULL, &app, NULL, now_us);
+		stack, &peer, (uint16_t)(PEER_PORT + port), NULL, &app, NULL, now_us);
 
 	if (c)
 		said[port].stack_port = tcp_conn_local_port(c);
@@ -410,7 +411,7 @@ static void begin(void)
 
 	stack_config_defaults(&c);
 	memcpy(c.mac, stack_mac, 6);
-	c.ipv4_address = STACK_ADDR;
+	stack_config_add(&c, ip_v4(STACK_ADDR), 24);
 	c.tx_pool = tx_pool;
 	c.key = (struct siphash_key){how, 2};
 	c.tx = tx;
@@ -434,7 +435,7 @@ static void begin(void)
 	}
 	frames_in = frames_out = 0;
 	stack = stack_create(&c, now_us);
-	FUZZ_MUST(stack && tcp_listen(stack, 0, STACK_PORT, NULL, &app, NULL, NULL) == 0);
+	FUZZ_MUST(stack && tcp_listen(stack, NULL, STACK_PORT, NULL, &app, NULL, NULL) == 0);
 	if (!(how & 64))
 		tell_address();
 }
