@@ -363,7 +363,7 @@ static void random_bytes_do_no_harm(void)
 		for (unsigned k = unit_random_below(6); k; k--)
 			frame[unit_random_below(n)] = (uint8_t)unit_random();
 		if (unit_random_below(2))
-			frame[14 + 9] = IPV4_PROTOCOL_TCP;
+			frame[14 + 9] = IP_PROTOCOL_TCP;
 		ipv4_sum(frame + 14);
 		input(frame, (uint16_t)(unit_random_below(4) ? n : unit_random_below(n + 1u)));
 		forget();

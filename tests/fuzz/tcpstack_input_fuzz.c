@@ -49,7 +49,7 @@ static void tx(void *ctx, struct rte_mbuf **frames_take, unsigned n)
 		struct segment g;
 		FUZZ_MUST(m->pkt_len >= 42 && m->pkt_len <= ETH_HEADER_BYTES + stack->config.mtu);
 		unsigned port = m->data_len >= 54 ? wire_get16(p + 36) - PEER_PORT : PORTS;
-		if (wire_get16(p + 12) == ETH_TYPE_IPV4 && p[23] == IPV4_PROTOCOL_TCP && port < PORTS) {
+		if (wire_get16(p + 12) == ETH_TYPE_IPV4 && p[23] == IP_PROTOCOL_TCP && port < PORTS) {
 			FUZZ_MUST(segment_from_frame(&g, &base[port], p, m->pkt_len, &broken));
 			/* Peers begin anywhere in the stream that the bytes are made from, and may lie in
 			 * their ARP packets. */
@@ -197,7 +197,7 @@ static void checksums_fix(uint8_t *frame, uint32_t n)
 	wire_put16(ip + 10, (uint16_t)~checksum_fold(checksum_add(0, ip, header)));
 	tcp = ip + header;
 	uint64_t sum = checksum_pseudo_ipv4(
-		wire_get32(ip + 12), wire_get32(ip + 16), IPV4_PROTOCOL_TCP, (uint16_t)(total - header));
+		wire_get32(ip + 12), wire_get32(ip + 16), IP_PROTOCOL_TCP, (uint16_t)(total - header));
 	wire_put16(tcp + 16, 0);
 	wire_put16(tcp + 16, (uint16_t)~checksum_fold(checksum_add(sum, tcp, total - header)));
 }
