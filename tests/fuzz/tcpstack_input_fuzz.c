@@ -196,8 +196,8 @@ static void checksums_fix(uint8_t *frame, uint32_t n)
 	wire_put16(ip + 10, 0);
 	wire_put16(ip + 10, (uint16_t)~checksum_fold(checksum_add(0, ip, header)));
 	tcp = ip + header;
-	uint64_t sum = checksum_pseudo_ipv4(
-		wire_get32(ip + 12), wire_get32(ip + 16), IP_PROTOCOL_TCP, (uint16_t)(total - header));
+	struct ip_addr src = ip_v4(wire_get32(ip + 12)), dst = ip_v4(wire_get32(ip + 16));
+	uint64_t sum = checksum_pseudo(&src, &dst, IP_PROTOCOL_TCP, total - header);
 	wire_put16(tcp + 16, 0);
 	wire_put16(tcp + 16, (uint16_t)~checksum_fold(checksum_add(sum, tcp, total - header)));
 }
