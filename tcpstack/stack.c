@@ -32,6 +32,7 @@ void stack_config_defaults(struct stack_config *c)
 		.keepalive_probes = 9,
 		.arp_lifetime_us = 60000000,
 		.challenge_acks_per_s = 1000,
+		.sack = true,
 	};
 }
 

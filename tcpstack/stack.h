@@ -74,6 +74,7 @@ struct stack_config {
 	uint32_t keepalive_interval_us, keepalive_probes;
 	uint32_t arp_lifetime_us;      /* a neighbour is asked again after this long */
 	uint32_t challenge_acks_per_s; /* RFC 5961, all connections together */
+	bool sack;		       /* selective acknowledgements (RFC 2018), where the peer has them too */
 
 	struct siphash_key key;		  /* random at start, fixed in tests */
 	const struct pool_memory *memory; /* NULL: the system's */
