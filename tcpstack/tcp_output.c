@@ -288,6 +288,10 @@ static bool new_segment_allowed(struct tcp_conn *c, const struct tcp_segment *g,
 			return false;
 		*n = room;
 	}
+	/* Nagle (RFC 9293 section 3.7.4): what is no full segment waits until all before it is acknowledged;
+	 * the last of a connection does not. */
+	if (!c->nodelay && *n < c->mss && !tcp_nothing_sent(c) && !c->fin_queued)
+		return false;
 	return cwnd_allows(c, *n);
 }
 
