@@ -25,6 +25,7 @@ struct tcp_open_options tcp_open_options_of(const struct stack *s)
 		.keepalive_probes = s->config.keepalive_probes,
 		.user_timeout_us = s->config.user_timeout_us,
 		.nodelay = true,
+		.cc = s->config.cc,
 	};
 }
 
