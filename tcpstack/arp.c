@@ -58,8 +58,8 @@ static void entry_remove(struct stack *s, struct arp_entry *e)
 }
 
 /* Writes an ARP packet into the empty mbuf m and sends it. */
-static void arp_send_take(struct stack *s, struct rte_mbuf *m, uint16_t op, const uint8_t eth_dst[6],
-	const uint8_t target_mac[6], uint32_t target_ipv4)
+static void arp_send_take(struct stack *s, struct rte_mbuf *m, uint16_t op, uint32_t sender,
+	const uint8_t eth_dst[6], const uint8_t target_mac[6], uint32_t target)
 {
 	uint8_t *p = (uint8_t *)rte_pktmbuf_append(m, ARP_BYTES);
 
@@ -70,13 +70,13 @@ static void arp_send_take(struct stack *s, struct rte_mbuf *m, uint16_t op, cons
 	p[5] = 4;
 	wire_put16(p + 6, op);
 	memcpy(p + 8, s->config.mac, 6);
-	wire_put32(p + 14, s->config.ipv4_address);
+	wire_put32(p + 14, sender);
 	memcpy(p + 18, target_mac, 6);
-	wire_put32(p + 24, target_ipv4);
+	wire_put32(p + 24, target);
 	eth_output_take(s, m, eth_dst, ETH_TYPE_ARP);
 }
 
-static int arp_request(struct stack *s, const uint8_t eth_dst[6], uint32_t target_ipv4)
+static int arp_request(struct stack *s, uint32_t sender, const uint8_t eth_dst[6], uint32_t target)
 {
 	static const uint8_t unknown[6];
 	struct rte_mbuf *m = stack_tx_alloc(s);
@@ -84,7 +84,7 @@ static int arp_request(struct stack *s, const uint8_t eth_dst[6], uint32_t targe
 	if (!m)
 		return -ENOBUFS;
 	COUNT(s, arp_requests_out);
-	arp_send_take(s, m, ARP_REQUEST, eth_dst, unknown, target_ipv4);
+	arp_send_take(s, m, ARP_REQUEST, sender, eth_dst, unknown, target);
 	return 0;
 }
 
@@ -92,7 +92,12 @@ static const uint8_t everyone[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
 int arp_announce(struct stack *s)
 {
-	return arp_request(s, everyone, s->config.ipv4_address);
+	for (unsigned i = 0; i < s->config.address_count; i++) {
+		const struct ip_addr *own = &s->config.addresses[i].address;
+		if (ip_is_v4(own) && arp_request(s, ip_to_v4(own), everyone, ip_to_v4(own)))
+			return -ENOBUFS;
+	}
+	return 0;
 }
 
 /* Asks (again) for an entry's address: the known one first, then everyone. */
@@ -100,7 +105,9 @@ static void entry_ask(struct stack *s, struct arp_entry *e)
 {
 	bool direct = e->state == ARP_REFRESHING && e->requests == 0;
 
-	arp_request(s, direct ? e->mac : everyone, e->ipv4);
+	struct ip_addr target = ip_v4(e->ipv4);
+
+	arp_request(s, ip_to_v4(ip_source_for(s, &target)), direct ? e->mac : everyone, e->ipv4);
 	timer_arm(&s->wheel, &e->timer, s->now_us + (e->requests == 0 ? ARP_FIRST_US : ARP_REQUEST_US));
 	e->requests++;
 }
@@ -132,11 +139,12 @@ static void entry_fire(struct timer *t, uint64_t now_us)
 static struct arp_entry *entry_oldest(struct stack *s)
 {
 	struct cds_list_head *lists[] = {&s->arp_resolving, &s->arp_by_age};
+	uint32_t gateway = ip_to_v4(&s->config.gateway_v4);
 	struct arp_entry *e;
 
 	for (unsigned i = 0; i < 2; i++)
 		cds_list_for_each_entry (e, lists[i], age_link)
-			if (e->ipv4 != s->config.ipv4_gateway)
+			if (e->ipv4 != gateway)
 				return e;
 	return NULL;
 }
@@ -181,9 +189,9 @@ static void entry_confirm(struct stack *s, struct arp_entry *e, const uint8_t ma
 /* True when another station on our link may have this address. */
 static bool neighbour_possible(const struct stack *s, uint32_t ipv4)
 {
-	uint32_t mask = s->config.ipv4_prefix ? ~0u << (32 - s->config.ipv4_prefix) : 0;
+	struct ip_addr a = ip_v4(ipv4);
 
-	return ipv4 == s->config.ipv4_gateway || ((ipv4 ^ s->config.ipv4_address) & mask) == 0;
+	return ip_equal(&a, &s->config.gateway_v4) || ip_on_link(s, &a);
 }
 
 void arp_input_take(struct stack *s, struct rte_mbuf *m)
@@ -199,13 +207,14 @@ void arp_input_take(struct stack *s, struct rte_mbuf *m)
 	uint8_t sender_mac[6];
 	memcpy(sender_mac, p + 8, 6);
 	uint32_t sender = wire_get32(p + 14), target = wire_get32(p + 24);
-	if (sender == s->config.ipv4_address) {
+	struct ip_addr sender_ip = ip_v4(sender), target_ip = ip_v4(target);
+	if (ip_is_ours(s, &sender_ip)) {
 		DROP(s, m, arp_conflict);
 		return;
 	}
 	/* RFC 826: known senders are brought up to date by any packet, new ones noted when they talk to us. A
 	 * probe (sender 0) says nothing about anyone. */
-	bool for_us = target == s->config.ipv4_address;
+	bool for_us = ip_is_ours(s, &target_ip);
 	if (sender != 0 && neighbour_possible(s, sender)) {
 		struct arp_entry *e = entry_find(s, sender);
 		if (!e && for_us && op == ARP_REQUEST)
@@ -232,7 +241,7 @@ void arp_input_take(struct stack *s, struct rte_mbuf *m)
 	m->data_len = 0;
 	m->pkt_len = 0;
 	m->ol_flags = 0;
-	arp_send_take(s, m, ARP_REPLY, sender_mac, sender_mac, sender);
+	arp_send_take(s, m, ARP_REPLY, target, sender_mac, sender_mac, sender);
 }
 
 void arp_output_take(struct stack *s, struct rte_mbuf *m, uint32_t next_hop)

@@ -57,9 +57,16 @@ uint64_t checksum_add_mbuf(uint64_t sum, const struct rte_mbuf *m, uint32_t off,
 	return sum;
 }
 
-uint64_t checksum_pseudo_ipv4(uint32_t src, uint32_t dst, uint8_t protocol, uint16_t length)
+uint64_t checksum_pseudo(
+	const struct ip_addr *src, const struct ip_addr *dst, uint8_t protocol, uint32_t length)
 {
-	return (uint64_t)(src >> 16) + (src & 0xffff) + (dst >> 16) + (dst & 0xffff) + protocol + length;
+	/* IPv4's bytes stand behind others that the sum must leave out. */
+	unsigned at = ip_is_v4(dst) ? IP_V4_AT : 0;
+	uint64_t sum = (uint64_t)protocol + length;
+
+	for (; at < sizeof(src->bytes); at += 4)
+		sum += (uint64_t)wire_get32(src->bytes + at) + wire_get32(dst->bytes + at);
+	return sum;
 }
 
 uint16_t checksum_fold(uint64_t sum)

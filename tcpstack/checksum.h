@@ -6,14 +6,17 @@
 #include <rte_mbuf.h>
 #include <stdint.h>
 
+#include "tcpstack/ip_addr.h"
+
 /* Adds n bytes, of which the first stands at an even offset of the summed data, to sum. */
 uint64_t checksum_add(uint64_t sum, const void *data, uint32_t n);
 
 /* Adds n bytes from offset off of a (possibly segmented) mbuf; it has them, MUST. */
 uint64_t checksum_add_mbuf(uint64_t sum, const struct rte_mbuf *m, uint32_t off, uint32_t n);
 
-/* The sum of the IPv4 pseudo header (RFC 9293 section 3.1). Addresses in host order. */
-uint64_t checksum_pseudo_ipv4(uint32_t src, uint32_t dst, uint8_t protocol, uint16_t length);
+/* The sum of the pseudo header of either version (RFC 9293 section 3.1, RFC 8200 section 8.1). */
+uint64_t checksum_pseudo(
+	const struct ip_addr *src, const struct ip_addr *dst, uint8_t protocol, uint32_t length);
 
 /* Folds to 16 bits without complementing. The result is stored with wire_put16; data with a right checksum
  * inside folds to 0xffff. */

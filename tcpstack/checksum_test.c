@@ -67,9 +67,13 @@ static void segmented_buffers(void)
 static void the_pseudo_header(void)
 {
 	uint8_t header[12] = {10, 0, 0, 1, 192, 168, 7, 9, 0, 6, 0x12, 0x34};
+	uint8_t header6[40] = {
+		0x20, 1, 0xd, 0xb8, [15] = 1, [16] = 0xfe, 0x80, [31] = 0xff, [33] = 1, 2, 3, [39] = 6};
+	struct ip_addr src = ip_v4(0x0a000001), dst = ip_v4(0xc0a80709);
+	struct ip_addr src6 = ip_v6(header6), dst6 = ip_v6(header6 + 16);
 
-	CU_ASSERT_EQUAL(
-		checksum_fold(checksum_pseudo_ipv4(0x0a000001, 0xc0a80709, 6, 0x1234)), slow(header, 12));
+	CU_ASSERT_EQUAL(checksum_fold(checksum_pseudo(&src, &dst, 6, 0x1234)), slow(header, 12));
+	CU_ASSERT_EQUAL(checksum_fold(checksum_pseudo(&src6, &dst6, 6, 0x10203)), slow(header6, 40));
 }
 
 int main(int argc, char **argv)

@@ -103,7 +103,7 @@ static void begin(void)
 	rx_pool = unit_pool("rx", 1024, 2048);
 	stack_config_defaults(&c);
 	memcpy(c.mac, stack_mac, 6);
-	c.ipv4_address = STACK_ADDR;
+	stack_config_add(&c, ip_v4(STACK_ADDR), 24);
 	c.tx_pool = tx_pool;
 	c.key = (struct siphash_key){unit_random(), 2};
 	c.tx = tx;
@@ -119,7 +119,7 @@ static void begin(void)
 	c.arp_lifetime_us = UINT32_MAX;
 	now_us = 1000000;
 	stack = stack_create(&c, now_us);
-	MUST(stack && tcp_listen(stack, 0, STACK_PORT, NULL, &app, NULL, NULL) == 0);
+	MUST(stack && tcp_listen(stack, NULL, STACK_PORT, NULL, &app, NULL, NULL) == 0);
 	tell_address();
 }
 

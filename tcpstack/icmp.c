@@ -6,7 +6,7 @@
 
 enum { ICMP_ECHO_REPLY = 0, ICMP_ECHO_REQUEST = 8, ICMP_HEADER_BYTES = 8 };
 
-void icmp_input_take(struct stack *s, struct rte_mbuf *m, const struct ipv4_packet *ip)
+void icmp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip)
 {
 	if (m->data_len < ICMP_HEADER_BYTES) {
 		DROP(s, m, icmp_short);
@@ -28,5 +28,5 @@ void icmp_input_take(struct stack *s, struct rte_mbuf *m, const struct ipv4_pack
 	/* RFC 1624: the checksum is adjusted by what the type lost, (8 << 8) in its word. */
 	uint16_t sum = (uint16_t)~wire_get16(h + 2);
 	wire_put16(h + 2, (uint16_t)~checksum_fold((uint64_t)sum + (uint16_t) ~(ICMP_ECHO_REQUEST << 8)));
-	ipv4_output_take(s, m, ip->src, IPV4_PROTOCOL_ICMP, 0);
+	ip_output_take(s, m, &(struct ip_send){.src = ip->dst, .dst = ip->src, .protocol = IP_PROTOCOL_ICMP});
 }

@@ -10,13 +10,14 @@ enum { IPV4_DF = 0x4000, IPV4_MF_OR_OFFSET = 0x3fff };
  * network's number and broadcast address, which no host of it has (a /31 has neither, RFC 3021). */
 static bool source_impossible(const struct stack *s, uint32_t src)
 {
-	uint32_t host_bits = s->config.ipv4_prefix >= 31 ? 0 : ~0u >> s->config.ipv4_prefix;
+	struct ip_addr a = ip_v4(src);
+	const struct stack_address *own = ip_on_link(s, &a);
+	uint32_t host_bits = !own || own->prefix_bits >= 31 ? 0 : ~0u >> own->prefix_bits;
 	uint32_t host = src & host_bits;
 
-	if (host_bits && ((src ^ s->config.ipv4_address) & ~host_bits) == 0 &&
-		(host == 0 || host == host_bits))
+	if (host_bits && (host == 0 || host == host_bits))
 		return true;
-	return src >> 24 == 0 || src >> 24 == 127 || src >> 28 >= 0xe || src == s->config.ipv4_address;
+	return src >> 24 == 0 || src >> 24 == 127 || src >> 28 >= 0xe || ip_is_ours(s, &a);
 }
 
 static bool header_checksum_good(
@@ -57,13 +58,15 @@ void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
 		DROP(s, m, ipv4_checksum);
 		return;
 	}
-	struct ipv4_packet ip = {
-		.src = wire_get32(h + 12), .dst = wire_get32(h + 16), .length = total - header};
-	if (ip.dst != s->config.ipv4_address) {
+	struct ip_packet ip = {.src = ip_v4(wire_get32(h + 12)),
+		.dst = ip_v4(wire_get32(h + 16)),
+		.length = total - header,
+		.ecn = h[1] & 3};
+	if (!ip_is_ours(s, &ip.dst)) {
 		DROP(s, m, ipv4_not_ours);
 		return;
 	}
-	if (source_impossible(s, ip.src)) {
+	if (source_impossible(s, ip_to_v4(&ip.src))) {
 		DROP(s, m, ipv4_source);
 		return;
 	}
@@ -74,46 +77,43 @@ void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
 	uint8_t protocol = h[9];
 	frame_truncate(m, total); /* short frames are padded on the link */
 	rte_pktmbuf_adj(m, (uint16_t)header);
-	if (protocol == IPV4_PROTOCOL_TCP)
+	if (protocol == IP_PROTOCOL_TCP)
 		tcp_input_take(s, m, &ip);
-	else if (protocol == IPV4_PROTOCOL_ICMP)
+	else if (protocol == IP_PROTOCOL_ICMP)
 		icmp_input_take(s, m, &ip);
 	else
 		DROP(s, m, ipv4_protocol);
 }
 
 /* The neighbour on the way to dst; 0 when there is none. */
-static uint32_t next_hop_of(const struct stack *s, uint32_t dst)
+static uint32_t next_hop_of(const struct stack *s, const struct ip_addr *dst)
 {
-	uint32_t mask = s->config.ipv4_prefix ? ~0u << (32 - s->config.ipv4_prefix) : 0;
-
-	return ((dst ^ s->config.ipv4_address) & mask) == 0 ? dst : s->config.ipv4_gateway;
+	return ip_to_v4(ip_on_link(s, dst) ? dst : &s->config.gateway_v4);
 }
 
-void ipv4_output_take(
-	struct stack *s, struct rte_mbuf *m, uint32_t dst, uint8_t protocol, uint64_t l4_offload_flags)
+void ipv4_output_take(struct stack *s, struct rte_mbuf *m, const struct ip_send *to)
 {
-	uint32_t next_hop = next_hop_of(s, dst);
+	uint32_t next_hop = next_hop_of(s, &to->dst);
 
 	if (!next_hop) {
-		DROP(s, m, ipv4_no_route);
+		DROP(s, m, ip_no_route);
 		return;
 	}
 	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, IPV4_HEADER_BYTES);
 	MUST(h);
 	h[0] = 0x45;
-	h[1] = 0;
+	h[1] = to->ecn;
 	wire_put16(h + 2, (uint16_t)m->pkt_len);
 	wire_put16(h + 4, 0); /* an atomic datagram needs no number: RFC 6864 section 4.1 */
 	wire_put16(h + 6, IPV4_DF);
 	h[8] = IPV4_TTL;
-	h[9] = protocol;
+	h[9] = to->protocol;
 	wire_put16(h + 10, 0);
-	wire_put32(h + 12, s->config.ipv4_address);
-	wire_put32(h + 16, dst);
-	m->ol_flags = l4_offload_flags;
+	wire_put32(h + 12, ip_to_v4(&to->src));
+	wire_put32(h + 16, ip_to_v4(&to->dst));
+	m->ol_flags = to->l4_offload_flags;
 	m->l3_len = IPV4_HEADER_BYTES;
-	if (l4_offload_flags)
+	if (to->l4_offload_flags)
 		m->ol_flags |= RTE_MBUF_F_TX_IPV4;
 	if (s->config.offload_flags & STACK_OFFLOAD_TX_IPV4_CKSUM)
 		m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;

@@ -39,7 +39,7 @@ static void begin(void (*change)(struct stack_config *c))
 		pool = unit_pool("link", 64, 2048);
 	stack_config_defaults(&c);
 	memcpy(c.mac, our_mac, 6);
-	c.ipv4_address = US;
+	stack_config_add(&c, ip_v4(US), 24);
 	c.tx_pool = pool;
 	c.key = (struct siphash_key){1, 2};
 	c.tx = capture;
@@ -194,13 +194,13 @@ static void far_peers_go_through_the_gateway(void)
 	begin(NULL);
 	input(frame, echo(FAR_AWAY, US, 4));
 	CU_ASSERT_EQUAL(sent_count, 0);
-	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_ipv4_no_route), 1);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_ip_no_route), 1);
 	end();
 }
 
 static void with_gateway(struct stack_config *c)
 {
-	c->ipv4_gateway = GATEWAY;
+	c->gateway_v4 = ip_v4(GATEWAY);
 }
 
 static void unknown_neighbours_are_resolved(void)
@@ -363,7 +363,7 @@ static void random_bytes_do_no_harm(void)
 		for (unsigned k = unit_random_below(6); k; k--)
 			frame[unit_random_below(n)] = (uint8_t)unit_random();
 		if (unit_random_below(2))
-			frame[14 + 9] = IPV4_PROTOCOL_TCP;
+			frame[14 + 9] = IP_PROTOCOL_TCP;
 		ipv4_sum(frame + 14);
 		input(frame, (uint16_t)(unit_random_below(4) ? n : unit_random_below(n + 1u)));
 		forget();

@@ -8,7 +8,6 @@
 void stack_config_defaults(struct stack_config *c)
 {
 	*c = (struct stack_config){
-		.ipv4_prefix = 24,
 		.mtu = 1500,
 		.conn_max = 4096,
 		.listener_max = 16,
@@ -36,14 +35,34 @@ void stack_config_defaults(struct stack_config *c)
 	};
 }
 
+bool stack_config_add(struct stack_config *config, struct ip_addr address, uint8_t prefix_bits)
+{
+	if (config->address_count == STACK_ADDRESSES_MAX)
+		return false;
+	config->addresses[config->address_count++] = (struct stack_address){
+		.address = address, .prefix_bits = prefix_bits};
+	return true;
+}
+
+static bool addresses_valid(const struct stack_config *c)
+{
+	if (c->address_count == 0 || c->address_count > STACK_ADDRESSES_MAX)
+		return false;
+	for (unsigned i = 0; i < c->address_count; i++) {
+		const struct stack_address *a = &c->addresses[i];
+		if (ip_is_unspecified(&a->address) || a->prefix_bits > (ip_is_v4(&a->address) ? 32 : 128))
+			return false;
+	}
+	return true;
+}
+
 static bool config_valid(const struct stack_config *c)
 {
-	return c->mtu >= 576 && c->mtu <= 9000 && c->ipv4_prefix <= 32 && c->ipv4_address && c->tx_pool &&
-	       c->tx && c->conn_max && c->listener_max && c->syn_backlog_max && c->time_wait_max &&
-	       c->arp_max && c->reass_segments_max && c->rx_buffer_bytes >= 2048 &&
-	       c->rx_buffer_bytes <= 1u << 30 && c->tx_buffer_bytes >= 2048 &&
-	       c->tx_buffer_bytes <= 1u << 30 && c->rto_us_min && c->rto_us_max >= c->rto_us_min &&
-	       c->rto_us_initial && c->user_timeout_us &&
+	return c->mtu >= 576 && c->mtu <= 9000 && addresses_valid(c) && c->tx_pool && c->tx && c->conn_max &&
+	       c->listener_max && c->syn_backlog_max && c->time_wait_max && c->arp_max &&
+	       c->reass_segments_max && c->rx_buffer_bytes >= 2048 && c->rx_buffer_bytes <= 1u << 30 &&
+	       c->tx_buffer_bytes >= 2048 && c->tx_buffer_bytes <= 1u << 30 && c->rto_us_min &&
+	       c->rto_us_max >= c->rto_us_min && c->rto_us_initial && c->user_timeout_us &&
 	       rte_pktmbuf_data_room_size(c->tx_pool) >= RTE_PKTMBUF_HEADROOM + c->mtu;
 }
 

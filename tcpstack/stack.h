@@ -12,10 +12,12 @@
 #define TCPSTACK_STACK_H
 
 #include <rte_mbuf.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "runtime/pool.h"
 #include "runtime/siphash.h"
+#include "tcpstack/ip_addr.h"
 
 struct stack;
 
@@ -29,12 +31,20 @@ enum stack_offload {
 	STACK_OFFLOAD_MULTI_SEG = 8, /* sends mbufs of several segments */
 };
 
+/* An address of ours and the prefix that is on its link. */
+struct stack_address {
+	struct ip_addr address;
+	uint8_t prefix_bits; /* 0 to 32, 0 to 128 */
+};
+enum { STACK_ADDRESSES_MAX = 16 };
+
 struct stack_config {
 	uint8_t mac[6];
-	uint32_t ipv4_address; /* host byte order, as everywhere in this library */
-	uint32_t ipv4_gateway; /* 0: none, only the own prefix is reached */
-	uint8_t ipv4_prefix;   /* 0 to 32 */
-	uint16_t mtu;	       /* of IP packets; 576 to 9000 */
+	struct stack_address
+		addresses[STACK_ADDRESSES_MAX]; /* each once; the first of a version is its main one */
+	unsigned address_count;			/* 1 to STACK_ADDRESSES_MAX */
+	struct ip_addr gateway_v4, gateway_v6;	/* unspecified: none, only own prefixes are reached */
+	uint16_t mtu;				/* of IP packets; 576 to 9000 */
 	uint32_t offload_flags;
 
 	/* Headers and copies of payload come from here: each mbuf has room for mtu bytes behind
@@ -75,6 +85,9 @@ struct stack_config {
 
 /* Fills everything but mac, addresses, tx_pool, key and tx with defaults that suit a LAN. */
 void stack_config_defaults(struct stack_config *config);
+
+/* Adds an address of ours. False where there is no room. */
+bool stack_config_add(struct stack_config *config, struct ip_addr address, uint8_t prefix_bits);
 
 /* Copies config and takes all memory. Returns NULL where a value is out of its range or memory cannot be had.
  */

@@ -17,18 +17,29 @@ enum {
 	ETH_TYPE_IPV4 = 0x0800,
 	ETH_TYPE_ARP = 0x0806,
 	IPV4_HEADER_BYTES = 20,
-	IPV4_PROTOCOL_ICMP = 1,
-	IPV4_PROTOCOL_TCP = 6,
+	IP_PROTOCOL_ICMP = 1,
+	IP_PROTOCOL_TCP = 6,
 	IPV4_TTL = 64,
 	TIMER_TICK_US = 256,
 };
 
-/* What a received IPv4 packet is to the protocol above. m's data starts at that protocol's header and ends
- * with the packet. */
-struct ipv4_packet {
-	uint32_t src, dst;
-	uint32_t length;       /* bytes behind the IPv4 header */
-	bool l4_checksum_good; /* the port has verified it */
+/* What a received IP packet is to the protocol above. m's data starts at that protocol's header and ends with
+ * the packet. */
+struct ip_packet {
+	struct ip_addr src, dst;
+	uint32_t length; /* bytes behind the IP header */
+	uint8_t ecn;	 /* enum ip_ecn */
+};
+
+/* RFC 3168 section 5. */
+enum ip_ecn { IP_ECN_NOT_ECT, IP_ECN_ECT1, IP_ECN_ECT0, IP_ECN_CE };
+
+/* What a packet to be sent tells its IP header. */
+struct ip_send {
+	struct ip_addr src, dst;
+	uint8_t protocol;
+	uint8_t ecn;		   /* enum ip_ecn */
+	uint64_t l4_offload_flags; /* mbuf TX flags wanted for the protocol above */
 };
 
 struct stack {
@@ -94,18 +105,25 @@ void eth_output_take(struct stack *s, struct rte_mbuf *m, const uint8_t dst[6], 
 int arp_init(struct stack *s);
 void arp_fini(struct stack *s);
 void arp_input_take(struct stack *s, struct rte_mbuf *m);
-/* Sends an IPv4 packet to a neighbour, or keeps it until the neighbour's address is known. */
+/* Sends an IPv4 packet to a neighbour (host byte order), or keeps it until the neighbour's address is known.
+ */
 void arp_output_take(struct stack *s, struct rte_mbuf *m, uint32_t next_hop);
-int arp_announce(struct stack *s);
+int arp_announce(struct stack *s); /* every IPv4 address of ours */
+
+bool ip_is_ours(const struct stack *s, const struct ip_addr *a);
+/* The address of ours whose prefix a lies in, or NULL. */
+const struct stack_address *ip_on_link(const struct stack *s, const struct ip_addr *a);
+/* The address of ours from which dst is reached, or NULL when we have none of its version. */
+const struct ip_addr *ip_source_for(const struct stack *s, const struct ip_addr *dst);
+/* Prepends the IP header (IPv4: DF set, no options) to a packet whose data starts at the protocol above and
+ * sends it on its way. */
+void ip_output_take(struct stack *s, struct rte_mbuf *m, const struct ip_send *to);
 
 void ipv4_input_take(struct stack *s, struct rte_mbuf *m);
-/* Prepends the IPv4 header (DF set, no options) to a packet whose data starts at the protocol above and sends
- * it on its way. l4_offload_flags are mbuf TX flags wanted for the protocol above. */
-void ipv4_output_take(
-	struct stack *s, struct rte_mbuf *m, uint32_t dst, uint8_t protocol, uint64_t l4_offload_flags);
+void ipv4_output_take(struct stack *s, struct rte_mbuf *m, const struct ip_send *to);
 
-void icmp_input_take(struct stack *s, struct rte_mbuf *m, const struct ipv4_packet *ip);
-void tcp_input_take(struct stack *s, struct rte_mbuf *m, const struct ipv4_packet *ip);
+void icmp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
+void tcp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
 
 int tcp_init(struct stack *s);
 void tcp_fini(struct stack *s);

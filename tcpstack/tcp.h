@@ -57,18 +57,20 @@ struct tcp_open_options {
 };
 struct tcp_open_options tcp_open_options_of(const struct stack *s);
 
-/* Accepts connections to addr (0: the stack's own) and port (1 to 65535). app (copied by reference, must live
- * as long as its connections) and ctx are passed on. 0, -EADDRNOTAVAIL, -EADDRINUSE, -ENOBUFS. *out_or_null
- * gets the handle. */
-int tcp_listen(struct stack *s, uint32_t addr, uint16_t port, const struct tcp_open_options *options,
-	const struct tcp_app *app, void *ctx, struct tcp_listener **out_or_null);
+/* Accepts connections to an address of ours (NULL: every one) and port (1 to 65535). app (copied by
+ * reference, must live as long as its connections) and ctx are passed on. 0, -EADDRNOTAVAIL, -EADDRINUSE,
+ * -ENOBUFS. *out_or_null gets the handle. */
+int tcp_listen(struct stack *s, const struct ip_addr *addr_or_null, uint16_t port,
+	const struct tcp_open_options *options, const struct tcp_app *app, void *ctx,
+	struct tcp_listener **out_or_null);
 
 /* Stops listening. Half-open connections of the listener are dropped, accepted ones live on. O(half-open). */
 void tcp_listener_close(struct tcp_listener *l);
 
 /* Opens a connection from an unpredictable local port (RFC 6056, algorithm 3). connected tells how it ended.
- * NULL when no connection, port or segment is free (counted). The SYN leaves at stack_output. */
-struct tcp_conn *tcp_connect(struct stack *s, uint32_t addr, uint16_t port,
+ * NULL when no connection or port is free, or we have no address of that version (counted). The SYN leaves at
+ * stack_output. */
+struct tcp_conn *tcp_connect(struct stack *s, const struct ip_addr *addr, uint16_t port,
 	const struct tcp_open_options *options, const struct tcp_app *app, void *user, uint64_t now_us);
 
 void *tcp_conn_user(const struct tcp_conn *c);
@@ -107,9 +109,9 @@ void tcp_conn_close(struct tcp_conn *c);
 /* Resets the connection: a RST leaves, everything is dropped, no more callbacks. Borrowed views end here. */
 void tcp_conn_abort(struct tcp_conn *c);
 
-uint32_t tcp_conn_local_addr(const struct tcp_conn *c);
+struct ip_addr tcp_conn_local_addr(const struct tcp_conn *c);
 uint16_t tcp_conn_local_port(const struct tcp_conn *c);
-uint32_t tcp_conn_peer_addr(const struct tcp_conn *c);
+struct ip_addr tcp_conn_peer_addr(const struct tcp_conn *c);
 uint16_t tcp_conn_peer_port(const struct tcp_conn *c);
 struct stack *tcp_conn_stack(const struct tcp_conn *c);
 

@@ -17,21 +17,26 @@ const char *tcp_reason_text(int reason)
 	return reason >= 0 && reason < (int)(sizeof(text) / sizeof(text[0])) ? text[reason] : "unknown";
 }
 
-struct tcp_conn *tcp_connect(struct stack *s, uint32_t addr, uint16_t port,
+struct tcp_conn *tcp_connect(struct stack *s, const struct ip_addr *addr, uint16_t port,
 	const struct tcp_open_options *options, const struct tcp_app *app, void *user, uint64_t now_us)
 {
 	struct tcp_open_options defaults = tcp_open_options_of(s);
-	uint32_t laddr = s->config.ipv4_address;
+	const struct ip_addr *laddr = ip_source_for(s, addr);
 
-	MUST(app && addr && port);
+	MUST(app && port);
 	if (now_us > s->now_us)
 		s->now_us = now_us;
-	uint16_t lport = tcp_port_pick(s, laddr, addr, port);
-	if (!lport) {
+	if (!laddr) {
+		COUNT(s, ip_no_route);
+		return NULL;
+	}
+	struct tcp_tuple t = {.laddr = *laddr, .raddr = *addr, .rport = port};
+	t.lport = tcp_port_pick(s, &t);
+	if (!t.lport) {
 		COUNT(s, tcp_ports_full);
 		return NULL;
 	}
-	struct tcp_conn *c = tcp_conn_new(s, laddr, addr, lport, port, options ? options : &defaults, 0);
+	struct tcp_conn *c = tcp_conn_new(s, &t, options ? options : &defaults, 0);
 	if (!c)
 		return NULL;
 	c->active = true;
@@ -260,24 +265,24 @@ void tcp_conn_abort(struct tcp_conn *c)
 	tcp_conn_end(c, TCP_REASON_ABORTED);
 }
 
-uint32_t tcp_conn_local_addr(const struct tcp_conn *c)
+struct ip_addr tcp_conn_local_addr(const struct tcp_conn *c)
 {
-	return c->laddr;
+	return c->tuple.laddr;
 }
 
 uint16_t tcp_conn_local_port(const struct tcp_conn *c)
 {
-	return c->lport;
+	return c->tuple.lport;
 }
 
-uint32_t tcp_conn_peer_addr(const struct tcp_conn *c)
+struct ip_addr tcp_conn_peer_addr(const struct tcp_conn *c)
 {
-	return c->raddr;
+	return c->tuple.raddr;
 }
 
 uint16_t tcp_conn_peer_port(const struct tcp_conn *c)
 {
-	return c->rport;
+	return c->tuple.rport;
 }
 
 struct stack *tcp_conn_stack(const struct tcp_conn *c)

@@ -23,19 +23,23 @@ const char *tcp_state_name(enum tcp_state state)
 	return state_names[state];
 }
 
-static struct cds_list_head *bucket_of(
-	struct stack *s, uint32_t laddr, uint32_t raddr, uint16_t lport, uint16_t rport)
+static struct cds_list_head *bucket_of(struct stack *s, const struct tcp_tuple *t)
 {
-	return &s->conn_buckets[tcp_hash(s, TCP_HASH_TABLE, laddr, raddr, lport, rport) & s->conn_mask];
+	return &s->conn_buckets[tcp_hash(s, TCP_HASH_TABLE, t) & s->conn_mask];
 }
 
-struct tcp_conn *tcp_conn_find(
-	struct stack *s, uint32_t laddr, uint32_t raddr, uint16_t lport, uint16_t rport)
+static bool same(const struct tcp_tuple *a, const struct tcp_tuple *b)
+{
+	return a->lport == b->lport && a->rport == b->rport && ip_equal(&a->raddr, &b->raddr) &&
+	       ip_equal(&a->laddr, &b->laddr);
+}
+
+struct tcp_conn *tcp_conn_find(struct stack *s, const struct tcp_tuple *t)
 {
 	struct tcp_conn *c;
 
-	cds_list_for_each_entry (c, bucket_of(s, laddr, raddr, lport, rport), bucket_link)
-		if (c->raddr == raddr && c->rport == rport && c->lport == lport && c->laddr == laddr)
+	cds_list_for_each_entry (c, bucket_of(s, t), bucket_link)
+		if (same(&c->tuple, t))
 			return c;
 	return NULL;
 }
@@ -114,7 +118,7 @@ static void queue_syn(struct tcp_conn *c)
 	tcp_segment_queue(c, &c->syn);
 }
 
-struct tcp_conn *tcp_conn_new(struct stack *s, uint32_t laddr, uint32_t raddr, uint16_t lport, uint16_t rport,
+struct tcp_conn *tcp_conn_new(struct stack *s, const struct tcp_tuple *t,
 	const struct tcp_open_options *options, uint32_t isn_above)
 {
 	struct tcp_conn *c = take_with_eviction(s);
@@ -123,10 +127,7 @@ struct tcp_conn *tcp_conn_new(struct stack *s, uint32_t laddr, uint32_t raddr, u
 		return NULL;
 	*c = (struct tcp_conn){
 		.stack = s,
-		.laddr = laddr,
-		.raddr = raddr,
-		.lport = lport,
-		.rport = rport,
+		.tuple = *t,
 		.rcv_wscale = own_wscale(s),
 		.timestamps = true,
 		.mss = own_mss(s),
@@ -141,11 +142,11 @@ struct tcp_conn *tcp_conn_new(struct stack *s, uint32_t laddr, uint32_t raddr, u
 		.heard_us = s->now_us,
 		.progress_us = s->now_us,
 	};
-	uint32_t isn = tcp_isn(s, laddr, raddr, lport, rport);
+	uint32_t isn = tcp_isn(s, t);
 	if (isn_above && seq_leq(isn, isn_above))
 		isn = isn_above + UINT16_MAX;
 	c->iss = c->snd_una = c->snd_nxt = c->tx_end = c->recover = isn;
-	c->ts_offset = (uint32_t)tcp_hash(s, TCP_HASH_TIMESTAMP, laddr, raddr, lport, rport);
+	c->ts_offset = (uint32_t)tcp_hash(s, TCP_HASH_TIMESTAMP, t);
 	/* Unsent segments are merged, so that only a peer that does not acknowledge makes many small ones. */
 	c->tx_segments_max = min_u32(64 + 2 * (s->config.tx_buffer_bytes / c->mss), 60000u);
 	CDS_INIT_LIST_HEAD(&c->segments);
@@ -157,7 +158,7 @@ struct tcp_conn *tcp_conn_new(struct stack *s, uint32_t laddr, uint32_t raddr, u
 	tcp_reass_init(&c->reass);
 	tcp_timers_init(c);
 	tcp_rtt_init(c);
-	cds_list_add(&c->bucket_link, bucket_of(s, laddr, raddr, lport, rport));
+	cds_list_add(&c->bucket_link, bucket_of(s, t));
 	c->hashed = true;
 	queue_syn(c);
 	return c;
@@ -298,7 +299,7 @@ int tcp_init(struct stack *s)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < buckets; i++)
 		CDS_INIT_LIST_HEAD(&s->conn_buckets[i]);
-	s->port_next = (uint32_t)tcp_hash(s, TCP_HASH_PORT, 0, 0, 0, 0);
+	s->port_next = (uint32_t)tcp_hash(s, TCP_HASH_PORT, &(struct tcp_tuple){0});
 	s->challenge_second = UINT64_MAX;
 	tcp_starved_init(s);
 	return 0;

@@ -67,17 +67,22 @@ enum tcp_event {
 struct tcp_listener {
 	struct cds_list_head link;
 	struct stack *stack;
-	uint32_t addr;
+	struct ip_addr addr; /* unspecified: every one of ours */
 	uint16_t port;
 	struct tcp_open_options options;
 	const struct tcp_app *app;
 	void *ctx;
 };
 
+/* What tells connections apart. */
+struct tcp_tuple {
+	struct ip_addr laddr, raddr;
+	uint16_t lport, rport;
+};
+
 struct tcp_conn {
 	struct cds_list_head bucket_link;
-	uint32_t laddr, raddr;
-	uint16_t lport, rport;
+	struct tcp_tuple tuple;
 	uint8_t state;
 	uint8_t snd_wscale, rcv_wscale;
 	uint8_t dup_acks;
@@ -153,7 +158,8 @@ struct tcp_conn {
 /* A received segment, parsed; m's data is its payload. */
 struct tcp_in {
 	struct rte_mbuf *m; /* NULL once taken */
-	uint32_t src, dst, seq, ack, len;
+	struct ip_addr src, dst;
+	uint32_t seq, ack, len;
 	uint16_t sport, dport, wnd;
 	uint8_t flags;
 	struct tcp_options options;
@@ -164,12 +170,16 @@ static inline uint32_t tcp_in_end(const struct tcp_in *in)
 	return in->seq + in->len + !!(in->flags & TCP_SYN) + !!(in->flags & TCP_FIN);
 }
 
+static inline struct tcp_tuple tcp_in_tuple(const struct tcp_in *in)
+{
+	return (struct tcp_tuple){.laddr = in->dst, .raddr = in->src, .lport = in->dport, .rport = in->sport};
+}
+
 /* tcp_conn.c: the table and the life of connections */
-struct tcp_conn *tcp_conn_find(
-	struct stack *s, uint32_t laddr, uint32_t raddr, uint16_t lport, uint16_t rport);
+struct tcp_conn *tcp_conn_find(struct stack *s, const struct tcp_tuple *t);
 /* A connection in the table, with defaults and its SYN queued; NULL when none is free (counted). isn_above:
  * the initial number lies behind it where it is not 0. */
-struct tcp_conn *tcp_conn_new(struct stack *s, uint32_t laddr, uint32_t raddr, uint16_t lport, uint16_t rport,
+struct tcp_conn *tcp_conn_new(struct stack *s, const struct tcp_tuple *t,
 	const struct tcp_open_options *options, uint32_t isn_above);
 void tcp_conn_set_state(struct tcp_conn *c, enum tcp_state state);
 /* Learns the peer's options from its SYN. */
@@ -193,21 +203,15 @@ void tcp_starved(struct tcp_conn *c); /* tries again soon: no transmit buffer wa
 void tcp_starved_init(struct stack *s);
 
 /* tcp_listen.c */
-struct tcp_listener *tcp_listener_find(struct stack *s, uint32_t addr, uint16_t port);
+struct tcp_listener *tcp_listener_find(struct stack *s, const struct ip_addr *addr, uint16_t port);
 void tcp_listener_input(struct stack *s, struct tcp_listener *l, struct tcp_in *in, uint32_t isn_above);
 
 /* tcp_isn.c */
-struct tcp_tuple {
-	uint32_t laddr, raddr;
-	uint16_t lport, rport;
-	uint32_t purpose; /* separates the uses of one key */
-};
 enum { TCP_HASH_TABLE, TCP_HASH_ISN, TCP_HASH_TIMESTAMP, TCP_HASH_PORT, TCP_HASH_CHALLENGE };
-uint64_t tcp_hash(const struct stack *s, uint32_t purpose, uint32_t laddr, uint32_t raddr, uint16_t lport,
-	uint16_t rport);
-uint32_t tcp_isn(const struct stack *s, uint32_t laddr, uint32_t raddr, uint16_t lport, uint16_t rport);
-/* A free local port, or 0. */
-uint16_t tcp_port_pick(struct stack *s, uint32_t laddr, uint32_t raddr, uint16_t rport);
+uint64_t tcp_hash(const struct stack *s, uint32_t purpose, const struct tcp_tuple *t);
+uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t);
+/* A free local port for t, whose lport does not count, or 0. */
+uint16_t tcp_port_pick(struct stack *s, const struct tcp_tuple *t);
 
 /* tcp_api.c: what can be queued at most: a peer with tiny segments gets no more of them than another. */
 uint32_t tcp_tx_capacity(const struct tcp_conn *c);

@@ -7,7 +7,7 @@
 /* Timestamps older than this say nothing: RFC 7323 section 5.5. */
 #define PAWS_VALID_US (24ull * 86400 * 1000000)
 
-static bool checksum_good(const struct stack *s, const struct rte_mbuf *m, const struct ipv4_packet *ip)
+static bool checksum_good(const struct stack *s, const struct rte_mbuf *m, const struct ip_packet *ip)
 {
 	if (s->config.offload_flags & STACK_OFFLOAD_RX_CKSUM) {
 		uint64_t f = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
@@ -18,7 +18,7 @@ static bool checksum_good(const struct stack *s, const struct rte_mbuf *m, const
 		if (f == RTE_MBUF_F_RX_L4_CKSUM_BAD)
 			return false;
 	}
-	uint64_t sum = checksum_pseudo_ipv4(ip->src, ip->dst, IPV4_PROTOCOL_TCP, (uint16_t)ip->length);
+	uint64_t sum = checksum_pseudo(&ip->src, &ip->dst, IP_PROTOCOL_TCP, ip->length);
 	return checksum_fold(checksum_add_mbuf(sum, m, 0, ip->length)) == 0xffff;
 }
 
@@ -245,7 +245,7 @@ static bool time_wait_reuse(struct tcp_conn *c, struct tcp_in *in)
 	struct stack *s = c->stack;
 	bool newer = c->timestamps && in->options.has_timestamp ? seq_lt(c->ts_recent, in->options.ts_val)
 								: seq_lt(c->rcv_nxt, in->seq);
-	struct tcp_listener *l = tcp_listener_find(s, in->dst, in->dport);
+	struct tcp_listener *l = tcp_listener_find(s, &in->dst, in->dport);
 
 	if ((in->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN || !newer || !l)
 		return false;
@@ -258,7 +258,8 @@ static bool time_wait_reuse(struct tcp_conn *c, struct tcp_in *in)
 
 static void segment_input(struct stack *s, struct tcp_in *in)
 {
-	struct tcp_conn *c = tcp_conn_find(s, in->dst, in->src, in->dport, in->sport);
+	struct tcp_tuple t = tcp_in_tuple(in);
+	struct tcp_conn *c = tcp_conn_find(s, &t);
 
 	if (c && c->state == TCP_TIME_WAIT && time_wait_reuse(c, in))
 		return;
@@ -270,7 +271,7 @@ static void segment_input(struct stack *s, struct tcp_in *in)
 			synchronised_input(c, in);
 		return;
 	}
-	struct tcp_listener *l = tcp_listener_find(s, in->dst, in->dport);
+	struct tcp_listener *l = tcp_listener_find(s, &in->dst, in->dport);
 	if (l) {
 		tcp_listener_input(s, l, in, 0);
 		return;
@@ -284,7 +285,7 @@ static void segment_input(struct stack *s, struct tcp_in *in)
 	tcp_send_reset_reply(s, in);
 }
 
-void tcp_input_take(struct stack *s, struct rte_mbuf *m, const struct ipv4_packet *ip)
+void tcp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip)
 {
 	if (ip->length < TCP_HEADER_BYTES) {
 		DROP(s, m, tcp_short);

@@ -3,30 +3,35 @@
  * table. */
 #include "tcpstack/tcp_impl.h"
 
-uint64_t tcp_hash(const struct stack *s, uint32_t purpose, uint32_t laddr, uint32_t raddr, uint16_t lport,
-	uint16_t rport)
+uint64_t tcp_hash(const struct stack *s, uint32_t purpose, const struct tcp_tuple *t)
 {
-	struct tcp_tuple t = {
-		.laddr = laddr, .raddr = raddr, .lport = lport, .rport = rport, .purpose = purpose};
+	struct {
+		struct ip_addr laddr, raddr;
+		uint16_t lport, rport;
+		uint32_t purpose; /* separates the uses of one key */
+	} what = {t->laddr, t->raddr, t->lport, t->rport, purpose};
+	_Static_assert(sizeof(what) == 40, "no hole is hashed");
 
-	return siphash(&s->config.key, &t, sizeof(t));
+	return siphash(&s->config.key, &what, sizeof(what));
 }
 
-uint32_t tcp_isn(const struct stack *s, uint32_t laddr, uint32_t raddr, uint16_t lport, uint16_t rport)
+uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t)
 {
 	/* RFC 6528 section 3: M ticks every 4 us. */
-	return (uint32_t)(s->now_us / 4) + (uint32_t)tcp_hash(s, TCP_HASH_ISN, laddr, raddr, lport, rport);
+	return (uint32_t)(s->now_us / 4) + (uint32_t)tcp_hash(s, TCP_HASH_ISN, t);
 }
 
-uint16_t tcp_port_pick(struct stack *s, uint32_t laddr, uint32_t raddr, uint16_t rport)
+uint16_t tcp_port_pick(struct stack *s, const struct tcp_tuple *t)
 {
 	enum { RANGE = TCP_PORT_LAST - TCP_PORT_FIRST + 1 };
-	uint32_t offset = (uint32_t)tcp_hash(s, TCP_HASH_PORT, laddr, raddr, 0, rport);
+	struct tcp_tuple try = *t;
 
+	try.lport = 0;
+	uint32_t offset = (uint32_t)tcp_hash(s, TCP_HASH_PORT, &try);
 	for (unsigned i = 0; i < RANGE; i++) {
-		uint16_t port = (uint16_t)(TCP_PORT_FIRST + (offset + s->port_next++) % RANGE);
-		if (!tcp_conn_find(s, laddr, raddr, port, rport) && !tcp_listener_find(s, laddr, port))
-			return port;
+		try.lport = (uint16_t)(TCP_PORT_FIRST + (offset + s->port_next++) % RANGE);
+		if (!tcp_conn_find(s, &try) && !tcp_listener_find(s, &try.laddr, try.lport))
+			return try.lport;
 	}
 	return 0;
 }

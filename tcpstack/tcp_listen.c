@@ -5,12 +5,12 @@
 
 #include "tcpstack/tcp_impl.h"
 
-struct tcp_listener *tcp_listener_find(struct stack *s, uint32_t addr, uint16_t port)
+struct tcp_listener *tcp_listener_find(struct stack *s, const struct ip_addr *addr, uint16_t port)
 {
 	struct tcp_listener *l;
 
 	cds_list_for_each_entry (l, &s->listeners, link)
-		if (l->port == port && (l->addr == 0 || l->addr == addr))
+		if (l->port == port && (ip_is_unspecified(&l->addr) || ip_equal(&l->addr, addr)))
 			return l;
 	return NULL;
 }
@@ -25,25 +25,38 @@ struct tcp_open_options tcp_open_options_of(const struct stack *s)
 	};
 }
 
-int tcp_listen(struct stack *s, uint32_t addr, uint16_t port, const struct tcp_open_options *options,
-	const struct tcp_app *app, void *ctx, struct tcp_listener **out_or_null)
+/* Two listeners of one port must not share an address. */
+static bool taken(struct stack *s, const struct ip_addr *addr_or_null, uint16_t port)
+{
+	if (addr_or_null)
+		return tcp_listener_find(s, addr_or_null, port);
+	for (unsigned i = 0; i < s->config.address_count; i++)
+		if (tcp_listener_find(s, &s->config.addresses[i].address, port))
+			return true;
+	return false;
+}
+
+int tcp_listen(struct stack *s, const struct ip_addr *addr_or_null, uint16_t port,
+	const struct tcp_open_options *options, const struct tcp_app *app, void *ctx,
+	struct tcp_listener **out_or_null)
 {
 	MUST(port && app);
-	if (addr && addr != s->config.ipv4_address)
+	if (addr_or_null && !ip_is_ours(s, addr_or_null))
 		return -EADDRNOTAVAIL;
-	if (tcp_listener_find(s, s->config.ipv4_address, port))
+	if (taken(s, addr_or_null, port))
 		return -EADDRINUSE;
 	struct tcp_listener *l = pool_take(s->listener_pool);
 	if (!l)
 		return -ENOBUFS;
 	*l = (struct tcp_listener){
 		.stack = s,
-		.addr = addr,
 		.port = port,
 		.options = options ? *options : tcp_open_options_of(s),
 		.app = app,
 		.ctx = ctx,
 	};
+	if (addr_or_null)
+		l->addr = *addr_or_null;
 	cds_list_add_tail(&l->link, &s->listeners);
 	if (out_or_null)
 		*out_or_null = l;
@@ -81,7 +94,8 @@ void tcp_listener_input(struct stack *s, struct tcp_listener *l, struct tcp_in *
 	COUNT(s, tcp_syn_in);
 	if (s->half_open_count >= s->config.syn_backlog_max)
 		tcp_half_open_evict(s);
-	struct tcp_conn *c = tcp_conn_new(s, in->dst, in->src, in->dport, in->sport, &l->options, isn_above);
+	struct tcp_tuple t = tcp_in_tuple(in);
+	struct tcp_conn *c = tcp_conn_new(s, &t, &l->options, isn_above);
 	if (!c)
 		return;
 	c->listener = l;

@@ -7,19 +7,18 @@
 #include "tcpstack/tcp_impl.h"
 
 /* Puts the TCP header in front of the payload in m and sends the packet. */
-static void header_put(struct stack *s, struct rte_mbuf *m, uint32_t raddr, uint16_t lport, uint16_t rport,
-	uint32_t seq, uint32_t ack, uint8_t flags, uint16_t window, const struct tcp_options *options)
+static void header_put(struct stack *s, struct rte_mbuf *m, const struct tcp_tuple *t, uint32_t seq,
+	uint32_t ack, uint8_t flags, uint16_t window, const struct tcp_options *options)
 {
 	uint8_t opts[TCP_OPTIONS_BYTES_MAX];
 	uint32_t opts_n = tcp_options_write(opts, options), header = TCP_HEADER_BYTES + opts_n;
 	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)header);
-	uint64_t sum = checksum_pseudo_ipv4(
-		s->config.ipv4_address, raddr, IPV4_PROTOCOL_TCP, (uint16_t)m->pkt_len);
-	uint64_t offload = 0;
+	uint64_t sum = checksum_pseudo(&t->laddr, &t->raddr, IP_PROTOCOL_TCP, m->pkt_len);
+	struct ip_send to = {.src = t->laddr, .dst = t->raddr, .protocol = IP_PROTOCOL_TCP};
 
 	MUST(h);
-	wire_put16(h, lport);
-	wire_put16(h + 2, rport);
+	wire_put16(h, t->lport);
+	wire_put16(h + 2, t->rport);
 	wire_put32(h + 4, seq);
 	wire_put32(h + 8, ack);
 	h[12] = (uint8_t)(header / 4 << 4);
@@ -29,14 +28,14 @@ static void header_put(struct stack *s, struct rte_mbuf *m, uint32_t raddr, uint
 	wire_put16(h + 18, 0);
 	memcpy(h + TCP_HEADER_BYTES, opts, opts_n);
 	if (s->config.offload_flags & STACK_OFFLOAD_TX_TCP_CKSUM) {
-		offload = RTE_MBUF_F_TX_TCP_CKSUM;
+		to.l4_offload_flags = RTE_MBUF_F_TX_TCP_CKSUM;
 		wire_put16(h + 16, checksum_fold(sum));
 	} else {
 		wire_put16(h + 16, (uint16_t)~checksum_fold(checksum_add(sum, h, m->pkt_len)));
 	}
 	m->l4_len = header;
 	COUNT(s, tcp_segments_out);
-	ipv4_output_take(s, m, raddr, IPV4_PROTOCOL_TCP, offload);
+	ip_output_take(s, m, &to);
 }
 
 /* Fills in what every segment of a connection carries; the acknowledgement in it is no longer owed. */
@@ -63,8 +62,7 @@ static void conn_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t 
 		timer_cancel(&s->wheel, &c->ack_timer);
 	}
 	c->segments_out++;
-	header_put(
-		s, m, c->raddr, c->lport, c->rport, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, window, &o);
+	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, window, &o);
 }
 
 int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
@@ -111,7 +109,8 @@ static void challenge_refill(struct stack *s)
 	if (second == s->challenge_second)
 		return;
 	s->challenge_second = second;
-	s->challenge_left = limit - (uint32_t)(tcp_hash(s, TCP_HASH_CHALLENGE, (uint32_t)second, 0, 0, 0) %
+	s->challenge_left = limit - (uint32_t)(tcp_hash(s, TCP_HASH_CHALLENGE,
+						       &(struct tcp_tuple){.laddr.word[0] = second}) %
 					       (limit / 2 + 1));
 }
 
@@ -132,16 +131,16 @@ void tcp_send_challenge_ack(struct tcp_conn *c)
 void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in)
 {
 	static const struct tcp_options none;
+	struct tcp_tuple t = tcp_in_tuple(in);
 	struct rte_mbuf *m = stack_tx_alloc(s);
 
 	if (!m)
 		return;
 	COUNT(s, tcp_rst_out);
 	if (in->flags & TCP_ACK)
-		header_put(s, m, in->src, in->dport, in->sport, in->ack, 0, TCP_RST, 0, &none);
+		header_put(s, m, &t, in->ack, 0, TCP_RST, 0, &none);
 	else
-		header_put(
-			s, m, in->src, in->dport, in->sport, 0, tcp_in_end(in), TCP_RST | TCP_ACK, 0, &none);
+		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, 0, &none);
 }
 
 /* A buffer with g's payload that the driver does not hold, with a reference for it; or NULL. */

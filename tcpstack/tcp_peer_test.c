@@ -89,7 +89,7 @@ static void begin(void (*change)(struct stack_config *c))
 	}
 	stack_config_defaults(&c);
 	memcpy(c.mac, stack_mac, 6);
-	c.ipv4_address = STACK_ADDR;
+	stack_config_add(&c, ip_v4(STACK_ADDR), 24);
 	c.tx_pool = tx_pool;
 	c.key = (struct siphash_key){1, 2};
 	c.tx = tx;
@@ -99,7 +99,7 @@ static void begin(void (*change)(struct stack_config *c))
 	now_us = 1000000;
 	rx_flags = 0;
 	stack = stack_create(&c, now_us);
-	MUST(stack && tcp_listen(stack, 0, STACK_PORT, NULL, &app, NULL, NULL) == 0);
+	MUST(stack && tcp_listen(stack, NULL, STACK_PORT, NULL, &app, NULL, NULL) == 0);
 	tell_address();
 	segment(TCP_SYN, 0, 0, 0, false);
 	segment(TCP_ACK, 1, 1, 0, false);

@@ -8,6 +8,8 @@
 #include "tests/unit/unit.h"
 
 enum { ADDR_A = 0x0a000001, ADDR_B = 0x0a000002, PORT = 5672 };
+#define addr_a ((struct ip_addr[]){ip_v4(ADDR_A)}[0])
+#define addr_b ((struct ip_addr[]){ip_v4(ADDR_B)}[0])
 
 static struct rte_mempool *pool_a, *pool_b, *pool_rx;
 static struct stack *a, *b;
@@ -169,7 +171,7 @@ static struct stack *make(uint32_t addr, struct rte_mempool *pool, struct wire_e
 	stack_config_defaults(&c);
 	c.mac[0] = 2;
 	c.mac[5] = (uint8_t)addr;
-	c.ipv4_address = addr;
+	stack_config_add(&c, ip_v4(addr), 24);
 	c.tx_pool = pool;
 	c.key = (struct siphash_key){addr, 2};
 	c.tx = wire_tx;
@@ -199,7 +201,7 @@ static void begin(void (*with)(struct stack_config *c))
 	now_us = 5000000;
 	a = make(ADDR_A, pool_a, &to_b);
 	b = make(ADDR_B, pool_b, &to_a);
-	CU_ASSERT_EQUAL(tcp_listen(b, 0, PORT, NULL, &app, &seen, NULL), 0);
+	CU_ASSERT_EQUAL(tcp_listen(b, NULL, PORT, NULL, &app, &seen, NULL), 0);
 }
 
 static void end(void)
@@ -216,7 +218,7 @@ static void end(void)
 
 static void open_pair(void)
 {
-	seen.client = tcp_connect(a, ADDR_B, PORT, NULL, &app, NULL, now_us);
+	seen.client = tcp_connect(a, &addr_b, PORT, NULL, &app, NULL, now_us);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(seen.client);
 	run_for(1000);
 	CU_ASSERT_EQUAL_FATAL(seen.connected, 1);
@@ -377,12 +379,12 @@ static void close_inside_accepted(void)
 static void refused_and_unanswered(void)
 {
 	begin(NULL);
-	CU_ASSERT_PTR_NOT_NULL(tcp_connect(a, ADDR_B, PORT + 1, NULL, &app, NULL, now_us));
+	CU_ASSERT_PTR_NOT_NULL(tcp_connect(a, &addr_b, PORT + 1, NULL, &app, NULL, now_us));
 	run_for(1000);
 	CU_ASSERT_EQUAL(seen.connected, 1);
 	CU_ASSERT_EQUAL(seen.connect_error, -ECONNREFUSED);
 	unplugged = true;
-	CU_ASSERT_PTR_NOT_NULL(tcp_connect(a, ADDR_B, PORT, NULL, &app, NULL, now_us));
+	CU_ASSERT_PTR_NOT_NULL(tcp_connect(a, &addr_b, PORT, NULL, &app, NULL, now_us));
 	for (unsigned i = 0; i < 700; i++, now_us += 100000)
 		turn();
 	CU_ASSERT_EQUAL(seen.connected, 2);
@@ -548,11 +550,11 @@ static void listeners_are_kept_apart(void)
 	struct tcp_listener *l;
 
 	begin(NULL);
-	CU_ASSERT_EQUAL(tcp_listen(b, 0, PORT, NULL, &app, NULL, NULL), -EADDRINUSE);
-	CU_ASSERT_EQUAL(tcp_listen(b, ADDR_A, 1, NULL, &app, NULL, NULL), -EADDRNOTAVAIL);
-	CU_ASSERT_EQUAL(tcp_listen(b, ADDR_B, 1, NULL, &app, NULL, &l), 0);
+	CU_ASSERT_EQUAL(tcp_listen(b, NULL, PORT, NULL, &app, NULL, NULL), -EADDRINUSE);
+	CU_ASSERT_EQUAL(tcp_listen(b, &addr_a, 1, NULL, &app, NULL, NULL), -EADDRNOTAVAIL);
+	CU_ASSERT_EQUAL(tcp_listen(b, &addr_b, 1, NULL, &app, NULL, &l), 0);
 	tcp_listener_close(l);
-	CU_ASSERT_EQUAL(tcp_listen(b, ADDR_B, 1, NULL, &app, NULL, &l), 0);
+	CU_ASSERT_EQUAL(tcp_listen(b, &addr_b, 1, NULL, &app, NULL, &l), 0);
 	CU_ASSERT_EQUAL(stack_usage(b).listeners, 2);
 	end();
 }

@@ -103,19 +103,25 @@ static const struct transport_ops bypass_ops = {
 	.tx_pending = op_tx_pending,
 };
 
-static struct transport_address address_of(uint32_t ipv4, uint16_t port)
+static struct transport_address address_of(struct ip_addr ip, uint16_t port)
 {
-	struct transport_address a = {.family = 4, .port = port};
+	struct transport_address a = {.family = 6, .port = port};
 
-	wire_put32(a.bytes, ipv4);
+	if (ip_is_v4(&ip)) {
+		a.family = 4;
+		memcpy(a.bytes, ip.bytes + IP_V4_AT, 4);
+	} else {
+		memcpy(a.bytes, ip.bytes, sizeof(ip.bytes));
+	}
 	return a;
 }
 
-static bool on_link(const struct stack_config *s, uint32_t peer)
+static bool on_link(const struct stack_config *s, struct ip_addr peer)
 {
-	uint32_t mask = s->ipv4_prefix ? ~0u << (32 - s->ipv4_prefix) : 0;
-
-	return (peer & mask) == (s->ipv4_address & mask);
+	for (unsigned i = 0; i < s->address_count; i++)
+		if (ip_in_prefix(&peer, &s->addresses[i].address, s->addresses[i].prefix_bits))
+			return true;
+	return false;
 }
 
 static struct bypass_conn *conn_create(struct bypass *b, struct tcp_conn *tcp)
@@ -388,12 +394,12 @@ void bypass_destroy(struct bypass *b)
 	free(b);
 }
 
-int bypass_listen(struct bypass *b, uint32_t address, uint16_t port)
+int bypass_listen(struct bypass *b, const struct ip_addr *address_or_null, uint16_t port)
 {
 	if (b->listener_count == BYPASS_LISTENERS)
 		return -ENOBUFS;
 	int error = tcp_listen(
-		b->stack, address, port, NULL, &bypass_tcp_app, b, &b->listeners[b->listener_count]);
+		b->stack, address_or_null, port, NULL, &bypass_tcp_app, b, &b->listeners[b->listener_count]);
 	if (error == 0)
 		b->listener_count++;
 	return error;
@@ -406,7 +412,7 @@ void bypass_listen_stop(struct bypass *b)
 }
 
 struct transport_conn *bypass_connect(
-	struct bypass *b, uint32_t address, uint16_t port, void *user, uint64_t now_us)
+	struct bypass *b, const struct ip_addr *address, uint16_t port, void *user, uint64_t now_us)
 {
 	struct tcp_conn *tcp = tcp_connect(b->stack, address, port, NULL, &bypass_tcp_app, NULL, now_us);
 	struct bypass_conn *c = tcp ? conn_create(b, tcp) : NULL;

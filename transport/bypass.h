@@ -35,14 +35,14 @@ struct bypass *bypass_create(const struct bypass_config *config, uint64_t now_us
 /* Aborts what is left, without telling the peers. After the core has stopped, before the port is closed. */
 void bypass_destroy(struct bypass *b);
 
-/* 0, -EADDRNOTAVAIL, -EADDRINUSE, -ENOBUFS. address 0: the stack's own. */
-int bypass_listen(struct bypass *b, uint32_t address, uint16_t port);
+/* 0, -EADDRNOTAVAIL, -EADDRINUSE, -ENOBUFS. address_or_null NULL: every one of ours. */
+int bypass_listen(struct bypass *b, const struct ip_addr *address_or_null, uint16_t port);
 /* Closes every listener; connections stay. Core. */
 void bypass_listen_stop(struct bypass *b);
 
 /* Starts an active open; app->connected follows. NULL where no connection is free. Core. */
 struct transport_conn *bypass_connect(
-	struct bypass *b, uint32_t address, uint16_t port, void *user, uint64_t now_us);
+	struct bypass *b, const struct ip_addr *address, uint16_t port, void *user, uint64_t now_us);
 
 struct turn_source *bypass_source(struct bypass *b);
 struct stack *bypass_stack(struct bypass *b);

@@ -197,9 +197,9 @@ static struct port *port_between(unsigned index, struct rte_ring *rx, struct rte
 	return p;
 }
 
-static uint32_t address(unsigned side)
+static struct ip_addr address(unsigned side)
 {
-	return 0x0a000001 + side;
+	return ip_v4(0x0a000001 + side);
 }
 
 static void side_open(struct net *n, unsigned i)
@@ -214,7 +214,7 @@ static void side_open(struct net *n, unsigned i)
 	s->tx_pool = port_pool_create(name, TX_MBUFS, port_pool_room(1500), -1);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(s->tx_pool);
 	stack_config_defaults(&c.stack);
-	c.stack.ipv4_address = address(i);
+	stack_config_add(&c.stack, address(i), 24);
 	c.stack.tx_pool = s->tx_pool;
 	c.stack.conn_max = ENDS;
 	c.stack.rx_buffer_bytes = 128 << 10;
@@ -251,7 +251,7 @@ static struct net *net_open(void)
 		s->port = port_between(i, s->rx, s->tx);
 		side_open(n, i);
 	}
-	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, 0, TCP_PORT), 0);
+	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, NULL, TCP_PORT), 0);
 	return n;
 }
 
@@ -323,7 +323,7 @@ static struct end *connect_to(struct net *n, uint16_t port)
 	struct end *e = &s->ends[s->count++];
 
 	*e = (struct end){.net = n};
-	e->conn = bypass_connect(s->b, address(1), port, e, n->now_us);
+	e->conn = bypass_connect(s->b, (struct ip_addr[]){address(1)}, port, e, n->now_us);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(e->conn);
 	return e;
 }
@@ -603,8 +603,9 @@ static void test_listeners_stop(void)
 	struct net *n = net_open();
 	struct end *b, *a = connected(n, &b);
 
-	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, 0, TCP_PORT), -EADDRINUSE);
-	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, 0x01020304, TCP_PORT), -EADDRNOTAVAIL);
+	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, NULL, TCP_PORT), -EADDRINUSE);
+	CU_ASSERT_EQUAL(
+		bypass_listen(n->side[1].b, &(struct ip_addr){.bytes = {1}}, TCP_PORT), -EADDRNOTAVAIL);
 	bypass_listen_stop(n->side[1].b);
 	bypass_listen_stop(n->side[1].b);
 	struct end *late = connect_to(n, TCP_PORT);
@@ -612,7 +613,7 @@ static void test_listeners_stop(void)
 	CU_ASSERT_EQUAL(late->connect_error, -ECONNREFUSED);
 	CU_ASSERT_EQUAL(transport_write(a->conn, "on", 2), 0);
 	UNTIL(n, b->rx_bytes == 2);
-	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, 0, TCP_PORT), 0);
+	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, NULL, TCP_PORT), 0);
 	a = connected(n, &b);
 	CU_ASSERT_PTR_NOT_NULL(a->conn);
 	net_close(n);
@@ -643,7 +644,7 @@ static void test_configuration_is_checked(void)
 	stack_config_defaults(&c.stack);
 	c.stack.tx_pool = n->side[0].tx_pool;
 	CU_ASSERT_PTR_NULL(bypass_create(&c, 0)); /* no address */
-	c.stack.ipv4_address = address(0);
+	stack_config_add(&c.stack, address(0), 24);
 	c.stack.conn_max = 0;
 	CU_ASSERT_PTR_NULL(bypass_create(&c, 0));
 	net_close(n);

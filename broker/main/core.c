@@ -123,9 +123,9 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	}
 	d->bypass_tx_pool[i] = tx;
 	stack_config_defaults(&bc.stack);
-	bc.stack.ipv4_address = p->address.address;
-	bc.stack.ipv4_prefix = p->address.prefix_bits;
-	bc.stack.ipv4_gateway = p->gateway;
+	stack_config_add(&bc.stack, ip_v4(p->address.address), p->address.prefix_bits);
+	if (p->gateway)
+		bc.stack.gateway_v4 = ip_v4(p->gateway);
 	bc.stack.tx_pool = tx;
 	bc.stack.conn_max = c->limits.connections + bc.stack.syn_backlog_max + bc.stack.time_wait_max;
 	bc.stack.rx_buffer_bytes = (uint32_t)c->tcp.rx_buffer_bytes;

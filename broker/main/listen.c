@@ -18,7 +18,9 @@ static int open_bypass(struct instance *in, const struct config_listener *l)
 {
 	struct bypass *b = in->core.bypass[l->port_index];
 
-	return b ? bypass_listen(b, config_address_ipv4(&l->address), l->tcp_port) : -ENODEV;
+	struct ip_addr a = ip_v4(config_address_ipv4(&l->address));
+
+	return b ? bypass_listen(b, &a, l->tcp_port) : -ENODEV;
 }
 
 static void say_failure(struct instance *in, uint32_t i, int error)

@@ -49,7 +49,7 @@ static void tx(void *ctx, struct rte_mbuf **frames_take, unsigned n)
 		struct segment g;
 		FUZZ_MUST(m->pkt_len >= 42 && m->pkt_len <= ETH_HEADER_BYTES + stack->config.mtu);
 		unsigned port = m->data_len >= 54 ? wire_get16(p + 36) - PEER_PORT : PORTS;
-		if (wire_get16(p + 12) == ETH_TYPE_IPV4 && p[23] == IPV4_PROTOCOL_TCP && port < PORTS) {
+		if (wire_get16(p + 12) == ETH_TYPE_IPV4 && p[23] == IP_PROTOCOL_TCP && port < PORTS) {
 			FUZZ_MUST(segment_from_frame(&g, &base[port], p, m->pkt_len, &broken));
 			/* Peers begin anywhere in the stream that the bytes are made from, and may lie in
 			 * their ARP packets. */
@@ -196,8 +196,8 @@ static void checksums_fix(uint8_t *frame, uint32_t n)
 	wire_put16(ip + 10, 0);
 	wire_put16(ip + 10, (uint16_t)~checksum_fold(checksum_add(0, ip, header)));
 	tcp = ip + header;
-	uint64_t sum = checksum_pseudo_ipv4(
-		wire_get32(ip + 12), wire_get32(ip + 16), IPV4_PROTOCOL_TCP, (uint16_t)(total - header));
+	struct ip_addr src = ip_v4(wire_get32(ip + 12)), dst = ip_v4(wire_get32(ip + 16));
+	uint64_t sum = checksum_pseudo(&src, &dst, IP_PROTOCOL_TCP, total - header);
 	wire_put16(tcp + 16, 0);
 	wire_put16(tcp + 16, (uint16_t)~checksum_fold(checksum_add(sum, tcp, total - header)));
 }
@@ -355,8 +355,9 @@ static void application_acts(void)
 static void connect_out(void)
 {
 	unsigned port = take() & (PORTS - 1);
+	struct ip_addr peer = ip_v4(PEER_ADDR);
 	struct tcp_conn *c = tcp_connect(
-		stack, PEER_ADDR, (uint16_t)(PEER_PORT + port), NULL, &app, NULL, now_us);
+		stack, &peer, (uint16_t)(PEER_PORT + port), NULL, &app, NULL, now_us);
 
 	if (c)
 		said[port].stack_port = tcp_conn_local_port(c);
@@ -410,7 +411,7 @@ static void begin(void)
 
 	stack_config_defaults(&c);
 	memcpy(c.mac, stack_mac, 6);
-	c.ipv4_address = STACK_ADDR;
+	stack_config_add(&c, ip_v4(STACK_ADDR), 24);
 	c.tx_pool = tx_pool;
 	c.key = (struct siphash_key){how, 2};
 	c.tx = tx;
@@ -434,7 +435,7 @@ static void begin(void)
 	}
 	frames_in = frames_out = 0;
 	stack = stack_create(&c, now_us);
-	FUZZ_MUST(stack && tcp_listen(stack, 0, STACK_PORT, NULL, &app, NULL, NULL) == 0);
+	FUZZ_MUST(stack && tcp_listen(stack, NULL, STACK_PORT, NULL, &app, NULL, NULL) == 0);
 	if (!(how & 64))
 		tell_address();
 }

@@ -69,7 +69,7 @@ static struct stack *stack_start(char **words)
 	stack_config_defaults(&c);
 	c.mac[0] = 2;
 	c.mac[5] = 77;
-	c.ipv4_address = SERVICE_STACK_ADDR;
+	stack_config_add(&c, ip_v4(SERVICE_STACK_ADDR), 24);
 	c.tx_pool = tx_pool;
 	c.key = (struct siphash_key){(uint64_t)getpid(), now_us};
 	c.tx = tx;

@@ -210,10 +210,10 @@ static void open_many(struct stack *s, unsigned port, unsigned count, uint32_t b
 {
 	opened_count = RTE_MIN(count, (unsigned)OPENED_MAX);
 	opened_ended = opened_good = 0;
+	struct ip_addr kernel = ip_v4(SERVICE_KERNEL_ADDR);
 	for (unsigned i = 0; i < opened_count; i++) {
 		opened[i] = (struct opened){.to_send = bytes};
-		if (!tcp_connect(
-			    s, SERVICE_KERNEL_ADDR, (uint16_t)port, NULL, &opened_app, &opened[i], clock_us))
+		if (!tcp_connect(s, &kernel, (uint16_t)port, NULL, &opened_app, &opened[i], clock_us))
 			opened_end(&opened[i], false);
 	}
 }
@@ -300,7 +300,7 @@ void service_start(struct stack *s)
 		{SERVICE_FAREWELL, &farewell_app}, {SERVICE_HOLD, &held_app}};
 
 	for (unsigned i = 0; i < RTE_DIM(services); i++)
-		MUST(tcp_listen(s, 0, services[i].port, NULL, services[i].app, NULL, NULL) == 0);
+		MUST(tcp_listen(s, NULL, services[i].port, NULL, services[i].app, NULL, NULL) == 0);
 }
 
 void service_turn(struct stack *s, uint64_t now_us)

@@ -151,12 +151,13 @@ static void need_conn(void)
 static bool call_stack(const char *name, const char *a, const char *b)
 {
 	if (!strcmp(name, "listen")) {
-		if (tcp_listen(run.stack, 0, STACK_PORT, NULL, &app, NULL, &run.listener))
+		if (tcp_listen(run.stack, NULL, STACK_PORT, NULL, &app, NULL, &run.listener))
 			fail("listen failed");
 	} else if (!strcmp(name, "unlisten")) {
 		tcp_listener_close(run.listener);
 	} else if (!strcmp(name, "connect")) {
-		run.conn = tcp_connect(run.stack, PEER_ADDR, PEER_PORT, NULL, &app, NULL, run.now_us);
+		struct ip_addr peer = ip_v4(PEER_ADDR);
+		run.conn = tcp_connect(run.stack, &peer, PEER_PORT, NULL, &app, NULL, run.now_us);
 		if (!run.conn)
 			fail("connect failed");
 	} else if (!strcmp(name, "accept")) {

@@ -154,7 +154,7 @@ static void config_defaults(struct stack_config *c)
 {
 	stack_config_defaults(c);
 	memcpy(c->mac, stack_mac, 6);
-	c->ipv4_address = STACK_ADDR;
+	stack_config_add(c, ip_v4(STACK_ADDR), 24);
 	c->tx_pool = pool;
 	c->key = (struct siphash_key){1, 2};
 	c->tx = wire_capture;

@@ -236,7 +236,8 @@ uint32_t segment_to_frame(const struct segment *g, const struct segment_base *ba
 	memcpy(tcp + TCP, g->options, g->options_n);
 	for (uint32_t i = 0; i < g->len; i++)
 		tcp[header + i] = segment_byte(g->seq + !!(g->flags & SYN) + i);
-	uint64_t sum = checksum_pseudo_ipv4(PEER_ADDR, STACK_ADDR, 6, (uint16_t)l4);
+	struct ip_addr peer = ip_v4(PEER_ADDR), stack = ip_v4(STACK_ADDR);
+	uint64_t sum = checksum_pseudo(&peer, &stack, 6, l4);
 	wire_put16(tcp + 16, (uint16_t)(~checksum_fold(checksum_add(sum, tcp, l4)) + g->bad_sum));
 	return ETH + IP + l4 - (uint32_t)g->cut;
 }
@@ -277,7 +278,8 @@ static const char *frame_broken(const uint8_t *frame, uint32_t n)
 		return "lengths";
 	if (checksum_fold(checksum_add(0, ip, IP)) != 0xffff)
 		return "the IPv4 checksum";
-	uint64_t sum = checksum_pseudo_ipv4(wire_get32(ip + 12), wire_get32(ip + 16), 6, (uint16_t)l4);
+	struct ip_addr src = ip_v4(wire_get32(ip + 12)), dst = ip_v4(wire_get32(ip + 16));
+	uint64_t sum = checksum_pseudo(&src, &dst, 6, l4);
 	if (checksum_fold(checksum_add(sum, tcp, l4)) != 0xffff)
 		return "the TCP checksum";
 	return NULL;

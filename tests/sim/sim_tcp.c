@@ -239,7 +239,7 @@ static void node_start(struct node *n, uint32_t addr)
 	stack_config_defaults(&c);
 	c.mac[0] = 2;
 	c.mac[5] = (uint8_t)addr;
-	c.ipv4_address = addr;
+	stack_config_add(&c, ip_v4(addr), 24);
 	c.tx_pool = n->pool;
 	c.key = (struct siphash_key){sim_random(&dice), sim_random(&dice)};
 	c.mtu = (uint16_t)PICK(576, 1500, 1500, 1500, 9000);
@@ -352,10 +352,11 @@ static void seed_begin(uint64_t seed)
 		side_plan(&sides[0][i], &sides[1][i], true);
 		side_plan(&sides[1][i], &sides[0][i], false);
 	}
-	MUST(tcp_listen(nodes[1].stack, 0, PORT, NULL, &app, NULL, NULL) == 0);
+	struct ip_addr server = ip_v4(0x0a000002);
+	MUST(tcp_listen(nodes[1].stack, NULL, PORT, NULL, &app, NULL, NULL) == 0);
 	for (unsigned i = 0; i < conns; i++) {
 		struct side *s = &sides[0][i];
-		s->conn = tcp_connect(nodes[0].stack, 0x0a000002, PORT, NULL, &app, s, now_us);
+		s->conn = tcp_connect(nodes[0].stack, &server, PORT, NULL, &app, s, now_us);
 		MUST(s->conn);
 	}
 }
