@@ -44,9 +44,9 @@ static void tx(void *ctx, struct rte_mbuf **frames_take, unsigned n)
 static const struct {
 	const char *name;
 	size_t offset, size;
-} keys[] = {KEY(mtu), KEY(ipv4_gateway), KEY(conn_max), KEY(syn_backlog_max), KEY(rx_buffer_bytes),
-	KEY(tx_buffer_bytes), KEY(delayed_ack_us), KEY(user_timeout_us), KEY(keepalive_us),
-	KEY(keepalive_interval_us), KEY(keepalive_probes), KEY(time_wait_us), KEY(half_open_timeout_us)};
+} keys[] = {KEY(mtu), KEY(conn_max), KEY(syn_backlog_max), KEY(rx_buffer_bytes), KEY(tx_buffer_bytes),
+	KEY(delayed_ack_us), KEY(user_timeout_us), KEY(keepalive_us), KEY(keepalive_interval_us),
+	KEY(keepalive_probes), KEY(time_wait_us), KEY(half_open_timeout_us)};
 
 static bool key_set(struct stack_config *c, const char *word)
 {
