@@ -54,8 +54,12 @@ struct tcp_open_options {
 	uint32_t rto_us_min;
 	uint32_t keepalive_us;
 	uint32_t user_timeout_us;
+	const struct tcp_cc *cc;
 };
 struct tcp_open_options tcp_open_options_of(const struct stack *s);
+
+/* The congestion control of that name ("newreno", "none"), or NULL. */
+const struct tcp_cc *tcp_cc_by_name(const char *name);
 
 /* Accepts connections to an address of ours (NULL: every one) and port (1 to 65535). app (copied by
  * reference, must live as long as its connections) and ctx are passed on. 0, -EADDRNOTAVAIL, -EADDRINUSE,
@@ -117,6 +121,7 @@ struct stack *tcp_conn_stack(const struct tcp_conn *c);
 
 struct tcp_conn_info {
 	const char *state; /* RFC 9293's name */
+	const char *cc;	   /* congestion control */
 	uint32_t srtt_us, rttvar_us, rto_us;
 	uint32_t cwnd_bytes, ssthresh_bytes, in_flight_bytes;
 	uint32_t snd_wnd_bytes, rcv_wnd_bytes;

@@ -294,6 +294,7 @@ struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 {
 	return (struct tcp_conn_info){
 		.state = tcp_state_name(c->state),
+		.cc = c->cc->name,
 		.srtt_us = c->srtt_us,
 		.rttvar_us = c->rttvar_us,
 		.rto_us = (uint32_t)tcp_rto_backed_off_us(c),

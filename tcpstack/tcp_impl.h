@@ -138,7 +138,8 @@ struct tcp_conn {
 	uint32_t cwnd, ssthresh, in_flight;
 	uint32_t dup_bytes; /* of in_flight: have left the network, say duplicate ACKs */
 	uint32_t recover;
-	uint32_t cwnd_acked; /* bytes gathered towards the next step in avoidance */
+	union tcp_cc_state cc_state;
+	struct tcp_cc_prior cc_prior; /* what undo brings back */
 	uint32_t srtt_us, rttvar_us, rto_us;
 	uint32_t rto_us_min, delayed_ack_us, keepalive_us, user_timeout_us;
 	uint64_t heard_us;    /* last acceptable segment */

@@ -22,6 +22,7 @@ struct tcp_open_options tcp_open_options_of(const struct stack *s)
 		.rto_us_min = s->config.rto_us_min,
 		.keepalive_us = s->config.keepalive_us,
 		.user_timeout_us = s->config.user_timeout_us,
+		.cc = s->config.cc,
 	};
 }
 

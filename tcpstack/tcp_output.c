@@ -314,8 +314,9 @@ void tcp_output(struct tcp_conn *c)
 	struct stack *s = c->stack;
 
 	if (c->state != TCP_TIME_WAIT) {
-		if (c->in_flight == 0 && c->srtt_us && s->now_us - c->sent_us > c->rto_us && !c->lost_count)
-			c->cc->idle(c);
+		uint64_t idle_us = s->now_us - c->sent_us;
+		if (c->in_flight == 0 && c->srtt_us && idle_us > c->rto_us && !c->lost_count)
+			c->cc->idle(c, idle_us);
 		c->cwnd_limited = false;
 		if (output_lost(c))
 			output_new(c);
