@@ -64,7 +64,7 @@ static void time_wait_evict(struct tcp_conn *c)
 {
 	COUNT(c->stack, tcp_time_wait_evicted);
 	if (c->ack_now)
-		tcp_send_control(c, c->snd_nxt, TCP_ACK);
+		tcp_send_control(c, tcp_snd_seq(c), TCP_ACK);
 	tcp_conn_end(c, TCP_REASON_DONE);
 }
 

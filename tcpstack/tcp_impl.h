@@ -285,6 +285,15 @@ static inline uint32_t tcp_snd_edge(const struct tcp_conn *c)
 	return c->snd_una + c->snd_wnd;
 }
 
+/* The number of a segment without data: SND.NXT, but not where a probe's octet or a shrunk window has put
+ * that out of what the peer accepts (RFC 9293 section 3.10.7.4): it would not see the ACK in it, nor the RST.
+ */
+static inline uint32_t tcp_snd_seq(const struct tcp_conn *c)
+{
+	return c->state >= TCP_ESTABLISHED && seq_lt(tcp_snd_edge(c), c->snd_nxt) ? tcp_snd_edge(c)
+										  : c->snd_nxt;
+}
+
 static inline bool tcp_fin_acked(const struct tcp_conn *c)
 {
 	return c->fin_queued && c->snd_una == c->tx_end;

@@ -79,7 +79,7 @@ int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
 
 void tcp_send_ack(struct tcp_conn *c)
 {
-	if (tcp_send_control(c, c->snd_nxt, TCP_ACK) == 0)
+	if (tcp_send_control(c, tcp_snd_seq(c), TCP_ACK) == 0)
 		return;
 	c->ack_now = true;
 	tcp_starved(c);

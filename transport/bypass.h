@@ -6,6 +6,7 @@
 #include "dpdk_port/port.h"
 #include "runtime/turn.h"
 #include "tcpstack/tcp.h"
+#include "transport/capture.h"
 #include "transport/transport.h"
 
 struct bypass;
@@ -50,6 +51,11 @@ struct transport_conn *bypass_connect(
 struct turn_source *bypass_source(struct bypass *b);
 struct stack *bypass_stack(struct bypass *b);
 struct port *bypass_port(struct bypass *b);
+
+/* From now on copies of every frame go to it, until the next call; borrowed. NULL: none, which costs a branch
+ * a burst. Core. */
+void bypass_set_capture(struct bypass *b, struct capture *capture_or_null);
+
 struct bypass_stats bypass_stats(const struct bypass *b);
 
 #endif
