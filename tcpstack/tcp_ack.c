@@ -10,7 +10,7 @@ static bool is_duplicate(const struct tcp_conn *c, const struct tcp_in *in)
 	       in->ack == c->snd_una && (uint32_t)in->wnd << c->snd_wscale == c->snd_wnd;
 }
 
-static void rtt_from_ack(struct tcp_conn *c, const struct tcp_acked *acked)
+static void rtt_from_ack(struct tcp_conn *c, struct tcp_acked *acked)
 {
 	uint64_t now_us = c->stack->now_us;
 	uint32_t rtt_us = 0;
@@ -27,10 +27,21 @@ static void rtt_from_ack(struct tcp_conn *c, const struct tcp_acked *acked)
 		rtt_us = (uint32_t)min_u64(max_u64(now_us - acked->sent_us, 1), 1u << 30);
 		tcp_rack_min_rtt(c, rtt_us);
 	}
+	acked->rtt_us = rtt_us;
 	if (!rtt_us)
 		return;
 	tcp_rtt_sample(c, rtt_us);
 	c->backoff = 0;
+}
+
+static void cc_acked(struct tcp_conn *c, const struct tcp_acked *acked)
+{
+	c->cc->acked(c, &(struct tcp_cc_ack){.bytes = acked->bytes,
+				.rtt_us = acked->rtt_us,
+				/* After a timeout more waits than cwnd lets go, even where the window is
+				   smaller still. */
+				.cwnd_limited = c->cwnd_limited || c->recovery == TCP_RECOVERY_RTO,
+				.now_us = c->stack->now_us});
 }
 
 static void new_ack(struct tcp_conn *c, const struct tcp_in *in, struct tcp_acked *acked)
@@ -40,8 +51,6 @@ static void new_ack(struct tcp_conn *c, const struct tcp_in *in, struct tcp_acke
 	c->snd_una = in->ack;
 	c->progress_us = s->now_us;
 	tcp_segments_acked(c, in->ack, acked);
-	if (acked->delivered && c->recovery != TCP_RECOVERY_FAST && c->cwnd_limited)
-		c->cc->acked(c, acked->delivered);
 	/* It follows, or after 2^31 bytes without a loss it would seem to lie ahead. */
 	if (c->recovery == TCP_RECOVERY_NONE) {
 		c->dup_acks = 0;
@@ -127,6 +136,8 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 	if (acked.segments)
 		rtt_from_ack(c, &acked);
 	c->delivered_bytes += acked.delivered;
+	if (acked.bytes && c->recovery != TCP_RECOVERY_FAST)
+		cc_acked(c, &acked);
 	window_update(c, in);
 	if (advances)
 		timer_after_ack(c);

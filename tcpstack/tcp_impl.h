@@ -42,8 +42,9 @@ enum tcp_state {
 /* A queued segment. Its payload lies in m at buf_addr + off, with room for all headers in front. SYN and FIN
  * are segments without payload, embedded in the connection, so that they never lack memory.
  *
- * Once sent it is exactly one of: in flight (in the connection's flight list), lost (in its lost list, waiting to
- * be sent again), sacked (the peer says that it has it, and may still take that back: in neither list). */
+ * Once sent it is exactly one of: in flight (in the connection's flight list), lost (in its lost list,
+ * waiting to be sent again), sacked (the peer says that it has it, and may still take that back: in neither
+ * list). */
 struct tcp_segment {
 	struct cds_list_head link;
 	struct cds_list_head sent_link;
@@ -131,20 +132,21 @@ struct tcp_conn {
 	/* Flags, one byte each: they are set and read apart. */
 	bool active; /* by tcp_connect */
 	bool timestamps;
-	bool ack_now;	   /* an ACK leaves at the next output, alone if need be */
-	bool fin_queued;   /* nothing can be written any more */
-	bool fin_received; /* rcv_nxt is behind the peer's FIN */
-	bool fin_known;	   /* the peer's FIN is at fin_seq, perhaps not reached yet */
-	bool cwnd_limited; /* the last output stopped at cwnd */
-	bool force_resend; /* the next lost segment goes out whatever cwnd says */
-	bool sack;	   /* both sides speak SACK */
-	bool tlp_out;	   /* a tail loss probe is on its way: tlp_end says how far it reaches */
-	bool tlp_resent;   /* and was a retransmission */
+	bool ack_now;	    /* an ACK leaves at the next output, alone if need be */
+	bool fin_queued;    /* nothing can be written any more */
+	bool fin_received;  /* rcv_nxt is behind the peer's FIN */
+	bool fin_known;	    /* the peer's FIN is at fin_seq, perhaps not reached yet */
+	bool cwnd_limited;  /* the last output stopped at cwnd */
+	bool force_resend;  /* the next lost segment goes out whatever cwnd says */
+	bool sack;	    /* both sides speak SACK */
+	bool tlp_out;	    /* a tail loss probe is on its way: tlp_end says how far it reaches */
+	bool tlp_resent;    /* and was a retransmission */
 	bool undo_possible; /* the last reduction of cwnd may turn out to have been wrong */
 	uint8_t recovery;   /* enum tcp_recovery */
 	uint8_t frto;	    /* RFC 5682: 0: no, 1: the first segment went out again, 2: then new data */
 	uint8_t rexmt_kind; /* enum tcp_rexmt_kind */
 	bool hashed;
+	bool nodelay;
 	uint8_t events;	    /* enum tcp_event */
 	uint8_t reason;	    /* enum tcp_reason, with TCP_EVENT_CLOSED */
 	uint8_t backoff;    /* doublings of the RTO */
@@ -175,7 +177,8 @@ struct tcp_conn {
 	struct cds_list_head segments;
 	struct tcp_segment *unsent; /* the first in segments that never left */
 	struct tcp_segment syn, fin;
-	struct cds_list_head flight; /* sent and not known to be lost or to have arrived: in order of sending */
+	struct cds_list_head
+		flight; /* sent and not known to be lost or to have arrived: in order of sending */
 	struct cds_list_head lost;
 	struct tcp_segment *sack_hint; /* where the last SACK block ended, or NULL */
 	uint32_t lost_count, sacked_count, sacked_bytes;
@@ -185,14 +188,16 @@ struct tcp_conn {
 	uint32_t cwnd, ssthresh, in_flight;
 	uint32_t dup_bytes; /* of in_flight: have left the network, say duplicate ACKs */
 	uint32_t recover;
-	uint32_t cwnd_acked; /* bytes gathered towards the next step in avoidance */
-	uint32_t undo_from;  /* snd_una when recovery began */
+	uint32_t undo_from;   /* snd_una when recovery began */
 	uint32_t undo_resent; /* segments sent again since, less those that the peer had twice */
 	uint32_t tlp_end;
 	struct tcp_rack rack;
 	struct tcp_prr prr;
+	union tcp_cc_state cc_state;
+	struct tcp_cc_prior cc_prior; /* what undo brings back */
 	uint32_t srtt_us, rttvar_us, rto_us;
-	uint32_t rto_us_min, delayed_ack_us, keepalive_us, user_timeout_us;
+	uint32_t rto_us_min, delayed_ack_us, user_timeout_us;
+	uint32_t keepalive_us, keepalive_interval_us, keepalive_probes;
 	uint64_t heard_us;    /* last acceptable segment */
 	uint64_t progress_us; /* last time snd_una moved, or sending began from rest */
 	uint64_t orphan_us;   /* since when the application is gone */
@@ -260,6 +265,9 @@ void tcp_starved_init(struct stack *s);
 struct tcp_listener *tcp_listener_find(struct stack *s, const struct ip_addr *addr, uint16_t port);
 void tcp_listener_input(struct stack *s, struct tcp_listener *l, struct tcp_in *in, uint32_t isn_above);
 
+/* tcp_filter.c: filter may be NULL */
+bool tcp_filter_passes(const struct tcp_filter *filter, const struct ip_addr *peer);
+
 /* tcp_isn.c */
 enum { TCP_HASH_TABLE, TCP_HASH_ISN, TCP_HASH_TIMESTAMP, TCP_HASH_PORT, TCP_HASH_CHALLENGE };
 uint64_t tcp_hash(const struct stack *s, uint32_t purpose, const struct tcp_tuple *t);
@@ -313,6 +321,7 @@ struct tcp_acked {
 	uint32_t segments;  /* segments that are known to have arrived since */
 	uint64_t sent_us;   /* the newest of those that were sent once; 0: none, so no sample (Karn) */
 	uint64_t resent_us; /* the last transmission of those that had been sent again, or 0 */
+	uint32_t rtt_us;    /* a sample, or 0 */
 	uint32_t ts_ecr;
 	bool has_ts_ecr;
 	bool original; /* one of those was sent before the timeout and not since */
@@ -398,6 +407,15 @@ static inline uint32_t tcp_window_room(const struct tcp_conn *c, const struct tc
 	int32_t room = seq_diff(tcp_snd_edge(c), g->seq);
 
 	return room <= 0 ? 0 : min_u32((uint32_t)room, g->len);
+}
+
+/* The number of a segment without data: SND.NXT, but not where a probe's octet or a shrunk window has put
+ * that out of what the peer accepts (RFC 9293 section 3.10.7.4): it would not see the ACK in it, nor the RST.
+ */
+static inline uint32_t tcp_snd_seq(const struct tcp_conn *c)
+{
+	return c->state >= TCP_ESTABLISHED && seq_lt(tcp_snd_edge(c), c->snd_nxt) ? tcp_snd_edge(c)
+										  : c->snd_nxt;
 }
 
 static inline bool tcp_fin_acked(const struct tcp_conn *c)

@@ -7,7 +7,15 @@
 
 #include "runtime/wire.h"
 
-enum { KIND_END = 0, KIND_NOP = 1, KIND_MSS = 2, KIND_WSCALE = 3, KIND_SACK_PERMITTED = 4, KIND_SACK = 5, KIND_TIMESTAMP = 8 };
+enum {
+	KIND_END = 0,
+	KIND_NOP = 1,
+	KIND_MSS = 2,
+	KIND_WSCALE = 3,
+	KIND_SACK_PERMITTED = 4,
+	KIND_SACK = 5,
+	KIND_TIMESTAMP = 8
+};
 
 static int parse_sack(struct tcp_options *o, const uint8_t *p, uint8_t length)
 {

@@ -29,16 +29,15 @@ struct tcp_options {
 	struct tcp_sack_block sack[TCP_SACK_BLOCKS_MAX];
 };
 
-/* Reads n bytes of options. Unknown ones are skipped; MSS, window scale and SACK-permitted count on a SYN alone,
- * SACK on anything else. 0, or
- * -EBADMSG when a length is below 2, goes past the end or does not fit its kind (RFC 9293 MUST-7: never a
- * crash). */
+/* Reads n bytes of options. Unknown ones are skipped; MSS, window scale and SACK-permitted count on a SYN
+ * alone, SACK on anything else. 0, or -EBADMSG when a length is below 2, goes past the end or does not fit
+ * its kind (RFC 9293 MUST-7: never a crash). */
 int tcp_options_parse(struct tcp_options *out, const uint8_t *p, uint32_t n, bool syn);
 
 /* Writes options in the order and with the padding that Linux uses, so that we look like what middle boxes
  * know: on a SYN MSS, SACK-permitted + timestamps, NOP + window scale; else NOP NOP timestamps, NOP NOP SACK.
- * The caller asks for no more SACK blocks than fit. Returns the bytes written, a multiple of 4; p has room for
- * TCP_OPTIONS_BYTES_MAX. */
+ * The caller asks for no more SACK blocks than fit. Returns the bytes written, a multiple of 4; p has room
+ * for TCP_OPTIONS_BYTES_MAX. */
 uint32_t tcp_options_write(uint8_t *p, const struct tcp_options *o);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Loss detection by time: RFC 8985 section 6. A segment is lost when one that was sent sufficiently later has
- * arrived; how much later is the reordering window's to say. The flight list is in order of sending, so that what
- * is lost stands at its head. */
+ * arrived; how much later is the reordering window's to say. The flight list is in order of sending, so that
+ * what is lost stands at its head. */
 #include "tcpstack/tcp_impl.h"
 
 enum {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What losses do to a connection. With SACK they are found by RACK (tcp_rack.c) and repaired under Proportional
- * Rate Reduction (RFC 9937); without, by duplicate ACKs and NewReno's partial ones (RFC 5681 section 3.2, RFC
- * 6582, RFC 3042). A timeout is tried for being spurious (F-RTO, RFC 5682), and what duplicates prove to have been
- * wrong is undone (RFC 2883, RFC 3708). */
+/* What losses do to a connection. With SACK they are found by RACK (tcp_rack.c) and repaired under
+ * Proportional Rate Reduction (RFC 9937); without, by duplicate ACKs and NewReno's partial ones (RFC 5681
+ * section 3.2, RFC 6582, RFC 3042). A timeout is tried for being spurious (F-RTO, RFC 5682), and what
+ * duplicates prove to have been wrong is undone (RFC 2883, RFC 3708). */
 #include "tcpstack/tcp_impl.h"
 
 static void undo_begin(struct tcp_conn *c)
@@ -75,7 +75,8 @@ static void reduce_rate(struct tcp_conn *c, const struct tcp_acked *acked, bool 
 }
 
 /* What was in flight when the timer fired and has arrived without being sent again proves that the timer was
- * early. Without SACK that is seen by a second acknowledgement that advances while new data alone went out. */
+ * early. Without SACK that is seen by a second acknowledgement that advances while new data alone went out.
+ */
 static void timeout_judge(struct tcp_conn *c, const struct tcp_acked *acked, bool duplicate)
 {
 	if (c->frto && acked->original && (c->sack || (c->frto == 2 && acked->bytes))) {
@@ -135,8 +136,8 @@ static void duplicate_ack(struct tcp_conn *c, const struct tcp_acked *acked)
 	tcp_output_want(c);
 }
 
-/* Without SACK: the next segment is lost as well. What the ACK covers had been counted as having left, but for
- * the resent one. */
+/* Without SACK: the next segment is lost as well. What the ACK covers had been counted as having left, but
+ * for the resent one. */
 static void partial_ack(struct tcp_conn *c, const struct tcp_acked *acked)
 {
 	uint32_t counted = acked->bytes > c->mss ? acked->bytes - c->mss : 0;
@@ -157,7 +158,8 @@ static void reneging_check(struct tcp_conn *c)
 	tcp_segments_unsack(c);
 }
 
-void tcp_recovery_ack(struct tcp_conn *c, const struct tcp_in *in, const struct tcp_acked *acked, bool duplicate)
+void tcp_recovery_ack(
+	struct tcp_conn *c, const struct tcp_in *in, const struct tcp_acked *acked, bool duplicate)
 {
 	bool left = c->recovery != TCP_RECOVERY_NONE && !seq_lt(c->snd_una, c->recover);
 

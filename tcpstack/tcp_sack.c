@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The sender's side of SACK: which segments the peer says to have (RFC 2018, 6675), and which it had twice (RFC
- * 2883). What a peer claims is advice: a wrong block costs it speed and us nothing. */
+/* The sender's side of SACK: which segments the peer says to have (RFC 2018, 6675), and which it had twice
+ * (RFC 2883). What a peer claims is advice: a wrong block costs it speed and us nothing. */
 #include "tcpstack/tcp_impl.h"
 
 enum {
-	/* How many segments one acknowledgement's blocks may make us pass: a peer whose blocks jump about in a
-	 * long queue would else buy much of our time with little of his. */
+	/* How many segments one acknowledgement's blocks may make us pass: a peer whose blocks jump about in
+	 * a long queue would else buy much of our time with little of his. */
 	SACK_WALK_MAX = 1024,
 };
 
-/* RFC 2883 section 4: the first block tells of a duplicate when it lies below the cumulative ACK, or within the
- * second block. */
+/* RFC 2883 section 4: the first block tells of a duplicate when it lies below the cumulative ACK, or within
+ * the second block. */
 static bool is_duplicate_report(const struct tcp_in *in)
 {
 	const struct tcp_options *o = &in->options;
@@ -29,13 +29,14 @@ static bool duplicate_believable(const struct tcp_conn *c, const struct tcp_sack
 }
 
 /* What follows the cumulative ACK without a gap would have been part of it. */
-static bool block_believable(const struct tcp_conn *c, const struct tcp_in *in, const struct tcp_sack_block *b)
+static bool block_believable(
+	const struct tcp_conn *c, const struct tcp_in *in, const struct tcp_sack_block *b)
 {
 	return seq_lt(b->start, b->end) && seq_lt(in->ack, b->start) && seq_leq(b->end, c->snd_nxt);
 }
 
-/* The first segment that begins at or behind seq, from where the last block ended; NULL when there is none that
- * was sent, or the budget is used up. */
+/* The first segment that begins at or behind seq, from where the last block ended; NULL when there is none
+ * that was sent, or the budget is used up. */
 static struct tcp_segment *find(struct tcp_conn *c, uint32_t seq, int *budget)
 {
 	struct tcp_segment *g = c->sack_hint ? c->sack_hint : tcp_segment_first(c);
@@ -53,7 +54,8 @@ static void block_input(
 	struct tcp_segment *g = find(c, b->start, budget);
 
 	/* A segment of which the block has a part stays in flight: it will be sent whole. */
-	for (; g && g->sent && seq_leq(tcp_segment_end(g), b->end) && --*budget > 0; g = tcp_segment_next(c, g)) {
+	for (; g && g->sent && seq_leq(tcp_segment_end(g), b->end) && --*budget > 0;
+		g = tcp_segment_next(c, g)) {
 		c->sack_hint = g;
 		if (g->sacked)
 			continue;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a receiver tells its peer in SACK options: the blocks of data that wait behind a gap, the one that grew
- * last in front (RFC 2018 section 4), and once each a duplicate that arrived (RFC 2883). The blocks are a memory
- * of what is in reassembly, which never gives back what it has taken; those that are forgotten because there are
- * too many are sent again by the peer at worst. */
+/* What a receiver tells its peer in SACK options: the blocks of data that wait behind a gap, the one that
+ * grew last in front (RFC 2018 section 4), and once each a duplicate that arrived (RFC 2883). The blocks are
+ * a memory of what is in reassembly, which never gives back what it has taken; those that are forgotten
+ * because there are too many are sent again by the peer at worst. */
 #ifndef TCPSTACK_TCP_SACK_RX_H
 #define TCPSTACK_TCP_SACK_RX_H
 

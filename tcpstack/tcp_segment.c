@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The queue of segments to send: sent ones first, each in flight, lost (to be sent again) or sacked; then those
- * that never left. The same list is the scoreboard of loss recovery (RFC 6675 section 3). */
+/* The queue of segments to send: sent ones first, each in flight, lost (to be sent again) or sacked; then
+ * those that never left. The same list is the scoreboard of loss recovery (RFC 6675 section 3). */
 #include "tcpstack/tcp_impl.h"
 
 struct tcp_segment *tcp_segment_next(struct tcp_conn *c, struct tcp_segment *g)
@@ -149,8 +149,8 @@ void tcp_segment_delivered(struct tcp_conn *c, struct tcp_segment *g, struct tcp
 {
 	acked->segments++;
 	acked->delivered += g->len;
-	/* Karn: a segment that was sent twice says nothing. The newest counts: the others may have waited for a
-	 * delayed ACK. */
+	/* Karn: a segment that was sent twice says nothing. The newest counts: the others may have waited for
+	 * a delayed ACK. */
 	if (g->resent)
 		acked->resent_us = max_u64(acked->resent_us, g->sent_us);
 	else

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tail loss probes: RFC 8985 section 7. When no acknowledgement comes for what was sent last, something is sent
- * that makes the peer tell what it has, well before the retransmission timer. */
+/* Tail loss probes: RFC 8985 section 7. When no acknowledgement comes for what was sent last, something is
+ * sent that makes the peer tell what it has, well before the retransmission timer. */
 #include "tcpstack/tcp_impl.h"
 
 enum {
@@ -13,8 +13,8 @@ enum {
 
 bool tcp_tlp_wanted(const struct tcp_conn *c)
 {
-	return c->sack && !c->tlp_out && c->recovery == TCP_RECOVERY_NONE && !c->sacked_count && !c->lost_count &&
-	       c->state >= TCP_ESTABLISHED && !list_empty(&c->flight);
+	return c->sack && !c->tlp_out && c->recovery == TCP_RECOVERY_NONE && !c->sacked_count &&
+	       !c->lost_count && c->state >= TCP_ESTABLISHED && !list_empty(&c->flight);
 }
 
 uint64_t tcp_tlp_us(const struct tcp_conn *c)
@@ -44,7 +44,8 @@ void tcp_tlp_fire(struct tcp_conn *c)
 	tcp_rexmt_arm(c);
 }
 
-/* Section 7.4.2: whether the probe has repaired a loss, which must not pass unnoticed by congestion control. */
+/* Section 7.4.2: whether the probe has repaired a loss, which must not pass unnoticed by congestion control.
+ */
 void tcp_tlp_acked(struct tcp_conn *c, const struct tcp_in *in, const struct tcp_acked *acked)
 {
 	if (!c->tlp_out || seq_lt(in->ack, c->tlp_end))

@@ -59,6 +59,28 @@ static const char *parse_raw(struct segment *g, const char *p)
 	return NULL;
 }
 
+/* Blocks of the stream that the stack sends, as its peer has them. */
+static const char *parse_sack(struct segment *g, const char *p, const struct segment_base *base)
+{
+	uint8_t *option = g->options + g->options_n;
+	char *end;
+
+	option[0] = 5;
+	option[1] = 2;
+	while (*p) {
+		long long from = strtoll(p, &end, 0), to = *end == ':' ? strtoll(end + 1, &end, 0) : from;
+		if (end == p || option[1] > 34)
+			return "sack takes up to four blocks FROM:TO";
+		wire_put32(option + option[1], base->stack_isn + (uint32_t)from);
+		wire_put32(option + option[1] + 4, base->stack_isn + (uint32_t)to);
+		option[1] = (uint8_t)(option[1] + 8);
+		for (p = end; *p == ' ';)
+			p++;
+	}
+	g->options_n += option[1];
+	return NULL;
+}
+
 static const char *parse_option(struct segment *g, const char *text, const struct segment_base *base)
 {
 	uint8_t *p = g->options + g->options_n;
@@ -86,6 +108,8 @@ static const char *parse_option(struct segment *g, const char *text, const struc
 	} else if (!strcmp(text, "sackok")) {
 		memcpy(p, (uint8_t[]){4, 2}, 2);
 		g->options_n += 2;
+	} else if (!strncmp(text, "sack ", 5)) {
+		return parse_sack(g, text + 5, base);
 	} else if (!strncmp(text, "raw ", 4)) {
 		return parse_raw(g, text + 4);
 	} else {
@@ -242,6 +266,15 @@ uint32_t segment_to_frame(const struct segment *g, const struct segment_base *ba
 	return ETH + IP + l4 - (uint32_t)g->cut;
 }
 
+static char *sack_to_text(char *out, const struct segment_base *base, const uint8_t *p, uint32_t n)
+{
+	out += sprintf(out, "sack");
+	for (uint32_t i = 2; i + 8 <= n; i += 8)
+		out += sprintf(out, " %d:%d", (int32_t)(wire_get32(p + i) - base->peer_isn),
+			(int32_t)(wire_get32(p + i + 4) - base->peer_isn));
+	return out;
+}
+
 /* Options as they stand on the wire, in a script's words; timestamps with the echo alone. */
 static void options_to_text(struct segment *g, struct segment_base *base, const uint8_t *p, uint32_t n)
 {
@@ -259,6 +292,10 @@ static void options_to_text(struct segment *g, struct segment_base *base, const 
 			out += sprintf(out, "%swscale %u", comma, p[i + 2]);
 		else if (p[i] == 8)
 			out += sprintf(out, "%sts %u", comma, wire_get32(p + i + 6));
+		else if (p[i] == 4)
+			out += sprintf(out, "%ssackok", comma);
+		else if (p[i] == 5)
+			out = sack_to_text(out + sprintf(out, "%s", comma), base, p + i, length);
 		else
 			out += sprintf(out, "%skind %u", comma, p[i]);
 		if (p[i] == 8)

@@ -6,9 +6,9 @@
  *
  * FLAGS are letters of SFRPU and '.' for ACK, or 0 for none. SEQ, END and ack are relative to the initial
  * numbers of the two sides. Options: mss N, wscale N, ts VAL ECR (ECR may be "last": what the stack sent),
- * nop, eol, sackok, raw HEX. In an expected segment what is not written is not compared, ts is written "ts
- * ECR", and P only matters where it is written. port is the peer's (40000 unless told). doff, iplen and cut
- * (bytes off the frame's end) make broken segments. */
+ * nop, eol, sackok, sack FROM:TO..., raw HEX. In an expected segment what is not written is not compared, ts
+ * is written "ts ECR", and P only matters where it is written. port is the peer's (40000 unless told). doff,
+ * iplen and cut (bytes off the frame's end) make broken segments. */
 #ifndef TESTS_SCRIPT_SEGMENT_H
 #define TESTS_SCRIPT_SEGMENT_H
 
