@@ -79,7 +79,7 @@ int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
 
 void tcp_send_ack(struct tcp_conn *c)
 {
-	if (tcp_send_control(c, c->snd_nxt, TCP_ACK) == 0)
+	if (tcp_send_control(c, tcp_snd_seq(c), TCP_ACK) == 0)
 		return;
 	c->ack_now = true;
 	tcp_starved(c);
@@ -288,6 +288,10 @@ static bool new_segment_allowed(struct tcp_conn *c, const struct tcp_segment *g,
 			return false;
 		*n = room;
 	}
+	/* Nagle (RFC 9293 section 3.7.4): what is no full segment waits until all before it is acknowledged;
+	 * the last of a connection does not. */
+	if (!c->nodelay && *n < c->mss && !tcp_nothing_sent(c) && !c->fin_queued)
+		return false;
 	return cwnd_allows(c, *n);
 }
 
@@ -314,8 +318,9 @@ void tcp_output(struct tcp_conn *c)
 	struct stack *s = c->stack;
 
 	if (c->state != TCP_TIME_WAIT) {
-		if (c->in_flight == 0 && c->srtt_us && s->now_us - c->sent_us > c->rto_us && !c->lost_count)
-			c->cc->idle(c);
+		uint64_t idle_us = s->now_us - c->sent_us;
+		if (c->in_flight == 0 && c->srtt_us && idle_us > c->rto_us && !c->lost_count)
+			c->cc->idle(c, idle_us);
 		c->cwnd_limited = false;
 		if (output_lost(c))
 			output_new(c);
