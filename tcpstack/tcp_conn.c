@@ -64,7 +64,7 @@ static void time_wait_evict(struct tcp_conn *c)
 {
 	COUNT(c->stack, tcp_time_wait_evicted);
 	if (c->ack_now)
-		tcp_send_control(c, c->snd_nxt, TCP_ACK);
+		tcp_send_control(c, tcp_snd_seq(c), TCP_ACK);
 	tcp_conn_end(c, TCP_REASON_DONE);
 }
 
@@ -138,7 +138,10 @@ struct tcp_conn *tcp_conn_new(struct stack *s, const struct tcp_tuple *t,
 		.rto_us_min = options->rto_us_min,
 		.delayed_ack_us = options->delayed_ack_us,
 		.keepalive_us = options->keepalive_us,
+		.keepalive_interval_us = options->keepalive_interval_us,
+		.keepalive_probes = options->keepalive_probes,
 		.user_timeout_us = options->user_timeout_us,
+		.nodelay = options->nodelay,
 		.heard_us = s->now_us,
 		.progress_us = s->now_us,
 	};

@@ -102,6 +102,7 @@ struct tcp_conn {
 	bool cwnd_limited; /* the last output stopped at cwnd */
 	bool force_resend; /* the next lost segment goes out whatever cwnd says */
 	bool hashed;
+	bool nodelay;
 	uint8_t events;	    /* enum tcp_event */
 	uint8_t reason;	    /* enum tcp_reason, with TCP_EVENT_CLOSED */
 	uint8_t backoff;    /* doublings of the RTO */
@@ -141,7 +142,8 @@ struct tcp_conn {
 	union tcp_cc_state cc_state;
 	struct tcp_cc_prior cc_prior; /* what undo brings back */
 	uint32_t srtt_us, rttvar_us, rto_us;
-	uint32_t rto_us_min, delayed_ack_us, keepalive_us, user_timeout_us;
+	uint32_t rto_us_min, delayed_ack_us, user_timeout_us;
+	uint32_t keepalive_us, keepalive_interval_us, keepalive_probes;
 	uint64_t heard_us;    /* last acceptable segment */
 	uint64_t progress_us; /* last time snd_una moved, or sending began from rest */
 	uint64_t orphan_us;   /* since when the application is gone */
@@ -206,6 +208,9 @@ void tcp_starved_init(struct stack *s);
 /* tcp_listen.c */
 struct tcp_listener *tcp_listener_find(struct stack *s, const struct ip_addr *addr, uint16_t port);
 void tcp_listener_input(struct stack *s, struct tcp_listener *l, struct tcp_in *in, uint32_t isn_above);
+
+/* tcp_filter.c: filter may be NULL */
+bool tcp_filter_passes(const struct tcp_filter *filter, const struct ip_addr *peer);
 
 /* tcp_isn.c */
 enum { TCP_HASH_TABLE, TCP_HASH_ISN, TCP_HASH_TIMESTAMP, TCP_HASH_PORT, TCP_HASH_CHALLENGE };
@@ -278,6 +283,15 @@ static inline uint32_t tcp_timestamp(const struct tcp_conn *c)
 static inline uint32_t tcp_snd_edge(const struct tcp_conn *c)
 {
 	return c->snd_una + c->snd_wnd;
+}
+
+/* The number of a segment without data: SND.NXT, but not where a probe's octet or a shrunk window has put
+ * that out of what the peer accepts (RFC 9293 section 3.10.7.4): it would not see the ACK in it, nor the RST.
+ */
+static inline uint32_t tcp_snd_seq(const struct tcp_conn *c)
+{
+	return c->state >= TCP_ESTABLISHED && seq_lt(tcp_snd_edge(c), c->snd_nxt) ? tcp_snd_edge(c)
+										  : c->snd_nxt;
 }
 
 static inline bool tcp_fin_acked(const struct tcp_conn *c)

@@ -79,7 +79,7 @@ int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
 
 void tcp_send_ack(struct tcp_conn *c)
 {
-	if (tcp_send_control(c, c->snd_nxt, TCP_ACK) == 0)
+	if (tcp_send_control(c, tcp_snd_seq(c), TCP_ACK) == 0)
 		return;
 	c->ack_now = true;
 	tcp_starved(c);
@@ -288,6 +288,10 @@ static bool new_segment_allowed(struct tcp_conn *c, const struct tcp_segment *g,
 			return false;
 		*n = room;
 	}
+	/* Nagle (RFC 9293 section 3.7.4): what is no full segment waits until all before it is acknowledged;
+	 * the last of a connection does not. */
+	if (!c->nodelay && *n < c->mss && !tcp_nothing_sent(c) && !c->fin_queued)
+		return false;
 	return cwnd_allows(c, *n);
 }
 

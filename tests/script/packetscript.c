@@ -12,6 +12,7 @@
  * TIME is a number with us, ms (the default) or s. Whatever the stack sends must be expected by the next
  * line: a segment that is not fails the script. ARP happens behind the scenes. Calls:
  *
+ *   option NAME VALUE | filter allow PREFIX | filter deny PREFIX: for the next listen or connect
  *   listen | unlisten | connect     accept: a connection was accepted
  *   write N...      write N refused      read N      readable N: so much could be read      autoread
  *   shutdown | close | abort
