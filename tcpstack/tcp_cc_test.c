@@ -113,7 +113,8 @@ static void model_ack(double segments, double now, bool limited)
 		model.cwnd = model.ssthresh;
 		segments -= room;
 	}
-	model_avoid(segments, now);
+	if (segments > 0)
+		model_avoid(segments, now);
 }
 
 static void model_event(void)
@@ -230,12 +231,12 @@ static void one_life(void)
 			limited = !limited;
 		ack_limited((uint32_t)(segments * conn.mss), 0, limited);
 		model_ack(segments, now_s(), limited);
-		if (unit_random_below(5000) < per_mille)
+		if (!wrong && unit_random_below(5000) < per_mille)
 			random_event();
 		/* An ACK may lead one of the two out of slow start or Reno's region, the next one the other,
-		 * which catches up within a round trip. */
+		 * which catches up within a few round trips. */
 		wrong = wrong_by() > 1.5 + model.cwnd * 0.02 ? wrong + 1 : 0;
-		if (wrong > 4 + model.cwnd) {
+		if (wrong > 4 + 3 * model.cwnd) {
 			CU_FAIL("far from the model");
 			printf("# step %u: cwnd %g, model %g; W_max %g, model %g; K %g, %g s; est %g, %g\n",
 				i, conn.cwnd / model.mss, model.cwnd, conn.cc_state.cubic.w_max / model.mss,
