@@ -74,7 +74,7 @@ struct tcp_open_options {
 };
 struct tcp_open_options tcp_open_options_of(const struct stack *s);
 
-/* The congestion control of that name ("newreno", "none"), or NULL. */
+/* The congestion control of that name ("cubic", "newreno", "none"), or NULL. */
 const struct tcp_cc *tcp_cc_by_name(const char *name);
 
 /* Accepts connections to an address of ours (NULL: every one) and port (1 to 65535). app (copied by
