@@ -21,6 +21,7 @@ enum {
 	IP_PROTOCOL_TCP = 6,
 	IPV4_TTL = 64,
 	TIMER_TICK_US = 256,
+	TCP_TABLE_KEYS = 11,
 };
 
 /* What a received IP packet is to the protocol above. m's data starts at that protocol's header and ends with
@@ -61,7 +62,8 @@ struct stack {
 	/* TCP: tables and pools */
 	struct pool *conn_pool, *segment_pool, *reass_pool, *listener_pool;
 	struct cds_list_head *conn_buckets;
-	uint32_t conn_mask;
+	uint64_t conn_key[TCP_TABLE_KEYS];
+	uint32_t conn_shift; /* from a hash of 64 bits to a bucket */
 	struct cds_list_head listeners;
 	struct cds_list_head half_open, time_wait; /* oldest first */
 	uint32_t half_open_count, time_wait_count;

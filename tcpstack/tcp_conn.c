@@ -23,11 +23,6 @@ const char *tcp_state_name(enum tcp_state state)
 	return state_names[state];
 }
 
-static struct cds_list_head *bucket_of(struct stack *s, const struct tcp_tuple *t)
-{
-	return &s->conn_buckets[tcp_hash(s, TCP_HASH_TABLE, t) & s->conn_mask];
-}
-
 static bool same(const struct tcp_tuple *a, const struct tcp_tuple *b)
 {
 	return a->lport == b->lport && a->rport == b->rport && ip_equal(&a->raddr, &b->raddr) &&
@@ -38,7 +33,7 @@ struct tcp_conn *tcp_conn_find(struct stack *s, const struct tcp_tuple *t)
 {
 	struct tcp_conn *c;
 
-	cds_list_for_each_entry (c, bucket_of(s, t), bucket_link)
+	cds_list_for_each_entry (c, tcp_table_bucket(s, t), bucket_link)
 		if (same(&c->tuple, t))
 			return c;
 	return NULL;
@@ -165,7 +160,7 @@ struct tcp_conn *tcp_conn_new(struct stack *s, const struct tcp_tuple *t,
 	tcp_rack_init(c);
 	tcp_timers_init(c);
 	tcp_rtt_init(c);
-	cds_list_add(&c->bucket_link, bucket_of(s, t));
+	cds_list_add(&c->bucket_link, tcp_table_bucket(s, t));
 	c->hashed = true;
 	queue_syn(c);
 	return c;
@@ -292,12 +287,12 @@ void tcp_conn_free(struct tcp_conn *c)
 int tcp_init(struct stack *s)
 {
 	const struct stack_config *f = &s->config;
-	uint32_t buckets = 64;
+	uint32_t bits = 6;
 
-	while (buckets < f->conn_max && buckets < 1u << 24)
-		buckets *= 2;
-	s->conn_mask = buckets - 1;
-	s->conn_buckets = calloc(buckets, sizeof(*s->conn_buckets));
+	while (1u << bits < f->conn_max && bits < 24)
+		bits++;
+	s->conn_shift = 64 - bits;
+	s->conn_buckets = calloc(1u << bits, sizeof(*s->conn_buckets));
 	s->conn_pool = pool_create("tcp connections", sizeof(struct tcp_conn), f->conn_max, f->memory);
 	s->segment_pool = pool_create(
 		"tcp segments", sizeof(struct tcp_segment), f->tx_segments_max, f->memory);
@@ -306,8 +301,9 @@ int tcp_init(struct stack *s)
 		"tcp listeners", sizeof(struct tcp_listener), f->listener_max, f->memory);
 	if (!s->conn_buckets || !s->conn_pool || !s->segment_pool || !s->reass_pool || !s->listener_pool)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < buckets; i++)
+	for (uint32_t i = 0; i < 1u << bits; i++)
 		CDS_INIT_LIST_HEAD(&s->conn_buckets[i]);
+	tcp_table_key_init(s);
 	s->port_next = (uint32_t)tcp_hash(s, TCP_HASH_PORT, &(struct tcp_tuple){0});
 	s->challenge_second = UINT64_MAX;
 	tcp_starved_init(s);
