@@ -35,6 +35,7 @@ void stack_config_defaults(struct stack_config *c)
 		.challenge_acks_per_s = 1000,
 		.cc = &tcp_cc_cubic,
 		.initial_window_segments = 10,
+		.ecn = STACK_ECN_ACCEPT,
 	};
 }
 

@@ -39,6 +39,13 @@ struct stack_address {
 };
 enum { STACK_ADDRESSES_MAX = 16 };
 
+/* Explicit congestion notification (RFC 3168). */
+enum stack_ecn {
+	STACK_ECN_OFF,
+	STACK_ECN_ACCEPT, /* where the peer asks for it */
+	STACK_ECN_ON,	  /* active opens ask for it */
+};
+
 struct stack_config {
 	uint8_t mac[6];
 	struct stack_address
@@ -77,6 +84,7 @@ struct stack_config {
 	uint32_t challenge_acks_per_s;	  /* RFC 5961, all connections together */
 	const struct tcp_cc *cc;	  /* congestion control: tcp_cc_by_name */
 	uint32_t initial_window_segments; /* RFC 6928; 1 to 64 */
+	enum stack_ecn ecn;
 
 	struct siphash_key key;		  /* random at start, fixed in tests */
 	const struct pool_memory *memory; /* NULL: the system's */

@@ -71,6 +71,7 @@ struct tcp_open_options {
 	bool nodelay;			 /* small segments do not wait for earlier ones' ACK (Nagle) */
 	const struct tcp_filter *filter; /* NULL: everyone; borrowed for the listener's life */
 	const struct tcp_cc *cc;
+	enum stack_ecn ecn;
 };
 struct tcp_open_options tcp_open_options_of(const struct stack *s);
 
@@ -145,7 +146,8 @@ struct tcp_conn_info {
 	uint32_t rx_queued_bytes, reass_bytes;
 	uint32_t mss_bytes;
 	uint8_t snd_wscale, rcv_wscale;
-	uint8_t timestamps;
+	uint8_t timestamps, nodelay;
+	uint8_t ecn; /* agreed on */
 	uint64_t bytes_in, bytes_out;
 	uint32_t segments_in, segments_out, resent, timeouts, fast_retransmits;
 };

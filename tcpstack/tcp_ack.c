@@ -16,6 +16,7 @@ static void recovery_enter(struct tcp_conn *c)
 	c->fast_retransmits++;
 	c->cc->loss(c);
 	c->cwnd = c->ssthresh;
+	tcp_ecn_reduced(c);
 	c->in_recovery = true;
 	c->recover = c->snd_nxt;
 	tcp_segment_mark_lost(c, tcp_segment_first(c));
@@ -91,11 +92,13 @@ static void new_ack(struct tcp_conn *c, const struct tcp_in *in)
 		recovery_ack(c, acked.bytes);
 	} else {
 		c->dup_bytes = 0;
-		if (acked.bytes)
+		if (acked.bytes && !(c->ecn && in->flags & TCP_ECE)) /* RFC 3168 section 6.1.2 */
 			cc_acked(c, &acked);
 		/* It follows, or after 2^31 bytes without a loss it would seem to lie ahead. */
 		if (seq_lt(c->recover, c->snd_una))
 			c->recover = c->snd_una - 1;
+		if (seq_lt(c->ecn_recover, c->snd_una))
+			c->ecn_recover = c->snd_una - 1;
 	}
 	if (!c->in_recovery)
 		c->dup_acks = 0;
@@ -166,9 +169,12 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 		COUNT(s, tcp_ack_old);
 		return true;
 	}
+	bool reduced = tcp_ecn_echoed(c, in);
 	bool duplicate = is_duplicate(c, in);
 	if (seq_lt(c->snd_una, in->ack))
 		new_ack(c, in);
+	if (reduced && c->ecn_hold)
+		tcp_rexmt_arm(c);
 	window_update(c, in);
 	if (duplicate)
 		duplicate_ack(c);

@@ -310,6 +310,8 @@ struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 		.snd_wscale = c->snd_wscale,
 		.rcv_wscale = c->rcv_wscale,
 		.timestamps = c->timestamps,
+		.nodelay = c->nodelay,
+		.ecn = c->ecn,
 		.bytes_in = c->bytes_in,
 		.bytes_out = c->bytes_out,
 		.segments_in = c->segments_in,

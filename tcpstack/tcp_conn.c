@@ -142,13 +142,14 @@ struct tcp_conn *tcp_conn_new(struct stack *s, const struct tcp_tuple *t,
 		.keepalive_probes = options->keepalive_probes,
 		.user_timeout_us = options->user_timeout_us,
 		.nodelay = options->nodelay,
+		.ecn_mode = (uint8_t)options->ecn,
 		.heard_us = s->now_us,
 		.progress_us = s->now_us,
 	};
 	uint32_t isn = tcp_isn(s, t);
 	if (isn_above && seq_leq(isn, isn_above))
 		isn = isn_above + UINT16_MAX;
-	c->iss = c->snd_una = c->snd_nxt = c->tx_end = c->recover = isn;
+	c->iss = c->snd_una = c->snd_nxt = c->tx_end = c->recover = c->ecn_recover = isn;
 	c->ts_offset = (uint32_t)tcp_hash(s, TCP_HASH_TIMESTAMP, t);
 	/* Unsent segments are merged, so that only a peer that does not acknowledge makes many small ones. */
 	c->tx_segments_max = min_u32(64 + 2 * (s->config.tx_buffer_bytes / c->mss), 60000u);

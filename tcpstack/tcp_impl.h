@@ -22,7 +22,16 @@ enum {
 	TCP_CHALLENGE_CONN_US = 500000, /* one ACK a connection for what carries no data */
 };
 
-enum tcp_flag { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16, TCP_URG = 32 };
+enum tcp_flag {
+	TCP_FIN = 1,
+	TCP_SYN = 2,
+	TCP_RST = 4,
+	TCP_PSH = 8,
+	TCP_ACK = 16,
+	TCP_URG = 32,
+	TCP_ECE = 64,
+	TCP_CWR = 128
+};
 
 enum tcp_state {
 	TCP_CLOSED,
@@ -103,6 +112,11 @@ struct tcp_conn {
 	bool force_resend; /* the next lost segment goes out whatever cwnd says */
 	bool hashed;
 	bool nodelay;
+	uint8_t ecn_mode;   /* enum stack_ecn */
+	bool ecn;	    /* agreed on */
+	bool ecn_echo;	    /* a mark came in, and no CWR since */
+	bool ecn_cwr_due;   /* the next new data tells that the window was reduced */
+	bool ecn_hold;	    /* nothing new before the retransmission timer has run out */
 	uint8_t events;	    /* enum tcp_event */
 	uint8_t reason;	    /* enum tcp_reason, with TCP_EVENT_CLOSED */
 	uint8_t backoff;    /* doublings of the RTO */
@@ -139,6 +153,7 @@ struct tcp_conn {
 	uint32_t cwnd, ssthresh, in_flight;
 	uint32_t dup_bytes; /* of in_flight: have left the network, say duplicate ACKs */
 	uint32_t recover;
+	uint32_t ecn_recover; /* what was sent when the window was reduced last */
 	union tcp_cc_state cc_state;
 	struct tcp_cc_prior cc_prior; /* what undo brings back */
 	uint32_t srtt_us, rttvar_us, rto_us;
@@ -165,6 +180,7 @@ struct tcp_in {
 	uint32_t seq, ack, len;
 	uint16_t sport, dport, wnd;
 	uint8_t flags;
+	uint8_t ecn; /* enum ip_ecn */
 	struct tcp_options options;
 };
 
@@ -262,6 +278,22 @@ void tcp_ack_due(struct tcp_conn *c, bool now);
 uint16_t tcp_window(struct tcp_conn *c);
 uint16_t tcp_window_syn(struct tcp_conn *c);
 bool tcp_window_update_due(const struct tcp_conn *c);
+
+/* tcp_ecn.c */
+/* What a SYN or SYN-ACK asks for or agrees to. */
+uint8_t tcp_ecn_syn_flags(const struct tcp_conn *c);
+/* Learns from the flags of the peer's SYN or SYN-ACK. */
+void tcp_ecn_negotiate(struct tcp_conn *c, uint8_t flags);
+/* Looks at a segment with text in the window. */
+void tcp_ecn_text(struct tcp_conn *c, const struct tcp_in *in);
+/* Looks at an acceptable ACK, before it takes effect. True when the window was reduced. */
+bool tcp_ecn_echoed(struct tcp_conn *c, const struct tcp_in *in);
+/* The window was reduced, for whatever reason. */
+void tcp_ecn_reduced(struct tcp_conn *c);
+/* New data must wait for the retransmission timer, which is armed. */
+bool tcp_ecn_held(struct tcp_conn *c);
+/* How g, which is about to leave, is marked (enum ip_ecn); its flags may grow. */
+uint8_t tcp_ecn_data(struct tcp_conn *c, const struct tcp_segment *g, uint8_t *flags);
 
 /* tcp_timer.c */
 void tcp_timers_init(struct tcp_conn *c);

@@ -26,6 +26,7 @@ struct tcp_open_options tcp_open_options_of(const struct stack *s)
 		.user_timeout_us = s->config.user_timeout_us,
 		.nodelay = true,
 		.cc = s->config.cc,
+		.ecn = s->config.ecn,
 	};
 }
 
@@ -110,6 +111,7 @@ void tcp_listener_input(struct stack *s, struct tcp_listener *l, struct tcp_in *
 	c->irs = in->seq;
 	c->rcv_nxt = c->rcv_adv = c->last_ack_sent = in->seq + 1;
 	tcp_conn_negotiate(c, &in->options);
+	tcp_ecn_negotiate(c, in->flags);
 	c->snd_wnd = c->snd_wnd_max = in->wnd; /* never scaled on a SYN */
 	c->snd_wl1 = in->seq;
 	tcp_conn_set_state(c, TCP_SYN_RCVD);

@@ -8,13 +8,13 @@
 
 /* Puts the TCP header in front of the payload in m and sends the packet. */
 static void header_put(struct stack *s, struct rte_mbuf *m, const struct tcp_tuple *t, uint32_t seq,
-	uint32_t ack, uint8_t flags, uint16_t window, const struct tcp_options *options)
+	uint32_t ack, uint8_t flags, uint8_t ecn, uint16_t window, const struct tcp_options *options)
 {
 	uint8_t opts[TCP_OPTIONS_BYTES_MAX];
 	uint32_t opts_n = tcp_options_write(opts, options), header = TCP_HEADER_BYTES + opts_n;
 	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)header);
 	uint64_t sum = checksum_pseudo(&t->laddr, &t->raddr, IP_PROTOCOL_TCP, m->pkt_len);
-	struct ip_send to = {.src = t->laddr, .dst = t->raddr, .protocol = IP_PROTOCOL_TCP};
+	struct ip_send to = {.src = t->laddr, .dst = t->raddr, .protocol = IP_PROTOCOL_TCP, .ecn = ecn};
 
 	MUST(h);
 	wire_put16(h, t->lport);
@@ -39,13 +39,15 @@ static void header_put(struct stack *s, struct rte_mbuf *m, const struct tcp_tup
 }
 
 /* Fills in what every segment of a connection carries; the acknowledgement in it is no longer owed. */
-static void conn_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags)
+static void conn_transmit_take(
+	struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags, uint8_t ecn)
 {
 	struct stack *s = c->stack;
 	struct tcp_options o = {.has_timestamp = c->timestamps, .ts_val = tcp_timestamp(c)};
 	uint16_t window;
 
 	if (flags & TCP_SYN) {
+		flags |= tcp_ecn_syn_flags(c);
 		o.has_mss = true;
 		o.mss = (uint16_t)(s->config.mtu - IPV4_HEADER_BYTES - TCP_HEADER_BYTES);
 		o.has_wscale = c->state == TCP_SYN_SENT || c->rcv_wscale || c->snd_wscale;
@@ -53,6 +55,8 @@ static void conn_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t 
 		window = tcp_window_syn(c);
 	} else {
 		window = tcp_window(c);
+		if (c->ecn_echo && !(flags & TCP_RST))
+			flags |= TCP_ECE;
 	}
 	if (flags & TCP_ACK) {
 		o.ts_ecr = c->ts_recent;
@@ -62,7 +66,7 @@ static void conn_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t 
 		timer_cancel(&s->wheel, &c->ack_timer);
 	}
 	c->segments_out++;
-	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, window, &o);
+	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, ecn, window, &o);
 }
 
 int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
@@ -73,7 +77,7 @@ int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
 		return -ENOBUFS;
 	if (flags & TCP_RST)
 		COUNT(c->stack, tcp_rst_out);
-	conn_transmit_take(c, m, seq, flags);
+	conn_transmit_take(c, m, seq, flags, IP_ECN_NOT_ECT);
 	return 0;
 }
 
@@ -138,9 +142,9 @@ void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in)
 		return;
 	COUNT(s, tcp_rst_out);
 	if (in->flags & TCP_ACK)
-		header_put(s, m, &t, in->ack, 0, TCP_RST, 0, &none);
+		header_put(s, m, &t, in->ack, 0, TCP_RST, IP_ECN_NOT_ECT, 0, &none);
 	else
-		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, 0, &none);
+		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, IP_ECN_NOT_ECT, 0, &none);
 }
 
 /* A buffer with g's payload that the driver does not hold, with a reference for it; or NULL. */
@@ -219,10 +223,11 @@ int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g)
 	/* Pushed where the application's data ends for now (RFC 9293 section 3.9.1.2). */
 	if (g->len && tcp_segment_end(g) == c->tx_end - c->fin_queued)
 		flags |= TCP_PSH;
+	uint8_t ecn = tcp_ecn_data(c, g, &flags);
 	segment_sent(c, g);
 	if (with_fin)
 		segment_sent(c, &c->fin);
-	conn_transmit_take(c, m, g->seq, flags);
+	conn_transmit_take(c, m, g->seq, flags, ecn);
 	return 0;
 }
 
@@ -300,6 +305,8 @@ static void output_new(struct tcp_conn *c)
 	struct tcp_segment *g;
 	uint32_t n;
 
+	if (tcp_ecn_held(c))
+		return;
 	while ((g = c->unsent) && new_segment_allowed(c, g, &n)) {
 		if (n < g->len) {
 			g = tcp_segment_split(c, g, n);

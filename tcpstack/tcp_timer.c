@@ -63,6 +63,7 @@ static void timeout(struct tcp_conn *c)
 	COUNT(c->stack, tcp_rto);
 	c->timeouts++;
 	c->cc->timeout(c, again);
+	tcp_ecn_reduced(c);
 	c->in_recovery = false;
 	c->recover = c->snd_nxt; /* RFC 6582 section 4: duplicates of before say nothing new */
 	c->dup_acks = 0;
@@ -75,6 +76,12 @@ static void rexmt_fire(struct timer *t, uint64_t now_us)
 {
 	struct tcp_conn *c = caa_container_of(t, struct tcp_conn, rexmt);
 
+	if (c->ecn_hold) {
+		c->ecn_hold = false;
+		tcp_output_want(c);
+		if (tcp_nothing_sent(c))
+			return;
+	}
 	if (!tcp_segment_first(c))
 		return;
 	if (given_up(c)) {

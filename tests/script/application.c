@@ -156,7 +156,8 @@ static const struct {
 	const char *name;
 	size_t offset, size;
 } options[] = {OPTION(delayed_ack_us), OPTION(rto_us_min), OPTION(keepalive_us),
-	OPTION(keepalive_interval_us), OPTION(keepalive_probes), OPTION(user_timeout_us), OPTION(nodelay)};
+	OPTION(keepalive_interval_us), OPTION(keepalive_probes), OPTION(user_timeout_us), OPTION(nodelay),
+	OPTION(ecn)};
 
 static void options_begin(void)
 {
