@@ -146,8 +146,12 @@ struct tcp_conn_info {
 	uint32_t rx_queued_bytes, reass_bytes;
 	uint32_t mss_bytes;
 	uint8_t snd_wscale, rcv_wscale;
-	uint8_t timestamps, nodelay;
-	uint8_t ecn; /* agreed on */
+	uint8_t timestamps, sack, nodelay;
+	uint8_t ecn;	      /* agreed on */
+	const char *recovery; /* "none", "fast" or "timeout" */
+	uint32_t sacked_bytes, lost_segments;
+	uint32_t min_rtt_us, reorder_us; /* RACK's reordering window */
+	uint64_t delivered_bytes;
 	uint64_t bytes_in, bytes_out;
 	uint32_t segments_in, segments_out, resent, timeouts, fast_retransmits;
 };

@@ -50,7 +50,7 @@ bool tcp_ecn_echoed(struct tcp_conn *c, const struct tcp_in *in)
 	if (!c->ecn || !(in->flags & TCP_ECE))
 		return false;
 	COUNT(c->stack, tcp_ecn_ece_in);
-	if (c->in_recovery || !seq_lt(c->ecn_recover, in->ack))
+	if (c->recovery != TCP_RECOVERY_NONE || !seq_lt(c->ecn_recover, in->ack))
 		return false;
 	c->cc->loss(c);
 	/* There is no smaller window than one segment: time is what is left to give (the same section). */
