@@ -91,12 +91,16 @@ struct tcp_conn *tcp_conn_new(
 	/* Unsent segments are merged, so that only a peer that does not acknowledge makes many small ones. */
 	c->tx_segments_max = min_u32(64 + 2 * (s->config.tx_buffer_bytes / c->mss), 60000u);
 	CDS_INIT_LIST_HEAD(&c->segments);
+	CDS_INIT_LIST_HEAD(&c->flight);
+	CDS_INIT_LIST_HEAD(&c->lost);
 	cds_list_add_tail(&c->life_link, &s->conns);
 	CDS_INIT_LIST_HEAD(&c->event_link);
 	CDS_INIT_LIST_HEAD(&c->output_link);
 	CDS_INIT_LIST_HEAD(&c->starved_link);
 	chain_init(&c->rx);
 	tcp_reass_init(&c->reass);
+	tcp_sack_rx_init(&c->sack_rx);
+	tcp_rack_init(c);
 	tcp_timers_init(c);
 	tcp_rtt_init(c);
 	tcp_node_insert(s, &c->node, t, TCP_KIND_CONN);
@@ -113,6 +117,7 @@ struct tcp_syn_options tcp_syn_options_of(const struct tcp_options *o, const str
 		.has_wscale = o->has_wscale,
 		.wscale = o->wscale,
 		.has_timestamp = o->has_timestamp,
+		.sack_permitted = o->has_sack_permitted,
 		.ts_val = o->ts_val,
 	};
 }
@@ -122,6 +127,7 @@ void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_syn_options *o)
 	uint16_t mss = (uint16_t)max_u32(o->mss, TCP_MSS_MIN);
 
 	c->timestamps = o->has_timestamp;
+	c->sack = o->sack_permitted && c->stack->config.sack;
 	c->mss = (uint16_t)(min_u32(mss, tcp_own_mss(c->stack, &c->tuple.raddr)) -
 			    (c->timestamps ? TCP_TIMESTAMP_BYTES : 0));
 	if (o->has_wscale)
@@ -145,6 +151,7 @@ static void established(struct tcp_conn *c)
 	if (c->syn.resent) /* RFC 6298 (5.7) */
 		c->rto_us = max_u32(c->rto_us, min_u32(3000000u, s->config.rto_us_max));
 	c->backoff = 0;
+	c->force_resend = false;
 	tcp_keepalive_arm(c);
 }
 

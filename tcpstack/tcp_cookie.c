@@ -12,6 +12,7 @@ enum {
 	LOW_BITS = MSS_BITS + TIME_BITS,
 	TS_BITS = 6,
 	TS_WSCALE = 15, /* four bits; this value: none */
+	TS_SACK = 16,
 };
 
 /* What peers have, over IPv4 and IPv6: plain and jumbo links, tunnels, the least. */
@@ -54,6 +55,11 @@ static uint32_t timestamp_with(uint32_t now, uint32_t bits)
 	return seq_lt(now, v) ? v - (1u << TS_BITS) : v;
 }
 
+static uint32_t ts_bits(const struct tcp_syn_options *peer)
+{
+	return (peer->has_wscale ? peer->wscale : TS_WSCALE) | (peer->sack_permitted ? TS_SACK : 0);
+}
+
 void tcp_cookie_send(struct stack *s, struct tcp_listener *l, const struct tcp_in *in)
 {
 	struct tcp_tuple t = tcp_in_tuple(in);
@@ -64,10 +70,11 @@ void tcp_cookie_send(struct stack *s, struct tcp_listener *l, const struct tcp_i
 		.has_mss = true,
 		.mss = tcp_own_mss(s, &t.raddr),
 		.has_timestamp = peer.has_timestamp,
-		.ts_val = timestamp_with(now, peer.has_wscale ? peer.wscale : TS_WSCALE),
+		.ts_val = timestamp_with(now, ts_bits(&peer)),
 		.ts_ecr = peer.ts_val,
 		.has_wscale = peer.has_timestamp && peer.has_wscale,
 		.wscale = tcp_own_wscale(s),
+		.has_sack_permitted = peer.has_timestamp && peer.sack_permitted && s->config.sack,
 	};
 	uint16_t window = (uint16_t)min_u32(s->config.rx_buffer_bytes, (uint32_t)UINT16_MAX);
 
@@ -86,10 +93,11 @@ static struct tcp_syn_options options_back(const struct tcp_in *in, unsigned mss
 		.ts_val = in->options.ts_val,
 	};
 
-	if (peer.has_timestamp && (bits & 15) != TS_WSCALE) {
-		peer.has_wscale = true;
-		peer.wscale = bits & 15;
-	}
+	if (!peer.has_timestamp)
+		return peer;
+	peer.sack_permitted = bits & TS_SACK;
+	peer.has_wscale = (bits & 15) != TS_WSCALE;
+	peer.wscale = peer.has_wscale ? bits & 15 : 0;
 	return peer;
 }
 

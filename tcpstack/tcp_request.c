@@ -51,6 +51,7 @@ static bool syn_ack_send(struct tcp_request *r)
 	o.has_mss = true;
 	o.mss = tcp_own_mss(s, &r->node.tuple.raddr);
 	o.has_wscale = r->peer.has_wscale;
+	o.has_sack_permitted = r->peer.sack_permitted && s->config.sack;
 	o.wscale = tcp_own_wscale(s);
 	if (tcp_send_bare(
 		    s, &r->node.tuple, r->iss, r->irs + 1, TCP_SYN | TCP_ACK, (uint16_t)window(s), &o)) {
