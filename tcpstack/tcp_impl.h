@@ -451,6 +451,8 @@ void tcp_rack_delivered(struct tcp_conn *c, const struct tcp_segment *g, const s
 void tcp_rack_min_rtt(struct tcp_conn *c, uint32_t rtt_us);
 /* Widens and narrows the reordering window; left: this acknowledgement ended a recovery. */
 void tcp_rack_round(struct tcp_conn *c, bool dsack, bool left);
+/* What arrived was sent before the timeout: RACK is to measure by that. */
+void tcp_rack_original(struct tcp_conn *c, const struct tcp_acked *acked);
 /* Marks what is lost. Returns in how many us the rest is to be looked at, 0: never. */
 uint32_t tcp_rack_detect(struct tcp_conn *c);
 uint32_t tcp_rack_reo_wnd_us(const struct tcp_conn *c);
