@@ -14,12 +14,16 @@ uint8_t tcp_ecn_syn_flags(const struct tcp_conn *c)
 	return c->ecn ? TCP_ECE : 0;
 }
 
-void tcp_ecn_negotiate(struct tcp_conn *c, uint8_t flags)
+bool tcp_ecn_asked(enum stack_ecn mode, uint8_t flags)
+{
+	return mode != STACK_ECN_OFF && (flags & BOTH) == BOTH;
+}
+
+bool tcp_ecn_agreed(const struct tcp_conn *c, uint8_t flags)
 {
 	if (!(flags & TCP_ACK))
-		c->ecn = c->ecn_mode != STACK_ECN_OFF && (flags & BOTH) == BOTH;
-	else
-		c->ecn = c->ecn_mode == STACK_ECN_ON && !c->syn.resent && (flags & BOTH) == TCP_ECE;
+		return tcp_ecn_asked(c->ecn_mode, flags);
+	return c->ecn_mode == STACK_ECN_ON && !c->syn.resent && (flags & BOTH) == TCP_ECE;
 }
 
 /* Section 6.1.3: from the first mark until the sender says that it has reduced its window, every ACK echoes
