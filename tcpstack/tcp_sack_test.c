@@ -92,8 +92,7 @@ static void begin(uint32_t tx_buffer_bytes, uint16_t mss)
 	MUST(conn);
 	stack_output(stack, now_us);
 	/* The peer's SYN-ACK, as if it had come. */
-	tcp_conn_negotiate(
-		conn, &(struct tcp_options){.has_mss = true, .mss = mss, .has_sack_permitted = true});
+	tcp_conn_negotiate(conn, &(struct tcp_syn_options){.mss = mss, .sack_permitted = true});
 	struct tcp_acked acked = {0};
 	conn->snd_una = conn->iss + 1;
 	conn->snd_wnd = conn->snd_wnd_max = 65535;
