@@ -11,7 +11,7 @@ static void rexmt_set(struct tcp_conn *c, enum tcp_rexmt_kind kind, uint64_t at_
 
 void tcp_rexmt_schedule(struct tcp_conn *c)
 {
-	uint64_t probe_us = tcp_tlp_wanted(c) ? c->stack->now_us + tcp_tlp_us(c) : UINT64_MAX;
+	uint64_t probe_us = tcp_tlp_wanted(c) && !c->ecn_hold ? c->stack->now_us + tcp_tlp_us(c) : UINT64_MAX;
 
 	/* A probe where the timeout would come: it costs less, and the timeout follows it. */
 	if (probe_us != UINT64_MAX)
@@ -88,6 +88,12 @@ static void rexmt_fire(struct timer *t, uint64_t now_us)
 {
 	struct tcp_conn *c = caa_container_of(t, struct tcp_conn, rexmt);
 
+	if (c->ecn_hold && c->rexmt_kind == TCP_REXMT_RTO) {
+		c->ecn_hold = false;
+		tcp_output_want(c);
+		if (tcp_nothing_sent(c))
+			return;
+	}
 	if (!tcp_segment_first(c))
 		return;
 	if (given_up(c)) {
@@ -152,7 +158,6 @@ static void life_fire(struct timer *t, uint64_t now_us)
 		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
 		break;
 	case TCP_SYN_RCVD:
-		COUNT(c->stack, tcp_half_open_expired);
 		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
 		break;
 	case TCP_FIN_WAIT_2:
@@ -160,9 +165,6 @@ static void life_fire(struct timer *t, uint64_t now_us)
 			tcp_conn_end(c, TCP_REASON_TIMED_OUT);
 		else
 			keepalive(c);
-		break;
-	case TCP_TIME_WAIT:
-		tcp_conn_end(c, TCP_REASON_DONE);
 		break;
 	default:
 		if (c->keepalive_us)
