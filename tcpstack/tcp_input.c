@@ -221,7 +221,11 @@ static void synchronised_input(struct tcp_conn *c, struct tcp_in *in)
 	/* third, security, is not done; fourth: SYN, by RFC 5961 section 4.2 */
 	if (in->flags & TCP_SYN) {
 		COUNT(s, tcp_syn_in_window);
-		tcp_send_challenge_ack(c);
+		/* A passive open that is not complete goes back to LISTEN. */
+		if (c->state == TCP_SYN_RCVD && !c->active)
+			tcp_conn_end(c, TCP_REASON_REFUSED);
+		else
+			tcp_send_challenge_ack(c);
 		return;
 	}
 	/* fifth: ACK */

@@ -6,7 +6,7 @@
 #include "runtime/check.h"
 #include "tcpstack/tcp_seq.h"
 
-enum { STREAM_BYTES_MAX = 20000, WRITTEN_BYTES_MAX = 4000, GAP_BYTES_MAX = 2000 };
+enum { STREAM_BYTES_MAX = 20000, WRITTEN_BYTES_MAX = 4000, GAP_BYTES_MAX = 2000, WINDOW_BYTES = 30000 };
 
 uint32_t conversation_random(struct conversation *c, uint32_t below)
 {
@@ -94,18 +94,44 @@ static unsigned scale(const struct conversation *c)
 	return c->syn.has_wscale ? c->syn.wscale : 0;
 }
 
-/* The peer tells a window with an acknowledgement that nobody can find wrong. */
-static void window_told(struct conversation *c, uint32_t ack, uint32_t wnd, bool syn)
+/* The window that both sides use from now on. */
+static void window_used(struct conversation *c, const struct segment *g, uint32_t ack)
 {
-	uint32_t edge = ack + (wnd << (syn ? 0 : scale(c)));
+	uint32_t wnd = (uint32_t)g->wnd << (g->flags & SYN ? 0 : scale(c)), edge = ack + wnd;
 
-	c->dup_acks = ack == c->una && wnd == c->wnd ? c->dup_acks + 1 : 0;
-	c->una = ack;
-	c->wnd = wnd;
+	c->wl1 = g->seq;
+	c->wl2 = ack;
 	c->shrunk |= seq_lt(edge, c->edge);
 	c->edge = edge;
 	c->edge_max = seq_max(edge, c->edge_max);
-	c->wnd_max = wnd << (syn ? 0 : scale(c)) > c->wnd_max ? wnd << (syn ? 0 : scale(c)) : c->wnd_max;
+	c->wnd_max = wnd > c->wnd_max ? wnd : c->wnd_max;
+}
+
+/* The handshake is complete but for our last ACK, or more. */
+static bool acceptable(const struct conversation *c, const struct view *v, const struct segment *g)
+{
+	uint32_t rcv = c->isn + v->rcv, end = g->seq + g->len + !!(g->flags & FIN);
+	bool old_ts = g->has_ts && seq_lt(g->ts_val, c->ts);
+
+	if (!synchronised(c) && (!in_state(c, "SYN-RECEIVED") || g->ack != v->sent_min))
+		return false;
+	return !g->dport && !g->bad_checksum && !old_ts && (g->flags & (SYN | RST | ACK)) == ACK &&
+	       seq_leq(g->ack, v->sent_max) && seq_leq(c->una, g->ack) &&
+	       (g->seq == rcv || (seq_lt(rcv, end) && seq_lt(g->seq, rcv + WINDOW_BYTES)));
+}
+
+/* What an acceptable segment of the peer means to both sides. */
+static void told(struct conversation *c, const struct segment *g)
+{
+	if (g->ack == c->una && !g->len && !(g->flags & FIN))
+		c->dup_acks++;
+	else if (g->ack != c->una)
+		c->dup_acks = 0;
+	c->edge += g->ack - c->una;
+	c->edge_max = seq_max(c->edge, c->edge_max);
+	c->una = g->ack;
+	if (seq_lt(c->wl1, g->seq) || (c->wl1 == g->seq && seq_leq(c->wl2, g->ack)))
+		window_used(c, g, g->ack);
 }
 
 /* Acknowledges some or all of what both have sent. */
@@ -118,9 +144,8 @@ static void acknowledge(struct conversation *c, const struct view *v, struct seg
 	if (chance(c, 4))
 		ack = c->una + conversation_random(c, ack - c->una + 1);
 	if (chance(c, 3))
-		g->wnd = windows[conversation_random(c, 6)];
+		c->wnd = g->wnd = windows[conversation_random(c, 6)];
 	g->ack = ack;
-	window_told(c, ack, g->wnd, false);
 }
 
 /* What each kind makes of usual(): false where it does not apply. */
@@ -131,6 +156,7 @@ static bool make_syn(struct conversation *c, const struct view *v, struct exchan
 
 	if (in_state(c, "none")) {
 		x->again = true;
+		c->active = false;
 		c->isn = conversation_random(c, UINT32_MAX);
 		memset(&offered, 0, sizeof(offered));
 		syn_options(c, &offered);
@@ -150,7 +176,8 @@ static bool make_syn(struct conversation *c, const struct view *v, struct exchan
 	c->una = c->edge = c->edge_max = c->wnd_max = 0;
 	c->fin_sent = c->shut = c->closed = c->shrunk = c->urgent = false;
 	c->dup_acks = 0;
-	window_told(c, 0, g->wnd, true);
+	c->wnd = g->wnd;
+	window_used(c, g, 0);
 	return true;
 }
 
@@ -160,7 +187,8 @@ static bool make_syn_ack(struct conversation *c, const struct view *v, struct ex
 		return false;
 	x->segment.flags = SYN | ACK;
 	x->segment.ack = 1;
-	window_told(c, 1, x->segment.wnd, true);
+	c->una = 1;
+	window_used(c, &x->segment, 1);
 	return true;
 }
 
@@ -550,24 +578,17 @@ static uint32_t freedoms(const struct conversation *c, const struct view *v, con
 
 	if (x->is_act || g->dport)
 		return 0;
-	if (synchronised(c) && (g->flags & ACK) && seq_lt(v->sent_max, g->ack))
-		f |= 1u << FREEDOM_ack_unsent;
 	if (c->closed && g->len)
 		f |= 1u << FREEDOM_data_after_close;
 	else if (c->closed && (g->flags & FIN) && seq_lt(c->isn + v->rcv, g->seq))
 		f |= 1u << FREEDOM_early_fin_after_close;
-	if (c->closed && in_state(c, "FIN-WAIT-2") && (g->flags & RST))
-		f |= 1u << FREEDOM_reset_fin_wait_2;
+	if (c->closed && in_state(c, "FIN-WAIT-2"))
+		f |= 1u << (g->flags & SYN ? FREEDOM_orphan_syn : FREEDOM_orphan);
+	if (in_state(c, "SYN-RECEIVED") && (g->flags & (SYN | RST)) == SYN)
+		f |= 1u << FREEDOM_syn_rcvd_syn;
+	if (in_state(c, "SYN-RECEIVED") && c->active && (g->flags & ACK) && seq_leq(g->ack, c->una))
+		f |= 1u << FREEDOM_simultaneous;
 	return f;
-}
-
-/* Any good segment with the ACK of our SYN-ACK tells a window as well. */
-static bool establishes(const struct conversation *c, const struct view *v, const struct exchange *x)
-{
-	const struct segment *g = &x->segment;
-
-	return in_state(c, "SYN-RECEIVED") && !x->is_act && !g->dport && g->seq == c->isn + v->rcv &&
-	       !g->bad_checksum && (g->flags & (SYN | ACK | RST)) == ACK && g->ack == v->sent_min;
 }
 
 struct exchange exchange_next(struct conversation *c, const struct side *a, const struct side *b)
@@ -583,8 +604,8 @@ struct exchange exchange_next(struct conversation *c, const struct side *a, cons
 		struct exchange x = {.name = k->name, .segment = usual(c, &v)};
 		if (k->make(c, &v, &x)) {
 			x.freedoms = freedoms(&before, &v, &x);
-			if (establishes(&before, &v, &x))
-				window_told(c, x.segment.ack, x.segment.wnd, false);
+			if (!x.is_act && acceptable(&before, &v, &x.segment))
+				told(c, &x.segment);
 			return x;
 		}
 		before.random = c->random;

@@ -38,7 +38,8 @@ struct conversation {
 	bool active;
 	struct segment syn;	 /* the options that the peer offers */
 	uint32_t una;		 /* what the peer has acknowledged */
-	uint32_t wnd;		 /* and the window it has told, as in the header */
+	uint32_t wnd;		 /* the window it tells, as in the header */
+	uint32_t wl1, wl2;	 /* RFC 9293's SND.WL1 and WL2: the segment whose window both sides use */
 	uint32_t edge, edge_max; /* behind the last byte of it; where it was farthest */
 	uint32_t wnd_max;
 	uint32_t ts;

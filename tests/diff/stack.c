@@ -220,7 +220,9 @@ static void act(enum act act, uint32_t n)
 
 static void state_find(void *ctx, struct tcp_conn *c)
 {
-	if (tcp_conn_peer_port(c) == stack_side.side.peer_port)
+	const struct side *s = &stack_side.side;
+
+	if (tcp_conn_peer_port(c) == s->peer_port && tcp_conn_local_port(c) == s->port)
 		*(const char **)ctx = tcp_conn_info(c).state;
 }
 

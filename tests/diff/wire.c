@@ -136,7 +136,7 @@ void side_again(struct side *side)
 	*side = (struct side){.name = side->name,
 		.peer_addr = side->peer_addr,
 		.peer_port = side->peer_port,
-		.port = side->port};
+		.port = LISTEN_PORT};
 }
 
 static void flags_print(FILE *out, uint8_t flags)
