@@ -99,7 +99,7 @@ static bool fin_acked(struct tcp_conn *c)
 		return true;
 	case TCP_CLOSING:
 		tcp_conn_time_wait(c);
-		return true;
+		return false;
 	case TCP_LAST_ACK:
 		tcp_conn_end(c, TCP_REASON_DONE);
 		return false;
@@ -129,10 +129,11 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 	bool duplicate = is_duplicate(c, in), advances = seq_lt(c->snd_una, in->ack);
 	struct tcp_acked acked = {
 		.ts_ecr = in->options.ts_ecr, .has_ts_ecr = c->timestamps && in->options.ts_ecr};
-	if (in->options.sack_count && c->sack)
-		tcp_sack_input(c, in, &acked);
+	/* In this order sequence numbers arrive rising, or RACK would take it for reordering. */
 	if (advances)
 		new_ack(c, in, &acked);
+	if (in->options.sack_count && c->sack)
+		tcp_sack_input(c, in, &acked);
 	if (acked.segments)
 		rtt_from_ack(c, &acked);
 	c->delivered_bytes += acked.delivered;

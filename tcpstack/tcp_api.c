@@ -36,12 +36,13 @@ struct tcp_conn *tcp_connect(struct stack *s, const struct ip_addr *addr, uint16
 		COUNT(s, tcp_ports_full);
 		return NULL;
 	}
-	struct tcp_conn *c = tcp_conn_new(s, &t, options ? options : &defaults, 0);
+	struct tcp_conn *c = tcp_conn_new(s, &t, options ? options : &defaults, tcp_isn(s, &t, 0));
 	if (!c)
 		return NULL;
 	c->active = true;
 	c->app = app;
 	c->user = user;
+	tcp_conn_syn(c);
 	tcp_conn_set_state(c, TCP_SYN_SENT);
 	tcp_life_arm(c, s->config.connect_timeout_us);
 	tcp_output_want(c);
@@ -262,7 +263,7 @@ static bool aborts_aloud(const struct tcp_conn *c)
 {
 	bool both_closed = c->state == TCP_CLOSING || c->state == TCP_LAST_ACK;
 
-	return c->state >= TCP_SYN_RCVD && c->state != TCP_TIME_WAIT && (!both_closed || c->rx.bytes);
+	return c->state >= TCP_SYN_RCVD && (!both_closed || c->rx.bytes);
 }
 
 void tcp_conn_abort(struct tcp_conn *c)

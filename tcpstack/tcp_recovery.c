@@ -81,6 +81,7 @@ static void timeout_judge(struct tcp_conn *c, const struct tcp_acked *acked, boo
 {
 	if (c->frto && acked->original && (c->sack || (c->frto == 2 && acked->bytes))) {
 		COUNT(c->stack, tcp_spurious_rto);
+		tcp_rack_original(c, acked);
 		undo(c);
 	} else if (c->frto == 2) {
 		if (acked->sacked || duplicate)

@@ -9,6 +9,7 @@
 #include "runtime/check.h"
 #include "runtime/wire.h"
 #include "tcpstack/tcp.h"
+#include "tcpstack/tcp_impl.h"
 #include "tests/diff/side.h"
 #include "tests/unit/unit.h"
 
@@ -218,22 +219,23 @@ static void act(enum act act, uint32_t n)
 	connection = NULL;
 }
 
-static void state_find(void *ctx, struct tcp_conn *c)
-{
-	const struct side *s = &stack_side.side;
-
-	if (tcp_conn_peer_port(c) == s->peer_port && tcp_conn_local_port(c) == s->port)
-		*(const char **)ctx = tcp_conn_info(c).state;
-}
-
 static const char *state(void)
 {
-	const char *found = "none";
+	const struct side *s = &stack_side.side;
+	struct tcp_tuple t = {.laddr = ip_v4(SIDE_ADDR),
+		.raddr = ip_v4(s->peer_addr),
+		.lport = s->port,
+		.rport = s->peer_port};
+	struct tcp_node *node = tcp_node_find(stack, &t);
 
-	tcp_conn_each(stack, state_find, &found);
-	if (plant == PLANT_STATE && !strcmp(found, "CLOSE-WAIT"))
+	if (!node)
 		return "none";
-	return strcmp(found, "CLOSED") ? found : "none";
+	if (node->kind == TCP_KIND_REQUEST)
+		return "SYN-RECEIVED";
+	if (node->kind == TCP_KIND_TIME_WAIT)
+		return "TIME-WAIT";
+	const char *name = tcp_state_name(caa_container_of(node, struct tcp_conn, node)->state);
+	return plant == PLANT_STATE && !strcmp(name, "CLOSE-WAIT") ? "none" : name;
 }
 
 static void end(void)
