@@ -101,7 +101,7 @@ static void window_used(struct conversation *c, const struct segment *g, uint32_
 
 	c->wl1 = g->seq;
 	c->wl2 = ack;
-	c->shrunk |= seq_lt(edge, c->edge);
+	c->unsure |= seq_lt(edge, c->edge);
 	c->edge = edge;
 	c->edge_max = seq_max(edge, c->edge_max);
 	c->wnd_max = wnd > c->wnd_max ? wnd : c->wnd_max;
@@ -127,6 +127,7 @@ static void told(struct conversation *c, const struct segment *g)
 		c->dup_acks++;
 	else if (g->ack != c->una)
 		c->dup_acks = 0;
+	c->unsure |= seq_lt(g->seq, c->wl1) && g->ack != c->una; /* AVOIDED(window_of_an_older_segment) */
 	c->edge += g->ack - c->una;
 	c->edge_max = seq_max(c->edge, c->edge_max);
 	c->una = g->ack;
@@ -174,7 +175,7 @@ static bool make_syn(struct conversation *c, const struct view *v, struct exchan
 	g->has_ts = c->syn.has_ts;
 	g->wnd = windows[1 + conversation_random(c, 5)];
 	c->una = c->edge = c->edge_max = c->wnd_max = 0;
-	c->fin_sent = c->shut = c->closed = c->shrunk = c->urgent = false;
+	c->over_time_wait = c->fin_sent = c->shut = c->closed = c->unsure = c->urgent = false;
 	c->dup_acks = 0;
 	c->wnd = g->wnd;
 	window_used(c, g, 0);
@@ -464,6 +465,7 @@ static bool make_time_wait_syn(struct conversation *c, const struct view *v, str
 	if (!make_syn(c, v, x))
 		return false;
 	g->has_ts = c->syn.has_ts = ts;
+	c->over_time_wait = true;
 	g->seq = g->isn = c->isn = seq + 1 + conversation_random(c, 1 << 30);
 	return true;
 }
@@ -586,6 +588,10 @@ static uint32_t freedoms(const struct conversation *c, const struct view *v, con
 		f |= 1u << (g->flags & SYN ? FREEDOM_orphan_syn : FREEDOM_orphan);
 	if (in_state(c, "SYN-RECEIVED") && (g->flags & (SYN | RST)) == SYN)
 		f |= 1u << FREEDOM_syn_rcvd_syn;
+	if (in_state(c, "SYN-RECEIVED") && c->over_time_wait && (g->flags & (SYN | RST)))
+		f |= 1u << FREEDOM_time_wait_again;
+	if (in_state(c, "TIME-WAIT") && !(g->flags & (ACK | SYN)))
+		f |= 1u << FREEDOM_time_wait_no_ack;
 	if (in_state(c, "SYN-RECEIVED") && c->active && (g->flags & ACK) && seq_leq(g->ack, c->una))
 		f |= 1u << FREEDOM_simultaneous;
 	return f;

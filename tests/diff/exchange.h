@@ -45,7 +45,9 @@ struct conversation {
 	uint32_t ts;
 	bool fin_sent;
 	uint32_t fin_at;
-	bool shut, closed, shrunk;
+	bool shut, closed;
+	bool unsure;	     /* the window has shrunk, or the two use different ones */
+	bool over_time_wait; /* the connection is being opened over one in TIME-WAIT */
 	unsigned dup_acks;
 	bool urgent;
 };
