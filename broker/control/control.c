@@ -19,7 +19,11 @@
 #include "runtime/clock.h"
 #include "runtime/log.h"
 
-enum { REFUSED_BYTES = 256, READY_MAX = CONTROL_CLIENTS_MAX + 3 /* the listener, two timers */ };
+enum {
+	REFUSED_BYTES = 256,
+	LOGGED_BYTES = 300,
+	READY_MAX = CONTROL_CLIENTS_MAX + 3 /* the listener, two timers */
+};
 
 struct client {
 	int fd; /* -1: the place is free */
@@ -263,6 +267,10 @@ static int client_line(struct control *c, struct client *k)
 		c->handlers, c->ctx, k->in, line_bytes, &k->stream, refused, sizeof(refused));
 	if (refused[0])
 		log_refused(&k->peer, refused);
+	if (k->stream && k->stream->logged)
+		LOG_INFO("control", "pid %d uid %u gid %u: %.*s", (int)k->peer.pid, (unsigned)k->peer.uid,
+			(unsigned)k->peer.gid, line_bytes < LOGGED_BYTES ? (int)line_bytes : LOGGED_BYTES,
+			k->in);
 	k->in_bytes -= line_bytes + 1;
 	memmove(k->in, end + 1, k->in_bytes);
 	return k->stream ? client_stream(k) : client_reply(k, text);

@@ -59,6 +59,7 @@ struct control_stream {
 	void (*stop)(struct control_stream *s);
 	/* The end, in any way; the last call. Frees s. */
 	void (*close)(struct control_stream *s);
+	bool logged; /* who asked for it, and how, is worth a line */
 };
 
 /* A command: exactly one of run and open is set. run returns the result, a new reference that becomes the
