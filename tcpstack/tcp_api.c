@@ -260,7 +260,7 @@ void tcp_conn_close(struct tcp_conn *c)
 void tcp_conn_abort(struct tcp_conn *c)
 {
 	if (c->state >= TCP_SYN_RCVD && c->state != TCP_TIME_WAIT)
-		tcp_send_control(c, c->snd_nxt, TCP_RST | TCP_ACK);
+		tcp_send_control(c, tcp_snd_seq(c), TCP_RST | TCP_ACK);
 	tcp_conn_detach(c);
 	tcp_conn_end(c, TCP_REASON_ABORTED);
 }
@@ -290,6 +290,9 @@ struct stack *tcp_conn_stack(const struct tcp_conn *c)
 	return c->stack;
 }
 
+static const char *const recovery_names[] = {
+	[TCP_RECOVERY_NONE] = "none", [TCP_RECOVERY_FAST] = "fast", [TCP_RECOVERY_RTO] = "timeout"};
+
 struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 {
 	return (struct tcp_conn_info){
@@ -310,6 +313,13 @@ struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 		.snd_wscale = c->snd_wscale,
 		.rcv_wscale = c->rcv_wscale,
 		.timestamps = c->timestamps,
+		.sack = c->sack,
+		.recovery = recovery_names[c->recovery],
+		.sacked_bytes = c->sacked_bytes,
+		.lost_segments = c->lost_count,
+		.min_rtt_us = c->rack.min_rtt_us,
+		.reorder_us = tcp_rack_reo_wnd_us(c),
+		.delivered_bytes = c->delivered_bytes,
 		.bytes_in = c->bytes_in,
 		.bytes_out = c->bytes_out,
 		.segments_in = c->segments_in,

@@ -415,12 +415,13 @@ void bypass_destroy(struct bypass *b)
 	free(b);
 }
 
-int bypass_listen(struct bypass *b, const struct ip_addr *address_or_null, uint16_t port)
+int bypass_listen(struct bypass *b, const struct ip_addr *address_or_null, uint16_t port,
+	const struct tcp_open_options *options_or_null)
 {
 	if (b->listener_count == BYPASS_LISTENERS)
 		return -ENOBUFS;
-	int error = tcp_listen(
-		b->stack, address_or_null, port, NULL, &bypass_tcp_app, b, &b->listeners[b->listener_count]);
+	int error = tcp_listen(b->stack, address_or_null, port, options_or_null, &bypass_tcp_app, b,
+		&b->listeners[b->listener_count]);
 	if (error == 0)
 		b->listener_count++;
 	return error;

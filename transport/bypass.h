@@ -36,8 +36,11 @@ struct bypass *bypass_create(const struct bypass_config *config, uint64_t now_us
 /* Aborts what is left, without telling the peers. After the core has stopped, before the port is closed. */
 void bypass_destroy(struct bypass *b);
 
-/* 0, -EADDRNOTAVAIL, -EADDRINUSE, -ENOBUFS. address_or_null NULL: every one of ours. */
-int bypass_listen(struct bypass *b, const struct ip_addr *address_or_null, uint16_t port);
+/* 0, -EADDRNOTAVAIL, -EADDRINUSE, -ENOBUFS. address_or_null NULL: every one of ours. options_or_null is
+ * copied, its filter borrowed until bypass_listen_stop or bypass_destroy; NULL: as the stack was configured;
+ * tcp_open_options_of(bypass_stack(b)) is where to start from. */
+int bypass_listen(struct bypass *b, const struct ip_addr *address_or_null, uint16_t port,
+	const struct tcp_open_options *options_or_null);
 /* Closes every listener; connections stay. Core. */
 void bypass_listen_stop(struct bypass *b);
 

@@ -251,7 +251,7 @@ static struct net *net_open(void)
 		s->port = port_between(i, s->rx, s->tx);
 		side_open(n, i);
 	}
-	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, NULL, TCP_PORT), 0);
+	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, NULL, TCP_PORT, NULL), 0);
 	return n;
 }
 
@@ -603,9 +603,9 @@ static void test_listeners_stop(void)
 	struct net *n = net_open();
 	struct end *b, *a = connected(n, &b);
 
-	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, NULL, TCP_PORT), -EADDRINUSE);
+	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, NULL, TCP_PORT, NULL), -EADDRINUSE);
 	CU_ASSERT_EQUAL(
-		bypass_listen(n->side[1].b, &(struct ip_addr){.bytes = {1}}, TCP_PORT), -EADDRNOTAVAIL);
+		bypass_listen(n->side[1].b, &(struct ip_addr){.bytes = {1}}, TCP_PORT, NULL), -EADDRNOTAVAIL);
 	bypass_listen_stop(n->side[1].b);
 	bypass_listen_stop(n->side[1].b);
 	struct end *late = connect_to(n, TCP_PORT);
@@ -613,7 +613,7 @@ static void test_listeners_stop(void)
 	CU_ASSERT_EQUAL(late->connect_error, -ECONNREFUSED);
 	CU_ASSERT_EQUAL(transport_write(a->conn, "on", 2), 0);
 	UNTIL(n, b->rx_bytes == 2);
-	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, NULL, TCP_PORT), 0);
+	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, NULL, TCP_PORT, NULL), 0);
 	a = connected(n, &b);
 	CU_ASSERT_PTR_NOT_NULL(a->conn);
 	net_close(n);
