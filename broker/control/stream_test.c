@@ -73,7 +73,8 @@ static struct control_stream *open_fake(void *ctx, const json_t *arguments, char
 		return NULL;
 	}
 	struct fake *f = calloc(1, sizeof(*f));
-	f->stream = (struct control_stream){fake_next, act.stopless ? NULL : fake_stop, fake_close};
+	f->stream = (struct control_stream){
+		.next = fake_next, .stop = act.stopless ? NULL : fake_stop, .close = fake_close};
 	act.opened++;
 	return &f->stream;
 }

@@ -31,7 +31,7 @@ struct tap {
 
 enum stage { STAGE_HEADERS, STAGE_PACKETS, STAGE_STATISTICS, STAGE_RESULT };
 
-struct session {
+struct capture_session {
 	struct control_stream stream;
 	struct instance *in;
 	struct capture_request request;
@@ -53,7 +53,7 @@ static uint64_t clock_real_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static uint64_t in_unit(const struct session *s, uint64_t ns)
+static uint64_t in_unit(const struct capture_session *s, uint64_t ns)
 {
 	return s->request.nanoseconds ? ns : ns / 1000;
 }
@@ -62,7 +62,7 @@ static uint64_t in_unit(const struct session *s, uint64_t ns)
 
 static void attach_on_core(void *arg)
 {
-	struct session *s = arg;
+	struct capture_session *s = arg;
 
 	for (unsigned i = 0; i < s->tap_count; i++)
 		bypass_set_capture(s->in->core.bypass[s->taps[i].port], s->taps[i].capture);
@@ -70,13 +70,13 @@ static void attach_on_core(void *arg)
 
 static void detach_on_core(void *arg)
 {
-	struct session *s = arg;
+	struct capture_session *s = arg;
 
 	for (unsigned i = 0; i < s->tap_count; i++)
 		bypass_set_capture(s->in->core.bypass[s->taps[i].port], NULL);
 }
 
-static void session_free(struct session *s)
+static void session_free(struct capture_session *s)
 {
 	for (unsigned i = 0; i < s->tap_count; i++) {
 		capture_destroy(s->taps[i].capture);
@@ -87,7 +87,7 @@ static void session_free(struct session *s)
 }
 
 /* 0; or the core did not answer: it may yet write to the rings, which stay for that. */
-static int detach(struct session *s)
+static int detach(struct capture_session *s)
 {
 	if (!s->attached)
 		return 0;
@@ -103,7 +103,7 @@ static int detach(struct session *s)
 
 /* ---- the stream ---- */
 
-static size_t write_headers(struct session *s)
+static size_t write_headers(struct capture_session *s)
 {
 	size_t used = pcapng_section(s->buffer, "Godwit " GODWIT_VERSION);
 
@@ -126,7 +126,7 @@ static size_t write_headers(struct session *s)
 	return used;
 }
 
-static size_t write_statistics(struct session *s)
+static size_t write_statistics(struct capture_session *s)
 {
 	size_t used = 0;
 
@@ -168,7 +168,8 @@ static void fill_checksums(uint8_t *frame, const struct capture_record *r)
 	}
 }
 
-static size_t write_packet(struct session *s, unsigned tap, const struct capture_record *r, size_t used)
+static size_t write_packet(
+	struct capture_session *s, unsigned tap, const struct capture_record *r, size_t used)
 {
 	struct pcapng_packet block = {
 		.interface = tap,
@@ -195,7 +196,7 @@ static size_t write_packet(struct session *s, unsigned tap, const struct capture
 }
 
 /* The port whose next packet is the oldest; tap_count: none has one. */
-static unsigned oldest(struct session *s, const struct capture_record **out)
+static unsigned oldest(struct capture_session *s, const struct capture_record **out)
 {
 	unsigned found = s->tap_count;
 
@@ -210,12 +211,12 @@ static unsigned oldest(struct session *s, const struct capture_record **out)
 }
 
 /* Whether a limit on packets or bytes ended it: what is still in the rings is beyond it. */
-static bool is_full(const struct session *s)
+static bool is_full(const struct capture_session *s)
 {
 	return s->ended_by && (strcmp(s->ended_by, "packets") == 0 || strcmp(s->ended_by, "bytes") == 0);
 }
 
-static size_t write_packets(struct session *s)
+static size_t write_packets(struct capture_session *s)
 {
 	size_t used = 0;
 
@@ -230,7 +231,7 @@ static size_t write_packets(struct session *s)
 	return used;
 }
 
-static json_t *result_of(const struct session *s)
+static json_t *result_of(const struct capture_session *s)
 {
 	json_t *ports = json_array();
 
@@ -246,7 +247,8 @@ static json_t *result_of(const struct session *s)
 		"bytes", (json_int_t)s->bytes, "ports", ports);
 }
 
-static int next_packets(struct session *s, struct control_piece *piece, char *error, size_t error_bytes)
+static int next_packets(
+	struct capture_session *s, struct control_piece *piece, char *error, size_t error_bytes)
 {
 	if (!s->ended_by && clock_now_us() >= s->until_us)
 		s->ended_by = "duration";
@@ -268,7 +270,7 @@ static int next_packets(struct session *s, struct control_piece *piece, char *er
 static int stream_next(
 	struct control_stream *stream, struct control_piece *piece, char *error, size_t error_bytes)
 {
-	struct session *s = caa_container_of(stream, struct session, stream);
+	struct capture_session *s = caa_container_of(stream, struct capture_session, stream);
 	int result = 2;
 
 	while (result == 2 && s->stage == STAGE_PACKETS)
@@ -294,7 +296,7 @@ static int stream_next(
 
 static void stream_stop(struct control_stream *stream)
 {
-	struct session *s = caa_container_of(stream, struct session, stream);
+	struct capture_session *s = caa_container_of(stream, struct capture_session, stream);
 
 	if (!s->ended_by)
 		s->ended_by = "request";
@@ -302,7 +304,7 @@ static void stream_stop(struct control_stream *stream)
 
 static void stream_close(struct control_stream *stream)
 {
-	struct session *s = caa_container_of(stream, struct session, stream);
+	struct capture_session *s = caa_container_of(stream, struct capture_session, stream);
 	int error = detach(s);
 
 	for (unsigned i = 0; i < s->tap_count; i++) {
@@ -318,7 +320,7 @@ static void stream_close(struct control_stream *stream)
 
 /* ---- the request ---- */
 
-static int add_tap(struct session *s, uint32_t port, char *error, size_t error_bytes)
+static int add_tap(struct capture_session *s, uint32_t port, char *error, size_t error_bytes)
 {
 	const char *name = s->in->config.ports[port].name;
 	struct capture_config config = {
@@ -347,7 +349,7 @@ static int add_tap(struct session *s, uint32_t port, char *error, size_t error_b
 	return 0;
 }
 
-static int add_taps(struct session *s, char *error, size_t error_bytes)
+static int add_taps(struct capture_session *s, char *error, size_t error_bytes)
 {
 	bool named = false;
 
@@ -366,7 +368,7 @@ static int add_taps(struct session *s, char *error, size_t error_bytes)
 
 struct control_stream *capture_open(void *ctx, const json_t *arguments, char *error, size_t error_bytes)
 {
-	struct session *s = calloc(1, sizeof(*s));
+	struct capture_session *s = calloc(1, sizeof(*s));
 	int result = -1;
 
 	if (!s || !(s->buffer = malloc(BUFFER_BYTES))) {
