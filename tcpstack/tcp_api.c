@@ -36,12 +36,13 @@ struct tcp_conn *tcp_connect(struct stack *s, const struct ip_addr *addr, uint16
 		COUNT(s, tcp_ports_full);
 		return NULL;
 	}
-	struct tcp_conn *c = tcp_conn_new(s, &t, options ? options : &defaults, 0);
+	struct tcp_conn *c = tcp_conn_new(s, &t, options ? options : &defaults, tcp_isn(s, &t, 0));
 	if (!c)
 		return NULL;
 	c->active = true;
 	c->app = app;
 	c->user = user;
+	tcp_conn_syn(c);
 	tcp_conn_set_state(c, TCP_SYN_SENT);
 	tcp_life_arm(c, s->config.connect_timeout_us);
 	tcp_output_want(c);
@@ -236,6 +237,20 @@ static void queue_fin(struct tcp_conn *c)
 	tcp_output_want(c);
 }
 
+void tcp_conn_set_nodelay(struct tcp_conn *c, bool nodelay)
+{
+	c->nodelay = nodelay;
+	if (nodelay)
+		tcp_output_want(c);
+}
+
+void tcp_conn_cork(struct tcp_conn *c, bool corked)
+{
+	c->corked = corked;
+	if (!corked)
+		tcp_output_want(c);
+}
+
 int tcp_conn_shutdown(struct tcp_conn *c)
 {
 	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
@@ -259,7 +274,7 @@ void tcp_conn_close(struct tcp_conn *c)
 
 void tcp_conn_abort(struct tcp_conn *c)
 {
-	if (c->state >= TCP_SYN_RCVD && c->state != TCP_TIME_WAIT)
+	if (c->state >= TCP_SYN_RCVD)
 		tcp_send_control(c, tcp_snd_seq(c), TCP_RST | TCP_ACK);
 	tcp_conn_detach(c);
 	tcp_conn_end(c, TCP_REASON_ABORTED);
@@ -313,6 +328,9 @@ struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 		.snd_wscale = c->snd_wscale,
 		.rcv_wscale = c->rcv_wscale,
 		.timestamps = c->timestamps,
+		.nodelay = c->nodelay,
+		.corked = c->corked,
+		.ecn = c->ecn,
 		.sack = c->sack,
 		.recovery = recovery_names[c->recovery],
 		.sacked_bytes = c->sacked_bytes,

@@ -14,16 +14,28 @@
 enum {
 	TCP_HEADER_BYTES = 20,
 	TCP_MSS_DEFAULT = 536, /* RFC 9293 MUST-15 */
-	TCP_MSS_MIN = 88,      /* less costs more in headers than it carries */
+	TCP_MSS_DEFAULT_V6 = 1220,
+	TCP_MSS_MIN = 88, /* less costs more in headers than it carries */
 	TCP_DUP_ACKS = 3,
 	TCP_PORT_FIRST = 32768,
 	TCP_PORT_LAST = 60999,
 	TCP_STARVED_RETRY_US = 2000,
-	TCP_TX_SHARE_BYTES_MIN = 8192,	/* what a connection may queue however short segments are */
+	TCP_TX_SHARE_BYTES_MIN = 8192, /* what a connection may queue however short segments are */
+	TCP_HOLD_US = 200000,	       /* a partial segment waits no longer for more data, or for window */
+	TCP_DELAYED_ACK_US = 40000,    /* an ACK's wait on a short path; on a longer one it is a round trip */
 	TCP_CHALLENGE_CONN_US = 500000, /* one ACK a connection for what carries no data */
 };
 
-enum tcp_flag { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16, TCP_URG = 32 };
+enum tcp_flag {
+	TCP_FIN = 1,
+	TCP_SYN = 2,
+	TCP_RST = 4,
+	TCP_PSH = 8,
+	TCP_ACK = 16,
+	TCP_URG = 32,
+	TCP_ECE = 64,
+	TCP_CWR = 128
+};
 
 enum tcp_state {
 	TCP_CLOSED,
@@ -35,7 +47,6 @@ enum tcp_state {
 	TCP_CLOSE_WAIT,
 	TCP_CLOSING,
 	TCP_LAST_ACK,
-	TCP_TIME_WAIT,
 	TCP_STATES
 };
 
@@ -110,6 +121,9 @@ struct tcp_listener {
 	struct tcp_open_options options;
 	const struct tcp_app *app;
 	void *ctx;
+	struct cds_list_head requests; /* oldest first */
+	uint32_t request_count;
+	uint64_t cookie_until_us; /* a cookie that was sent may come back until then */
 };
 
 /* What tells connections apart. */
@@ -118,16 +132,55 @@ struct tcp_tuple {
 	uint16_t lport, rport;
 };
 
-struct tcp_conn {
+/* What the table holds. A request and the TIME_WAIT that it would follow may both be there for one tuple: the
+ * younger one is found. */
+enum tcp_kind { TCP_KIND_CONN, TCP_KIND_REQUEST, TCP_KIND_TIME_WAIT };
+struct tcp_node {
 	struct cds_list_head bucket_link;
 	struct tcp_tuple tuple;
+	uint8_t kind; /* enum tcp_kind */
+};
+
+/* What a SYN told of its sender. */
+struct tcp_syn_options {
+	uint16_t mss; /* the default where there was none */
+	uint8_t wscale;
+	bool has_wscale, has_timestamp, sack_permitted;
+	bool ecn; /* and we agree */
+	uint32_t ts_val;
+};
+
+/* A passive open whose last ACK is outstanding: SYN-RECEIVED without a connection's memory (RFC 4987 section
+ * 3.1's bound, in a pool of its own). */
+struct tcp_request {
+	struct tcp_node node;
+	struct stack *stack;
+	struct tcp_listener *listener;
+	struct cds_list_head stack_link, listener_link; /* oldest first */
+	struct timer timer;				/* SYN-ACK again, or the end */
+	uint64_t born_us;
+	uint64_t sent_us; /* last SYN-ACK */
+	uint64_t ts_recent_us, challenge_next_us;
+	uint32_t irs, iss, ts_offset;
+	uint16_t peer_wnd;
+	uint8_t resent; /* SYN-ACKs after the first */
+	struct tcp_syn_options peer;
+};
+
+struct tcp_conn {
+	union {
+		struct tcp_node node;
+		struct {
+			struct cds_list_head bucket_link;
+			struct tcp_tuple tuple;
+		};
+	};
 	uint8_t state;
 	uint8_t snd_wscale, rcv_wscale;
 	uint8_t dup_acks;
 	struct stack *stack;
 	const struct tcp_app *app; /* NULL: nobody is told */
 	void *user;
-	struct tcp_listener *listener; /* while half open by it */
 
 	/* Flags, one byte each: they are set and read apart. */
 	bool active; /* by tcp_connect */
@@ -147,11 +200,19 @@ struct tcp_conn {
 	uint8_t rexmt_kind; /* enum tcp_rexmt_kind */
 	bool hashed;
 	bool nodelay;
-	uint8_t events;	    /* enum tcp_event */
-	uint8_t reason;	    /* enum tcp_reason, with TCP_EVENT_CLOSED */
-	uint8_t backoff;    /* doublings of the RTO */
-	uint8_t keepalives; /* probes sent since the peer was heard */
-	int connect_error;  /* with TCP_EVENT_CONNECTED */
+	bool corked;
+	bool hold_over;			    /* what waits for the hold timer may leave */
+	uint8_t quick_acks, quick_acks_max; /* segments still to be acknowledged at once */
+	uint8_t ecn_mode;		    /* enum stack_ecn */
+	bool ecn;			    /* agreed on */
+	bool ecn_echo;			    /* a mark came in, and no CWR since */
+	bool ecn_cwr_due;		    /* the next new data tells that the window was reduced */
+	bool ecn_hold;			    /* nothing new before the retransmission timer has run out */
+	uint8_t events;			    /* enum tcp_event */
+	uint8_t reason;			    /* enum tcp_reason, with TCP_EVENT_CLOSED */
+	uint8_t backoff;		    /* doublings of the RTO */
+	uint8_t keepalives;		    /* probes sent since the peer was heard */
+	int connect_error;		    /* with TCP_EVENT_CONNECTED */
 
 	/* receive sequence space */
 	uint32_t irs, rcv_nxt;
@@ -160,7 +221,9 @@ struct tcp_conn {
 	uint64_t ts_recent_us;
 	uint32_t fin_seq;
 	uint32_t unacked_bytes; /* received since the last ACK left */
-	uint32_t peer_mss;	/* largest payload seen: what the peer calls a full segment */
+	uint32_t peer_mss;	/* what the peer calls a full segment: the largest one, or two alike */
+	uint32_t last_len;	/* payload of the last segment */
+	uint64_t data_us;	/* and when it came */
 	struct chain rx;
 	struct tcp_reass reass;
 	struct tcp_sack_rx sack_rx;
@@ -188,6 +251,7 @@ struct tcp_conn {
 	uint32_t cwnd, ssthresh, in_flight;
 	uint32_t dup_bytes; /* of in_flight: have left the network, say duplicate ACKs */
 	uint32_t recover;
+	uint32_t ecn_recover; /* what was sent when the window was reduced last */
 	uint32_t undo_from;   /* snd_una when recovery began */
 	uint32_t undo_resent; /* segments sent again since, less those that the peer had twice */
 	uint32_t tlp_end;
@@ -204,9 +268,9 @@ struct tcp_conn {
 	uint64_t sent_us;     /* last data out */
 	uint64_t challenge_next_us;
 	uint64_t rto_at_us; /* when the retransmission timeout is due, whatever rexmt waits for */
-	struct timer rexmt, ack_timer, life;
+	struct timer rexmt, ack_timer, life, hold;
 
-	struct cds_list_head life_link; /* half_open, time_wait or other */
+	struct cds_list_head life_link; /* every connection of the stack */
 	struct cds_list_head event_link, output_link, starved_link;
 
 	uint64_t bytes_in, bytes_out;
@@ -221,6 +285,7 @@ struct tcp_in {
 	uint32_t seq, ack, len;
 	uint16_t sport, dport, wnd;
 	uint8_t flags;
+	uint8_t ecn; /* enum ip_ecn */
 	struct tcp_options options;
 };
 
@@ -234,23 +299,31 @@ static inline struct tcp_tuple tcp_in_tuple(const struct tcp_in *in)
 	return (struct tcp_tuple){.laddr = in->dst, .raddr = in->src, .lport = in->dport, .rport = in->sport};
 }
 
-/* tcp_conn.c: the table and the life of connections */
+/* tcp_table.c: who has a tuple; n: how many there may be */
+int tcp_table_init(struct stack *s, uint64_t n);
+struct tcp_node *tcp_node_find(struct stack *s, const struct tcp_tuple *t);
+void tcp_node_insert(struct stack *s, struct tcp_node *node, const struct tcp_tuple *t, enum tcp_kind kind);
 struct tcp_conn *tcp_conn_find(struct stack *s, const struct tcp_tuple *t);
-/* A connection in the table, with defaults and its SYN queued; NULL when none is free (counted). isn_above:
- * the initial number lies behind it where it is not 0. */
-struct tcp_conn *tcp_conn_new(struct stack *s, const struct tcp_tuple *t,
-	const struct tcp_open_options *options, uint32_t isn_above);
+struct tcp_request *tcp_request_of(struct tcp_node *node);
+
+/* tcp_conn.c: the life of connections */
+/* A connection in the table, with defaults; NULL when none is free (counted). */
+struct tcp_conn *tcp_conn_new(
+	struct stack *s, const struct tcp_tuple *t, const struct tcp_open_options *options, uint32_t iss);
+/* Queues its SYN. */
+void tcp_conn_syn(struct tcp_conn *c);
 void tcp_conn_set_state(struct tcp_conn *c, enum tcp_state state);
 /* Learns the peer's options from its SYN. */
-void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_options *o);
+void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_syn_options *o);
+struct tcp_syn_options tcp_syn_options_of(const struct tcp_options *o, const struct ip_addr *peer);
 void tcp_conn_established(struct tcp_conn *c);
+uint16_t tcp_own_mss(const struct stack *s, const struct ip_addr *peer);
+uint8_t tcp_own_wscale(const struct stack *s);
 void tcp_conn_time_wait(struct tcp_conn *c);
 /* The protocol is over: no timer, no segment, not in the table. The application is told in tcp_dispatch. */
 void tcp_conn_end(struct tcp_conn *c, enum tcp_reason reason);
 /* Gives an ended connection back: tcp_dispatch alone does it, and evictions of what nobody can hold. */
 void tcp_conn_free(struct tcp_conn *c);
-/* Ends the oldest half-open connection (there is one) and gives it back at once. */
-void tcp_half_open_evict(struct stack *s);
 /* Is told when the application has let go. */
 void tcp_conn_detach(struct tcp_conn *c);
 const char *tcp_state_name(enum tcp_state state);
@@ -263,15 +336,66 @@ void tcp_starved_init(struct stack *s);
 
 /* tcp_listen.c */
 struct tcp_listener *tcp_listener_find(struct stack *s, const struct ip_addr *addr, uint16_t port);
+/* A segment for no connection. isn_above: the number of a connection that it opens lies behind it, where it
+ * is not 0. */
 void tcp_listener_input(struct stack *s, struct tcp_listener *l, struct tcp_in *in, uint32_t isn_above);
+
+/* tcp_request.c */
+int tcp_requests_init(struct stack *s);
+/* A SYN found room (or made it, from the oldest): answers it. */
+void tcp_request_new(struct stack *s, struct tcp_listener *l, const struct tcp_in *in, uint32_t isn_above);
+bool tcp_requests_full(const struct stack *s, const struct tcp_listener *l);
+void tcp_request_input(struct stack *s, struct tcp_request *r, struct tcp_in *in);
+void tcp_request_free(struct tcp_request *r);
+
+/* What the last ACK of a passive open makes a connection of. */
+struct tcp_opening {
+	struct tcp_listener *listener;
+	uint32_t irs, iss;
+	uint64_t syn_sent_us; /* the SYN-ACK's last transmission; 0: not known, no round trip is measured */
+	bool syn_resent;
+	uint16_t peer_wnd;
+	struct tcp_syn_options peer;
+	uint64_t ts_recent_us;
+};
+/* Takes in, which acknowledges our SYN. There is room for the connection, MUST. */
+void tcp_opening_accept(
+	struct stack *s, const struct tcp_tuple *t, const struct tcp_opening *o, struct tcp_in *in);
+/* Whether a connection is free; counted where none is. */
+bool tcp_conn_room(struct stack *s);
+
+/* tcp_time_wait.c */
+int tcp_time_wait_init(struct stack *s);
+void tcp_time_wait_fini(struct stack *s);
+/* Takes over for a connection that ends. */
+void tcp_time_wait_new(const struct tcp_conn *c);
+void tcp_time_wait_input(struct stack *s, struct tcp_node *node, struct tcp_in *in);
+/* The tuple's next connection is established. */
+void tcp_time_wait_forget(struct stack *s, const struct tcp_tuple *t);
+
+/* tcp_cookie.c: requests without memory (RFC 4987 section 3.6) */
+enum { TCP_COOKIE_STEP_US = 64000000, TCP_COOKIE_VALID_US = 2 * TCP_COOKIE_STEP_US };
+void tcp_cookie_send(struct stack *s, struct tcp_listener *l, const struct tcp_in *in);
+/* An ACK for no connection. True when it brought a cookie back, and is dealt with. */
+bool tcp_cookie_input(struct stack *s, struct tcp_listener *l, struct tcp_in *in);
+
+/* tcp_input.c */
+/* RFC 9293 section 3.10.7.4, first step: whether some of in lies between nxt and edge, or right at nxt. */
+bool tcp_in_window(const struct tcp_in *in, uint32_t nxt, uint32_t edge);
+/* RFC 7323 section 5.3 R1, with section 5.5's end of a timestamp's worth. */
+bool tcp_paws_old(const struct stack *s, uint32_t recent, uint64_t recent_us, uint32_t val);
+/* From the fifth step on, for a segment that was found acceptable and whose ACK opens c. */
+void tcp_opening_input(struct tcp_conn *c, struct tcp_in *in);
 
 /* tcp_filter.c: filter may be NULL */
 bool tcp_filter_passes(const struct tcp_filter *filter, const struct ip_addr *peer);
 
 /* tcp_isn.c */
-enum { TCP_HASH_TABLE, TCP_HASH_ISN, TCP_HASH_TIMESTAMP, TCP_HASH_PORT, TCP_HASH_CHALLENGE };
+enum { TCP_HASH_TABLE, TCP_HASH_ISN, TCP_HASH_TIMESTAMP, TCP_HASH_PORT, TCP_HASH_CHALLENGE, TCP_HASH_COOKIE };
 uint64_t tcp_hash(const struct stack *s, uint32_t purpose, const struct tcp_tuple *t);
-uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t);
+/* above: as isn_above of tcp_listener_input. */
+uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t, uint32_t above);
+uint32_t tcp_ts_offset(const struct stack *s, const struct tcp_tuple *t);
 /* A free local port for t, whose lport does not count, or 0. */
 uint16_t tcp_port_pick(struct stack *s, const struct tcp_tuple *t);
 
@@ -293,6 +417,14 @@ void tcp_send_challenge_ack(struct tcp_conn *c);
 /* Answers a segment that belongs to no connection (RFC 9293 section 3.10.7.1). */
 void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in);
 int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g);
+/* A segment without text and without a connection. 0 or -ENOBUFS. */
+int tcp_send_bare(struct stack *s, const struct tcp_tuple *t, uint32_t seq, uint32_t ack, uint8_t flags,
+	uint16_t window, const struct tcp_options *options);
+/* The connection's SYN, which was queued, left at sent_us, before there was a connection. */
+void tcp_syn_was_sent(struct tcp_conn *c, uint64_t sent_us, bool resent);
+/* Whether one challenge ACK more may leave now, at most one for *next_us's owner in a while and not more than
+ * a second's share of all (RFC 5961 section 7); counted either way. */
+bool tcp_challenge_allowed(struct stack *s, uint64_t *next_us);
 /* Makes the first n bytes of g a segment of their own, before it; returns it, or NULL without memory. */
 struct tcp_segment *tcp_segment_split(struct tcp_conn *c, struct tcp_segment *g, uint32_t n);
 
@@ -304,7 +436,7 @@ void tcp_segments_mark_all_lost(struct tcp_conn *c);
 /* What was marked lost is taken to be in flight after all. */
 void tcp_segments_unmark_lost(struct tcp_conn *c);
 void tcp_segment_mark_sacked(struct tcp_conn *c, struct tcp_segment *g);
-/* Takes the peer's word back for everything that it said to have (RFC 2018 section 8). */
+/* What the peer said to have and has thrown away is lost (RFC 2018 section 8). */
 void tcp_segments_unsack(struct tcp_conn *c);
 /* It goes out now, for the first time or again: the end of the flight. */
 void tcp_segment_mark_sent(struct tcp_conn *c, struct tcp_segment *g);
@@ -343,6 +475,8 @@ void tcp_rack_delivered(struct tcp_conn *c, const struct tcp_segment *g, const s
 void tcp_rack_min_rtt(struct tcp_conn *c, uint32_t rtt_us);
 /* Widens and narrows the reordering window; left: this acknowledgement ended a recovery. */
 void tcp_rack_round(struct tcp_conn *c, bool dsack, bool left);
+/* What arrived was sent before the timeout: RACK is to measure by that. */
+void tcp_rack_original(struct tcp_conn *c, const struct tcp_acked *acked);
 /* Marks what is lost. Returns in how many us the rest is to be looked at, 0: never. */
 uint32_t tcp_rack_detect(struct tcp_conn *c);
 uint32_t tcp_rack_reo_wnd_us(const struct tcp_conn *c);
@@ -368,6 +502,24 @@ uint16_t tcp_window(struct tcp_conn *c);
 uint16_t tcp_window_syn(struct tcp_conn *c);
 bool tcp_window_update_due(const struct tcp_conn *c);
 
+/* tcp_ecn.c */
+/* What a SYN or SYN-ACK asks for or agrees to. */
+uint8_t tcp_ecn_syn_flags(const struct tcp_conn *c);
+/* Whether a SYN with these flags asks for it, and we do it. */
+bool tcp_ecn_asked(enum stack_ecn mode, uint8_t flags);
+/* The same for the SYN or SYN-ACK that comes in for our own SYN. */
+bool tcp_ecn_agreed(const struct tcp_conn *c, uint8_t flags);
+/* Looks at a segment with text in the window. */
+void tcp_ecn_text(struct tcp_conn *c, const struct tcp_in *in);
+/* Looks at an acceptable ACK, before it takes effect. True when the window was reduced. */
+bool tcp_ecn_echoed(struct tcp_conn *c, const struct tcp_in *in);
+/* The window was reduced, for whatever reason. */
+void tcp_ecn_reduced(struct tcp_conn *c);
+/* New data must wait for the retransmission timer, which is armed. */
+bool tcp_ecn_held(struct tcp_conn *c);
+/* How g, which is about to leave, is marked (enum ip_ecn); its flags may grow. */
+uint8_t tcp_ecn_data(struct tcp_conn *c, const struct tcp_segment *g, uint8_t *flags);
+
 /* tcp_timer.c */
 void tcp_timers_init(struct tcp_conn *c);
 void tcp_timers_cancel(struct tcp_conn *c);
@@ -384,6 +536,12 @@ void tcp_keepalive_arm(struct tcp_conn *c);
 void tcp_rtt_init(struct tcp_conn *c);
 void tcp_rtt_sample(struct tcp_conn *c, uint32_t rtt_us);
 uint64_t tcp_rto_backed_off_us(const struct tcp_conn *c);
+
+/* Ticks of the timestamps that go out. */
+static inline uint32_t tcp_clock_ms(const struct stack *s)
+{
+	return (uint32_t)(s->now_us / 1000);
+}
 
 /* The timestamp option's value at a time (RFC 7323 section 5.4: a millisecond a tick). */
 static inline uint32_t tcp_timestamp_at(const struct tcp_conn *c, uint64_t us)

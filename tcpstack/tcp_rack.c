@@ -63,6 +63,13 @@ void tcp_rack_delivered(struct tcp_conn *c, const struct tcp_segment *g, const s
 	r->rtt_us = (uint32_t)min_u64(c->stack->now_us - g->sent_us, 1u << 30);
 }
 
+void tcp_rack_original(struct tcp_conn *c, const struct tcp_acked *acked)
+{
+	c->rack.sent_us = acked->sent_us;
+	c->rack.end = c->rack.fack;
+	c->rack.rtt_us = (uint32_t)min_u64(c->stack->now_us - acked->sent_us, 1u << 30);
+}
+
 void tcp_rack_round(struct tcp_conn *c, bool dsack, bool left)
 {
 	struct tcp_rack *r = &c->rack;
