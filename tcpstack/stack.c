@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "tcpstack/stack_impl.h"
+#include "tcpstack/tcp_cc.h"
 
 void stack_config_defaults(struct stack_config *c)
 {
@@ -34,6 +35,8 @@ void stack_config_defaults(struct stack_config *c)
 		.keepalive_probes = 9,
 		.arp_lifetime_us = 60000000,
 		.challenge_acks_per_s = 1000,
+		.cc = &tcp_cc_newreno,
+		.initial_window_segments = 10,
 	};
 }
 
@@ -48,7 +51,7 @@ bool stack_config_add(struct stack_config *config, struct ip_addr address, uint8
 
 static bool addresses_valid(const struct stack_config *c)
 {
-	if (c->address_count == 0 || c->address_count > STACK_ADDRESSES_MAX)
+	if (c->address_count == 0 || c->address_count > STACK_ADDRESSES_MAX || c->vlan > 4094)
 		return false;
 	for (unsigned i = 0; i < c->address_count; i++) {
 		const struct stack_address *a = &c->addresses[i];
@@ -62,12 +65,12 @@ static bool addresses_valid(const struct stack_config *c)
 
 static bool config_valid(const struct stack_config *c)
 {
-	return c->mtu >= 576 && c->mtu <= 9000 && c->vlan <= 4094 && addresses_valid(c) && c->tx_pool &&
-	       c->tx && c->conn_max && c->listener_max && c->syn_backlog_max && c->time_wait_max &&
-	       c->arp_max && c->reass_segments_max && c->rx_buffer_bytes >= 2048 &&
-	       c->rx_buffer_bytes <= 1u << 30 && c->tx_buffer_bytes >= 2048 &&
-	       c->tx_buffer_bytes <= 1u << 30 && c->rto_us_min && c->rto_us_max >= c->rto_us_min &&
-	       c->rto_us_initial && c->user_timeout_us &&
+	return c->mtu >= 576 && c->mtu <= 9000 && addresses_valid(c) && c->tx_pool && c->tx && c->conn_max &&
+	       c->listener_max && c->syn_backlog_max && c->time_wait_max && c->arp_max &&
+	       c->reass_segments_max && c->rx_buffer_bytes >= 2048 && c->rx_buffer_bytes <= 1u << 30 &&
+	       c->tx_buffer_bytes >= 2048 && c->tx_buffer_bytes <= 1u << 30 && c->rto_us_min &&
+	       c->rto_us_max >= c->rto_us_min && c->rto_us_initial && c->user_timeout_us && c->cc &&
+	       c->initial_window_segments && c->initial_window_segments <= 64 &&
 	       rte_pktmbuf_data_room_size(c->tx_pool) >= RTE_PKTMBUF_HEADROOM + c->mtu;
 }
 

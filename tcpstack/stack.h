@@ -20,6 +20,7 @@
 #include "tcpstack/ip_addr.h"
 
 struct stack;
+struct tcp_cc;
 
 enum { STACK_BURST = 32 };
 
@@ -75,9 +76,12 @@ struct stack_config {
 	uint32_t fin_wait_2_us;	       /* FIN_WAIT_2 after the application has closed */
 	uint32_t keepalive_us;	       /* idle time before the first probe; 0: off */
 	uint32_t keepalive_interval_us, keepalive_probes;
-	uint32_t arp_lifetime_us;      /* a neighbour that is used is asked again after this long; IPv6: where
-					  no router has told a reachable time */
-	uint32_t challenge_acks_per_s; /* RFC 5961, all connections together */
+	/* A neighbour that is used is asked again after this long; IPv6: where no router has told a
+	 * reachable time. */
+	uint32_t arp_lifetime_us;
+	uint32_t challenge_acks_per_s;	  /* RFC 5961, all connections together */
+	const struct tcp_cc *cc;	  /* congestion control: tcp_cc_by_name */
+	uint32_t initial_window_segments; /* RFC 6928; 1 to 64 */
 
 	struct siphash_key key;		  /* random at start, fixed in tests */
 	const struct pool_memory *memory; /* NULL: the system's */

@@ -47,15 +47,35 @@ struct tcp_app {
 	void (*closed)(struct tcp_conn *c, int reason);
 };
 
+/* Who may open connections. The longest prefix that holds the peer decides, deny where both are as long; a
+ * peer in none may when there is no allow prefix of any version. What comes from others is dropped and
+ * counted (tcp_filtered) without an answer and without costing memory, so that the port seems not to be
+ * there. Both arrays are borrowed. O(prefixes) a SYN. */
+struct tcp_prefix {
+	struct ip_addr address;
+	uint8_t bits; /* 0 to 32, 0 to 128 */
+};
+struct tcp_filter {
+	const struct tcp_prefix *allow, *deny;
+	uint32_t allow_count, deny_count;
+};
+
 /* What connections of one listener or one active open do differently from struct stack_config; a NULL pointer
  * means nothing. Every member counts: start from tcp_open_options_of. */
 struct tcp_open_options {
 	uint32_t delayed_ack_us;
 	uint32_t rto_us_min;
-	uint32_t keepalive_us;
-	uint32_t user_timeout_us;
+	uint32_t keepalive_us; /* idle time before the first probe; 0: off */
+	uint32_t keepalive_interval_us, keepalive_probes;
+	uint32_t user_timeout_us;	 /* RFC 9293 section 3.8.3's R2, RFC 5482's local user timeout */
+	bool nodelay;			 /* small segments do not wait for earlier ones' ACK (Nagle) */
+	const struct tcp_filter *filter; /* NULL: everyone; borrowed for the listener's life */
+	const struct tcp_cc *cc;
 };
 struct tcp_open_options tcp_open_options_of(const struct stack *s);
+
+/* The congestion control of that name ("newreno", "none"), or NULL. */
+const struct tcp_cc *tcp_cc_by_name(const char *name);
 
 /* Accepts connections to an address of ours (NULL: every one) and port (1 to 65535). app (copied by
  * reference, must live as long as its connections) and ctx are passed on. 0, -EADDRNOTAVAIL, -EADDRINUSE,
@@ -117,6 +137,7 @@ struct stack *tcp_conn_stack(const struct tcp_conn *c);
 
 struct tcp_conn_info {
 	const char *state; /* RFC 9293's name */
+	const char *cc;	   /* congestion control */
 	uint32_t srtt_us, rttvar_us, rto_us;
 	uint32_t cwnd_bytes, ssthresh_bytes, in_flight_bytes;
 	uint32_t snd_wnd_bytes, rcv_wnd_bytes;

@@ -15,6 +15,7 @@ static void recovery_enter(struct tcp_conn *c)
 	COUNT(c->stack, tcp_fast_retransmit);
 	c->fast_retransmits++;
 	c->cc->loss(c);
+	c->cwnd = c->ssthresh;
 	c->in_recovery = true;
 	c->recover = c->snd_nxt;
 	tcp_segment_mark_lost(c, tcp_segment_first(c));
@@ -51,6 +52,14 @@ static void recovery_ack(struct tcp_conn *c, uint32_t acked)
 	c->force_resend = true;
 }
 
+static void cc_acked(struct tcp_conn *c, const struct tcp_acked *acked)
+{
+	c->cc->acked(c, &(struct tcp_cc_ack){.bytes = acked->bytes,
+				.rtt_us = acked->rtt_us,
+				.cwnd_limited = c->cwnd_limited,
+				.now_us = c->stack->now_us});
+}
+
 static void rtt_from_ack(struct tcp_conn *c, const struct tcp_in *in, const struct tcp_acked *acked)
 {
 	uint32_t rtt_us = acked->rtt_us;
@@ -76,14 +85,15 @@ static void new_ack(struct tcp_conn *c, const struct tcp_in *in)
 
 	c->snd_una = in->ack;
 	c->progress_us = s->now_us;
+	neighbour_confirm(s, &c->tuple.raddr);
 	struct tcp_acked acked = tcp_segments_acked(c, in->ack);
 	rtt_from_ack(c, in, &acked);
 	if (c->in_recovery) {
 		recovery_ack(c, acked.bytes);
 	} else {
 		c->dup_bytes = 0;
-		if (acked.bytes && c->cwnd_limited)
-			c->cc->acked(c, acked.bytes);
+		if (acked.bytes)
+			cc_acked(c, &acked);
 		/* It follows, or after 2^31 bytes without a loss it would seem to lie ahead. */
 		if (seq_lt(c->recover, c->snd_una))
 			c->recover = c->snd_una - 1;

@@ -260,7 +260,7 @@ void tcp_conn_close(struct tcp_conn *c)
 void tcp_conn_abort(struct tcp_conn *c)
 {
 	if (c->state >= TCP_SYN_RCVD && c->state != TCP_TIME_WAIT)
-		tcp_send_control(c, c->snd_nxt, TCP_RST | TCP_ACK);
+		tcp_send_control(c, tcp_snd_seq(c), TCP_RST | TCP_ACK);
 	tcp_conn_detach(c);
 	tcp_conn_end(c, TCP_REASON_ABORTED);
 }
@@ -294,6 +294,7 @@ struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 {
 	return (struct tcp_conn_info){
 		.state = tcp_state_name(c->state),
+		.cc = c->cc->name,
 		.srtt_us = c->srtt_us,
 		.rttvar_us = c->rttvar_us,
 		.rto_us = (uint32_t)tcp_rto_backed_off_us(c),

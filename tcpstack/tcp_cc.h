@@ -1,29 +1,74 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Congestion control behind a small table: loss detection and recovery are tcp_ack.c's, an algorithm sets
- * cwnd and ssthresh alone. */
+/* Congestion control behind a small table: which segments are lost, and what leaves during a recovery, is the
+ * core's business (tcp_ack.c and its friends); an algorithm decides how far the window falls and how it grows
+ * again. It touches cwnd, ssthresh and its own cc_state of a connection, nothing else. */
 #ifndef TCPSTACK_TCP_CC_H
 #define TCPSTACK_TCP_CC_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct tcp_conn;
 
-struct tcp_cc {
-	const char *name;
-	/* The connection is established; syn_lost: its SYN or SYN-ACK had to be sent again. */
-	void (*init)(struct tcp_conn *c, int syn_lost);
-	/* bytes were newly acknowledged outside of recovery while cwnd was the limit. */
-	void (*acked)(struct tcp_conn *c, uint32_t bytes);
-	/* Duplicate ACKs told of a loss: once a window. */
-	void (*loss)(struct tcp_conn *c);
-	/* All that was outstanding at the loss has arrived. */
-	void (*recovered)(struct tcp_conn *c);
-	/* The retransmission timer fired; again: not the first time for this segment. */
-	void (*timeout)(struct tcp_conn *c, int again);
-	/* Nothing was sent for longer than an RTO. */
-	void (*idle)(struct tcp_conn *c);
+/* What an acknowledgement of new data tells. */
+struct tcp_cc_ack {
+	uint32_t bytes;	   /* newly acknowledged, cumulatively or by SACK */
+	uint32_t rtt_us;   /* a sample, or 0 */
+	bool cwnd_limited; /* cwnd, not the application or the peer's window, kept data back */
+	uint64_t now_us;
 };
 
-extern const struct tcp_cc tcp_cc_newreno;
+struct tcp_cc {
+	const char *name;
+	/* The connection is established: cwnd is the initial window (RFC 6928), or one segment where its SYN
+	 * or SYN-ACK had to be sent again (RFC 5681 section 3.1). */
+	void (*init)(struct tcp_conn *c, bool syn_lost);
+	/* An ACK of new data outside of recovery. cwnd may grow. */
+	void (*acked)(struct tcp_conn *c, const struct tcp_cc_ack *a);
+	/* A loss was found by ACKs, or the network marked congestion (ECN): once a window. Sets ssthresh
+	 * alone, and remembers what undo needs. The core moves cwnd there (PRR). */
+	void (*loss)(struct tcp_conn *c);
+	/* The recovery that loss began is over: cwnd becomes ssthresh, without a burst. */
+	void (*recovered)(struct tcp_conn *c);
+	/* The retransmission timer fired: cwnd is one segment. again: not the first time for this segment,
+	 * ssthresh stays (RFC 5681 section 3.1). */
+	void (*timeout)(struct tcp_conn *c, bool again);
+	/* The last loss or timeout was none (F-RTO, DSACK, Eifel): cwnd and ssthresh are as before. May come
+	 * at most once after each, at any time. */
+	void (*undo)(struct tcp_conn *c);
+	/* Nothing was sent for idle_us, more than an RTO, and the next data is about to leave. */
+	void (*idle)(struct tcp_conn *c, uint64_t idle_us);
+};
+
+extern const struct tcp_cc tcp_cc_newreno, tcp_cc_none;
+
+/* An algorithm's memory of a connection; zero before init. */
+union tcp_cc_state {
+	struct {
+		uint32_t acked; /* bytes gathered towards the next step in avoidance */
+	} newreno;
+};
+
+/* What the algorithms share (tcp_cc.c). */
+struct tcp_cc_prior {
+	bool valid;
+	uint32_t cwnd, ssthresh;
+};
+
+enum { TCP_CWND_MAX = 1 << 30 };
+
+uint32_t tcp_cc_initial_window(const struct tcp_conn *c);
+/* FlightSize of RFC 5681, without what limited transmit added to it. */
+uint32_t tcp_cc_flight(const struct tcp_conn *c);
+/* Slow start by RFC 5681 equation 2 with RFC 3465's L of 2. Returns the bytes that were left for avoidance
+ * once ssthresh was reached. */
+uint32_t tcp_cc_slow_start(struct tcp_conn *c, uint32_t bytes);
+/* Adds to cwnd, within TCP_CWND_MAX. */
+void tcp_cc_grow(struct tcp_conn *c, uint32_t bytes);
+void tcp_cc_remember(struct tcp_conn *c);
+/* True when there was something to undo, and cwnd and ssthresh are as remembered. */
+bool tcp_cc_restore(struct tcp_conn *c);
+void tcp_cc_recovered(struct tcp_conn *c);
+void tcp_cc_idle(struct tcp_conn *c, uint64_t idle_us);
 
 #endif

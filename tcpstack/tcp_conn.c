@@ -64,7 +64,7 @@ static void time_wait_evict(struct tcp_conn *c)
 {
 	COUNT(c->stack, tcp_time_wait_evicted);
 	if (c->ack_now)
-		tcp_send_control(c, c->snd_nxt, TCP_ACK);
+		tcp_send_control(c, tcp_snd_seq(c), TCP_ACK);
 	tcp_conn_end(c, TCP_REASON_DONE);
 }
 
@@ -98,9 +98,9 @@ static struct tcp_conn *take_with_eviction(struct stack *s)
 	return NULL;
 }
 
-static uint16_t own_mss(const struct stack *s)
+uint16_t tcp_own_mss(const struct stack *s, const struct ip_addr *raddr)
 {
-	return (uint16_t)(s->config.mtu - IPV4_HEADER_BYTES - TCP_HEADER_BYTES);
+	return (uint16_t)(ip_mtu(s, raddr) - ip_header_bytes(raddr) - TCP_HEADER_BYTES);
 }
 
 static uint8_t own_wscale(const struct stack *s)
@@ -130,15 +130,18 @@ struct tcp_conn *tcp_conn_new(struct stack *s, const struct tcp_tuple *t,
 		.tuple = *t,
 		.rcv_wscale = own_wscale(s),
 		.timestamps = true,
-		.mss = own_mss(s),
+		.mss = tcp_own_mss(s, &t->raddr),
 		.peer_mss = TCP_MSS_DEFAULT,
-		.cc = &tcp_cc_newreno,
-		.cwnd = own_mss(s),
+		.cc = options->cc,
+		.cwnd = tcp_own_mss(s, &t->raddr),
 		.ssthresh = UINT32_MAX,
 		.rto_us_min = options->rto_us_min,
 		.delayed_ack_us = options->delayed_ack_us,
 		.keepalive_us = options->keepalive_us,
+		.keepalive_interval_us = options->keepalive_interval_us,
+		.keepalive_probes = options->keepalive_probes,
 		.user_timeout_us = options->user_timeout_us,
+		.nodelay = options->nodelay,
 		.heard_us = s->now_us,
 		.progress_us = s->now_us,
 	};
@@ -147,6 +150,8 @@ struct tcp_conn *tcp_conn_new(struct stack *s, const struct tcp_tuple *t,
 		isn = isn_above + UINT16_MAX;
 	c->iss = c->snd_una = c->snd_nxt = c->tx_end = c->recover = isn;
 	c->ts_offset = (uint32_t)tcp_hash(s, TCP_HASH_TIMESTAMP, t);
+	if (!ip_is_v4(&t->raddr)) /* RFC 6437: one label a connection, which nobody can foresee */
+		c->flow_label = (uint32_t)tcp_hash(s, TCP_HASH_FLOW_LABEL, t) & 0xfffff;
 	/* Unsent segments are merged, so that only a peer that does not acknowledge makes many small ones. */
 	c->tx_segments_max = min_u32(64 + 2 * (s->config.tx_buffer_bytes / c->mss), 60000u);
 	CDS_INIT_LIST_HEAD(&c->segments);
@@ -170,7 +175,7 @@ void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_options *o)
 
 	mss = (uint16_t)max_u32(mss, TCP_MSS_MIN);
 	c->timestamps = o->has_timestamp;
-	c->mss = (uint16_t)(min_u32(mss, own_mss(c->stack)) - (c->timestamps ? TCP_TIMESTAMP_BYTES : 0));
+	c->mss = (uint16_t)(min_u32(mss, tcp_own_mss(c->stack, &c->tuple.raddr)) - (c->timestamps ? TCP_TIMESTAMP_BYTES : 0));
 	if (o->has_wscale)
 		c->snd_wscale = o->wscale;
 	else

@@ -102,6 +102,7 @@ struct tcp_conn {
 	bool cwnd_limited; /* the last output stopped at cwnd */
 	bool force_resend; /* the next lost segment goes out whatever cwnd says */
 	bool hashed;
+	bool nodelay;
 	uint8_t events;	    /* enum tcp_event */
 	uint8_t reason;	    /* enum tcp_reason, with TCP_EVENT_CLOSED */
 	uint8_t backoff;    /* doublings of the RTO */
@@ -128,6 +129,7 @@ struct tcp_conn {
 	uint16_t mss;	    /* payload of a full segment to the peer */
 	uint32_t tx_segments, tx_segments_max;
 	uint32_t ts_offset;
+	uint32_t flow_label; /* of IPv6 */
 	struct cds_list_head segments;
 	struct tcp_segment *unsent; /* the first in segments that never left */
 	struct tcp_segment syn, fin;
@@ -138,9 +140,11 @@ struct tcp_conn {
 	uint32_t cwnd, ssthresh, in_flight;
 	uint32_t dup_bytes; /* of in_flight: have left the network, say duplicate ACKs */
 	uint32_t recover;
-	uint32_t cwnd_acked; /* bytes gathered towards the next step in avoidance */
+	union tcp_cc_state cc_state;
+	struct tcp_cc_prior cc_prior; /* what undo brings back */
 	uint32_t srtt_us, rttvar_us, rto_us;
-	uint32_t rto_us_min, delayed_ack_us, keepalive_us, user_timeout_us;
+	uint32_t rto_us_min, delayed_ack_us, user_timeout_us;
+	uint32_t keepalive_us, keepalive_interval_us, keepalive_probes;
 	uint64_t heard_us;    /* last acceptable segment */
 	uint64_t progress_us; /* last time snd_una moved, or sending began from rest */
 	uint64_t orphan_us;   /* since when the application is gone */
@@ -181,6 +185,8 @@ struct tcp_conn *tcp_conn_find(struct stack *s, const struct tcp_tuple *t);
  * the initial number lies behind it where it is not 0. */
 struct tcp_conn *tcp_conn_new(struct stack *s, const struct tcp_tuple *t,
 	const struct tcp_open_options *options, uint32_t isn_above);
+/* The MSS that we announce (RFC 6691: of the link, without options). */
+uint16_t tcp_own_mss(const struct stack *s, const struct ip_addr *raddr);
 void tcp_conn_set_state(struct tcp_conn *c, enum tcp_state state);
 /* Learns the peer's options from its SYN. */
 void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_options *o);
@@ -206,8 +212,18 @@ void tcp_starved_init(struct stack *s);
 struct tcp_listener *tcp_listener_find(struct stack *s, const struct ip_addr *addr, uint16_t port);
 void tcp_listener_input(struct stack *s, struct tcp_listener *l, struct tcp_in *in, uint32_t isn_above);
 
+/* tcp_filter.c: filter may be NULL */
+bool tcp_filter_passes(const struct tcp_filter *filter, const struct ip_addr *peer);
+
 /* tcp_isn.c */
-enum { TCP_HASH_TABLE, TCP_HASH_ISN, TCP_HASH_TIMESTAMP, TCP_HASH_PORT, TCP_HASH_CHALLENGE };
+enum {
+	TCP_HASH_TABLE,
+	TCP_HASH_ISN,
+	TCP_HASH_TIMESTAMP,
+	TCP_HASH_PORT,
+	TCP_HASH_CHALLENGE,
+	TCP_HASH_FLOW_LABEL
+};
 uint64_t tcp_hash(const struct stack *s, uint32_t purpose, const struct tcp_tuple *t);
 uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t);
 /* A free local port for t, whose lport does not count, or 0. */
@@ -277,6 +293,15 @@ static inline uint32_t tcp_timestamp(const struct tcp_conn *c)
 static inline uint32_t tcp_snd_edge(const struct tcp_conn *c)
 {
 	return c->snd_una + c->snd_wnd;
+}
+
+/* The number of a segment without data: SND.NXT, but not where a probe's octet or a shrunk window has put
+ * that out of what the peer accepts (RFC 9293 section 3.10.7.4): it would not see the ACK in it, nor the RST.
+ */
+static inline uint32_t tcp_snd_seq(const struct tcp_conn *c)
+{
+	return c->state >= TCP_ESTABLISHED && seq_lt(tcp_snd_edge(c), c->snd_nxt) ? tcp_snd_edge(c)
+										  : c->snd_nxt;
 }
 
 static inline bool tcp_fin_acked(const struct tcp_conn *c)

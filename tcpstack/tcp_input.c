@@ -247,7 +247,8 @@ static bool time_wait_reuse(struct tcp_conn *c, struct tcp_in *in)
 								: seq_lt(c->rcv_nxt, in->seq);
 	struct tcp_listener *l = tcp_listener_find(s, &in->dst, in->dport);
 
-	if ((in->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN || !newer || !l)
+	if ((in->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN || !newer || !l ||
+		!tcp_filter_passes(l->options.filter, &in->src))
 		return false;
 	COUNT(s, tcp_time_wait_reused);
 	uint32_t isn_above = c->snd_nxt ? c->snd_nxt : 1;

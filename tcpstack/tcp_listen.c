@@ -21,7 +21,11 @@ struct tcp_open_options tcp_open_options_of(const struct stack *s)
 		.delayed_ack_us = s->config.delayed_ack_us,
 		.rto_us_min = s->config.rto_us_min,
 		.keepalive_us = s->config.keepalive_us,
+		.keepalive_interval_us = s->config.keepalive_interval_us,
+		.keepalive_probes = s->config.keepalive_probes,
 		.user_timeout_us = s->config.user_timeout_us,
+		.nodelay = true,
+		.cc = s->config.cc,
 	};
 }
 
@@ -77,6 +81,10 @@ void tcp_listener_close(struct tcp_listener *l)
 
 void tcp_listener_input(struct stack *s, struct tcp_listener *l, struct tcp_in *in, uint32_t isn_above)
 {
+	if (!tcp_filter_passes(l->options.filter, &in->src)) {
+		COUNT(s, tcp_filtered);
+		return;
+	}
 	if (in->flags & TCP_RST) { /* first */
 		COUNT(s, tcp_no_conn_rst);
 		return;

@@ -8,13 +8,14 @@
 
 /* Puts the TCP header in front of the payload in m and sends the packet. */
 static void header_put(struct stack *s, struct rte_mbuf *m, const struct tcp_tuple *t, uint32_t seq,
-	uint32_t ack, uint8_t flags, uint16_t window, const struct tcp_options *options)
+	uint32_t ack, uint8_t flags, uint16_t window, const struct tcp_options *options, uint32_t flow_label)
 {
 	uint8_t opts[TCP_OPTIONS_BYTES_MAX];
 	uint32_t opts_n = tcp_options_write(opts, options), header = TCP_HEADER_BYTES + opts_n;
 	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)header);
 	uint64_t sum = checksum_pseudo(&t->laddr, &t->raddr, IP_PROTOCOL_TCP, m->pkt_len);
-	struct ip_send to = {.src = t->laddr, .dst = t->raddr, .protocol = IP_PROTOCOL_TCP};
+	struct ip_send to = {
+		.src = t->laddr, .dst = t->raddr, .protocol = IP_PROTOCOL_TCP, .flow_label = flow_label};
 
 	MUST(h);
 	wire_put16(h, t->lport);
@@ -47,7 +48,7 @@ static void conn_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t 
 
 	if (flags & TCP_SYN) {
 		o.has_mss = true;
-		o.mss = (uint16_t)(s->config.mtu - IPV4_HEADER_BYTES - TCP_HEADER_BYTES);
+		o.mss = tcp_own_mss(s, &c->tuple.raddr);
 		o.has_wscale = c->state == TCP_SYN_SENT || c->rcv_wscale || c->snd_wscale;
 		o.wscale = c->rcv_wscale;
 		window = tcp_window_syn(c);
@@ -62,7 +63,7 @@ static void conn_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t 
 		timer_cancel(&s->wheel, &c->ack_timer);
 	}
 	c->segments_out++;
-	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, window, &o);
+	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, window, &o, c->flow_label);
 }
 
 int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
@@ -79,7 +80,7 @@ int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
 
 void tcp_send_ack(struct tcp_conn *c)
 {
-	if (tcp_send_control(c, c->snd_nxt, TCP_ACK) == 0)
+	if (tcp_send_control(c, tcp_snd_seq(c), TCP_ACK) == 0)
 		return;
 	c->ack_now = true;
 	tcp_starved(c);
@@ -138,9 +139,9 @@ void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in)
 		return;
 	COUNT(s, tcp_rst_out);
 	if (in->flags & TCP_ACK)
-		header_put(s, m, &t, in->ack, 0, TCP_RST, 0, &none);
+		header_put(s, m, &t, in->ack, 0, TCP_RST, 0, &none, 0);
 	else
-		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, 0, &none);
+		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, 0, &none, 0);
 }
 
 /* A buffer with g's payload that the driver does not hold, with a reference for it; or NULL. */
@@ -288,6 +289,10 @@ static bool new_segment_allowed(struct tcp_conn *c, const struct tcp_segment *g,
 			return false;
 		*n = room;
 	}
+	/* Nagle (RFC 9293 section 3.7.4): what is no full segment waits until all before it is acknowledged;
+	 * the last of a connection does not. */
+	if (!c->nodelay && *n < c->mss && !tcp_nothing_sent(c) && !c->fin_queued)
+		return false;
 	return cwnd_allows(c, *n);
 }
 
@@ -314,8 +319,9 @@ void tcp_output(struct tcp_conn *c)
 	struct stack *s = c->stack;
 
 	if (c->state != TCP_TIME_WAIT) {
-		if (c->in_flight == 0 && c->srtt_us && s->now_us - c->sent_us > c->rto_us && !c->lost_count)
-			c->cc->idle(c);
+		uint64_t idle_us = s->now_us - c->sent_us;
+		if (c->in_flight == 0 && c->srtt_us && idle_us > c->rto_us && !c->lost_count)
+			c->cc->idle(c, idle_us);
 		c->cwnd_limited = false;
 		if (output_lost(c))
 			output_new(c);

@@ -213,7 +213,7 @@ void tcp_text_input(struct tcp_conn *c, struct tcp_in *in)
 	}
 	if (in->len && !c->app) {
 		COUNT(s, tcp_data_closed);
-		tcp_send_control(c, c->snd_nxt, TCP_RST | TCP_ACK);
+		tcp_send_control(c, tcp_snd_seq(c), TCP_RST | TCP_ACK);
 		tcp_conn_end(c, TCP_REASON_ABORTED);
 		return;
 	}

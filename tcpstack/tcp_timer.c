@@ -111,7 +111,7 @@ static void keepalive(struct tcp_conn *c)
 		tcp_life_arm(c, quiet_us < c->keepalive_us ? c->keepalive_us - quiet_us : c->keepalive_us);
 		return;
 	}
-	if (c->keepalives >= s->config.keepalive_probes) {
+	if (c->keepalives >= c->keepalive_probes) {
 		COUNT(s, tcp_timed_out);
 		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
 		return;
@@ -119,7 +119,7 @@ static void keepalive(struct tcp_conn *c)
 	c->keepalives++;
 	COUNT(s, tcp_keepalives);
 	tcp_send_control(c, c->snd_una - 1, TCP_ACK);
-	tcp_life_arm(c, s->config.keepalive_interval_us);
+	tcp_life_arm(c, c->keepalive_interval_us);
 }
 
 static void life_fire(struct timer *t, uint64_t now_us)

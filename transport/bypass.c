@@ -41,6 +41,7 @@ struct bypass {
 	unsigned early_count;
 	struct rte_mbuf *txq[BYPASS_TX_QUEUE];
 	unsigned tx_at, tx_count; /* txq[tx_at..tx_at + tx_count - 1], not wrapped */
+	struct capture *capture;  /* NULL: nobody wants copies */
 };
 
 static struct bypass_conn *conn_of(struct transport_conn *conn)
@@ -229,11 +230,31 @@ static const struct tcp_app bypass_tcp_app = {
 	.closed = tcp_closed,
 };
 
+/* Copies are made before the port owns the frames, and count for those that it took. */
+static unsigned to_port(struct bypass *b, struct rte_mbuf **frames, unsigned n)
+{
+	if (__builtin_expect(!b->capture, 1))
+		return port_tx(b->config.port, b->config.queue, frames, n);
+	capture_stage(b->capture, frames, n, CAPTURE_OUT);
+	unsigned sent = port_tx(b->config.port, b->config.queue, frames, n);
+	capture_commit(b->capture, sent);
+	return sent;
+}
+
+static void to_stack(struct bypass *b, struct rte_mbuf **frames, unsigned n, uint64_t now_us)
+{
+	if (__builtin_expect(b->capture != NULL, 0)) {
+		capture_stage(b->capture, frames, n, CAPTURE_IN);
+		capture_commit(b->capture, n);
+	}
+	stack_input(b->stack, frames, n, now_us);
+}
+
 /* The stack's frames in order: behind those that wait already, else straight to the port. */
 static void stack_tx(void *ctx, struct rte_mbuf **frames, unsigned n)
 {
 	struct bypass *b = ctx;
-	unsigned sent = b->tx_count ? 0 : port_tx(b->config.port, b->config.queue, frames, n);
+	unsigned sent = b->tx_count ? 0 : to_port(b, frames, n);
 
 	if (sent == n)
 		return;
@@ -253,7 +274,7 @@ static void drain_tx(struct bypass *b)
 {
 	while (b->tx_count) {
 		unsigned n = b->tx_count < PORT_BURST ? b->tx_count : PORT_BURST;
-		unsigned sent = port_tx(b->config.port, b->config.queue, b->txq + b->tx_at, n);
+		unsigned sent = to_port(b, b->txq + b->tx_at, n);
 		b->tx_at += sent;
 		b->tx_count -= sent;
 		if (sent < n)
@@ -284,12 +305,12 @@ static unsigned source_poll(struct turn_source *s, uint64_t now_us)
 	if (b->early_count) {
 		work = b->early_count;
 		b->early_count = 0;
-		stack_input(b->stack, b->early, work, now_us);
+		to_stack(b, b->early, work, now_us);
 	}
 	for (unsigned i = 0; i < BYPASS_RX_BURSTS; i++) {
 		unsigned n = port_rx(b->config.port, b->config.queue, frames, PORT_BURST);
 		if (n)
-			stack_input(b->stack, frames, n, now_us);
+			to_stack(b, frames, n, now_us);
 		work += n;
 		if (n < PORT_BURST)
 			break;
@@ -394,12 +415,13 @@ void bypass_destroy(struct bypass *b)
 	free(b);
 }
 
-int bypass_listen(struct bypass *b, const struct ip_addr *address_or_null, uint16_t port)
+int bypass_listen(struct bypass *b, const struct ip_addr *address_or_null, uint16_t port,
+	const struct tcp_open_options *options_or_null)
 {
 	if (b->listener_count == BYPASS_LISTENERS)
 		return -ENOBUFS;
-	int error = tcp_listen(
-		b->stack, address_or_null, port, NULL, &bypass_tcp_app, b, &b->listeners[b->listener_count]);
+	int error = tcp_listen(b->stack, address_or_null, port, options_or_null, &bypass_tcp_app, b,
+		&b->listeners[b->listener_count]);
 	if (error == 0)
 		b->listener_count++;
 	return error;
@@ -439,6 +461,11 @@ struct stack *bypass_stack(struct bypass *b)
 struct port *bypass_port(struct bypass *b)
 {
 	return b->config.port;
+}
+
+void bypass_set_capture(struct bypass *b, struct capture *capture_or_null)
+{
+	b->capture = capture_or_null;
 }
 
 struct bypass_stats bypass_stats(const struct bypass *b)

@@ -6,6 +6,7 @@
 #include "dpdk_port/port.h"
 #include "runtime/turn.h"
 #include "tcpstack/tcp.h"
+#include "transport/capture.h"
 #include "transport/transport.h"
 
 struct bypass;
@@ -35,8 +36,11 @@ struct bypass *bypass_create(const struct bypass_config *config, uint64_t now_us
 /* Aborts what is left, without telling the peers. After the core has stopped, before the port is closed. */
 void bypass_destroy(struct bypass *b);
 
-/* 0, -EADDRNOTAVAIL, -EADDRINUSE, -ENOBUFS. address_or_null NULL: every one of ours. */
-int bypass_listen(struct bypass *b, const struct ip_addr *address_or_null, uint16_t port);
+/* 0, -EADDRNOTAVAIL, -EADDRINUSE, -ENOBUFS. address_or_null NULL: every one of ours. options_or_null is
+ * copied, its filter borrowed until bypass_listen_stop or bypass_destroy; NULL: as the stack was configured;
+ * tcp_open_options_of(bypass_stack(b)) is where to start from. */
+int bypass_listen(struct bypass *b, const struct ip_addr *address_or_null, uint16_t port,
+	const struct tcp_open_options *options_or_null);
 /* Closes every listener; connections stay. Core. */
 void bypass_listen_stop(struct bypass *b);
 
@@ -47,6 +51,11 @@ struct transport_conn *bypass_connect(
 struct turn_source *bypass_source(struct bypass *b);
 struct stack *bypass_stack(struct bypass *b);
 struct port *bypass_port(struct bypass *b);
+
+/* From now on copies of every frame go to it, until the next call; borrowed. NULL: none, which costs a branch
+ * a burst. Core. */
+void bypass_set_capture(struct bypass *b, struct capture *capture_or_null);
+
 struct bypass_stats bypass_stats(const struct bypass *b);
 
 #endif

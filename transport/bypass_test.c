@@ -251,7 +251,7 @@ static struct net *net_open(void)
 		s->port = port_between(i, s->rx, s->tx);
 		side_open(n, i);
 	}
-	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, NULL, TCP_PORT), 0);
+	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, NULL, TCP_PORT, NULL), 0);
 	return n;
 }
 
@@ -603,9 +603,9 @@ static void test_listeners_stop(void)
 	struct net *n = net_open();
 	struct end *b, *a = connected(n, &b);
 
-	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, NULL, TCP_PORT), -EADDRINUSE);
+	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, NULL, TCP_PORT, NULL), -EADDRINUSE);
 	CU_ASSERT_EQUAL(
-		bypass_listen(n->side[1].b, &(struct ip_addr){.bytes = {1}}, TCP_PORT), -EADDRNOTAVAIL);
+		bypass_listen(n->side[1].b, &(struct ip_addr){.bytes = {1}}, TCP_PORT, NULL), -EADDRNOTAVAIL);
 	bypass_listen_stop(n->side[1].b);
 	bypass_listen_stop(n->side[1].b);
 	struct end *late = connect_to(n, TCP_PORT);
@@ -613,7 +613,7 @@ static void test_listeners_stop(void)
 	CU_ASSERT_EQUAL(late->connect_error, -ECONNREFUSED);
 	CU_ASSERT_EQUAL(transport_write(a->conn, "on", 2), 0);
 	UNTIL(n, b->rx_bytes == 2);
-	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, NULL, TCP_PORT), 0);
+	CU_ASSERT_EQUAL(bypass_listen(n->side[1].b, NULL, TCP_PORT, NULL), 0);
 	a = connected(n, &b);
 	CU_ASSERT_PTR_NOT_NULL(a->conn);
 	net_close(n);
@@ -650,6 +650,63 @@ static void test_configuration_is_checked(void)
 	net_close(n);
 }
 
+static uint64_t capture_clock(void)
+{
+	return 1;
+}
+
+struct captured {
+	uint64_t frames[3], bytes[3]; /* by enum capture_direction */
+};
+
+static void capture_drain(struct capture *c, struct captured *seen)
+{
+	for (const struct capture_record *r; (r = capture_peek(c)); capture_pop(c)) {
+		seen->frames[r->direction]++;
+		seen->bytes[r->direction] += r->frame_bytes;
+	}
+}
+
+/* Each frame that passes the port, once; none before and none after. */
+static void test_captured(void)
+{
+	struct net *n = net_open();
+	struct end *b, *a = connected(n, &b);
+	static const uint8_t piece[4096];
+	struct capture_config config = {
+		.ring_bytes = 1 << 20, .snaplen = 64, .packets_max = UINT64_MAX, .clock_ns = capture_clock};
+	struct capture *c = capture_create(&config);
+	struct captured seen = {0};
+	struct port_counters before, after;
+	uint64_t written = 0;
+
+	port_counters(n->side[0].port, &before);
+	bypass_set_capture(n->side[0].b, c);
+	for (unsigned i = 0; i < 2000; i++) {
+		while (transport_write(a->conn, piece, sizeof(piece)) == 0)
+			written += sizeof(piece);
+		turn(n);
+		capture_drain(c, &seen);
+	}
+	for (unsigned left = 100000; left && b->rx_bytes != written; left--) {
+		turn(n);
+		capture_drain(c, &seen);
+	}
+	CU_ASSERT_EQUAL(b->rx_bytes, written);
+	bypass_set_capture(n->side[0].b, NULL);
+	port_counters(n->side[0].port, &after);
+	CU_ASSERT_EQUAL(transport_write(a->conn, piece, sizeof(piece)), 0);
+	turns(n, 1000);
+	capture_drain(c, &seen);
+	CU_ASSERT_EQUAL(seen.frames[CAPTURE_OUT], after.tx_frames - before.tx_frames);
+	CU_ASSERT_EQUAL(seen.bytes[CAPTURE_OUT], after.tx_bytes - before.tx_bytes);
+	CU_ASSERT_EQUAL(seen.frames[CAPTURE_IN], after.rx_frames - before.rx_frames);
+	CU_ASSERT_EQUAL(seen.bytes[CAPTURE_IN], after.rx_bytes - before.rx_bytes);
+	CU_ASSERT_EQUAL(capture_stats(c).lost, 0);
+	capture_destroy(c);
+	net_close(n);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct unit_test tests[] = {
@@ -665,6 +722,7 @@ int main(int argc, char **argv)
 		{"a_frame_before_sleep", test_a_frame_before_sleep},
 		{"listeners_stop", test_listeners_stop},
 		{"destroy_with_live_connections", test_destroy_with_live_connections},
+		{"captured", test_captured},
 		{"configuration_is_checked", test_configuration_is_checked},
 		{NULL, NULL},
 	};

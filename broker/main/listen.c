@@ -20,7 +20,7 @@ static int open_bypass(struct instance *in, const struct config_listener *l)
 
 	struct ip_addr a = ip_v4(config_address_ipv4(&l->address));
 
-	return b ? bypass_listen(b, &a, l->tcp_port) : -ENODEV;
+	return b ? bypass_listen(b, &a, l->tcp_port, NULL) : -ENODEV;
 }
 
 static void say_failure(struct instance *in, uint32_t i, int error)

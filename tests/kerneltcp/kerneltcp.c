@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The stack on a TAP device, against this machine's kernel: kerneltcp DEVICE CAPTURE SEED. It serves what
- * service.h lists until it is told to quit, lets what is left of its connections come to an end, and says
- * whether every buffer and every connection came back. */
+/* The stack on a TAP device, against this machine's kernel: kerneltcp DEVICE CAPTURE SEED [KEY=VALUE]... with
+ * members of struct stack_config as keys. It serves what service.h lists, takes requests on standard input
+ * until it is told to quit, lets what is left of its connections come to an end, and says whether every
+ * buffer and every connection came back. */
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "runtime/check.h"
 #include "tests/kerneltcp/link.h"
 #include "tests/kerneltcp/service.h"
 #include "tests/unit/unit.h"
 
-enum { CONNS_MAX = 1024, TX_MBUFS = 16384, RX_MBUFS = 16384, END_US = 20000000 };
+enum { CONNS_MAX = 4096, TX_MBUFS = 8192, RX_MBUFS = 8192, END_US = 20000000, LINE_BYTES_MAX = 200 };
 
 static uint64_t now_us;
 static struct rte_mempool *tx_pool, *rx_pool;
@@ -36,7 +37,32 @@ static void tx(void *ctx, struct rte_mbuf **frames_take, unsigned n)
 	}
 }
 
-static struct stack *stack_start(void)
+#define KEY(name)                                                                                    \
+	{                                                                                            \
+#name, offsetof(struct stack_config, name), sizeof(((struct stack_config *)0)->name) \
+	}
+static const struct {
+	const char *name;
+	size_t offset, size;
+} keys[] = {KEY(mtu), KEY(conn_max), KEY(syn_backlog_max), KEY(rx_buffer_bytes), KEY(tx_buffer_bytes),
+	KEY(delayed_ack_us), KEY(user_timeout_us), KEY(keepalive_us), KEY(keepalive_interval_us),
+	KEY(keepalive_probes), KEY(time_wait_us), KEY(half_open_timeout_us)};
+
+static bool key_set(struct stack_config *c, const char *word)
+{
+	const char *value = strchr(word, '=');
+
+	for (unsigned i = 0; value && i < RTE_DIM(keys); i++)
+		if (!strncmp(keys[i].name, word, (size_t)(value - word)) && !keys[i].name[value - word]) {
+			uint64_t v = strtoull(value + 1, NULL, 0);
+			memcpy((uint8_t *)c + keys[i].offset, &v, keys[i].size);
+			return true;
+		}
+	fprintf(stderr, "no key=value: %s\n", word);
+	return false;
+}
+
+static struct stack *stack_start(char **words)
 {
 	struct stack_config c;
 
@@ -48,16 +74,23 @@ static struct stack *stack_start(void)
 	c.key = (struct siphash_key){(uint64_t)getpid(), now_us};
 	c.tx = tx;
 	c.conn_max = CONNS_MAX;
-	c.time_wait_us = c.fin_wait_2_us = 1000000;
+	c.time_wait_us = 300000;
+	c.fin_wait_2_us = 1000000;
+	for (; *words; words++)
+		if (!key_set(&c, *words))
+			return NULL;
 	struct stack *s = stack_create(&c, now_us);
-	MUST(s);
+	if (!s) {
+		fprintf(stderr, "the configuration is not accepted\n");
+		return NULL;
+	}
 	service_start(s);
 	return s;
 }
 
 static void device_read(void)
 {
-	uint8_t frame[2048];
+	uint8_t frame[LINK_FRAME_BYTES_MAX];
 	ssize_t n;
 
 	for (unsigned i = 0; i < 64 && (n = read(device_fd, frame, sizeof(frame))) > 0; i++)
@@ -84,12 +117,34 @@ static void input(struct stack *s)
 
 	while (count < STACK_BURST && (frame = link_get(LINK_TO_STACK, now_us, &n))) {
 		struct rte_mbuf *m = rte_pktmbuf_alloc(rx_pool);
-		MUST(m);
+		/* As a port without buffers loses it. */
+		if (!m) {
+			link_lost++;
+			continue;
+		}
 		memcpy(rte_pktmbuf_append(m, (uint16_t)n), frame, n);
 		burst[count++] = m;
 	}
 	if (count)
 		stack_input(s, burst, count, now_us);
+}
+
+/* Whoever asks waits for the answer, so that one read has whole lines. */
+static void requests(struct stack *s)
+{
+	struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
+	char text[LINE_BYTES_MAX + 1], *save, *line;
+
+	if (poll(&p, 1, 0) <= 0)
+		return;
+	ssize_t n = read(STDIN_FILENO, text, LINE_BYTES_MAX);
+	if (n <= 0) {
+		service_request(s, "quit");
+		return;
+	}
+	text[n] = 0;
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		service_request(s, line);
 }
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -99,11 +154,12 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 
 static void sleep_until(uint64_t at_us)
 {
-	struct pollfd p = {.fd = device_fd, .events = POLLIN};
+	struct pollfd p[2] = {{.fd = device_fd, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
 	uint64_t wait_us = at_us > now_us ? min_u64(at_us - now_us, 100000) : 0;
 	struct timespec t = {.tv_nsec = (long)wait_us * 1000};
 
-	ppoll(&p, 1, &t, NULL);
+	/* After the last request standard input may be at its end, and always ready. */
+	ppoll(p, service_over() ? 1 : 2, &t, NULL);
 }
 
 static void turn(struct stack *s)
@@ -112,6 +168,8 @@ static void turn(struct stack *s)
 	device_read();
 	service_turn(s, now_us);
 	input(s);
+	if (!service_over())
+		requests(s);
 	stack_output(s, now_us);
 	stack_timers(s, now_us, 1000);
 	device_write();
@@ -120,17 +178,19 @@ static void turn(struct stack *s)
 
 int main(int argc, char **argv)
 {
-	if (argc != 4) {
-		fprintf(stderr, "usage: kerneltcp DEVICE CAPTURE SEED\n");
+	if (argc < 4) {
+		fprintf(stderr, "usage: kerneltcp DEVICE CAPTURE SEED [KEY=VALUE]...\n");
 		return 2;
 	}
 	device_fd = link_open(argv[1], argv[2], strtoull(argv[3], NULL, 0));
 	if (device_fd < 0)
 		return 1;
-	tx_pool = unit_pool("tx", TX_MBUFS, 2048);
-	rx_pool = unit_pool("rx", RX_MBUFS, 2048);
+	tx_pool = unit_pool("tx", TX_MBUFS, LINK_FRAME_BYTES_MAX);
+	rx_pool = unit_pool("rx", RX_MBUFS, LINK_FRAME_BYTES_MAX);
 	now_us = clock_now_us();
-	struct stack *s = stack_start();
+	struct stack *s = stack_start(argv + 4);
+	if (!s)
+		return 1;
 	while (!service_over())
 		turn(s);
 	for (uint64_t end_us = now_us + END_US; now_us < end_us && stack_usage(s).conns;)

@@ -4,26 +4,31 @@
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include <urcu/list.h>
 
-enum { FRAMES_MAX = 8192, FRAME_BYTES = 1600, LATE_US_MAX = 4000 };
+#include "runtime/wire.h"
+
+enum { FRAMES_MAX = 8192, LATE_US_MAX = 4000, BURST_FRAMES = 4, ETHERNET_BYTES = 14 };
 
 struct frame {
 	struct cds_list_head link;
 	uint64_t due_us;
 	uint32_t n;
-	uint8_t bytes[FRAME_BYTES];
+	uint8_t bytes[LINK_FRAME_BYTES_MAX];
 };
 
 struct link_faults link_faults;
-uint64_t link_lost;
+uint64_t link_lost, link_doubled, link_late, link_damaged, link_marked;
 static struct frame frames[FRAMES_MAX];
 static struct cds_list_head unused, under_way[LINK_WAYS]; /* the latter by due_us */
 static struct frame *handed_out;
+static uint64_t busy_until_us[LINK_WAYS]; /* the rate's queue is empty by then */
+static bool in_burst[LINK_WAYS];
 static uint64_t random_state;
 static FILE *capture;
 static int device_fd = -1;
@@ -75,9 +80,67 @@ static void capture_put(const void *bytes, uint32_t n, uint64_t now_us)
 	fwrite(bytes, n, 1, capture);
 }
 
+/* True once in so many calls. */
+static bool happens(uint32_t thousandths)
+{
+	return thousandths && random_below(1000) < thousandths;
+}
+
+/* Gilbert's model: two states, in the bad one everything is lost. */
+static bool lost(enum link_way way)
+{
+	in_burst[way] = in_burst[way] ? random_below(BURST_FRAMES) != 0 : happens(link_faults.burst);
+	return link_faults.dark || in_burst[way] || happens(link_faults.loss);
+}
+
+/* When the frame's last bit has left the queue; 0 when the queue has no room for it. */
+static uint64_t departs_us(enum link_way way, uint32_t n, uint64_t now_us)
+{
+	uint64_t rate = link_faults.rate_kbit;
+
+	if (!rate)
+		return now_us;
+	uint64_t start_us = busy_until_us[way] > now_us ? busy_until_us[way] : now_us;
+	if ((start_us - now_us) * rate / 8000 + n > link_faults.queue_bytes)
+		return 0;
+	busy_until_us[way] = start_us + (uint64_t)n * 8000 / rate;
+	return busy_until_us[way];
+}
+
+/* RFC 3168: a router that would rather slow the sender than drop. */
+static void congestion_mark(struct frame *f)
+{
+	uint8_t *ip = f->bytes + ETHERNET_BYTES;
+	uint16_t type = wire_get16(f->bytes + 12), before = wire_get16(ip);
+	unsigned shift = type == 0x86dd ? 4 : 0;
+
+	if ((type != 0x0800 && type != 0x86dd) || f->n < ETHERNET_BYTES + 20)
+		return;
+	unsigned ecn = ip[1] >> shift & 3;
+	if (ecn == 0 || ecn == 3)
+		return;
+	ip[1] |= (uint8_t)(3 << shift);
+	link_marked++;
+	if (type == 0x86dd)
+		return;
+	/* The header's checksum follows (RFC 1624). */
+	uint32_t sum = (uint16_t)~wire_get16(ip + 10) + (uint32_t)(uint16_t)~before + wire_get16(ip);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	wire_put16(ip + 10, (uint16_t)~sum);
+}
+
+static void damage(struct frame *f)
+{
+	if (f->n <= ETHERNET_BYTES || wire_get16(f->bytes + 12) == 0x0806)
+		return;
+	f->bytes[ETHERNET_BYTES + random_below(f->n - ETHERNET_BYTES)] ^= (uint8_t)(1 << random_below(8));
+	link_damaged++;
+}
+
 static void frame_send(enum link_way way, const void *bytes, uint32_t n, uint64_t due_us)
 {
-	if (cds_list_empty(&unused) || n > FRAME_BYTES) {
+	if (cds_list_empty(&unused) || n > LINK_FRAME_BYTES_MAX) {
 		link_lost++;
 		return;
 	}
@@ -86,24 +149,32 @@ static void frame_send(enum link_way way, const void *bytes, uint32_t n, uint64_
 	f->due_us = due_us;
 	f->n = n;
 	memcpy(f->bytes, bytes, n);
+	if (happens(link_faults.congestion))
+		congestion_mark(f);
+	if (happens(link_faults.damage))
+		damage(f);
 	cds_list_for_each_entry_reverse(before, &under_way[way], link) if (before->due_us <= due_us) break;
 	cds_list_add(&f->link, &before->link); /* behind it, or behind the head */
 }
 
 void link_put(enum link_way way, const void *frame, uint32_t n, uint64_t now_us)
 {
-	uint64_t due_us = now_us + link_faults.delay_us;
-
 	if (way == LINK_TO_KERNEL)
 		capture_put(frame, n, now_us);
-	if (random_below(1000) < link_faults.loss) {
+	uint64_t due_us = lost(way) ? 0 : departs_us(way, n, now_us);
+	if (!due_us) {
 		link_lost++;
 		return;
 	}
-	if (random_below(1000) < link_faults.twice)
+	due_us += link_faults.delay_us;
+	if (happens(link_faults.twice)) {
+		link_doubled++;
 		frame_send(way, frame, n, due_us + random_below(LATE_US_MAX));
-	if (random_below(1000) < link_faults.late)
+	}
+	if (happens(link_faults.late)) {
+		link_late++;
 		due_us += random_below(LATE_US_MAX);
+	}
 	frame_send(way, frame, n, due_us);
 }
 

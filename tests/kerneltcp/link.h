@@ -1,20 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A TAP device and the bad link behind it: frames are lost, doubled, delayed and put out of order in both
+/* A TAP device and the bad link behind it: frames are lost (one by one and in bursts), doubled, delayed, put
+ * out of order, held to a rate behind a queue, marked as having met congestion and damaged, in both
  * directions, and written to a capture file as the stack sees them. */
 #ifndef TESTS_KERNELTCP_LINK_H
 #define TESTS_KERNELTCP_LINK_H
 
 #include <stdint.h>
 
-/* In thousandths of the frames; microseconds. */
+/* In thousandths of the frames where nothing else is said. */
 struct link_faults {
 	uint32_t loss, twice, late, delay_us;
+	uint32_t burst;	      /* how often a burst of losses begins, each of about BURST_FRAMES frames */
+	uint32_t damage;      /* one bit flipped behind the Ethernet header; not in ARP, which cannot tell */
+	uint32_t congestion;  /* ECT becomes CE */
+	uint32_t dark;	      /* 1: nothing comes through */
+	uint32_t rate_kbit;   /* per second and direction; 0: no limit */
+	uint32_t queue_bytes; /* what waits for the rate; more is lost */
 };
 
 enum link_way { LINK_TO_STACK, LINK_TO_KERNEL, LINK_WAYS };
 
+enum { LINK_FRAME_BYTES_MAX = 9216 };
+
 extern struct link_faults link_faults;
-extern uint64_t link_lost;
+extern uint64_t link_lost, link_doubled, link_late, link_damaged, link_marked;
 
 /* Makes the device in this network namespace, and the capture. The file descriptor, or -1 with a message. */
 int link_open(const char *device, const char *capture, uint64_t seed);

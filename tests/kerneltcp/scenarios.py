@@ -1,35 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The inner part: starts the program, then plays the kernel's side of every scenario with ordinary sockets."""
+"""What is tried: each function plays the kernel's side with ordinary sockets, against the program p."""
+import errno
 import hashlib
-import os
 import random
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 
-DEVICE, KERNEL, STACK = "kerneltcp", "10.77.0.1", "10.77.0.2"
-ECHO, SLOW, RESET, FAREWELL, CONTROL = 7, 8, 9, 10, 11  # service.h has them
-STALL_S = 3
-BULK_BYTES = 10_000_000
-TIMEOUT_S = 30
-# Thousandths of the frames that are lost, doubled and late; microseconds of delay.
-CLEAN, BAD = (0, 0, 0, 0), (5, 10, 20, 200)
+from program import TIMEOUT_S, need, until
 
-
-def ip(*words):
-    subprocess.run(["ip", *words], check=True)
-
-
-def connect(port, receive_buffer=None):
-    s = socket.socket()
-    s.settimeout(TIMEOUT_S)
-    if receive_buffer:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    s.connect((STACK, port))
-    return s
+ECHO, SLOW, RESET, FAREWELL, HOLD = 7, 8, 9, 10, 11  # service.h has them
+STALL_S = 1.5
+TCP_USER_TIMEOUT = 18
 
 
 def read_all(s):
@@ -39,19 +22,14 @@ def read_all(s):
     return b"".join(parts)
 
 
-def need(condition, text):
-    if not condition:
-        raise AssertionError(text)
-
-
 def same(sent, received):
     need(hashlib.sha256(received).digest() == hashlib.sha256(sent).digest(),
          f"{len(received)} bytes came back, of {len(sent)}, or they differ")
 
 
-def echoed(port, data, receive_buffer=None, pause_s=0):
+def echoed(p, port, data, receive_buffer=None, pause_s=0):
     """Sends data, closes that side, and returns what comes back until the other side is closed as well."""
-    with connect(port, receive_buffer) as s:
+    with p.connect(port, receive_buffer) as s:
         def send():
             s.sendall(data)
             s.shutdown(socket.SHUT_WR)
@@ -75,46 +53,34 @@ def in_parallel(count, work):
     threads = [threading.Thread(target=guarded, args=(i,), daemon=True) for i in range(count)]
     for t in threads:
         t.start()
+    end = time.monotonic() + 2 * TIMEOUT_S
     for t in threads:
-        t.join(2 * TIMEOUT_S)
+        t.join(max(0, end - time.monotonic()))
     if errors:
         raise errors[0]
-
-
-class Control:
-    """The conversation with the program, over the stack itself."""
-
-    def __init__(self):
-        self.socket = connect(CONTROL)
-        self.lines = self.socket.makefile("r")
-
-    def say(self, *words):
-        self.socket.sendall((" ".join(map(str, words)) + "\n").encode())
-
-    def ask(self, *words):
-        self.say(*words)
-        return self.lines.readline().strip()
-
-    def counter(self, name):
-        return int(self.ask("counter", name))
-
-    def quit(self):
-        self.say("quit")
-        self.lines.close()
-        self.socket.close()
+    need(not any(t.is_alive() for t in threads), "not all came to an end")
 
 
 class EchoServer:
     """The kernel's side of what the stack opens."""
 
-    def __init__(self):
-        self.listener = socket.create_server((KERNEL, 0), backlog=256)
+    def __init__(self, p):
+        self.listener = socket.create_server((p.kernel, 0), family=p.family, backlog=512)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
 
+    def __enter__(self):
+        return self.port
+
+    def __exit__(self, *_):
+        self.listener.close()
+
     def accept(self):
         while True:
-            s, _ = self.listener.accept()
+            try:
+                s, _ = self.listener.accept()
+            except OSError:
+                return
             s.settimeout(TIMEOUT_S)
             threading.Thread(target=self.serve, args=(s,), daemon=True).start()
 
@@ -128,70 +94,90 @@ class EchoServer:
                 print(f"# the kernel's echo: {error}")
 
 
-def bulk_to_the_server(control):
-    """10 MB there and back over a bad link."""
-    data = random.randbytes(BULK_BYTES)
-    same(data, echoed(ECHO, data))
-    need(control.counter("tcp_fast_retransmit") > 0, "the link lost nothing")
+def opened_by_the_stack(p, count, size):
+    with EchoServer(p) as port:
+        good = p.ask("open", port, count, size)
+        need(good == str(count), f"{good} of {count} came back whole")
 
 
-def bulk_as_client(control):
-    """10 MB there and back, opened by the stack."""
-    need(control.ask("open", EchoServer().port, 1, BULK_BYTES) == "1", "it did not come back whole")
+def transfer(size=400_000):
+    """There and back, opened by the kernel and then by the stack."""
+    def both_ways(p):
+        data = random.randbytes(size)
+        same(data, echoed(p, ECHO, data))
+        opened_by_the_stack(p, 1, size)
+    return both_ways
 
 
-def fifty_at_once(control):
+def with_faults(size, *happened, **faults):
+    """transfer() over a link with these faults; each counter in happened has moved by the end."""
+    def scenario(p):
+        before = p.faults()
+        p.link(**faults)
+        transfer(size)(p)
+        for name in happened:
+            need(p.faults()[name] > before[name], f"the link did nothing that counts as {name}")
+    return scenario
+
+
+def bulk_to_the_server(p):
+    """5 MB there and back over a bad link."""
+    data = random.randbytes(5_000_000)
+    same(data, echoed(p, ECHO, data))
+    need(p.counter("tcp_resent") > 0, "the link lost nothing")
+
+
+def bulk_as_client(p):
+    """5 MB there and back, opened by the stack."""
+    opened_by_the_stack(p, 1, 5_000_000)
+
+
+def fifty_at_once(p):
     """50 connections each way, 100 kB each."""
     def one(i):
         data = random.Random(i).randbytes(100_000)
-        same(data, echoed(ECHO, data))
+        same(data, echoed(p, ECHO, data))
     in_parallel(50, one)
-    need(control.ask("open", EchoServer().port, 50, 100_000) == "50", "not all came back whole")
+    opened_by_the_stack(p, 50, 100_000)
 
 
-def thousand_short(control):
-    """1,000 connections, 20 at a time."""
-    before = control.counter("tcp_accepted")
-
-    def fifty(i):
-        for n in range(50):
-            data = b"%d of %d" % (n, i)
-            same(data, echoed(ECHO, data))
-    in_parallel(20, fifty)
-    need(control.counter("tcp_accepted") - before == 1000, "not all were accepted")
-
-
-def half_close_by_the_stack(control):
+def half_close_by_the_stack(p):
     """The stack closes its side first and goes on reading."""
-    with connect(FAREWELL) as s:
+    with p.connect(FAREWELL) as s:
         need(read_all(s) == b"farewell", "no farewell")
         s.sendall(bytes(300_000))
         s.shutdown(socket.SHUT_WR)
-        until = time.monotonic() + TIMEOUT_S
-        while (read := int(control.ask("farewell"))) != 300_000:
-            need(time.monotonic() < until, f"only {read} bytes were read")
-            time.sleep(0.01)
+        until(lambda: p.ask("farewell") == "300000", "300,000 bytes are read")
 
 
-def the_stack_does_not_read(_):
+def half_close_by_the_kernel(p):
+    """The kernel closes its side first; what the stack still has to send all comes."""
+    data = random.randbytes(300_000)
+    with p.connect(SLOW, receive_buffer=4096) as s:
+        s.sendall(data[:60_000])
+        s.shutdown(socket.SHUT_WR)
+        same(data[:60_000], read_all(s))
+
+
+def the_stack_does_not_read(p):
     """The stack's window closes for seconds."""
     data = random.randbytes(2_000_000)
     began = time.monotonic()
-    same(data, echoed(SLOW, data))
+    same(data, echoed(p, SLOW, data))
     need(time.monotonic() - began >= STALL_S, "it did not stall")
 
 
-def the_kernel_does_not_read(control):
+def the_kernel_does_not_read(p):
     """The kernel's window closes for seconds; the stack probes it."""
-    before = control.counter("tcp_window_probes")
+    before = p.counter("tcp_window_probes")
     data = random.randbytes(2_000_000)
-    same(data, echoed(ECHO, data, receive_buffer=8192, pause_s=STALL_S))
-    need(control.counter("tcp_window_probes") > before, "no window was probed")
+    same(data, echoed(p, ECHO, data, receive_buffer=8192, pause_s=STALL_S))
+    need(p.counter("tcp_window_probes") > before, "no window was probed")
 
 
-def reset_by_the_stack(_):
+def reset_by_the_stack(p):
     """The kernel sees the stack's reset."""
-    with connect(RESET) as s:
+    with p.connect(RESET) as s:
         s.sendall(b"x")
         try:
             need(s.recv(1) != b"", "closed, not reset")
@@ -200,109 +186,139 @@ def reset_by_the_stack(_):
     raise AssertionError("no reset came")
 
 
-def reset_by_the_kernel(control):
+def reset_by_the_kernel(p):
     """The stack takes the kernel's reset."""
-    before = control.counter("tcp_rst_in")
-    with connect(ECHO) as s:
+    before = p.counter("tcp_rst_in")
+    with p.connect(ECHO) as s:
         s.sendall(b"x")
         need(s.recv(1) == b"x", "no echo")
         s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    until = time.monotonic() + TIMEOUT_S
-    while control.counter("tcp_rst_in") == before:
-        need(time.monotonic() < until, "the reset was not taken")
-        time.sleep(0.01)
+    until(lambda: p.counter("tcp_rst_in") > before, "the reset is taken")
 
 
-def refused(control):
+def kernel_closes_with_unread_data(p):
+    """The kernel resets when its application closes and has not read all (RFC 2525 section 2.17)."""
+    before = p.counter("tcp_rst_in")
+    with p.connect(ECHO) as s:
+        s.sendall(bytes(1000))
+        until(lambda: len(s.recv(1000, socket.MSG_PEEK)) == 1000, "the echo is there")
+    until(lambda: p.counter("tcp_rst_in") > before, "the reset is taken")
+
+
+def refused(p):
     """Nobody listens: on either side the other is told."""
     try:
-        connect(1).close()
+        p.connect(1).close()
     except ConnectionRefusedError:
-        need(control.ask("open", 1, 1, 1) == "0", "the stack connected to nobody")
+        need(p.ask("open", 1, 1, 1) == "0", "the stack connected to nobody")
         return
     raise AssertionError("the kernel connected to nobody")
 
 
-SCENARIOS = (
-    (BAD, bulk_to_the_server), (BAD, bulk_as_client), (BAD, fifty_at_once), (CLEAN, thousand_short),
-    (BAD, half_close_by_the_stack), (CLEAN, the_stack_does_not_read), (BAD, the_kernel_does_not_read),
-    (CLEAN, reset_by_the_stack), (CLEAN, reset_by_the_kernel), (CLEAN, refused))
+def urgent_data(p):
+    """The kernel's urgent bytes are read in line (RFC 6093 section 6)."""
+    before = p.counter("tcp_urgent")
+    with p.connect(ECHO) as s:
+        s.sendall(b"before")
+        s.send(b"!", socket.MSG_OOB)
+        s.sendall(b"between")
+        s.send(b"?!", socket.MSG_OOB)
+        s.sendall(b"after")
+        s.shutdown(socket.SHUT_WR)
+        same(b"before!between?!after", read_all(s))
+    need(p.counter("tcp_urgent") > before, "no urgent pointer came")
 
 
-class Report:
-    def __init__(self):
-        self.passed = self.failed = 0
+# Each of these is held up while the link is dark, at the same time.
 
-    def check(self, name, work):
+def error_of(s):
+    """What a blocked read ends with."""
+    try:
+        return 0 if s.recv(1) == b"" else None
+    except OSError as error:
+        return error.errno
+
+
+def hold(p, *options):
+    s = p.connect(HOLD)
+    for level, name, value in options:
+        s.setsockopt(level, name, value)
+    return s
+
+
+KEEPALIVE = ((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1),
+             (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1), (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2))
+
+
+def keepalive(p):
+    """Both sides probe an idle connection and answer each other's probes; it lives."""
+    before = p.counter("tcp_keepalives")
+    with hold(p, *KEEPALIVE) as s:
+        time.sleep(2.5)
+        need(p.counter("tcp_keepalives") > before, "the stack sent no probe")
+        need(p.ask("held") == "1 open", "the stack gave the connection up")
+        s.sendall(b"x")
+        s.shutdown(socket.SHUT_WR)
+        need(error_of(s) == 0, "the kernel gave the connection up")
+
+
+def dark_link_idle(p):
+    """Unanswered keepalives end an idle connection, on each side by its own clock."""
+    with hold(p, *KEEPALIVE) as s:
+        p.link(dark=1)
+        need(error_of(s) == errno.ETIMEDOUT, "the kernel's side did not time out")
+        until(lambda: p.ask("held").startswith("0 "), "the stack gives up as well")
+    need(p.ask("held") == "0 timed out", p.ask("held"))
+
+
+def dark_link_busy(p):
+    """Unanswered data ends a connection after the user timeout (RFC 5482), on each side by its own clock."""
+    with hold(p, (socket.IPPROTO_TCP, TCP_USER_TIMEOUT, 2000)) as s:
+        p.link(dark=1)
         began = time.monotonic()
-        try:
-            note = work()
-        except Exception as error:  # pylint: disable=broad-except
-            self.failed += 1
-            print(f"FAIL {name}: {type(error).__name__}: {error}", flush=True)
-            return False
-        self.passed += 1
-        print(f"PASS {name}: {note or f'{time.monotonic() - began:.1f} s'}", flush=True)
-        return True
-
-    def finish(self):
-        print(f"{self.passed} passed, {self.failed} failed, 0 skipped")
-        return 0 if self.passed and not self.failed else 1
+        s.sendall(b"is anybody there?")
+        need(p.ask("write", 100) == "0", "the stack did not take the data")
+        need(error_of(s) == errno.ETIMEDOUT, "the kernel's side did not time out")
+        need(time.monotonic() - began > 1.9, "too early")
+        until(lambda: p.ask("held").startswith("0 "), "the stack gives up as well")
+    need(p.ask("held") == "0 timed out", p.ask("held"))
 
 
-def device_up():
-    until = time.monotonic() + TIMEOUT_S
-    while not os.path.exists(f"/sys/class/net/{DEVICE}"):
-        need(time.monotonic() < until, "no device appeared")
-        time.sleep(0.02)
-    ip("addr", "add", f"{KERNEL}/24", "dev", DEVICE)
-    ip("link", "set", DEVICE, "up")
+# Thousands of connections.
+
+SHORT, SHORT_BY_THE_STACK = 10_000, 2_000
 
 
-def program_ends(program, control):
-    control.quit()
-    out, _ = program.communicate(timeout=TIMEOUT_S)
-    need(program.returncode == 0, f"exit status {program.returncode}: {out.strip()}")
-    return out.strip().splitlines()[-1]
+def kernel_sockets():
+    """{state: how many}: /proc/net/tcp's states in this namespace."""
+    counts = {}
+    for name in ("tcp", "tcp6"):
+        with open(f"/proc/net/{name}", encoding="ascii") as lines:
+            next(lines)
+            for line in lines:
+                state = int(line.split()[3], 16)
+                counts[state] = counts.get(state, 0) + 1
+    return counts
 
 
-def capture_is_clean(path):
-    """Every frame of the stack, read by somebody else."""
-    good = "ip.checksum.status == Good && tcp.checksum.status == Good && !_ws.malformed"
-    command = ["tshark", "-n", "-r", path, "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE",
-               "-Y", f"ip.src == {STACK} && !({good})"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    need(done.returncode == 0, done.stderr.strip())
-    lines = done.stdout.splitlines()
-    need(not lines, f"{len(lines)} frames, the first: {lines[0] if lines else ''}")
-    return f"{os.path.getsize(path) // 1_000_000} MB of frames"
+def at_rest(p):
+    """Nothing is left in the stack, and the kernel has listening and TIME-WAIT sockets alone."""
+    until(lambda: not any(p.usage().values()), "the stack is empty")
+    until(lambda: not set(kernel_sockets()) - {6, 10}, "the kernel's sockets are gone")
 
 
-def main():
-    capture = os.path.join(sys.argv[1], "frames.pcap")
-    seed = os.environ.get("GODWIT_SEED", str(int(time.time())))
-    random.seed(int(seed))
-    print(f"# seed {seed} (GODWIT_SEED repeats this run's losses)", flush=True)
-    ip("link", "set", "lo", "up")
-    report = Report()
-    with subprocess.Popen([os.environ["KERNELTCP"], DEVICE, capture, seed], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True) as program:
-        try:
-            device_up()
-            control = Control()
-            for link, scenario in SCENARIOS:
-                control.ask("link", *link)
-                if not report.check(scenario.__name__, lambda scenario=scenario: scenario(control)):
-                    break
-            control.ask("link", *CLEAN)
-            report.check("the_end", lambda: program_ends(program, control))
-        except Exception as error:  # pylint: disable=broad-except
-            report.check("the conversation with the program", lambda error=error: need(False, repr(error)))
-        finally:
-            if program.poll() is None:
-                program.kill()
-    report.check("capture", lambda: capture_is_clean(capture))
-    return report.finish()
+def ten_thousand_short(p):
+    """10,000 connections, 20 at a time, a half closed first by either side; then 2,000 that the stack opens."""
+    before = p.counter("tcp_accepted")
 
-
-sys.exit(main())
+    def some(i):
+        for n in range(SHORT // 40):
+            data = b"%d of %d" % (n, i)
+            same(data, echoed(p, ECHO, data))
+            with p.connect(FAREWELL) as s:
+                need(read_all(s) == b"farewell", "no farewell")
+    in_parallel(20, some)
+    need(p.counter("tcp_accepted") - before == SHORT, "not all were accepted")
+    for _ in range(SHORT_BY_THE_STACK // 250):
+        opened_by_the_stack(p, 250, 20)
+    at_rest(p)

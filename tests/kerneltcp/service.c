@@ -1,20 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/kerneltcp/service.h"
 
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/check.h"
 #include "tcpstack/tcp.h"
 #include "tests/kerneltcp/link.h"
 
-enum { BLOCK_BYTES = 16384, OPENED_MAX = 256, LINE_BYTES_MAX = 120 };
+enum { BLOCK_BYTES = 16384, OPENED_MAX = 512 };
 
 static uint8_t block[BLOCK_BYTES];
-static struct tcp_conn *control;
 static uint64_t farewell_bytes, clock_us;
 static bool over;
+
+/* SERVICE_HOLD's connections, and how the last one ended. */
+static struct tcp_conn *held;
+static unsigned held_count;
+static int held_reason;
 
 /* SERVICE_SLOW's one connection that does not read yet. */
 static struct tcp_conn *stalled;
@@ -105,13 +111,40 @@ static void farewell_readable(struct tcp_conn *c)
 
 static const struct tcp_app farewell_app = {.accepted = farewell_accepted, .readable = farewell_readable};
 
-static void reply(const char *format, unsigned long long value)
+static void held_accepted(void *ctx, struct tcp_conn *c)
 {
-	char line[LINE_BYTES_MAX];
-	int n = snprintf(line, sizeof(line), format, value);
+	held = c;
+	held_count++;
+	held_reason = -1;
+}
 
-	if (control)
-		tcp_conn_write(control, line, (uint32_t)n);
+static void held_closed(struct tcp_conn *c, int reason)
+{
+	held_count--;
+	held_reason = reason;
+	if (c == held)
+		held = NULL;
+}
+
+static void held_peer_closed(struct tcp_conn *c)
+{
+	tcp_conn_shutdown(c);
+}
+
+static const struct tcp_app held_app = {.accepted = held_accepted,
+	.readable = farewell_readable,
+	.peer_closed = held_peer_closed,
+	.closed = held_closed};
+
+__attribute__((format(printf, 1, 2))) static void reply(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vprintf(format, ap);
+	va_end(ap);
+	putchar('\n');
+	fflush(stdout);
 }
 
 static uint8_t pattern(const struct opened *o, uint32_t i)
@@ -137,7 +170,7 @@ static void opened_end(const struct opened *o, bool good)
 {
 	opened_good += good && !o->wrong && o->received == o->to_send;
 	if (++opened_ended == opened_count)
-		reply("%llu\n", opened_good);
+		reply("%u", opened_good);
 }
 
 static void opened_connected(struct tcp_conn *c, int error)
@@ -188,59 +221,75 @@ static void open_many(struct stack *s, unsigned port, unsigned count, uint32_t b
 static void counter_tell(struct stack *s, const char *name)
 {
 	for (int i = 0; i < STACK_COUNTERS; i++)
-		if (!strcmp(stack_counter_name((enum stack_counter)i), name))
-			reply("%llu\n", stack_counter(s, (enum stack_counter)i));
+		if (!strcmp(stack_counter_name((enum stack_counter)i), name)) {
+			reply("%" PRIu64, stack_counter(s, (enum stack_counter)i));
+			return;
+		}
+	reply("no counter is called %s", name);
 }
 
-static void request(struct stack *s, const char *line)
+static void usage_tell(struct stack *s)
+{
+	struct stack_usage u = stack_usage(s);
+
+	reply("%u %u %u %u %u", u.conns, u.half_open, u.time_wait, u.tx_segments, u.reass_segments);
+}
+
+static void link_set(const char *words)
+{
+	static const struct {
+		const char *name;
+		uint32_t *value;
+	} faults[] = {{"loss", &link_faults.loss}, {"twice", &link_faults.twice}, {"late", &link_faults.late},
+		{"delay_us", &link_faults.delay_us}, {"burst", &link_faults.burst},
+		{"damage", &link_faults.damage}, {"congestion", &link_faults.congestion},
+		{"dark", &link_faults.dark}, {"rate_kbit", &link_faults.rate_kbit},
+		{"queue_bytes", &link_faults.queue_bytes}};
+	char name[32];
+	unsigned value;
+	int n;
+
+	link_faults = (struct link_faults){0};
+	for (; sscanf(words, " %31[a-z_]=%u%n", name, &value, &n) == 2; words += n)
+		for (unsigned i = 0; i < RTE_DIM(faults); i++)
+			if (!strcmp(faults[i].name, name))
+				*faults[i].value = value;
+	reply("done");
+}
+
+static void held_write(unsigned n)
+{
+	memset(block, 'h', sizeof(block));
+	reply("%d", held && n <= sizeof(block) ? tcp_conn_write(held, block, n) : -ENOTCONN);
+}
+
+void service_request(struct stack *s, const char *line)
 {
 	unsigned port, count, bytes;
-	struct link_faults f;
 	char name[64];
 
-	if (sscanf(line, "link %u %u %u %u", &f.loss, &f.twice, &f.late, &f.delay_us) == 4) {
-		link_faults = f;
-		reply("done\n", 0);
-	} else if (sscanf(line, "open %u %u %u", &port, &count, &bytes) == 3) {
+	if (!strncmp(line, "link ", 5))
+		link_set(line + 5);
+	else if (!strcmp(line, "faults"))
+		reply("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, link_lost, link_doubled,
+			link_late, link_damaged, link_marked);
+	else if (sscanf(line, "open %u %u %u", &port, &count, &bytes) == 3)
 		open_many(s, port, count, bytes);
-	} else if (sscanf(line, "counter %63s", name) == 1) {
+	else if (sscanf(line, "counter %63s", name) == 1)
 		counter_tell(s, name);
-	} else if (!strcmp(line, "farewell\n")) {
-		reply("%llu\n", farewell_bytes);
-	} else if (!strcmp(line, "quit\n")) {
+	else if (!strcmp(line, "usage"))
+		usage_tell(s);
+	else if (!strcmp(line, "farewell"))
+		reply("%" PRIu64, farewell_bytes);
+	else if (!strcmp(line, "held"))
+		reply("%u %s", held_count, held_reason < 0 ? "open" : tcp_reason_text(held_reason));
+	else if (sscanf(line, "write %u", &bytes) == 1)
+		held_write(bytes);
+	else if (!strcmp(line, "quit"))
 		over = true;
-	}
+	else
+		reply("no such request: %s", line);
 }
-
-static void control_accepted(void *ctx, struct tcp_conn *c)
-{
-	control = c;
-}
-
-static void control_readable(struct tcp_conn *c)
-{
-	char line[LINE_BYTES_MAX];
-	struct chain *rx = tcp_conn_rx(c);
-
-	for (uint32_t n = 0; n < rx->bytes && n < LINE_BYTES_MAX - 1; n++) {
-		chain_copy(rx, n, &line[n], 1);
-		if (line[n] != '\n')
-			continue;
-		line[n + 1] = 0;
-		tcp_conn_rx_consume(c, n + 1);
-		request(tcp_conn_stack(c), line);
-		return;
-	}
-}
-
-static void control_peer_closed(struct tcp_conn *c)
-{
-	control = NULL;
-	tcp_conn_shutdown(c);
-}
-
-static const struct tcp_app control_app = {
-	.accepted = control_accepted, .readable = control_readable, .peer_closed = control_peer_closed};
 
 void service_start(struct stack *s)
 {
@@ -248,7 +297,7 @@ void service_start(struct stack *s)
 		uint16_t port;
 		const struct tcp_app *app;
 	} services[] = {{SERVICE_ECHO, &echo_app}, {SERVICE_SLOW, &slow_app}, {SERVICE_RESET, &reset_app},
-		{SERVICE_FAREWELL, &farewell_app}, {SERVICE_CONTROL, &control_app}};
+		{SERVICE_FAREWELL, &farewell_app}, {SERVICE_HOLD, &held_app}};
 
 	for (unsigned i = 0; i < RTE_DIM(services); i++)
 		MUST(tcp_listen(s, NULL, services[i].port, NULL, services[i].app, NULL, NULL) == 0);

@@ -10,19 +10,26 @@ enum service_port {
 	SERVICE_SLOW = 8,      /* the same, but does not read for SERVICE_STALL_US */
 	SERVICE_RESET = 9,     /* aborts when the first byte comes */
 	SERVICE_FAREWELL = 10, /* says "farewell", closes its side, goes on reading */
-	SERVICE_CONTROL = 11,  /* one line a request, one line back:
-				* link LOSS TWICE LATE DELAY_US: sets struct link_faults
-				* counter NAME: of the stack
-				* farewell: bytes that SERVICE_FAREWELL has read
-				* open PORT COUNT BYTES: COUNT connections to the kernel's PORT each send
-				* BYTES,  close their side and expect all of it back; answers with how many saw
-				* that  quit: ends the program */
+	SERVICE_HOLD = 11,     /* reads, stays open until the other side closes */
 };
 
-enum { SERVICE_STALL_US = 3000000, SERVICE_KERNEL_ADDR = 0x0a4d0001, SERVICE_STACK_ADDR = 0x0a4d0002 };
+enum { SERVICE_STALL_US = 1500000, SERVICE_KERNEL_ADDR = 0x0a4d0001, SERVICE_STACK_ADDR = 0x0a4d0002 };
 
 /* Listens on all ports. */
 void service_start(struct stack *s);
+
+/* A request, and the line that answers it on standard output:
+ * link [NAME=VALUE]...: sets struct link_faults, what is not named to 0
+ * faults: frames lost, doubled, late, damaged, marked
+ * counter NAME: of the stack
+ * usage: connections, half-open ones, those in TIME_WAIT, queued segments, out-of-order segments
+ * farewell: bytes that SERVICE_FAREWELL and SERVICE_HOLD have read
+ * open PORT COUNT BYTES: COUNT connections to the kernel's PORT each send BYTES, close their side and expect
+ *   all of it back; answers at the end of the last with how many saw that
+ * held: how many connections SERVICE_HOLD has, and how the last one ended
+ * write BYTES: on SERVICE_HOLD's youngest connection; tcp_conn_write's result
+ * quit: ends the program; no answer */
+void service_request(struct stack *s, const char *line);
 
 /* What is due by now. */
 void service_turn(struct stack *s, uint64_t now_us);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The application above the stack: what it is told, and what a script makes it do. */
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,17 +148,70 @@ static void need_conn(void)
 		fail("there is no connection");
 }
 
+#define OPTION(name)                                                                                         \
+	{                                                                                                    \
+#name, offsetof(struct tcp_open_options, name), sizeof(((struct tcp_open_options *)0)->name) \
+	}
+static const struct {
+	const char *name;
+	size_t offset, size;
+} options[] = {OPTION(delayed_ack_us), OPTION(rto_us_min), OPTION(keepalive_us),
+	OPTION(keepalive_interval_us), OPTION(keepalive_probes), OPTION(user_timeout_us), OPTION(nodelay)};
+
+static void options_begin(void)
+{
+	if (!run.options_set)
+		run.options = tcp_open_options_of(run.stack);
+	run.options_set = true;
+}
+
+/* What the next listen or connect does differently. */
+static void call_option(const char *name, const char *word)
+{
+	unsigned long value = strtoul(word, NULL, 0);
+
+	options_begin();
+	for (unsigned i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		if (!strcmp(options[i].name, name)) {
+			memcpy((uint8_t *)&run.options + options[i].offset, &value, options[i].size);
+			return;
+		}
+	fail("no option is called %s", name);
+}
+
+/* An IPv4 prefix for the next listen. */
+static void call_filter(const char *verdict, const char *word)
+{
+	bool allow = !strcmp(verdict, "allow");
+	struct tcp_prefix *list = allow ? run.allow : run.deny;
+	uint32_t *count = allow ? &run.filter.allow_count : &run.filter.deny_count;
+	unsigned a, b, c, d, bits;
+
+	if (*count == FILTER_MAX || sscanf(word, "%u.%u.%u.%u/%u", &a, &b, &c, &d, &bits) != 5) {
+		fail("%s is no prefix", word);
+		return;
+	}
+	list[(*count)++] = (struct tcp_prefix){
+		.address = ip_v4(a << 24 | b << 16 | c << 8 | d), .bits = (uint8_t)bits};
+	options_begin();
+	run.filter.allow = run.allow;
+	run.filter.deny = run.deny;
+	run.options.filter = &run.filter;
+}
+
 /* Calls on the stack and the listener. False when name is none of them. */
 static bool call_stack(const char *name, const char *a, const char *b)
 {
 	if (!strcmp(name, "listen")) {
-		if (tcp_listen(run.stack, NULL, STACK_PORT, NULL, &app, NULL, &run.listener))
+		if (tcp_listen(run.stack, NULL, STACK_PORT, run.options_set ? &run.options : NULL, &app, NULL,
+			    &run.listener))
 			fail("listen failed");
 	} else if (!strcmp(name, "unlisten")) {
 		tcp_listener_close(run.listener);
 	} else if (!strcmp(name, "connect")) {
 		struct ip_addr peer = ip_v4(PEER_ADDR);
-		run.conn = tcp_connect(run.stack, &peer, PEER_PORT, NULL, &app, NULL, run.now_us);
+		run.conn = tcp_connect(run.stack, &peer, PEER_PORT, run.options_set ? &run.options : NULL,
+			&app, NULL, run.now_us);
 		if (!run.conn)
 			fail("connect failed");
 	} else if (!strcmp(name, "accept")) {
@@ -170,6 +224,10 @@ static bool call_stack(const char *name, const char *a, const char *b)
 	} else if (!strcmp(name, "conns")) {
 		if (stack_usage(run.stack).conns != (uint32_t)atoi(a))
 			fail("there are %u connections", stack_usage(run.stack).conns);
+	} else if (!strcmp(name, "option")) {
+		call_option(a, b);
+	} else if (!strcmp(name, "filter")) {
+		call_filter(a, b);
 	} else if (!strcmp(name, "counter")) {
 		call_counter(a, b);
 	} else if (!strcmp(name, "pool")) {

@@ -3,6 +3,7 @@
  * of lines
  *
  *   config KEY VALUE            before the first timed line: a member of struct stack_config, or peer_isn
+ *   config cc NAME              the same for the congestion control
  *   +TIME < SEGMENT             the peer sends (see segment.h)
  *   +TIME <+ SEGMENT            the same, but it arrives in one burst with the next one
  *   +TIME > SEGMENT             the stack sends: TIME after the line before, a millisecond off at most
@@ -11,6 +12,7 @@
  * TIME is a number with us, ms (the default) or s. Whatever the stack sends must be expected by the next
  * line: a segment that is not fails the script. ARP happens behind the scenes. Calls:
  *
+ *   option NAME VALUE | filter allow PREFIX | filter deny PREFIX: for the next listen or connect
  *   listen | unlisten | connect     accept: a connection was accepted
  *   write N...      write N refused      read N      readable N: so much could be read      autoread
  *   shutdown | close | abort
@@ -59,7 +61,8 @@ static const struct {
 	KEY(reass_segments_max), KEY(reass_conn_segments_max), KEY(rx_buffer_bytes), KEY(tx_buffer_bytes),
 	KEY(rto_us_initial), KEY(rto_us_min), KEY(rto_us_max), KEY(delayed_ack_us), KEY(user_timeout_us),
 	KEY(connect_timeout_us), KEY(half_open_timeout_us), KEY(time_wait_us), KEY(fin_wait_2_us),
-	KEY(keepalive_us), KEY(keepalive_interval_us), KEY(keepalive_probes), KEY(challenge_acks_per_s)};
+	KEY(keepalive_us), KEY(keepalive_interval_us), KEY(keepalive_probes), KEY(challenge_acks_per_s),
+	KEY(initial_window_segments)};
 
 static void do_config(const char *name, unsigned long value)
 {
@@ -123,6 +126,10 @@ static void do_line(char *line)
 		text++;
 	if (!*text)
 		return;
+	if (sscanf(text, "config cc %63s", name) == 1 && !run.stack) {
+		run.config.cc = tcp_cc_by_name(name);
+		return;
+	}
 	if (sscanf(text, "config %63s %lu", name, &value) == 2 && !run.stack) {
 		do_config(name, value);
 		return;

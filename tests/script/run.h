@@ -11,7 +11,7 @@
 #include "tcpstack/tcp.h"
 #include "tests/script/segment.h"
 
-enum { SENT_MAX = 256, POOL_MBUFS = 512 };
+enum { SENT_MAX = 256, POOL_MBUFS = 512, FILTER_MAX = 8 };
 
 enum event {
 	EVENT_ACCEPTED,
@@ -44,6 +44,10 @@ struct script_run {
 	uint16_t sent_edge_port;
 	uint32_t last_isn;
 	struct tcp_listener *listener;
+	bool options_set; /* by the call "option" */
+	struct tcp_open_options options;
+	struct tcp_filter filter;
+	struct tcp_prefix allow[FILTER_MAX], deny[FILTER_MAX];
 	struct tcp_conn *conn;
 	uint16_t stack_port;
 	int64_t written, read; /* relative numbers of the next byte */

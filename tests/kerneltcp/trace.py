@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A capture as somebody else reads it: tshark checks every checksum, follows every sequence number and window,
+and says what looks wrong. What it says must be what the link did, or what the scenario is about."""
+import collections
+import os
+import re
+import struct
+import subprocess
+
+from program import need
+
+FIELDS = ("frame.number", "eth.src", "_ws.expert.severity", "_ws.expert.message")
+STACK_MAC = "02:00:00:00:00:4d"
+SEVERITY_CHAT = 0x00200000
+
+# What is said of every connection that does nothing unusual.
+ALWAYS = {
+    "TCP window update": "the reader has made room",
+    "This frame initiates the connection closing": "a FIN",
+    "This frame undergoes the connection closing": "a FIN",
+    "TCP window specified by the receiver is now completely full": "the sender used what it was given",
+}
+# What a link that loses, doubles or reorders leads to.
+BAD_LINK = {
+    "This frame is a (suspected) retransmission": "a frame was lost",
+    "This frame is a (suspected) fast retransmission": "a frame was lost",
+    "This frame is a (suspected) spurious retransmission": "the ACK was lost or late, or the link doubled a frame",
+    "This frame is a (suspected) out-of-order segment": "the link is late with some",
+    "Previous segment(s) not captured (common at capture start)": "a frame was lost before it came to the capture",
+    "ACKed segment that wasn't captured (common at capture start)": "the link is late with some",
+    "Duplicate ACK": "a gap: a frame was lost or is late",
+    "Connection reset (RST)": "a late frame met a connection that is gone",
+    "TCP Zero Window segment": "an echo reads no faster than it can send",
+    "D-SACK Sequence": "the link doubled a frame, or it was sent twice",
+}
+
+
+def normal(message):
+    """Without the numbers that differ from frame to frame."""
+    return re.sub(r"^Duplicate ACK .*", "Duplicate ACK", message).strip()
+
+
+def expert(path):
+    """{(sent by the stack?, message): [frame numbers]} for what is more than a remark."""
+    command = ["tshark", "-n", "-r", path, "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE",
+               "-Y", "_ws.expert", "-T", "fields", "-E", "aggregator=|", *(w for f in FIELDS for w in ("-e", f))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    need(done.returncode == 0, done.stderr.strip())
+    found = collections.defaultdict(list)
+    for line in done.stdout.splitlines():
+        number, source, severities, messages = line.split("\t")
+        for severity, message in zip(severities.split("|"), messages.split("|")):
+            if int(severity, 0) > SEVERITY_CHAT:
+                found[source == STACK_MAC, normal(message)].append(int(number))
+    return found
+
+
+def examine(path, allowed):
+    """allowed: messages of either side, or "kernel: MESSAGE", with the reason each; "kernel: *" is all of them.
+    Raises when there is another."""
+    strange = []
+    found = expert(path)
+    for (ours, message), frames in sorted(found.items()):
+        side = "stack" if ours else "kernel"
+        if not {message, f"{side}: {message}", f"{side}: *"} & (allowed.keys() | ALWAYS.keys()):
+            strange.append(f"{side}: {message}: {len(frames)} frames, the first {frames[0]}")
+    need(not strange, "; ".join(strange))
+    said = sum(len(frames) for frames in found.values())
+    return f"{os.path.getsize(path) // 1000} kB of frames, {said} remarks, all explained"
+
+
+def altered(path, out, change):
+    """A copy of a capture: change(frame) is given the tenth full frame of the stack, and returns None to leave
+    it out."""
+    full = 0
+    with open(path, "rb") as file, open(out, "wb") as copy:
+        copy.write(file.read(24))
+        while header := file.read(16):
+            frame = file.read(struct.unpack("<4I", header)[2])
+            if frame[6:12].hex(":") == STACK_MAC and len(frame) > 1000:
+                full += 1
+                if full == 10:
+                    frame = change(frame)
+            if frame is not None:
+                copy.write(header + frame)
+
+
+def sees_what_is_planted(path):
+    """examine() would tell a wrong byte and a sequence number that was never sent."""
+    for what, change in (("Bad checksum", lambda frame: frame[:-1] + bytes([frame[-1] ^ 1])),
+                         ("Previous segment(s) not captured", lambda frame: None)):
+        out = path + ".altered"
+        altered(path, out, change)
+        try:
+            examine(out, {})
+        except AssertionError as error:
+            need(f"stack: {what}" in str(error), f"{what} is not in: {error}")
+        else:
+            raise AssertionError(f"{what}: not found")
