@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "tcpstack/stack_impl.h"
+#include "tcpstack/neighbour.h"
 #include "tcpstack/tcp_cc.h"
 
 void stack_config_defaults(struct stack_config *c)
