@@ -35,7 +35,8 @@ void stack_config_defaults(struct stack_config *c)
 		.keepalive_probes = 9,
 		.arp_lifetime_us = 60000000,
 		.challenge_acks_per_s = 1000,
-		.cc = &tcp_cc_newreno,
+		.sack = true,
+		.cc = &tcp_cc_cubic,
 		.initial_window_segments = 10,
 	};
 }

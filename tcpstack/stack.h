@@ -82,6 +82,7 @@ struct stack_config {
 	uint32_t challenge_acks_per_s;	  /* RFC 5961, all connections together */
 	const struct tcp_cc *cc;	  /* congestion control: tcp_cc_by_name */
 	uint32_t initial_window_segments; /* RFC 6928; 1 to 64 */
+	bool sack;			  /* selective acknowledgements (RFC 2018) */
 
 	struct siphash_key key;		  /* random at start, fixed in tests */
 	const struct pool_memory *memory; /* NULL: the system's */

@@ -74,7 +74,7 @@ struct tcp_open_options {
 };
 struct tcp_open_options tcp_open_options_of(const struct stack *s);
 
-/* The congestion control of that name ("newreno", "none"), or NULL. */
+/* The congestion control of that name ("cubic", "newreno", "none"), or NULL. */
 const struct tcp_cc *tcp_cc_by_name(const char *name);
 
 /* Accepts connections to an address of ours (NULL: every one) and port (1 to 65535). app (copied by
@@ -145,7 +145,11 @@ struct tcp_conn_info {
 	uint32_t rx_queued_bytes, reass_bytes;
 	uint32_t mss_bytes;
 	uint8_t snd_wscale, rcv_wscale;
-	uint8_t timestamps;
+	uint8_t timestamps, sack;
+	const char *recovery; /* "none", "fast" or "timeout" */
+	uint32_t sacked_bytes, lost_segments;
+	uint32_t min_rtt_us, reorder_us; /* RACK's reordering window */
+	uint64_t delivered_bytes;
 	uint64_t bytes_in, bytes_out;
 	uint32_t segments_in, segments_out, resent, timeouts, fast_retransmits;
 };

@@ -290,6 +290,9 @@ struct stack *tcp_conn_stack(const struct tcp_conn *c)
 	return c->stack;
 }
 
+static const char *const recovery_names[] = {
+	[TCP_RECOVERY_NONE] = "none", [TCP_RECOVERY_FAST] = "fast", [TCP_RECOVERY_RTO] = "timeout"};
+
 struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 {
 	return (struct tcp_conn_info){
@@ -310,6 +313,13 @@ struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 		.snd_wscale = c->snd_wscale,
 		.rcv_wscale = c->rcv_wscale,
 		.timestamps = c->timestamps,
+		.sack = c->sack,
+		.recovery = recovery_names[c->recovery],
+		.sacked_bytes = c->sacked_bytes,
+		.lost_segments = c->lost_count,
+		.min_rtt_us = c->rack.min_rtt_us,
+		.reorder_us = tcp_rack_reo_wnd_us(c),
+		.delivered_bytes = c->delivered_bytes,
 		.bytes_in = c->bytes_in,
 		.bytes_out = c->bytes_out,
 		.segments_in = c->segments_in,

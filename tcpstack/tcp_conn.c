@@ -155,12 +155,16 @@ struct tcp_conn *tcp_conn_new(struct stack *s, const struct tcp_tuple *t,
 	/* Unsent segments are merged, so that only a peer that does not acknowledge makes many small ones. */
 	c->tx_segments_max = min_u32(64 + 2 * (s->config.tx_buffer_bytes / c->mss), 60000u);
 	CDS_INIT_LIST_HEAD(&c->segments);
+	CDS_INIT_LIST_HEAD(&c->flight);
+	CDS_INIT_LIST_HEAD(&c->lost);
 	CDS_INIT_LIST_HEAD(&c->life_link);
 	CDS_INIT_LIST_HEAD(&c->event_link);
 	CDS_INIT_LIST_HEAD(&c->output_link);
 	CDS_INIT_LIST_HEAD(&c->starved_link);
 	chain_init(&c->rx);
 	tcp_reass_init(&c->reass);
+	tcp_sack_rx_init(&c->sack_rx);
+	tcp_rack_init(c);
 	tcp_timers_init(c);
 	tcp_rtt_init(c);
 	cds_list_add(&c->bucket_link, bucket_of(s, t));
@@ -175,7 +179,9 @@ void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_options *o)
 
 	mss = (uint16_t)max_u32(mss, TCP_MSS_MIN);
 	c->timestamps = o->has_timestamp;
-	c->mss = (uint16_t)(min_u32(mss, tcp_own_mss(c->stack, &c->tuple.raddr)) - (c->timestamps ? TCP_TIMESTAMP_BYTES : 0));
+	c->sack = o->has_sack_permitted && c->stack->config.sack;
+	c->mss = (uint16_t)(min_u32(mss, tcp_own_mss(c->stack, &c->tuple.raddr)) -
+			    (c->timestamps ? TCP_TIMESTAMP_BYTES : 0));
 	if (o->has_wscale)
 		c->snd_wscale = o->wscale;
 	else
@@ -196,6 +202,7 @@ void tcp_conn_established(struct tcp_conn *c)
 	if (c->syn.resent) /* RFC 6298 (5.7) */
 		c->rto_us = max_u32(c->rto_us, min_u32(3000000u, s->config.rto_us_max));
 	c->backoff = 0;
+	c->force_resend = false;
 	if (c->listener) {
 		c->app = c->listener->app;
 		c->user = c->listener->ctx;

@@ -8,6 +8,7 @@
 #include "tcpstack/tcp_cc.h"
 #include "tcpstack/tcp_options.h"
 #include "tcpstack/tcp_reass.h"
+#include "tcpstack/tcp_sack_rx.h"
 #include "tcpstack/tcp_seq.h"
 
 enum {
@@ -39,21 +40,58 @@ enum tcp_state {
 };
 
 /* A queued segment. Its payload lies in m at buf_addr + off, with room for all headers in front. SYN and FIN
- * are segments without payload, embedded in the connection, so that they never lack memory. */
+ * are segments without payload, embedded in the connection, so that they never lack memory.
+ *
+ * Once sent it is exactly one of: in flight (in the connection's flight list), lost (in its lost list,
+ * waiting to be sent again), sacked (the peer says that it has it, and may still take that back: in neither
+ * list). */
 struct tcp_segment {
 	struct cds_list_head link;
+	struct cds_list_head sent_link;
 	struct rte_mbuf *m; /* NULL for SYN and FIN */
 	uint64_t sent_us;   /* last transmission */
 	uint32_t seq;
 	uint16_t off, len; /* payload bytes */
 	uint8_t control;   /* TCP_SYN or TCP_FIN, or 0 */
-	bool sent, lost, resent;
+	bool sent, lost, sacked, resent;
 };
 
 static inline uint32_t tcp_segment_end(const struct tcp_segment *g)
 {
 	return g->seq + g->len + (g->control != 0);
 }
+
+/* How a loss is being repaired. */
+enum tcp_recovery {
+	TCP_RECOVERY_NONE,
+	TCP_RECOVERY_FAST, /* losses that acknowledgements told of; ends when snd_una reaches recover */
+	TCP_RECOVERY_RTO,  /* the timer fired; likewise */
+};
+
+/* What the rexmt timer will do. */
+enum tcp_rexmt_kind {
+	TCP_REXMT_RTO,	   /* retransmission timeout (RFC 6298), or a window's probe */
+	TCP_REXMT_PTO,	   /* tail loss probe (RFC 8985 section 7) */
+	TCP_REXMT_REORDER, /* the reordering window of RACK has passed (section 6.2) */
+};
+
+/* RFC 8985 section 6: the most recently sent segment that has arrived, and the reordering window. */
+struct tcp_rack {
+	uint64_t sent_us;
+	uint32_t end;	 /* its last sequence number plus one */
+	uint32_t rtt_us; /* its round trip */
+	uint32_t fack;	 /* the highest sequence number that has arrived */
+	uint32_t min_rtt_us;
+	uint64_t min_rtt_at_us;
+	uint32_t dsack_round; /* snd_nxt when a DSACK widened the window; one step a round trip */
+	uint8_t reo_mult, reo_persist;
+	bool in_dsack_round, reordering_seen;
+};
+
+/* RFC 9937 section 6. */
+struct tcp_prr {
+	uint32_t delivered, out, recover_fs;
+};
 
 enum tcp_event {
 	TCP_EVENT_ACCEPTED = 1,
@@ -94,13 +132,19 @@ struct tcp_conn {
 	/* Flags, one byte each: they are set and read apart. */
 	bool active; /* by tcp_connect */
 	bool timestamps;
-	bool ack_now;	   /* an ACK leaves at the next output, alone if need be */
-	bool fin_queued;   /* nothing can be written any more */
-	bool fin_received; /* rcv_nxt is behind the peer's FIN */
-	bool fin_known;	   /* the peer's FIN is at fin_seq, perhaps not reached yet */
-	bool in_recovery;  /* RFC 6582 */
-	bool cwnd_limited; /* the last output stopped at cwnd */
-	bool force_resend; /* the next lost segment goes out whatever cwnd says */
+	bool ack_now;	    /* an ACK leaves at the next output, alone if need be */
+	bool fin_queued;    /* nothing can be written any more */
+	bool fin_received;  /* rcv_nxt is behind the peer's FIN */
+	bool fin_known;	    /* the peer's FIN is at fin_seq, perhaps not reached yet */
+	bool cwnd_limited;  /* the last output stopped at cwnd */
+	bool force_resend;  /* the next lost segment goes out whatever cwnd says */
+	bool sack;	    /* both sides speak SACK */
+	bool tlp_out;	    /* a tail loss probe is on its way: tlp_end says how far it reaches */
+	bool tlp_resent;    /* and was a retransmission */
+	bool undo_possible; /* the last reduction of cwnd may turn out to have been wrong */
+	uint8_t recovery;   /* enum tcp_recovery */
+	uint8_t frto;	    /* RFC 5682: 0: no, 1: the first segment went out again, 2: then new data */
+	uint8_t rexmt_kind; /* enum tcp_rexmt_kind */
 	bool hashed;
 	bool nodelay;
 	uint8_t events;	    /* enum tcp_event */
@@ -119,6 +163,7 @@ struct tcp_conn {
 	uint32_t peer_mss;	/* largest payload seen: what the peer calls a full segment */
 	struct chain rx;
 	struct tcp_reass reass;
+	struct tcp_sack_rx sack_rx;
 
 	/* send sequence space */
 	uint32_t iss, snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2, snd_wnd_max;
@@ -133,13 +178,22 @@ struct tcp_conn {
 	struct cds_list_head segments;
 	struct tcp_segment *unsent; /* the first in segments that never left */
 	struct tcp_segment syn, fin;
-	uint32_t lost_count;
+	struct cds_list_head
+		flight; /* sent and not known to be lost or to have arrived: in order of sending */
+	struct cds_list_head lost;
+	struct tcp_segment *sack_hint; /* where the last SACK block ended, or NULL */
+	uint32_t lost_count, sacked_count, sacked_bytes;
 
 	/* congestion and time */
 	const struct tcp_cc *cc;
 	uint32_t cwnd, ssthresh, in_flight;
 	uint32_t dup_bytes; /* of in_flight: have left the network, say duplicate ACKs */
 	uint32_t recover;
+	uint32_t undo_from;   /* snd_una when recovery began */
+	uint32_t undo_resent; /* segments sent again since, less those that the peer had twice */
+	uint32_t tlp_end;
+	struct tcp_rack rack;
+	struct tcp_prr prr;
 	union tcp_cc_state cc_state;
 	struct tcp_cc_prior cc_prior; /* what undo brings back */
 	uint32_t srtt_us, rttvar_us, rto_us;
@@ -150,12 +204,14 @@ struct tcp_conn {
 	uint64_t orphan_us;   /* since when the application is gone */
 	uint64_t sent_us;     /* last data out */
 	uint64_t challenge_next_us;
+	uint64_t rto_at_us; /* when the retransmission timeout is due, whatever rexmt waits for */
 	struct timer rexmt, ack_timer, life;
 
 	struct cds_list_head life_link; /* half_open, time_wait or other */
 	struct cds_list_head event_link, output_link, starved_link;
 
 	uint64_t bytes_in, bytes_out;
+	uint64_t delivered_bytes; /* that the peer is known to have */
 	uint32_t segments_in, segments_out, resent, timeouts, fast_retransmits;
 };
 
@@ -253,16 +309,67 @@ struct tcp_segment *tcp_segment_split(struct tcp_conn *c, struct tcp_segment *g,
 /* tcp_segment.c: the queue of segments to send */
 void tcp_segment_queue(struct tcp_conn *c, struct tcp_segment *g);
 void tcp_segment_mark_lost(struct tcp_conn *c, struct tcp_segment *g);
+/* All that was sent and is not sacked, lowest sequence number first. */
 void tcp_segments_mark_all_lost(struct tcp_conn *c);
+/* What was marked lost is taken to be in flight after all. */
+void tcp_segments_unmark_lost(struct tcp_conn *c);
+void tcp_segment_mark_sacked(struct tcp_conn *c, struct tcp_segment *g);
+/* Takes the peer's word back for everything that it said to have (RFC 2018 section 8). */
+void tcp_segments_unsack(struct tcp_conn *c);
+/* It goes out now, for the first time or again: the end of the flight. */
+void tcp_segment_mark_sent(struct tcp_conn *c, struct tcp_segment *g);
 void tcp_segments_clear(struct tcp_conn *c);
 struct tcp_segment *tcp_segment_first(struct tcp_conn *c);
-/* Releases what ack covers. */
+/* The next one of the queue, or NULL. */
+struct tcp_segment *tcp_segment_next(struct tcp_conn *c, struct tcp_segment *g);
+
+/* What one acknowledgement told. */
 struct tcp_acked {
-	uint32_t bytes;
-	uint32_t rtt_us;    /* a sample where Karn's rule allows one, or 0 */
-	uint64_t resent_us; /* the last transmission of what had been sent again, or 0 */
+	uint32_t bytes;	    /* payload acknowledged cumulatively */
+	uint32_t delivered; /* payload that is known to have arrived since: cumulatively or by SACK */
+	uint32_t sacked;    /* of that by SACK */
+	uint32_t segments;  /* segments that are known to have arrived since */
+	uint64_t sent_us;   /* the newest of those that were sent once; 0: none, so no sample (Karn) */
+	uint64_t resent_us; /* the last transmission of those that had been sent again, or 0 */
+	uint32_t rtt_us;    /* a sample, or 0 */
+	uint32_t ts_ecr;
+	bool has_ts_ecr;
+	bool original; /* one of those was sent before the timeout and not since */
+	bool dsack;
+	bool all_duplicate; /* with dsack: everything sent again in this recovery need not have been */
+	struct tcp_sack_block duplicate; /* with dsack */
 };
-struct tcp_acked tcp_segments_acked(struct tcp_conn *c, uint32_t ack);
+/* g has arrived: c's counts and acked follow, RACK learns of it. Before it is released or marked. */
+void tcp_segment_delivered(struct tcp_conn *c, struct tcp_segment *g, struct tcp_acked *acked);
+/* Releases what ack covers. */
+void tcp_segments_acked(struct tcp_conn *c, uint32_t ack, struct tcp_acked *acked);
+
+/* tcp_sack.c: the blocks of an acknowledgement, against the queue; O(segments passed), within a budget. */
+void tcp_sack_input(struct tcp_conn *c, const struct tcp_in *in, struct tcp_acked *acked);
+
+/* tcp_rack.c: RFC 8985's loss detection */
+void tcp_rack_init(struct tcp_conn *c);
+void tcp_rack_delivered(struct tcp_conn *c, const struct tcp_segment *g, const struct tcp_acked *acked);
+void tcp_rack_min_rtt(struct tcp_conn *c, uint32_t rtt_us);
+/* Widens and narrows the reordering window; left: this acknowledgement ended a recovery. */
+void tcp_rack_round(struct tcp_conn *c, bool dsack, bool left);
+/* What arrived was sent before the timeout: RACK is to measure by that. */
+void tcp_rack_original(struct tcp_conn *c, const struct tcp_acked *acked);
+/* Marks what is lost. Returns in how many us the rest is to be looked at, 0: never. */
+uint32_t tcp_rack_detect(struct tcp_conn *c);
+uint32_t tcp_rack_reo_wnd_us(const struct tcp_conn *c);
+
+/* tcp_tlp.c: RFC 8985's tail loss probes */
+bool tcp_tlp_wanted(const struct tcp_conn *c);
+uint64_t tcp_tlp_us(const struct tcp_conn *c);
+void tcp_tlp_fire(struct tcp_conn *c);
+void tcp_tlp_acked(struct tcp_conn *c, const struct tcp_in *in, const struct tcp_acked *acked);
+
+/* tcp_recovery.c: what losses do to the connection */
+void tcp_recovery_ack(
+	struct tcp_conn *c, const struct tcp_in *in, const struct tcp_acked *acked, bool duplicate);
+void tcp_recovery_timeout(struct tcp_conn *c);
+void tcp_recovery_reorder_fire(struct tcp_conn *c);
 
 /* tcp_ack.c */
 bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in);
@@ -276,7 +383,12 @@ bool tcp_window_update_due(const struct tcp_conn *c);
 /* tcp_timer.c */
 void tcp_timers_init(struct tcp_conn *c);
 void tcp_timers_cancel(struct tcp_conn *c);
+/* The retransmission timeout runs from now. */
 void tcp_rexmt_arm(struct tcp_conn *c);
+/* It goes on to run, but a tail loss probe may come before it. */
+void tcp_rexmt_schedule(struct tcp_conn *c);
+/* It goes on to run, but in us the reordering window has passed; 0: nothing changes. */
+void tcp_reorder_arm(struct tcp_conn *c, uint32_t us);
 void tcp_life_arm(struct tcp_conn *c, uint64_t after_us);
 void tcp_keepalive_arm(struct tcp_conn *c);
 
@@ -285,14 +397,28 @@ void tcp_rtt_init(struct tcp_conn *c);
 void tcp_rtt_sample(struct tcp_conn *c, uint32_t rtt_us);
 uint64_t tcp_rto_backed_off_us(const struct tcp_conn *c);
 
+/* The timestamp option's value at a time (RFC 7323 section 5.4: a millisecond a tick). */
+static inline uint32_t tcp_timestamp_at(const struct tcp_conn *c, uint64_t us)
+{
+	return (uint32_t)(us / 1000) + c->ts_offset;
+}
+
 static inline uint32_t tcp_timestamp(const struct tcp_conn *c)
 {
-	return (uint32_t)(c->stack->now_us / 1000) + c->ts_offset;
+	return tcp_timestamp_at(c, c->stack->now_us);
 }
 
 static inline uint32_t tcp_snd_edge(const struct tcp_conn *c)
 {
 	return c->snd_una + c->snd_wnd;
+}
+
+/* How many payload bytes of g the peer's window takes now. */
+static inline uint32_t tcp_window_room(const struct tcp_conn *c, const struct tcp_segment *g)
+{
+	int32_t room = seq_diff(tcp_snd_edge(c), g->seq);
+
+	return room <= 0 ? 0 : min_u32((uint32_t)room, g->len);
 }
 
 /* The number of a segment without data: SND.NXT, but not where a probe's octet or a shrunk window has put

@@ -68,9 +68,10 @@ static void syn_sent_input(struct tcp_conn *c, struct tcp_in *in)
 		return;
 	}
 	c->snd_una = in->ack;
-	struct tcp_acked acked = tcp_segments_acked(c, in->ack);
-	if (acked.rtt_us)
-		tcp_rtt_sample(c, acked.rtt_us);
+	struct tcp_acked acked = {0};
+	tcp_segments_acked(c, in->ack, &acked);
+	if (acked.sent_us)
+		tcp_rtt_sample(c, (uint32_t)min_u64(s->now_us - acked.sent_us, 1u << 30));
 	timer_cancel(&s->wheel, &c->rexmt);
 	tcp_conn_established(c);
 	tcp_ack_due(c, true);
@@ -132,6 +133,9 @@ static void sequence_bad(struct tcp_conn *c, const struct tcp_in *in)
 	}
 	if (c->state == TCP_TIME_WAIT && (in->flags & TCP_FIN))
 		tcp_life_arm(c, s->config.time_wait_us);
+	if (c->sack && in->len && seq_lt(in->seq, c->rcv_nxt))
+		tcp_sack_rx_duplicate(&c->sack_rx, in->seq,
+			seq_lt(c->rcv_nxt, in->seq + in->len) ? c->rcv_nxt : in->seq + in->len);
 	/* What occupies sequence space is sent again until it is acknowledged; anything else could echo for
 	 * ever, or is a keepalive: to leave that unanswered, because others used up what all share, would
 	 * end the connection. */

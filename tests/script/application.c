@@ -179,20 +179,22 @@ static void call_option(const char *name, const char *word)
 	fail("no option is called %s", name);
 }
 
-/* An IPv4 prefix for the next listen. */
+/* A prefix for the next listen. */
 static void call_filter(const char *verdict, const char *word)
 {
 	bool allow = !strcmp(verdict, "allow");
 	struct tcp_prefix *list = allow ? run.allow : run.deny;
 	uint32_t *count = allow ? &run.filter.allow_count : &run.filter.deny_count;
-	unsigned a, b, c, d, bits;
+	struct ip_addr address;
+	char text[64];
+	unsigned bits;
 
-	if (*count == FILTER_MAX || sscanf(word, "%u.%u.%u.%u/%u", &a, &b, &c, &d, &bits) != 5) {
+	if (*count == FILTER_MAX || sscanf(word, "%63[^/]/%u", text, &bits) != 2 ||
+		!segment_addr_parse(text, &address)) {
 		fail("%s is no prefix", word);
 		return;
 	}
-	list[(*count)++] = (struct tcp_prefix){
-		.address = ip_v4(a << 24 | b << 16 | c << 8 | d), .bits = (uint8_t)bits};
+	list[(*count)++] = (struct tcp_prefix){.address = address, .bits = (uint8_t)bits};
 	options_begin();
 	run.filter.allow = run.allow;
 	run.filter.deny = run.deny;
@@ -209,7 +211,7 @@ static bool call_stack(const char *name, const char *a, const char *b)
 	} else if (!strcmp(name, "unlisten")) {
 		tcp_listener_close(run.listener);
 	} else if (!strcmp(name, "connect")) {
-		struct ip_addr peer = ip_v4(PEER_ADDR);
+		struct ip_addr peer = segment_peer_addr(run.base.v6);
 		run.conn = tcp_connect(run.stack, &peer, PEER_PORT, run.options_set ? &run.options : NULL,
 			&app, NULL, run.now_us);
 		if (!run.conn)
@@ -234,6 +236,8 @@ static bool call_stack(const char *name, const char *a, const char *b)
 		application_pool(a);
 	} else if (!strcmp(name, "autoread")) {
 		run.autoread = true;
+	} else if (!strcmp(name, "nothing")) {
+		return true;
 	} else {
 		return false;
 	}
