@@ -91,7 +91,7 @@ static void sender_learn(
 			COUNT(s, arp_replies_in);
 	}
 	if (for_us)
-		neighbour_tell(s, sender, mac);
+		neighbour_heard(s, sender, mac);
 }
 
 void arp_input_take(struct stack *s, struct rte_mbuf *m)

@@ -126,7 +126,7 @@ static void solicitor_learn(struct stack *s, const struct ip_addr *src, const ui
 		return;
 	if (e->state == NEIGHBOUR_INCOMPLETE || memcmp(e->mac, mac, 6))
 		neighbour_set(s, e, mac, NEIGHBOUR_STALE);
-	neighbour_tell(s, src, mac);
+	neighbour_heard(s, src, mac);
 }
 
 static void solicit_take(
@@ -209,7 +209,7 @@ static void advert_take(
 	/* Only who was asked for gets an entry: an advertisement makes none. Another core may have asked. */
 	struct neighbour *e = neighbour_find(s, &target);
 	if (o->target_mac && (flags & ND_NA_SOLICITED) && neighbour_possible(s, &target))
-		neighbour_tell(s, &target, o->target_mac);
+		neighbour_heard(s, &target, o->target_mac);
 	if (!e) {
 		DROP(s, m, nd_not_ours);
 		return;

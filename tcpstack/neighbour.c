@@ -182,7 +182,7 @@ void neighbour_set(struct stack *s, struct neighbour *e, const uint8_t mac[6], e
 		neighbour_output_take(s, e->pending[i], &e->addr);
 }
 
-void neighbour_tell(struct stack *s, const struct ip_addr *addr, const uint8_t mac[6])
+void neighbour_heard(struct stack *s, const struct ip_addr *addr, const uint8_t mac[6])
 {
 	if (s->config.neighbour_learned)
 		s->config.neighbour_learned(s->config.neighbour_ctx, addr, mac);

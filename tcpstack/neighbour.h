@@ -45,7 +45,7 @@ struct neighbour *neighbour_find_or_add(struct stack *s, const struct ip_addr *a
 /* addr has mac: REACHABLE or STALE. What waited for it leaves. */
 void neighbour_set(struct stack *s, struct neighbour *e, const uint8_t mac[6], enum neighbour_state state);
 /* Tells the configuration's neighbour_learned what the wire said. */
-void neighbour_tell(struct stack *s, const struct ip_addr *addr, const uint8_t mac[6]);
+void neighbour_heard(struct stack *s, const struct ip_addr *addr, const uint8_t mac[6]);
 /* True when another station on our link may have this address. */
 bool neighbour_possible(const struct stack *s, const struct ip_addr *addr);
 
