@@ -91,9 +91,9 @@ struct stack *stack_create(const struct stack_config *config, uint64_t now_us)
 	CDS_INIT_LIST_HEAD(&s->neighbours_by_age);
 	CDS_INIT_LIST_HEAD(&s->neighbours_resolving);
 	CDS_INIT_LIST_HEAD(&s->listeners);
-	CDS_INIT_LIST_HEAD(&s->half_open);
+	CDS_INIT_LIST_HEAD(&s->requests);
 	CDS_INIT_LIST_HEAD(&s->time_wait);
-	CDS_INIT_LIST_HEAD(&s->other);
+	CDS_INIT_LIST_HEAD(&s->conns);
 	CDS_INIT_LIST_HEAD(&s->events);
 	CDS_INIT_LIST_HEAD(&s->output);
 	CDS_INIT_LIST_HEAD(&s->starved);
@@ -290,8 +290,8 @@ const char *stack_counter_text(enum stack_counter which)
 
 const struct pool *stack_pool(const struct stack *s, unsigned index)
 {
-	const struct pool *pools[] = {
-		s->conn_pool, s->segment_pool, s->reass_pool, s->listener_pool, s->neighbour_pool};
+	const struct pool *pools[] = {s->conn_pool, s->request_pool, s->time_wait_pool, s->segment_pool,
+		s->reass_pool, s->listener_pool, s->neighbour_pool};
 
 	return index < sizeof(pools) / sizeof(pools[0]) ? pools[index] : NULL;
 }
@@ -300,8 +300,8 @@ struct stack_usage stack_usage(const struct stack *s)
 {
 	return (struct stack_usage){
 		.conns = pool_stats(s->conn_pool).used,
-		.half_open = s->half_open_count,
-		.time_wait = s->time_wait_count,
+		.half_open = pool_stats(s->request_pool).used,
+		.time_wait = pool_stats(s->time_wait_pool).used,
 		.listeners = pool_stats(s->listener_pool).used,
 		.neighbours = pool_stats(s->neighbour_pool).used,
 		.tx_segments = pool_stats(s->segment_pool).used,

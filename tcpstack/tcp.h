@@ -67,8 +67,9 @@ struct tcp_open_options {
 	uint32_t rto_us_min;
 	uint32_t keepalive_us; /* idle time before the first probe; 0: off */
 	uint32_t keepalive_interval_us, keepalive_probes;
-	uint32_t user_timeout_us;	 /* RFC 9293 section 3.8.3's R2, RFC 5482's local user timeout */
-	bool nodelay;			 /* small segments do not wait for earlier ones' ACK (Nagle) */
+	uint32_t user_timeout_us; /* RFC 9293 section 3.8.3's R2, RFC 5482's local user timeout */
+	bool nodelay;		  /* small segments do not wait for earlier ones' ACK (Nagle) */
+	uint32_t syn_backlog_max; /* half-open connections of a listener; the stack's limit holds too */
 	const struct tcp_filter *filter; /* NULL: everyone; borrowed for the listener's life */
 	const struct tcp_cc *cc;
 };

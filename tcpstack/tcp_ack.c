@@ -100,7 +100,7 @@ static bool fin_acked(struct tcp_conn *c)
 		return true;
 	case TCP_CLOSING:
 		tcp_conn_time_wait(c);
-		return true;
+		return false;
 	case TCP_LAST_ACK:
 		tcp_conn_end(c, TCP_REASON_DONE);
 		return false;

@@ -14,7 +14,8 @@
 enum {
 	TCP_HEADER_BYTES = 20,
 	TCP_MSS_DEFAULT = 536, /* RFC 9293 MUST-15 */
-	TCP_MSS_MIN = 88,      /* less costs more in headers than it carries */
+	TCP_MSS_DEFAULT_V6 = 1220,
+	TCP_MSS_MIN = 88, /* less costs more in headers than it carries */
 	TCP_DUP_ACKS = 3,
 	TCP_PORT_FIRST = 32768,
 	TCP_PORT_LAST = 60999,
@@ -35,7 +36,6 @@ enum tcp_state {
 	TCP_CLOSE_WAIT,
 	TCP_CLOSING,
 	TCP_LAST_ACK,
-	TCP_TIME_WAIT,
 	TCP_STATES
 };
 
@@ -110,6 +110,9 @@ struct tcp_listener {
 	struct tcp_open_options options;
 	const struct tcp_app *app;
 	void *ctx;
+	struct cds_list_head requests; /* oldest first */
+	uint32_t request_count;
+	uint64_t cookie_until_us; /* a cookie that was sent may come back until then */
 };
 
 /* What tells connections apart. */
@@ -118,16 +121,54 @@ struct tcp_tuple {
 	uint16_t lport, rport;
 };
 
-struct tcp_conn {
+/* What the table holds. A request and the TIME_WAIT that it would follow may both be there for one tuple: the
+ * younger one is found. */
+enum tcp_kind { TCP_KIND_CONN, TCP_KIND_REQUEST, TCP_KIND_TIME_WAIT };
+struct tcp_node {
 	struct cds_list_head bucket_link;
 	struct tcp_tuple tuple;
+	uint8_t kind; /* enum tcp_kind */
+};
+
+/* What a SYN told of its sender. */
+struct tcp_syn_options {
+	uint16_t mss; /* the default where there was none */
+	uint8_t wscale;
+	bool has_wscale, has_timestamp, sack_permitted;
+	uint32_t ts_val;
+};
+
+/* A passive open whose last ACK is outstanding: SYN-RECEIVED without a connection's memory (RFC 4987 section
+ * 3.1's bound, in a pool of its own). */
+struct tcp_request {
+	struct tcp_node node;
+	struct stack *stack;
+	struct tcp_listener *listener;
+	struct cds_list_head stack_link, listener_link; /* oldest first */
+	struct timer timer;				/* SYN-ACK again, or the end */
+	uint64_t born_us;
+	uint64_t sent_us; /* last SYN-ACK */
+	uint64_t ts_recent_us, challenge_next_us;
+	uint32_t irs, iss, ts_offset;
+	uint16_t peer_wnd;
+	uint8_t resent; /* SYN-ACKs after the first */
+	struct tcp_syn_options peer;
+};
+
+struct tcp_conn {
+	union {
+		struct tcp_node node;
+		struct {
+			struct cds_list_head bucket_link;
+			struct tcp_tuple tuple;
+		};
+	};
 	uint8_t state;
 	uint8_t snd_wscale, rcv_wscale;
 	uint8_t dup_acks;
 	struct stack *stack;
 	const struct tcp_app *app; /* NULL: nobody is told */
 	void *user;
-	struct tcp_listener *listener; /* while half open by it */
 
 	/* Flags, one byte each: they are set and read apart. */
 	bool active; /* by tcp_connect */
@@ -207,7 +248,7 @@ struct tcp_conn {
 	uint64_t rto_at_us; /* when the retransmission timeout is due, whatever rexmt waits for */
 	struct timer rexmt, ack_timer, life;
 
-	struct cds_list_head life_link; /* half_open, time_wait or other */
+	struct cds_list_head life_link; /* every connection of the stack */
 	struct cds_list_head event_link, output_link, starved_link;
 
 	uint64_t bytes_in, bytes_out;
@@ -235,25 +276,32 @@ static inline struct tcp_tuple tcp_in_tuple(const struct tcp_in *in)
 	return (struct tcp_tuple){.laddr = in->dst, .raddr = in->src, .lport = in->dport, .rport = in->sport};
 }
 
-/* tcp_conn.c: the table and the life of connections */
+/* tcp_table.c: who has a tuple; n: how many there may be */
+int tcp_table_init(struct stack *s, uint64_t n);
+struct tcp_node *tcp_node_find(struct stack *s, const struct tcp_tuple *t);
+void tcp_node_insert(struct stack *s, struct tcp_node *node, const struct tcp_tuple *t, enum tcp_kind kind);
 struct tcp_conn *tcp_conn_find(struct stack *s, const struct tcp_tuple *t);
-/* A connection in the table, with defaults and its SYN queued; NULL when none is free (counted). isn_above:
- * the initial number lies behind it where it is not 0. */
-struct tcp_conn *tcp_conn_new(struct stack *s, const struct tcp_tuple *t,
-	const struct tcp_open_options *options, uint32_t isn_above);
-/* The MSS that we announce (RFC 6691: of the link, without options). */
-uint16_t tcp_own_mss(const struct stack *s, const struct ip_addr *raddr);
+struct tcp_request *tcp_request_of(struct tcp_node *node);
+
+/* tcp_conn.c: the life of connections */
+/* A connection in the table, with defaults; NULL when none is free (counted). */
+struct tcp_conn *tcp_conn_new(
+	struct stack *s, const struct tcp_tuple *t, const struct tcp_open_options *options, uint32_t iss);
+/* Queues its SYN. */
+void tcp_conn_syn(struct tcp_conn *c);
 void tcp_conn_set_state(struct tcp_conn *c, enum tcp_state state);
 /* Learns the peer's options from its SYN. */
-void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_options *o);
+void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_syn_options *o);
+struct tcp_syn_options tcp_syn_options_of(const struct tcp_options *o, const struct ip_addr *peer);
 void tcp_conn_established(struct tcp_conn *c);
+/* The MSS that we announce (RFC 6691: of the link, without options). */
+uint16_t tcp_own_mss(const struct stack *s, const struct ip_addr *peer);
+uint8_t tcp_own_wscale(const struct stack *s);
 void tcp_conn_time_wait(struct tcp_conn *c);
 /* The protocol is over: no timer, no segment, not in the table. The application is told in tcp_dispatch. */
 void tcp_conn_end(struct tcp_conn *c, enum tcp_reason reason);
 /* Gives an ended connection back: tcp_dispatch alone does it, and evictions of what nobody can hold. */
 void tcp_conn_free(struct tcp_conn *c);
-/* Ends the oldest half-open connection (there is one) and gives it back at once. */
-void tcp_half_open_evict(struct stack *s);
 /* Is told when the application has let go. */
 void tcp_conn_detach(struct tcp_conn *c);
 const char *tcp_state_name(enum tcp_state state);
@@ -266,7 +314,56 @@ void tcp_starved_init(struct stack *s);
 
 /* tcp_listen.c */
 struct tcp_listener *tcp_listener_find(struct stack *s, const struct ip_addr *addr, uint16_t port);
+/* A segment for no connection. isn_above: the number of a connection that it opens lies behind it, where it
+ * is not 0. */
 void tcp_listener_input(struct stack *s, struct tcp_listener *l, struct tcp_in *in, uint32_t isn_above);
+
+/* tcp_request.c */
+int tcp_requests_init(struct stack *s);
+/* A SYN found room (or made it, from the oldest): answers it. */
+void tcp_request_new(struct stack *s, struct tcp_listener *l, const struct tcp_in *in, uint32_t isn_above);
+bool tcp_requests_full(const struct stack *s, const struct tcp_listener *l);
+void tcp_request_input(struct stack *s, struct tcp_request *r, struct tcp_in *in);
+void tcp_request_free(struct tcp_request *r);
+
+/* What the last ACK of a passive open makes a connection of. */
+struct tcp_opening {
+	struct tcp_listener *listener;
+	uint32_t irs, iss;
+	uint64_t syn_sent_us; /* the SYN-ACK's last transmission; 0: not known, no round trip is measured */
+	bool syn_resent;
+	uint16_t peer_wnd;
+	struct tcp_syn_options peer;
+	uint64_t ts_recent_us;
+};
+/* Takes in, which acknowledges our SYN. There is room for the connection, MUST. */
+void tcp_opening_accept(
+	struct stack *s, const struct tcp_tuple *t, const struct tcp_opening *o, struct tcp_in *in);
+/* Whether a connection is free; counted where none is. */
+bool tcp_conn_room(struct stack *s);
+
+/* tcp_time_wait.c */
+int tcp_time_wait_init(struct stack *s);
+void tcp_time_wait_fini(struct stack *s);
+/* Takes over for a connection that ends. */
+void tcp_time_wait_new(const struct tcp_conn *c);
+void tcp_time_wait_input(struct stack *s, struct tcp_node *node, struct tcp_in *in);
+/* The tuple's next connection is established. */
+void tcp_time_wait_forget(struct stack *s, const struct tcp_tuple *t);
+
+/* tcp_cookie.c: requests without memory (RFC 4987 section 3.6) */
+enum { TCP_COOKIE_STEP_US = 64000000, TCP_COOKIE_VALID_US = 2 * TCP_COOKIE_STEP_US };
+void tcp_cookie_send(struct stack *s, struct tcp_listener *l, const struct tcp_in *in);
+/* An ACK for no connection. True when it brought a cookie back, and is dealt with. */
+bool tcp_cookie_input(struct stack *s, struct tcp_listener *l, struct tcp_in *in);
+
+/* tcp_input.c */
+/* RFC 9293 section 3.10.7.4, first step: whether some of in lies between nxt and edge, or right at nxt. */
+bool tcp_in_window(const struct tcp_in *in, uint32_t nxt, uint32_t edge);
+/* RFC 7323 section 5.3 R1, with section 5.5's end of a timestamp's worth. */
+bool tcp_paws_old(const struct stack *s, uint32_t recent, uint64_t recent_us, uint32_t val);
+/* From the fifth step on, for a segment that was found acceptable and whose ACK opens c. */
+void tcp_opening_input(struct tcp_conn *c, struct tcp_in *in);
 
 /* tcp_filter.c: filter may be NULL */
 bool tcp_filter_passes(const struct tcp_filter *filter, const struct ip_addr *peer);
@@ -278,10 +375,13 @@ enum {
 	TCP_HASH_TIMESTAMP,
 	TCP_HASH_PORT,
 	TCP_HASH_CHALLENGE,
+	TCP_HASH_COOKIE,
 	TCP_HASH_FLOW_LABEL
 };
 uint64_t tcp_hash(const struct stack *s, uint32_t purpose, const struct tcp_tuple *t);
-uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t);
+/* above: as isn_above of tcp_listener_input. */
+uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t, uint32_t above);
+uint32_t tcp_ts_offset(const struct stack *s, const struct tcp_tuple *t);
 /* A free local port for t, whose lport does not count, or 0. */
 uint16_t tcp_port_pick(struct stack *s, const struct tcp_tuple *t);
 
@@ -303,6 +403,14 @@ void tcp_send_challenge_ack(struct tcp_conn *c);
 /* Answers a segment that belongs to no connection (RFC 9293 section 3.10.7.1). */
 void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in);
 int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g);
+/* A segment without text and without a connection. 0 or -ENOBUFS. */
+int tcp_send_bare(struct stack *s, const struct tcp_tuple *t, uint32_t seq, uint32_t ack, uint8_t flags,
+	uint16_t window, const struct tcp_options *options);
+/* The connection's SYN, which was queued, left at sent_us, before there was a connection. */
+void tcp_syn_was_sent(struct tcp_conn *c, uint64_t sent_us, bool resent);
+/* Whether one challenge ACK more may leave now, at most one for *next_us's owner in a while and not more than
+ * a second's share of all (RFC 5961 section 7); counted either way. */
+bool tcp_challenge_allowed(struct stack *s, uint64_t *next_us);
 /* Makes the first n bytes of g a segment of their own, before it; returns it, or NULL without memory. */
 struct tcp_segment *tcp_segment_split(struct tcp_conn *c, struct tcp_segment *g, uint32_t n);
 
@@ -396,6 +504,12 @@ void tcp_keepalive_arm(struct tcp_conn *c);
 void tcp_rtt_init(struct tcp_conn *c);
 void tcp_rtt_sample(struct tcp_conn *c, uint32_t rtt_us);
 uint64_t tcp_rto_backed_off_us(const struct tcp_conn *c);
+
+/* Ticks of the timestamps that go out. */
+static inline uint32_t tcp_clock_ms(const struct stack *s)
+{
+	return (uint32_t)(s->now_us / 1000);
+}
 
 /* The timestamp option's value at a time (RFC 7323 section 5.4: a millisecond a tick). */
 static inline uint32_t tcp_timestamp_at(const struct tcp_conn *c, uint64_t us)

@@ -132,18 +132,34 @@ static void challenge_refill(struct stack *s)
 					       (limit / 2 + 1));
 }
 
+bool tcp_challenge_allowed(struct stack *s, uint64_t *next_us)
+{
+	challenge_refill(s);
+	if (!s->challenge_left || s->now_us < *next_us) {
+		COUNT(s, tcp_challenge_limited);
+		return false;
+	}
+	s->challenge_left--;
+	*next_us = s->now_us + TCP_CHALLENGE_CONN_US;
+	COUNT(s, tcp_challenge_acks);
+	return true;
+}
+
 void tcp_send_challenge_ack(struct tcp_conn *c)
 {
-	struct stack *s = c->stack;
+	if (tcp_challenge_allowed(c->stack, &c->challenge_next_us))
+		tcp_send_ack(c);
+}
 
-	challenge_refill(s);
-	if (!s->challenge_left) {
-		COUNT(s, tcp_challenge_limited);
-		return;
-	}
-	if (s->now_us >= c->challenge_next_us)
-		s->challenge_left--;
-	tcp_send_paced_ack(c);
+int tcp_send_bare(struct stack *s, const struct tcp_tuple *t, uint32_t seq, uint32_t ack, uint8_t flags,
+	uint16_t window, const struct tcp_options *options)
+{
+	struct rte_mbuf *m = stack_tx_alloc(s);
+
+	if (!m)
+		return -ENOBUFS;
+	header_put(s, m, t, seq, ack, flags, window, options);
+	return 0;
 }
 
 void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in)
@@ -214,6 +230,13 @@ static void segment_sent(struct tcp_conn *c, struct tcp_segment *g)
 	c->sent_us = s->now_us;
 	if (!timer_armed(&c->rexmt)) /* RFC 6298 (5.1) */
 		tcp_rexmt_arm(c);
+}
+
+void tcp_syn_was_sent(struct tcp_conn *c, uint64_t sent_us, bool resent)
+{
+	segment_sent(c, &c->syn);
+	c->syn.sent_us = sent_us;
+	c->syn.resent = resent;
 }
 
 int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g)
@@ -321,20 +344,18 @@ void tcp_output(struct tcp_conn *c)
 {
 	struct stack *s = c->stack;
 
-	if (c->state != TCP_TIME_WAIT) {
-		uint64_t idle_us = s->now_us - c->sent_us;
-		if (c->in_flight == 0 && c->srtt_us && idle_us > c->rto_us && !c->lost_count)
-			c->cc->idle(c, idle_us);
-		c->cwnd_limited = false;
-		if (output_lost(c))
-			output_new(c);
-		/* What is queued never waits for the peer alone: the timer sends it again, or asks for a
-		 * window or a buffer. */
-		if (!list_empty(&c->segments) && !timer_armed(&c->rexmt)) {
-			if (tcp_nothing_sent(c)) /* the wait begins now, however long it was quiet */
-				c->progress_us = s->now_us;
-			tcp_rexmt_arm(c);
-		}
+	uint64_t idle_us = s->now_us - c->sent_us;
+	if (c->in_flight == 0 && c->srtt_us && idle_us > c->rto_us && !c->lost_count)
+		c->cc->idle(c, idle_us);
+	c->cwnd_limited = false;
+	if (output_lost(c))
+		output_new(c);
+	/* What is queued never waits for the peer alone: the timer sends it again, or asks for a
+	 * window or a buffer. */
+	if (!list_empty(&c->segments) && !timer_armed(&c->rexmt)) {
+		if (tcp_nothing_sent(c)) /* the wait begins now, however long it was quiet */
+			c->progress_us = s->now_us;
+		tcp_rexmt_arm(c);
 	}
 	if (tcp_window_update_due(c))
 		c->ack_now = true;

@@ -152,7 +152,6 @@ static void life_fire(struct timer *t, uint64_t now_us)
 		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
 		break;
 	case TCP_SYN_RCVD:
-		COUNT(c->stack, tcp_half_open_expired);
 		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
 		break;
 	case TCP_FIN_WAIT_2:
@@ -160,9 +159,6 @@ static void life_fire(struct timer *t, uint64_t now_us)
 			tcp_conn_end(c, TCP_REASON_TIMED_OUT);
 		else
 			keepalive(c);
-		break;
-	case TCP_TIME_WAIT:
-		tcp_conn_end(c, TCP_REASON_DONE);
 		break;
 	default:
 		if (c->keepalive_us)
