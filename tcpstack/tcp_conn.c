@@ -86,8 +86,7 @@ struct tcp_conn *tcp_conn_new(
 	};
 	c->iss = c->snd_una = c->snd_nxt = c->tx_end = c->recover = iss;
 	c->ts_offset = tcp_ts_offset(s, t);
-	if (!ip_is_v4(&t->raddr)) /* RFC 6437: one label a connection, which nobody can foresee */
-		c->flow_label = (uint32_t)tcp_hash(s, TCP_HASH_FLOW_LABEL, t) & 0xfffff;
+	c->flow_label = tcp_flow_label(s, t);
 	/* Unsent segments are merged, so that only a peer that does not acknowledge makes many small ones. */
 	c->tx_segments_max = min_u32(64 + 2 * (s->config.tx_buffer_bytes / c->mss), 60000u);
 	CDS_INIT_LIST_HEAD(&c->segments);

@@ -382,6 +382,8 @@ uint64_t tcp_hash(const struct stack *s, uint32_t purpose, const struct tcp_tupl
 /* above: as isn_above of tcp_listener_input. */
 uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t, uint32_t above);
 uint32_t tcp_ts_offset(const struct stack *s, const struct tcp_tuple *t);
+/* RFC 6437: one a connection, which nobody can foresee; 0 for IPv4. */
+uint32_t tcp_flow_label(const struct stack *s, const struct tcp_tuple *t);
 /* A free local port for t, whose lport does not count, or 0. */
 uint16_t tcp_port_pick(struct stack *s, const struct tcp_tuple *t);
 

@@ -158,7 +158,7 @@ int tcp_send_bare(struct stack *s, const struct tcp_tuple *t, uint32_t seq, uint
 
 	if (!m)
 		return -ENOBUFS;
-	header_put(s, m, t, seq, ack, flags, window, options);
+	header_put(s, m, t, seq, ack, flags, window, options, tcp_flow_label(s, t));
 	return 0;
 }
 
@@ -172,9 +172,9 @@ void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in)
 		return;
 	COUNT(s, tcp_rst_out);
 	if (in->flags & TCP_ACK)
-		header_put(s, m, &t, in->ack, 0, TCP_RST, 0, &none, 0);
+		header_put(s, m, &t, in->ack, 0, TCP_RST, 0, &none, tcp_flow_label(s, &t));
 	else
-		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, 0, &none, 0);
+		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, 0, &none, tcp_flow_label(s, &t));
 }
 
 /* A buffer with g's payload that the driver does not hold, with a reference for it; or NULL. */
