@@ -424,7 +424,7 @@ void tcp_segments_mark_all_lost(struct tcp_conn *c);
 /* What was marked lost is taken to be in flight after all. */
 void tcp_segments_unmark_lost(struct tcp_conn *c);
 void tcp_segment_mark_sacked(struct tcp_conn *c, struct tcp_segment *g);
-/* Takes the peer's word back for everything that it said to have (RFC 2018 section 8). */
+/* What the peer said to have and has thrown away is lost (RFC 2018 section 8). */
 void tcp_segments_unsack(struct tcp_conn *c);
 /* It goes out now, for the first time or again: the end of the flight. */
 void tcp_segment_mark_sent(struct tcp_conn *c, struct tcp_segment *g);

@@ -99,6 +99,9 @@ static void sack_ack(struct tcp_conn *c, const struct tcp_in *in, const struct t
 {
 	uint32_t lost_before = c->lost_count;
 
+	/* Nothing is missing, nothing was sent twice: what nearly every acknowledgement finds. */
+	if (c->recovery == TCP_RECOVERY_NONE && !c->sacked_count && !c->tlp_out && !acked->dsack && !left)
+		return;
 	tcp_tlp_acked(c, in, acked);
 	tcp_rack_round(c, acked->dsack, left);
 	if (acked->all_duplicate) {
