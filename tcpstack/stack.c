@@ -38,6 +38,7 @@ void stack_config_defaults(struct stack_config *c)
 		.sack = true,
 		.cc = &tcp_cc_cubic,
 		.initial_window_segments = 10,
+		.ecn = STACK_ECN_ACCEPT,
 	};
 }
 

@@ -39,6 +39,13 @@ struct stack_address {
 };
 enum { STACK_ADDRESSES_MAX = 16 };
 
+/* Explicit congestion notification (RFC 3168). */
+enum stack_ecn {
+	STACK_ECN_OFF,
+	STACK_ECN_ACCEPT, /* where the peer asks for it */
+	STACK_ECN_ON,	  /* active opens ask for it */
+};
+
 /* What becomes of a connection request when syn_backlog_max are half open. */
 enum stack_syn_cookies {
 	STACK_SYN_COOKIES_AUTO,	  /* it is answered with a cookie (RFC 4987 section 3.6) */
@@ -90,7 +97,8 @@ struct stack_config {
 	uint32_t challenge_acks_per_s;	  /* RFC 5961, all connections together */
 	const struct tcp_cc *cc;	  /* congestion control: tcp_cc_by_name */
 	uint32_t initial_window_segments; /* RFC 6928; 1 to 64 */
-	bool sack;			  /* selective acknowledgements (RFC 2018) */
+	enum stack_ecn ecn;
+	bool sack; /* selective acknowledgements (RFC 2018) */
 
 	struct siphash_key key;		  /* random at start, fixed in tests */
 	const struct pool_memory *memory; /* NULL: the system's */

@@ -72,6 +72,7 @@ struct tcp_open_options {
 	uint32_t syn_backlog_max; /* half-open connections of a listener; the stack's limit holds too */
 	const struct tcp_filter *filter; /* NULL: everyone; borrowed for the listener's life */
 	const struct tcp_cc *cc;
+	enum stack_ecn ecn;
 };
 struct tcp_open_options tcp_open_options_of(const struct stack *s);
 
@@ -146,7 +147,8 @@ struct tcp_conn_info {
 	uint32_t rx_queued_bytes, reass_bytes;
 	uint32_t mss_bytes;
 	uint8_t snd_wscale, rcv_wscale;
-	uint8_t timestamps, sack;
+	uint8_t timestamps, sack, nodelay;
+	uint8_t ecn;	      /* agreed on */
 	const char *recovery; /* "none", "fast" or "timeout" */
 	uint32_t sacked_bytes, lost_segments;
 	uint32_t min_rtt_us, reorder_us; /* RACK's reordering window */

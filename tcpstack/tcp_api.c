@@ -314,6 +314,8 @@ struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 		.snd_wscale = c->snd_wscale,
 		.rcv_wscale = c->rcv_wscale,
 		.timestamps = c->timestamps,
+		.nodelay = c->nodelay,
+		.ecn = c->ecn,
 		.sack = c->sack,
 		.recovery = recovery_names[c->recovery],
 		.sacked_bytes = c->sacked_bytes,

@@ -81,10 +81,11 @@ struct tcp_conn *tcp_conn_new(
 		.keepalive_probes = options->keepalive_probes,
 		.user_timeout_us = options->user_timeout_us,
 		.nodelay = options->nodelay,
+		.ecn_mode = (uint8_t)options->ecn,
 		.heard_us = s->now_us,
 		.progress_us = s->now_us,
 	};
-	c->iss = c->snd_una = c->snd_nxt = c->tx_end = c->recover = iss;
+	c->iss = c->snd_una = c->snd_nxt = c->tx_end = c->recover = c->ecn_recover = iss;
 	c->ts_offset = tcp_ts_offset(s, t);
 	c->flow_label = tcp_flow_label(s, t);
 	/* Unsent segments are merged, so that only a peer that does not acknowledge makes many small ones. */
@@ -127,6 +128,7 @@ void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_syn_options *o)
 
 	c->timestamps = o->has_timestamp;
 	c->sack = o->sack_permitted && c->stack->config.sack;
+	c->ecn = o->ecn;
 	c->mss = (uint16_t)(min_u32(mss, tcp_own_mss(c->stack, &c->tuple.raddr)) -
 			    (c->timestamps ? TCP_TIMESTAMP_BYTES : 0));
 	if (o->has_wscale)

@@ -8,14 +8,18 @@
 
 /* Puts the TCP header in front of the payload in m and sends the packet. */
 static void header_put(struct stack *s, struct rte_mbuf *m, const struct tcp_tuple *t, uint32_t seq,
-	uint32_t ack, uint8_t flags, uint16_t window, const struct tcp_options *options, uint32_t flow_label)
+	uint32_t ack, uint8_t flags, uint8_t ecn, uint16_t window, const struct tcp_options *options,
+	uint32_t flow_label)
 {
 	uint8_t opts[TCP_OPTIONS_BYTES_MAX];
 	uint32_t opts_n = tcp_options_write(opts, options), header = TCP_HEADER_BYTES + opts_n;
 	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)header);
 	uint64_t sum = checksum_pseudo(&t->laddr, &t->raddr, IP_PROTOCOL_TCP, m->pkt_len);
-	struct ip_send to = {
-		.src = t->laddr, .dst = t->raddr, .protocol = IP_PROTOCOL_TCP, .flow_label = flow_label};
+	struct ip_send to = {.src = t->laddr,
+		.dst = t->raddr,
+		.protocol = IP_PROTOCOL_TCP,
+		.ecn = ecn,
+		.flow_label = flow_label};
 
 	MUST(h);
 	wire_put16(h, t->lport);
@@ -53,13 +57,15 @@ static void sack_put(struct tcp_conn *c, uint32_t payload_bytes, struct tcp_opti
 }
 
 /* Fills in what every segment of a connection carries; the acknowledgement in it is no longer owed. */
-static void conn_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags)
+static void conn_transmit_take(
+	struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags, uint8_t ecn)
 {
 	struct stack *s = c->stack;
 	struct tcp_options o = {.has_timestamp = c->timestamps, .ts_val = tcp_timestamp(c)};
 	uint16_t window;
 
 	if (flags & TCP_SYN) {
+		flags |= tcp_ecn_syn_flags(c);
 		o.has_mss = true;
 		o.mss = tcp_own_mss(s, &c->tuple.raddr);
 		o.has_wscale = c->state == TCP_SYN_SENT || c->rcv_wscale || c->snd_wscale;
@@ -69,6 +75,8 @@ static void conn_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t 
 		o.has_sack_permitted = c->state == TCP_SYN_SENT ? s->config.sack : c->sack;
 	} else {
 		window = tcp_window(c);
+		if (c->ecn_echo && !(flags & TCP_RST))
+			flags |= TCP_ECE;
 	}
 	if (c->sack && (flags & TCP_ACK) && !(flags & (TCP_SYN | TCP_RST)))
 		sack_put(c, m->pkt_len, &o);
@@ -80,7 +88,8 @@ static void conn_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t 
 		timer_cancel(&s->wheel, &c->ack_timer);
 	}
 	c->segments_out++;
-	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, window, &o, c->flow_label);
+	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, ecn, window, &o,
+		c->flow_label);
 }
 
 int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
@@ -91,7 +100,7 @@ int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
 		return -ENOBUFS;
 	if (flags & TCP_RST)
 		COUNT(c->stack, tcp_rst_out);
-	conn_transmit_take(c, m, seq, flags);
+	conn_transmit_take(c, m, seq, flags, IP_ECN_NOT_ECT);
 	return 0;
 }
 
@@ -158,7 +167,7 @@ int tcp_send_bare(struct stack *s, const struct tcp_tuple *t, uint32_t seq, uint
 
 	if (!m)
 		return -ENOBUFS;
-	header_put(s, m, t, seq, ack, flags, window, options, tcp_flow_label(s, t));
+	header_put(s, m, t, seq, ack, flags, IP_ECN_NOT_ECT, window, options, tcp_flow_label(s, t));
 	return 0;
 }
 
@@ -172,9 +181,10 @@ void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in)
 		return;
 	COUNT(s, tcp_rst_out);
 	if (in->flags & TCP_ACK)
-		header_put(s, m, &t, in->ack, 0, TCP_RST, 0, &none, tcp_flow_label(s, &t));
+		header_put(s, m, &t, in->ack, 0, TCP_RST, IP_ECN_NOT_ECT, 0, &none, tcp_flow_label(s, &t));
 	else
-		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, 0, &none, tcp_flow_label(s, &t));
+		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, IP_ECN_NOT_ECT, 0, &none,
+			tcp_flow_label(s, &t));
 }
 
 /* A buffer with g's payload that the driver does not hold, with a reference for it; or NULL. */
@@ -256,10 +266,11 @@ int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g)
 	/* Pushed where the application's data ends for now (RFC 9293 section 3.9.1.2). */
 	if (g->len && tcp_segment_end(g) == c->tx_end - c->fin_queued)
 		flags |= TCP_PSH;
+	uint8_t ecn = tcp_ecn_data(c, g, &flags);
 	segment_sent(c, g);
 	if (with_fin)
 		segment_sent(c, &c->fin);
-	conn_transmit_take(c, m, g->seq, flags);
+	conn_transmit_take(c, m, g->seq, flags, ecn);
 	return 0;
 }
 
@@ -324,6 +335,8 @@ static void output_new(struct tcp_conn *c)
 	struct tcp_segment *g, *first = c->unsent;
 	uint32_t n;
 
+	if (tcp_ecn_held(c))
+		return;
 	while ((g = c->unsent) && new_segment_allowed(c, g, &n)) {
 		if (n < g->len) {
 			g = tcp_segment_split(c, g, n);

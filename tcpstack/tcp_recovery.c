@@ -30,6 +30,7 @@ static void fast_enter(struct tcp_conn *c, const struct tcp_acked *acked)
 	COUNT(c->stack, tcp_fast_retransmit);
 	c->fast_retransmits++;
 	c->cc->loss(c);
+	tcp_ecn_reduced(c);
 	c->recovery = TCP_RECOVERY_FAST;
 	c->recover = c->snd_nxt;
 	c->tlp_out = false;
@@ -210,6 +211,7 @@ void tcp_recovery_timeout(struct tcp_conn *c)
 		if (again) /* the scoreboard has not helped: start afresh (RFC 2018 section 8) */
 			tcp_segments_unsack(c);
 		c->cc->timeout(c, again);
+		tcp_ecn_reduced(c);
 		if (!again)
 			undo_begin(c);
 		c->recovery = TCP_RECOVERY_RTO;

@@ -209,6 +209,7 @@ void tcp_text_input(struct tcp_conn *c, struct tcp_in *in)
 		COUNT(s, tcp_urgent); /* RFC 6093: the data is in line */
 	if (in->len == 0 && !fin)
 		return;
+	tcp_ecn_text(c, in);
 	if (c->fin_received) {
 		COUNT(s, tcp_data_after_fin);
 		tcp_ack_due(c, true);

@@ -11,7 +11,7 @@ static void rexmt_set(struct tcp_conn *c, enum tcp_rexmt_kind kind, uint64_t at_
 
 void tcp_rexmt_schedule(struct tcp_conn *c)
 {
-	uint64_t probe_us = tcp_tlp_wanted(c) ? c->stack->now_us + tcp_tlp_us(c) : UINT64_MAX;
+	uint64_t probe_us = tcp_tlp_wanted(c) && !c->ecn_hold ? c->stack->now_us + tcp_tlp_us(c) : UINT64_MAX;
 
 	/* A probe where the timeout would come: it costs less, and the timeout follows it. */
 	if (probe_us != UINT64_MAX)
@@ -88,6 +88,12 @@ static void rexmt_fire(struct timer *t, uint64_t now_us)
 {
 	struct tcp_conn *c = caa_container_of(t, struct tcp_conn, rexmt);
 
+	if (c->ecn_hold && c->rexmt_kind == TCP_REXMT_RTO) {
+		c->ecn_hold = false;
+		tcp_output_want(c);
+		if (tcp_nothing_sent(c))
+			return;
+	}
 	if (!tcp_segment_first(c))
 		return;
 	if (given_up(c)) {

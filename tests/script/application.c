@@ -157,7 +157,7 @@ static const struct {
 	size_t offset, size;
 } options[] = {OPTION(delayed_ack_us), OPTION(rto_us_min), OPTION(keepalive_us),
 	OPTION(keepalive_interval_us), OPTION(keepalive_probes), OPTION(user_timeout_us), OPTION(nodelay),
-	OPTION(syn_backlog_max)};
+	OPTION(syn_backlog_max), OPTION(ecn)};
 
 static void options_begin(void)
 {
