@@ -82,7 +82,10 @@ struct stack_config {
 	uint32_t tx_buffer_bytes;	  /* per connection: bytes queued and unacknowledged; 2048 to 1 GiB */
 
 	uint32_t rto_us_initial, rto_us_min, rto_us_max; /* RFC 6298 */
-	uint32_t delayed_ack_us;       /* 0: each turn's data is acknowledged in that turn */
+	/* An ACK waits at most so long for data to ride on or a second full segment: a round trip, 40 ms
+	 * where that is less, and no longer than this. 0: each turn's data is acknowledged in that turn. */
+	uint32_t delayed_ack_us;
+	uint8_t quick_acks; /* segments acknowledged at once at the start, after a loss and after a pause */
 	uint32_t user_timeout_us;      /* without an answer this long a connection is given up */
 	uint32_t connect_timeout_us;   /* an active open, all its SYNs together */
 	uint32_t half_open_timeout_us; /* a passive open, all its SYN-ACKs together */

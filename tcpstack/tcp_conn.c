@@ -81,6 +81,8 @@ struct tcp_conn *tcp_conn_new(
 		.keepalive_probes = options->keepalive_probes,
 		.user_timeout_us = options->user_timeout_us,
 		.nodelay = options->nodelay,
+		.quick_acks = options->quick_acks,
+		.quick_acks_max = options->quick_acks,
 		.ecn_mode = (uint8_t)options->ecn,
 		.heard_us = s->now_us,
 		.progress_us = s->now_us,
@@ -254,7 +256,8 @@ void tcp_conn_detach(struct tcp_conn *c)
 void tcp_conn_free(struct tcp_conn *c)
 {
 	MUST(c->state == TCP_CLOSED && !c->hashed && list_empty(&c->segments));
-	MUST(!timer_armed(&c->rexmt) && !timer_armed(&c->ack_timer) && !timer_armed(&c->life));
+	MUST(!timer_armed(&c->rexmt) && !timer_armed(&c->ack_timer) && !timer_armed(&c->life) &&
+		!timer_armed(&c->hold));
 	chain_clear(&c->rx);
 	cds_list_del(&c->life_link);
 	cds_list_del(&c->event_link);

@@ -20,7 +20,9 @@ enum {
 	TCP_PORT_FIRST = 32768,
 	TCP_PORT_LAST = 60999,
 	TCP_STARVED_RETRY_US = 2000,
-	TCP_TX_SHARE_BYTES_MIN = 8192,	/* what a connection may queue however short segments are */
+	TCP_TX_SHARE_BYTES_MIN = 8192, /* what a connection may queue however short segments are */
+	TCP_HOLD_US = 200000,	       /* a partial segment waits no longer for more data, or for window */
+	TCP_DELAYED_ACK_US = 40000,    /* an ACK's wait on a short path; on a longer one it is a round trip */
 	TCP_CHALLENGE_CONN_US = 500000, /* one ACK a connection for what carries no data */
 };
 
@@ -198,16 +200,19 @@ struct tcp_conn {
 	uint8_t rexmt_kind; /* enum tcp_rexmt_kind */
 	bool hashed;
 	bool nodelay;
-	uint8_t ecn_mode;   /* enum stack_ecn */
-	bool ecn;	    /* agreed on */
-	bool ecn_echo;	    /* a mark came in, and no CWR since */
-	bool ecn_cwr_due;   /* the next new data tells that the window was reduced */
-	bool ecn_hold;	    /* nothing new before the retransmission timer has run out */
-	uint8_t events;	    /* enum tcp_event */
-	uint8_t reason;	    /* enum tcp_reason, with TCP_EVENT_CLOSED */
-	uint8_t backoff;    /* doublings of the RTO */
-	uint8_t keepalives; /* probes sent since the peer was heard */
-	int connect_error;  /* with TCP_EVENT_CONNECTED */
+	bool corked;
+	bool hold_over;			    /* what waits for the hold timer may leave */
+	uint8_t quick_acks, quick_acks_max; /* segments still to be acknowledged at once */
+	uint8_t ecn_mode;		    /* enum stack_ecn */
+	bool ecn;			    /* agreed on */
+	bool ecn_echo;			    /* a mark came in, and no CWR since */
+	bool ecn_cwr_due;		    /* the next new data tells that the window was reduced */
+	bool ecn_hold;			    /* nothing new before the retransmission timer has run out */
+	uint8_t events;			    /* enum tcp_event */
+	uint8_t reason;			    /* enum tcp_reason, with TCP_EVENT_CLOSED */
+	uint8_t backoff;		    /* doublings of the RTO */
+	uint8_t keepalives;		    /* probes sent since the peer was heard */
+	int connect_error;		    /* with TCP_EVENT_CONNECTED */
 
 	/* receive sequence space */
 	uint32_t irs, rcv_nxt;
@@ -216,7 +221,9 @@ struct tcp_conn {
 	uint64_t ts_recent_us;
 	uint32_t fin_seq;
 	uint32_t unacked_bytes; /* received since the last ACK left */
-	uint32_t peer_mss;	/* largest payload seen: what the peer calls a full segment */
+	uint32_t peer_mss;	/* what the peer calls a full segment: the largest one, or two alike */
+	uint32_t last_len;	/* payload of the last segment */
+	uint64_t data_us;	/* and when it came */
 	struct chain rx;
 	struct tcp_reass reass;
 	struct tcp_sack_rx sack_rx;
@@ -262,7 +269,7 @@ struct tcp_conn {
 	uint64_t sent_us;     /* last data out */
 	uint64_t challenge_next_us;
 	uint64_t rto_at_us; /* when the retransmission timeout is due, whatever rexmt waits for */
-	struct timer rexmt, ack_timer, life;
+	struct timer rexmt, ack_timer, life, hold;
 
 	struct cds_list_head life_link; /* every connection of the stack */
 	struct cds_list_head event_link, output_link, starved_link;

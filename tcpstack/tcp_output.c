@@ -308,6 +308,33 @@ static bool output_lost(struct tcp_conn *c)
 	return true;
 }
 
+/* Whether a partial segment has to wait; not for ever. */
+static bool held(struct tcp_conn *c)
+{
+	if (c->hold_over)
+		return false;
+	if (!timer_armed(&c->hold))
+		timer_arm(&c->stack->wheel, &c->hold, c->stack->now_us + TCP_HOLD_US);
+	return true;
+}
+
+/* Whether less than a segment can be sent from g on, and it should wait until there is more. */
+static bool too_little(struct tcp_conn *c, const struct tcp_segment *g)
+{
+	uint32_t data = c->tx_end - c->fin_queued - g->seq, usable = min_u32(data, tcp_snd_edge(c) - g->seq);
+
+	if (usable >= c->mss)
+		return false;
+	/* RFC 9293 section 3.8.6.2.1: not all that there is, nor half of the largest window seen. */
+	if (usable < data && usable < c->snd_wnd_max / 2 && held(c))
+		return true;
+	/* Until all before it is acknowledged (Nagle, RFC 9293 section 3.7.4), or something comes behind it;
+	 * the last of a connection waits for neither. */
+	if (c->fin_queued)
+		return false;
+	return (!c->nodelay && !tcp_nothing_sent(c)) || (c->corked && held(c));
+}
+
 /* True when g may leave for the first time, cut to *n bytes. */
 static bool new_segment_allowed(struct tcp_conn *c, const struct tcp_segment *g, uint32_t *n)
 {
@@ -316,16 +343,8 @@ static bool new_segment_allowed(struct tcp_conn *c, const struct tcp_segment *g,
 		return true;
 	if (g->control == TCP_FIN)
 		return seq_lt(g->seq, tcp_snd_edge(c)) || tcp_nothing_sent(c);
-	uint32_t room = tcp_window_room(c, g);
-	if (room < g->len) {
-		/* RFC 9293 section 3.8.6.2.1 (3): a part, where it is half of the largest window seen. */
-		if (room == 0 || room < min_u32((uint32_t)c->mss, c->snd_wnd_max / 2))
-			return false;
-		*n = room;
-	}
-	/* Nagle (RFC 9293 section 3.7.4): what is no full segment waits until all before it is acknowledged;
-	 * the last of a connection does not. */
-	if (!c->nodelay && *n < c->mss && !tcp_nothing_sent(c) && !c->fin_queued)
+	*n = tcp_window_room(c, g);
+	if (*n == 0 || too_little(c, g))
 		return false;
 	return cwnd_allows(c, *n);
 }
@@ -347,7 +366,9 @@ static void output_new(struct tcp_conn *c)
 		}
 		if (tcp_segment_send(c, g))
 			return;
+		timer_cancel(&c->stack->wheel, &c->hold);
 	}
+	c->hold_over = false;
 	/* A probe waits for the last that left. */
 	if (c->unsent != first && timer_armed(&c->rexmt) && c->rexmt_kind != TCP_REXMT_REORDER)
 		tcp_rexmt_schedule(c);
@@ -365,7 +386,7 @@ void tcp_output(struct tcp_conn *c)
 		output_new(c);
 	/* What is queued never waits for the peer alone: the timer sends it again, or asks for a
 	 * window or a buffer. */
-	if (!list_empty(&c->segments) && !timer_armed(&c->rexmt)) {
+	if (!list_empty(&c->segments) && !timer_armed(&c->rexmt) && !timer_armed(&c->hold)) {
 		if (tcp_nothing_sent(c)) /* the wait begins now, however long it was quiet */
 			c->progress_us = s->now_us;
 		tcp_rexmt_arm(c);
