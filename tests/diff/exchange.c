@@ -6,7 +6,13 @@
 #include "runtime/check.h"
 #include "tcpstack/tcp_seq.h"
 
-enum { STREAM_BYTES_MAX = 20000, WRITTEN_BYTES_MAX = 4000, GAP_BYTES_MAX = 2000, WINDOW_BYTES = 30000 };
+enum {
+	STREAM_BYTES_MAX = 20000,
+	WRITTEN_BYTES_MAX = 4000,
+	GAP_BYTES_MAX = 2000,
+	WINDOW_BYTES = 30000,
+	SMALL_WINDOW = 5000
+};
 
 uint32_t conversation_random(struct conversation *c, uint32_t below)
 {
@@ -121,7 +127,7 @@ static bool acceptable(const struct conversation *c, const struct view *v, const
 }
 
 /* What an acceptable segment of the peer means to both sides. */
-static void told(struct conversation *c, const struct segment *g)
+static void told(struct conversation *c, const struct view *v, const struct segment *g)
 {
 	if (g->ack == c->una && !g->len && !(g->flags & FIN))
 		c->dup_acks++;
@@ -131,6 +137,8 @@ static void told(struct conversation *c, const struct segment *g)
 	c->edge += g->ack - c->una;
 	c->edge_max = seq_max(c->edge, c->edge_max);
 	c->una = g->ack;
+	if (g->ack == v->sent_max)
+		c->writes = 0;
 	if (seq_lt(c->wl1, g->seq) || (c->wl1 == g->seq && seq_leq(c->wl2, g->ack)))
 		window_used(c, g, g->ack);
 }
@@ -174,11 +182,13 @@ static bool make_syn(struct conversation *c, const struct view *v, struct exchan
 	g->has_sackok = c->syn.has_sackok;
 	g->has_ts = c->syn.has_ts;
 	g->wnd = windows[1 + conversation_random(c, 5)];
-	c->una = c->edge = c->edge_max = c->wnd_max = 0;
+	c->top = c->una = c->edge = c->edge_max = c->wnd_max = 0;
 	c->over_time_wait = c->fin_sent = c->shut = c->closed = c->unsure = c->urgent = false;
-	c->dup_acks = 0;
+	c->dup_acks = c->writes = 0;
 	c->wnd = g->wnd;
 	window_used(c, g, 0);
+	/* Linux makes its segments small for a peer whose window has always been. */
+	c->unsure = g->wnd < SMALL_WINDOW;
 	return true;
 }
 
@@ -304,6 +314,11 @@ static bool make_fin(struct conversation *c, const struct view *v, struct exchan
 		g->seq += 1 + conversation_random(c, 1000); /* early */
 	else if (chance(c, 2))
 		acknowledge(c, v, g);
+	if (seq_lt(g->seq - c->isn + g->len, c->top)) {
+		if (!synchronised(c))
+			return false;
+		g->seq = c->isn + c->top;
+	}
 	c->fin_sent = true;
 	c->fin_at = g->seq - c->isn + g->len;
 	return true;
@@ -477,6 +492,7 @@ static bool make_write(struct conversation *c, const struct view *v, struct exch
 		return false;
 	x->is_act = true;
 	x->act = ACT_WRITE;
+	c->writes++;
 	x->bytes = 1 + conversation_random(c, chance(c, 3) ? 1500 : 100);
 	return true;
 }
@@ -585,11 +601,15 @@ static uint32_t freedoms(const struct conversation *c, const struct view *v, con
 	else if (c->closed && (g->flags & FIN) && seq_lt(c->isn + v->rcv, g->seq))
 		f |= 1u << FREEDOM_early_fin_after_close;
 	if (c->closed && in_state(c, "FIN-WAIT-2"))
-		f |= 1u << (g->flags & SYN ? FREEDOM_orphan_syn : FREEDOM_orphan);
+		f |= 1u << (g->flags & (SYN | RST) ? FREEDOM_orphan_challenged : FREEDOM_orphan);
 	if (in_state(c, "SYN-RECEIVED") && (g->flags & (SYN | RST)) == SYN)
 		f |= 1u << FREEDOM_syn_rcvd_syn;
 	if (in_state(c, "SYN-RECEIVED") && c->over_time_wait && (g->flags & (SYN | RST)))
 		f |= 1u << FREEDOM_time_wait_again;
+	if (in_state(c, "SYN-RECEIVED") && c->active && (g->flags & SYN) && (g->flags & ACK))
+		f |= 1u << FREEDOM_crossed_syn_ack;
+	if (in_state(c, "SYN-RECEIVED") && c->active)
+		f |= 1u << ((g->flags & (SYN | ACK)) == SYN ? FREEDOM_syn_again : FREEDOM_syn_ack_again);
 	if (in_state(c, "TIME-WAIT") && !(g->flags & (ACK | SYN)))
 		f |= 1u << FREEDOM_time_wait_no_ack;
 	if (in_state(c, "SYN-RECEIVED") && c->active && (g->flags & ACK) && seq_leq(g->ack, c->una))
@@ -610,8 +630,11 @@ struct exchange exchange_next(struct conversation *c, const struct side *a, cons
 		struct exchange x = {.name = k->name, .segment = usual(c, &v)};
 		if (k->make(c, &v, &x)) {
 			x.freedoms = freedoms(&before, &v, &x);
+			uint32_t end = x.segment.seq - c->isn + x.segment.len;
+			if (!x.is_act && !x.segment.dport && seq_lt(end, v.rcv + WINDOW_BYTES))
+				c->top = seq_max(c->top, end);
 			if (!x.is_act && acceptable(&before, &v, &x.segment))
-				told(c, &x.segment);
+				told(c, &v, &x.segment);
 			return x;
 		}
 		before.random = c->random;

@@ -7,11 +7,12 @@
 
 /* What a freedom leaves out of the comparison of one exchange. */
 enum free {
-	FREE_ANSWER = 1,  /* whether there is an acknowledgement */
-	FREE_RESET = 2,	  /* whether there is a reset */
-	FREE_NUMBERS = 4, /* a reset's numbers */
-	FREE_ACKED = 8,	  /* up to where the peer's data is acknowledged */
-	FREE_REST = 16,	  /* the state, and with it all that follows: the conversation ends here */
+	FREE_ANSWER = 1,   /* whether there is an acknowledgement */
+	FREE_RESET = 2,	   /* whether there is a reset */
+	FREE_SYN_ACK = 32, /* whether there is a SYN-ACK */
+	FREE_NUMBERS = 4,  /* a reset's numbers */
+	FREE_ACKED = 8,	   /* up to where the peer's data is acknowledged */
+	FREE_REST = 16,	   /* the state, and with it all that follows: the conversation ends here */
 };
 
 enum freedom {
@@ -44,11 +45,13 @@ struct conversation {
 	uint32_t wnd_max;
 	uint32_t ts;
 	bool fin_sent;
-	uint32_t fin_at;
+	uint32_t fin_at,
+		top; /* top: behind the last byte sent in or above the window, which no FIN may precede */
 	bool shut, closed;
 	bool unsure;	     /* the window has shrunk, or the two use different ones */
 	bool over_time_wait; /* the connection is being opened over one in TIME-WAIT */
 	unsigned dup_acks;
+	unsigned writes; /* that are not all acknowledged: each is up to three segments */
 	bool urgent;
 };
 
