@@ -2,7 +2,8 @@
 /* The same random segments and calls to Linux's TCP and to the stack, and everything compared on which the
  * RFCs leave no freedom (freedoms.def has what is left out):
  *
- *   diff DEVICE [--seeds N] [--seed FIRST] [--seconds S] [--plant NAME] [--verbose]
+ *   diff DEVICE [--seeds N] [--seed FIRST] [--seconds S] [--min EXCHANGES] [--plant NAME]
+ *   [--verbose]
  *   diff --plants        names of wrong behaviour that a comparison must find
  *
  * A seed is a conversation; the same seed repeats it. */
@@ -276,8 +277,23 @@ static void report(uint64_t first, uint64_t next)
 #include "tests/diff/freedoms.def"
 }
 
+/* Every state was there, and many exchanges. */
+static bool enough(uint64_t min)
+{
+	bool all = counts.exchanges >= min;
+
+	if (!all)
+		printf("# too few exchanges\n");
+	for (unsigned i = 0; min && states[i]; i++)
+		if (!counts.state[i]) {
+			printf("# never in %s\n", states[i]);
+			all = false;
+		}
+	return all;
+}
+
 struct options {
-	uint64_t first, seeds, seconds;
+	uint64_t first, seeds, seconds, min; /* min: so many exchanges, or the run says nothing */
 };
 
 static bool options_read(struct options *o, int argc, char **argv)
@@ -292,6 +308,8 @@ static bool options_read(struct options *o, int argc, char **argv)
 			o->seeds = strtoull(value, NULL, 0), i++;
 		else if (!strcmp(argv[i], "--seconds"))
 			o->seconds = strtoull(value, NULL, 0), i++;
+		else if (!strcmp(argv[i], "--min"))
+			o->min = strtoull(value, NULL, 0), i++;
 		else if (!strcmp(argv[i], "--plant") && stack_plant(value))
 			i++;
 		else
@@ -310,8 +328,10 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (!options_read(&o, argc, argv)) {
-		fprintf(stderr, "usage: diff DEVICE [--seeds N] [--seed FIRST] [--seconds S] [--plant NAME] "
-				"[--verbose]\n");
+		fprintf(stderr,
+			"usage: diff DEVICE [--seeds N] [--seed FIRST] [--seconds S] [--min EXCHANGES] "
+			"[--plant NAME] "
+			"[--verbose]\n");
 		return 2;
 	}
 	stack_start();
@@ -326,5 +346,5 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	report(o.first, seed);
-	return 0;
+	return !enough(o.min);
 }

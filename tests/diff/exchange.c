@@ -110,7 +110,8 @@ static void window_used(struct conversation *c, const struct segment *g, uint32_
 	c->unsure |= seq_lt(edge, c->edge);
 	c->edge = edge;
 	c->edge_max = seq_max(edge, c->edge_max);
-	c->wnd_max = wnd > c->wnd_max ? wnd : c->wnd_max;
+	if (!(g->flags & SYN) && wnd > c->wnd_low)
+		c->wnd_low = wnd;
 }
 
 /* The handshake is complete but for our last ACK, or more. */
@@ -182,7 +183,7 @@ static bool make_syn(struct conversation *c, const struct view *v, struct exchan
 	g->has_sackok = c->syn.has_sackok;
 	g->has_ts = c->syn.has_ts;
 	g->wnd = windows[1 + conversation_random(c, 5)];
-	c->top = c->una = c->edge = c->edge_max = c->wnd_max = 0;
+	c->top = c->una = c->edge = c->edge_max = c->wnd_low = c->wnd_high = 0;
 	c->over_time_wait = c->fin_sent = c->shut = c->closed = c->unsure = c->urgent = false;
 	c->dup_acks = c->writes = 0;
 	c->wnd = g->wnd;
@@ -336,7 +337,7 @@ static bool make_fill(struct conversation *c, const struct view *v, struct excha
 
 static bool make_ack_old(struct conversation *c, const struct view *v, struct exchange *x)
 {
-	if (!synchronised(c) || c->una < 2 || c->wnd_max < c->una)
+	if (!synchronised(c) || c->una < 2 || c->wnd_low < c->una)
 		return false;
 	x->segment.ack = c->una - 1 - conversation_random(c, c->una - 1);
 	return true;
@@ -346,7 +347,7 @@ static bool make_ack_too_old(struct conversation *c, const struct view *v, struc
 {
 	if (!synchronised(c))
 		return false;
-	x->segment.ack = c->una - c->wnd_max - 1 - conversation_random(c, 1 << 30);
+	x->segment.ack = c->una - c->wnd_high - 1 - conversation_random(c, 1 << 30);
 	return true;
 }
 
@@ -392,6 +393,7 @@ static bool make_syn_again(struct conversation *c, const struct view *v, struct 
 	switch (conversation_random(c, 4)) {
 	case 0:
 		g->seq = c->isn;
+		c->unsure |= in_state(c, "SYN-RECEIVED"); /* AVOIDED(syn_ack_lost) */
 		break;
 	case 1:
 		g->seq += conversation_random(c, 1000);
@@ -481,7 +483,7 @@ static bool make_time_wait_syn(struct conversation *c, const struct view *v, str
 		return false;
 	g->has_ts = c->syn.has_ts = ts;
 	c->over_time_wait = true;
-	g->seq = g->isn = c->isn = seq + 1 + conversation_random(c, 1 << 30);
+	g->seq = g->isn = c->isn = c->wl1 = seq + 1 + conversation_random(c, 1 << 30);
 	return true;
 }
 
@@ -594,7 +596,10 @@ static uint32_t freedoms(const struct conversation *c, const struct view *v, con
 	const struct segment *g = &x->segment;
 	uint32_t f = 0;
 
-	if (x->is_act || g->dport)
+	if (x->is_act)
+		return x->act == ACT_ABORT && v->sent_min != v->side->written + 2 ? 1u << FREEDOM_abort_unsent
+										  : 0;
+	if (g->dport)
 		return 0;
 	if (c->closed && g->len)
 		f |= 1u << FREEDOM_data_after_close;
@@ -633,6 +638,8 @@ struct exchange exchange_next(struct conversation *c, const struct side *a, cons
 			uint32_t end = x.segment.seq - c->isn + x.segment.len;
 			if (!x.is_act && !x.segment.dport && seq_lt(end, v.rcv + WINDOW_BYTES))
 				c->top = seq_max(c->top, end);
+			uint32_t wnd = (uint32_t)x.segment.wnd << scale(c);
+			c->wnd_high = wnd > c->wnd_high ? wnd : c->wnd_high;
 			if (!x.is_act && acceptable(&before, &v, &x.segment))
 				told(c, &v, &x.segment);
 			return x;

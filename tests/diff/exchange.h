@@ -37,12 +37,12 @@ struct conversation {
 	uint32_t addr, isn;
 	uint16_t port;
 	bool active;
-	struct segment syn;	 /* the options that the peer offers */
-	uint32_t una;		 /* what the peer has acknowledged */
-	uint32_t wnd;		 /* the window it tells, as in the header */
-	uint32_t wl1, wl2;	 /* RFC 9293's SND.WL1 and WL2: the segment whose window both sides use */
-	uint32_t edge, edge_max; /* behind the last byte of it; where it was farthest */
-	uint32_t wnd_max;
+	struct segment syn;	    /* the options that the peer offers */
+	uint32_t una;		    /* what the peer has acknowledged */
+	uint32_t wnd;		    /* the window it tells, as in the header */
+	uint32_t wl1, wl2;	    /* RFC 9293's SND.WL1 and WL2: the segment whose window both sides use */
+	uint32_t edge, edge_max;    /* behind the last byte of it; where it was farthest */
+	uint32_t wnd_low, wnd_high; /* the largest window: what both took after the SYN, and what was told */
 	uint32_t ts;
 	bool fin_sent;
 	uint32_t fin_at,
