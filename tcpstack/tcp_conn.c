@@ -211,7 +211,7 @@ void tcp_conn_time_wait(struct tcp_conn *c)
 {
 	struct stack *s = c->stack;
 
-	if (s->time_wait_count >= s->config.time_wait_max)
+	if (s->time_wait_count >= s->config.time_wait_max && !MUTANT(time_wait_not_capped))
 		time_wait_evict(cds_list_first_entry(&s->time_wait, struct tcp_conn, life_link));
 	tcp_timers_cancel(c);
 	tcp_reass_clear(&c->reass, s->reass_pool);
@@ -240,7 +240,8 @@ void tcp_conn_end(struct tcp_conn *c, enum tcp_reason reason)
 
 	if (c->state == TCP_CLOSED)
 		return;
-	tcp_timers_cancel(c);
+	if (!MUTANT(timer_fires_on_a_recycled_slot))
+		tcp_timers_cancel(c);
 	tcp_segments_clear(c);
 	tcp_reass_clear(&c->reass, s->reass_pool);
 	cds_list_del_init(&c->output_link);

@@ -100,7 +100,7 @@ void tcp_listener_input(struct stack *s, struct tcp_listener *l, struct tcp_in *
 	}
 	/* third: a SYN. Data on it is not taken, the peer will send it again. */
 	COUNT(s, tcp_syn_in);
-	if (s->half_open_count >= s->config.syn_backlog_max)
+	if (s->half_open_count >= s->config.syn_backlog_max && !MUTANT(half_open_not_capped))
 		tcp_half_open_evict(s);
 	struct tcp_tuple t = tcp_in_tuple(in);
 	struct tcp_conn *c = tcp_conn_new(s, &t, &l->options, isn_above);

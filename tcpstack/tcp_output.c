@@ -89,7 +89,7 @@ void tcp_send_paced_ack(struct tcp_conn *c)
 {
 	struct stack *s = c->stack;
 
-	if (s->now_us < c->challenge_next_us) {
+	if (s->now_us < c->challenge_next_us && !MUTANT(acks_outside_not_paced)) {
 		COUNT(s, tcp_challenge_limited);
 		return;
 	}
@@ -119,7 +119,7 @@ void tcp_send_challenge_ack(struct tcp_conn *c)
 	struct stack *s = c->stack;
 
 	challenge_refill(s);
-	if (!s->challenge_left) {
+	if (!s->challenge_left && !MUTANT(challenges_not_limited)) {
 		COUNT(s, tcp_challenge_limited);
 		return;
 	}
@@ -148,7 +148,7 @@ static struct rte_mbuf *payload_buffer(struct tcp_conn *c, struct tcp_segment *g
 {
 	struct rte_mbuf *m = g->m;
 
-	if (m && rte_mbuf_refcnt_read(m) == 1) {
+	if (m && (rte_mbuf_refcnt_read(m) == 1 || MUTANT(held_buffer_rewritten))) {
 		m->data_off = g->off;
 		m->data_len = g->len;
 		m->pkt_len = g->len;
@@ -231,7 +231,7 @@ static uint32_t window_room(const struct tcp_conn *c, const struct tcp_segment *
 {
 	int32_t room = seq_diff(tcp_snd_edge(c), g->seq);
 
-	return room <= 0 ? 0 : min_u32((uint32_t)room, g->len);
+	return MUTANT(window_of_the_peer_ignored) ? g->len : room <= 0 ? 0 : min_u32((uint32_t)room, g->len);
 }
 
 static bool cwnd_allows(struct tcp_conn *c, uint32_t n)
@@ -284,7 +284,8 @@ static bool new_segment_allowed(struct tcp_conn *c, const struct tcp_segment *g,
 	uint32_t room = window_room(c, g);
 	if (room < g->len) {
 		/* RFC 9293 section 3.8.6.2.1 (3): a part, where it is half of the largest window seen. */
-		if (room == 0 || room < min_u32((uint32_t)c->mss, c->snd_wnd_max / 2))
+		if (room == 0 || (room < min_u32((uint32_t)c->mss, c->snd_wnd_max / 2) &&
+					 !MUTANT(silly_segments_sent)))
 			return false;
 		*n = room;
 	}
