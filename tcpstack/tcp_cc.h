@@ -12,8 +12,8 @@ struct tcp_conn;
 
 /* What an acknowledgement of new data tells. */
 struct tcp_cc_ack {
-	uint32_t bytes;	   /* newly acknowledged, cumulatively or by SACK */
-	uint32_t rtt_us;   /* a sample, or 0 */
+	uint32_t bytes;	 /* newly acknowledged, cumulatively: what SACK tells of may yet lie behind a loss */
+	uint32_t rtt_us; /* a sample, or 0 */
 	bool cwnd_limited; /* cwnd, not the application or the peer's window, kept data back */
 	uint64_t now_us;
 };

@@ -38,6 +38,19 @@ static void header_put(struct stack *s, struct rte_mbuf *m, const struct tcp_tup
 	ip_output_take(s, m, &to);
 }
 
+/* Blocks go where payload leaves room for them: what arrives out of order is told by an empty segment at
+ * once. */
+static void sack_put(struct tcp_conn *c, uint32_t payload_bytes, struct tcp_options *o)
+{
+	uint32_t used = c->timestamps ? TCP_TIMESTAMP_BYTES : 0, left = TCP_OPTIONS_BYTES_MAX - used;
+
+	if (payload_bytes)
+		left = min_u32(left, payload_bytes < c->mss ? c->mss - payload_bytes : 0);
+	if (c->sack_rx.has_duplicate)
+		COUNT(c->stack, tcp_dsack_out);
+	tcp_sack_rx_write(&c->sack_rx, left, o);
+}
+
 /* Fills in what every segment of a connection carries; the acknowledgement in it is no longer owed. */
 static void conn_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags)
 {
@@ -51,9 +64,13 @@ static void conn_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t 
 		o.has_wscale = c->state == TCP_SYN_SENT || c->rcv_wscale || c->snd_wscale;
 		o.wscale = c->rcv_wscale;
 		window = tcp_window_syn(c);
+		/* In answer to a SYN only what that one offered (RFC 2018 section 2). */
+		o.has_sack_permitted = c->state == TCP_SYN_SENT ? s->config.sack : c->sack;
 	} else {
 		window = tcp_window(c);
 	}
+	if (c->sack && (flags & TCP_ACK) && !(flags & (TCP_SYN | TCP_RST)))
+		sack_put(c, m->pkt_len, &o);
 	if (flags & TCP_ACK) {
 		o.ts_ecr = c->ts_recent;
 		c->last_ack_sent = c->rcv_nxt;
@@ -114,18 +131,34 @@ static void challenge_refill(struct stack *s)
 					       (limit / 2 + 1));
 }
 
+bool tcp_challenge_allowed(struct stack *s, uint64_t *next_us)
+{
+	challenge_refill(s);
+	if ((!s->challenge_left && !MUTANT(challenges_not_limited)) || s->now_us < *next_us) {
+		COUNT(s, tcp_challenge_limited);
+		return false;
+	}
+	s->challenge_left--;
+	*next_us = s->now_us + TCP_CHALLENGE_CONN_US;
+	COUNT(s, tcp_challenge_acks);
+	return true;
+}
+
 void tcp_send_challenge_ack(struct tcp_conn *c)
 {
-	struct stack *s = c->stack;
+	if (tcp_challenge_allowed(c->stack, &c->challenge_next_us))
+		tcp_send_ack(c);
+}
 
-	challenge_refill(s);
-	if (!s->challenge_left && !MUTANT(challenges_not_limited)) {
-		COUNT(s, tcp_challenge_limited);
-		return;
-	}
-	if (s->now_us >= c->challenge_next_us)
-		s->challenge_left--;
-	tcp_send_paced_ack(c);
+int tcp_send_bare(struct stack *s, const struct tcp_tuple *t, uint32_t seq, uint32_t ack, uint8_t flags,
+	uint16_t window, const struct tcp_options *options)
+{
+	struct rte_mbuf *m = stack_tx_alloc(s);
+
+	if (!m)
+		return -ENOBUFS;
+	header_put(s, m, t, seq, ack, flags, window, options);
+	return 0;
 }
 
 void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in)
@@ -180,10 +213,7 @@ static void segment_sent(struct tcp_conn *c, struct tcp_segment *g)
 		COUNT(s, tcp_resent);
 		c->resent++;
 		g->resent = true;
-		if (g->lost) {
-			c->lost_count--;
-			c->in_flight += g->len;
-		}
+		c->undo_resent += c->undo_possible;
 	} else {
 		if (tcp_nothing_sent(c))
 			c->progress_us = s->now_us;
@@ -191,15 +221,21 @@ static void segment_sent(struct tcp_conn *c, struct tcp_segment *g)
 				    ? NULL
 				    : cds_list_entry(g->link.next, struct tcp_segment, link);
 		c->snd_nxt = tcp_segment_end(g);
-		c->in_flight += g->len;
 		c->bytes_out += g->len;
 	}
-	g->sent = true;
-	g->lost = false;
-	g->sent_us = s->now_us;
+	tcp_segment_mark_sent(c, g);
+	if (c->recovery == TCP_RECOVERY_FAST)
+		c->prr.out += g->len;
 	c->sent_us = s->now_us;
 	if (!timer_armed(&c->rexmt)) /* RFC 6298 (5.1) */
 		tcp_rexmt_arm(c);
+}
+
+void tcp_syn_was_sent(struct tcp_conn *c, uint64_t sent_us, bool resent)
+{
+	segment_sent(c, &c->syn);
+	c->syn.sent_us = sent_us;
+	c->syn.resent = resent;
 }
 
 int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g)
@@ -226,14 +262,6 @@ int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g)
 	return 0;
 }
 
-/* How many payload bytes of g the peer's window takes now. */
-static uint32_t window_room(const struct tcp_conn *c, const struct tcp_segment *g)
-{
-	int32_t room = seq_diff(tcp_snd_edge(c), g->seq);
-
-	return MUTANT(window_of_the_peer_ignored) ? g->len : room <= 0 ? 0 : min_u32((uint32_t)room, g->len);
-}
-
 static bool cwnd_allows(struct tcp_conn *c, uint32_t n)
 {
 	if (c->in_flight + n <= c->cwnd + c->dup_bytes)
@@ -245,18 +273,13 @@ static bool cwnd_allows(struct tcp_conn *c, uint32_t n)
 /* Sends lost segments again. False when something keeps new data from being sent. */
 static bool output_lost(struct tcp_conn *c)
 {
-	struct tcp_segment *g, *next;
-
-	if (!c->lost_count)
+	if (c->frto == 2) /* whether they are lost is being found out with new data */
 		return true;
-	cds_list_for_each_entry_safe (g, next, &c->segments, link) {
-		if (!c->lost_count || !g->sent)
-			break;
-		if (!g->lost)
-			continue;
+	while (!list_empty(&c->lost)) {
+		struct tcp_segment *g = cds_list_first_entry(&c->lost, struct tcp_segment, sent_link);
 		if (!c->force_resend && c->in_flight && !cwnd_allows(c, g->len))
 			return false;
-		uint32_t room = window_room(c, g);
+		uint32_t room = tcp_window_room(c, g);
 		if (g->control == 0 && room == 0)
 			return false; /* the peer shrank its window: the timer probes */
 		if (room < g->len) {
@@ -281,7 +304,7 @@ static bool new_segment_allowed(struct tcp_conn *c, const struct tcp_segment *g,
 		return true;
 	if (g->control == TCP_FIN)
 		return seq_lt(g->seq, tcp_snd_edge(c)) || tcp_nothing_sent(c);
-	uint32_t room = window_room(c, g);
+	uint32_t room = tcp_window_room(c, g);
 	if (room < g->len) {
 		/* RFC 9293 section 3.8.6.2.1 (3): a part, where it is half of the largest window seen. */
 		if (room == 0 || (room < min_u32((uint32_t)c->mss, c->snd_wnd_max / 2) &&
@@ -291,14 +314,14 @@ static bool new_segment_allowed(struct tcp_conn *c, const struct tcp_segment *g,
 	}
 	/* Nagle (RFC 9293 section 3.7.4): what is no full segment waits until all before it is acknowledged;
 	 * the last of a connection does not. */
-	if (!c->nodelay && *n < c->mss && !tcp_nothing_sent(c) && !c->fin_queued)
+	if (!c->nodelay && !MUTANT(nagle_off) && *n < c->mss && !tcp_nothing_sent(c) && !c->fin_queued)
 		return false;
 	return cwnd_allows(c, *n);
 }
 
 static void output_new(struct tcp_conn *c)
 {
-	struct tcp_segment *g;
+	struct tcp_segment *g, *first = c->unsent;
 	uint32_t n;
 
 	while ((g = c->unsent) && new_segment_allowed(c, g, &n)) {
@@ -312,26 +335,27 @@ static void output_new(struct tcp_conn *c)
 		if (tcp_segment_send(c, g))
 			return;
 	}
+	/* A probe waits for the last that left. */
+	if (c->unsent != first && timer_armed(&c->rexmt) && c->rexmt_kind != TCP_REXMT_REORDER)
+		tcp_rexmt_schedule(c);
 }
 
 void tcp_output(struct tcp_conn *c)
 {
 	struct stack *s = c->stack;
 
-	if (c->state != TCP_TIME_WAIT) {
-		uint64_t idle_us = s->now_us - c->sent_us;
-		if (c->in_flight == 0 && c->srtt_us && idle_us > c->rto_us && !c->lost_count)
-			c->cc->idle(c, idle_us);
-		c->cwnd_limited = false;
-		if (output_lost(c))
-			output_new(c);
-		/* What is queued never waits for the peer alone: the timer sends it again, or asks for a
-		 * window or a buffer. */
-		if (!list_empty(&c->segments) && !timer_armed(&c->rexmt)) {
-			if (tcp_nothing_sent(c)) /* the wait begins now, however long it was quiet */
-				c->progress_us = s->now_us;
-			tcp_rexmt_arm(c);
-		}
+	uint64_t idle_us = s->now_us - c->sent_us;
+	if (c->in_flight == 0 && c->srtt_us && idle_us > c->rto_us && !c->lost_count)
+		c->cc->idle(c, idle_us);
+	c->cwnd_limited = false;
+	if (output_lost(c))
+		output_new(c);
+	/* What is queued never waits for the peer alone: the timer sends it again, or asks for a
+	 * window or a buffer. */
+	if (!list_empty(&c->segments) && !timer_armed(&c->rexmt)) {
+		if (tcp_nothing_sent(c)) /* the wait begins now, however long it was quiet */
+			c->progress_us = s->now_us;
+		tcp_rexmt_arm(c);
 	}
 	if (tcp_window_update_due(c))
 		c->ack_now = true;

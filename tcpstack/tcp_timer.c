@@ -3,9 +3,37 @@
  * (delayed ACK), life (what else ends or probes a connection in its state). */
 #include "tcpstack/tcp_impl.h"
 
+static void rexmt_set(struct tcp_conn *c, enum tcp_rexmt_kind kind, uint64_t at_us)
+{
+	c->rexmt_kind = (uint8_t)kind;
+	timer_arm(&c->stack->wheel, &c->rexmt, at_us);
+}
+
+void tcp_rexmt_schedule(struct tcp_conn *c)
+{
+	uint64_t probe_us = tcp_tlp_wanted(c) ? c->stack->now_us + tcp_tlp_us(c) : UINT64_MAX;
+
+	/* A probe where the timeout would come: it costs less, and the timeout follows it. */
+	if (probe_us != UINT64_MAX)
+		rexmt_set(c, TCP_REXMT_PTO, min_u64(probe_us, c->rto_at_us));
+	else
+		rexmt_set(c, TCP_REXMT_RTO, c->rto_at_us);
+}
+
 void tcp_rexmt_arm(struct tcp_conn *c)
 {
-	timer_arm(&c->stack->wheel, &c->rexmt, c->stack->now_us + tcp_rto_backed_off_us(c));
+	c->rto_at_us = c->stack->now_us + tcp_rto_backed_off_us(c);
+	tcp_rexmt_schedule(c);
+}
+
+void tcp_reorder_arm(struct tcp_conn *c, uint32_t us)
+{
+	uint64_t at_us = c->stack->now_us + us;
+
+	if (us && at_us < c->rto_at_us)
+		rexmt_set(c, TCP_REXMT_REORDER, at_us);
+	else if (c->rexmt_kind != TCP_REXMT_RTO && timer_armed(&c->rexmt))
+		tcp_rexmt_schedule(c);
 }
 
 void tcp_life_arm(struct tcp_conn *c, uint64_t after_us)
@@ -32,7 +60,7 @@ static bool given_up(const struct tcp_conn *c)
 {
 	uint64_t since = c->progress_us;
 
-	if (c->snd_wnd == 0 && c->app)
+	if (c->snd_wnd == 0 && c->app && !MUTANT(answered_probes_give_up))
 		since = max_u64(since, c->heard_us);
 	if (!c->app)
 		since = max_u64(since, c->orphan_us);
@@ -56,21 +84,6 @@ static void probe(struct tcp_conn *c)
 		tcp_starved(c);
 }
 
-static void timeout(struct tcp_conn *c)
-{
-	bool again = tcp_segment_first(c)->resent;
-
-	COUNT(c->stack, tcp_rto);
-	c->timeouts++;
-	c->cc->timeout(c, again);
-	c->in_recovery = false;
-	c->recover = c->snd_nxt; /* RFC 6582 section 4: duplicates of before say nothing new */
-	c->dup_acks = 0;
-	tcp_segments_mark_all_lost(c);
-	c->force_resend = true;
-	tcp_output_want(c);
-}
-
 static void rexmt_fire(struct timer *t, uint64_t now_us)
 {
 	struct tcp_conn *c = caa_container_of(t, struct tcp_conn, rexmt);
@@ -82,13 +95,22 @@ static void rexmt_fire(struct timer *t, uint64_t now_us)
 		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
 		return;
 	}
+	if (c->rexmt_kind == TCP_REXMT_REORDER) {
+		tcp_recovery_reorder_fire(c);
+		return;
+	}
+	if (c->rexmt_kind == TCP_REXMT_PTO && c->snd_wnd) {
+		tcp_tlp_fire(c);
+		return;
+	}
 	back_off(c); /* RFC 6298 (5.5), (5.6) */
-	if (c->state >= TCP_ESTABLISHED && (c->snd_wnd == 0 || tcp_nothing_sent(c)))
+	if (c->state >= TCP_ESTABLISHED && !MUTANT(closed_window_not_probed) &&
+		(c->snd_wnd == 0 || tcp_nothing_sent(c)))
 		probe(c);
 	else if (tcp_nothing_sent(c))
 		tcp_output_want(c);
 	else
-		timeout(c);
+		tcp_recovery_timeout(c);
 }
 
 static void ack_fire(struct timer *t, uint64_t now_us)
@@ -111,7 +133,7 @@ static void keepalive(struct tcp_conn *c)
 		tcp_life_arm(c, quiet_us < c->keepalive_us ? c->keepalive_us - quiet_us : c->keepalive_us);
 		return;
 	}
-	if (c->keepalives >= c->keepalive_probes) {
+	if (c->keepalives >= c->keepalive_probes && !MUTANT(keepalive_never_gives_up)) {
 		COUNT(s, tcp_timed_out);
 		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
 		return;
@@ -131,7 +153,6 @@ static void life_fire(struct timer *t, uint64_t now_us)
 		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
 		break;
 	case TCP_SYN_RCVD:
-		COUNT(c->stack, tcp_half_open_expired);
 		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
 		break;
 	case TCP_FIN_WAIT_2:
@@ -139,9 +160,6 @@ static void life_fire(struct timer *t, uint64_t now_us)
 			tcp_conn_end(c, TCP_REASON_TIMED_OUT);
 		else
 			keepalive(c);
-		break;
-	case TCP_TIME_WAIT:
-		tcp_conn_end(c, TCP_REASON_DONE);
 		break;
 	default:
 		if (c->keepalive_us)

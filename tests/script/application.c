@@ -157,7 +157,8 @@ static const struct {
 	const char *name;
 	size_t offset, size;
 } options[] = {OPTION(delayed_ack_us), OPTION(rto_us_min), OPTION(keepalive_us),
-	OPTION(keepalive_interval_us), OPTION(keepalive_probes), OPTION(user_timeout_us), OPTION(nodelay)};
+	OPTION(keepalive_interval_us), OPTION(keepalive_probes), OPTION(user_timeout_us), OPTION(nodelay),
+	OPTION(syn_backlog_max)};
 
 static void options_begin(void)
 {
@@ -225,8 +226,10 @@ static bool call_stack(const char *name, const char *a, const char *b)
 		if (run.events[event_of(a)])
 			fail("%s happened", a);
 	} else if (!strcmp(name, "conns")) {
-		if (stack_usage(run.stack).conns != (uint32_t)atoi(a))
-			fail("there are %u connections", stack_usage(run.stack).conns);
+		struct stack_usage u = stack_usage(run.stack);
+		uint32_t n = u.conns + u.half_open + u.time_wait;
+		if (n != (uint32_t)atoi(a))
+			fail("there are %u connections", n);
 	} else if (!strcmp(name, "option")) {
 		call_option(a, b);
 	} else if (!strcmp(name, "filter")) {
@@ -237,6 +240,9 @@ static bool call_stack(const char *name, const char *a, const char *b)
 		application_pool(a, (unsigned)atoi(b));
 	} else if (!strcmp(name, "autoread")) {
 		run.autoread = true;
+	} else if (!strcmp(name, "isn")) {
+		if (run.base.stack_isn != (uint32_t)strtoul(a, NULL, 0))
+			fail("the stack's initial number is %u", run.base.stack_isn);
 	} else if (!strcmp(name, "nothing")) {
 		return true;
 	} else {

@@ -24,7 +24,7 @@
  *   shutdown | close | abort
  *   event NAME [WORD]   accepted, connected [0 or error], readable, peer_closed, writable, closed [reason]:
  *                       happened since it was last asked for     noevent NAME
- *   state NAME    conns N    counter NAME N    pool empty | full | left N
+ *   state NAME    conns N    isn N: the stack's own    counter NAME N    pool empty | full | left N
  *
  * packetscript --offload runs the scripts on a port that does all it can: what they see stays the same.
  */
