@@ -22,7 +22,8 @@ void stack_config_defaults(struct stack_config *c)
 		.rto_us_initial = 1000000,
 		.rto_us_min = 200000,
 		.rto_us_max = 60000000,
-		.delayed_ack_us = 40000,
+		.delayed_ack_us = 200000,
+		.quick_acks = 16,
 		.user_timeout_us = 300000000,
 		.connect_timeout_us = 60000000,
 		.half_open_timeout_us = 30000000,
@@ -36,6 +37,7 @@ void stack_config_defaults(struct stack_config *c)
 		.sack = true,
 		.cc = &tcp_cc_cubic,
 		.initial_window_segments = 10,
+		.ecn = STACK_ECN_ACCEPT,
 	};
 }
 

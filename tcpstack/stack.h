@@ -39,6 +39,13 @@ struct stack_address {
 };
 enum { STACK_ADDRESSES_MAX = 16 };
 
+/* Explicit congestion notification (RFC 3168). */
+enum stack_ecn {
+	STACK_ECN_OFF,
+	STACK_ECN_ACCEPT, /* where the peer asks for it */
+	STACK_ECN_ON,	  /* active opens ask for it */
+};
+
 /* What becomes of a connection request when syn_backlog_max are half open. */
 enum stack_syn_cookies {
 	STACK_SYN_COOKIES_AUTO,	  /* it is answered with a cookie (RFC 4987 section 3.6) */
@@ -72,7 +79,10 @@ struct stack_config {
 	uint32_t tx_buffer_bytes;	  /* per connection: bytes queued and unacknowledged; 2048 to 1 GiB */
 
 	uint32_t rto_us_initial, rto_us_min, rto_us_max; /* RFC 6298 */
-	uint32_t delayed_ack_us;       /* 0: each turn's data is acknowledged in that turn */
+	/* An ACK waits at most so long for data to ride on or a second full segment: a round trip, 40 ms
+	 * where that is less, and no longer than this. 0: each turn's data is acknowledged in that turn. */
+	uint32_t delayed_ack_us;
+	uint8_t quick_acks; /* segments acknowledged at once at the start, after a loss and after a pause */
 	uint32_t user_timeout_us;      /* without an answer this long a connection is given up */
 	uint32_t connect_timeout_us;   /* an active open, all its SYNs together */
 	uint32_t half_open_timeout_us; /* a passive open, all its SYN-ACKs together */
@@ -85,7 +95,8 @@ struct stack_config {
 	uint32_t challenge_acks_per_s;	  /* RFC 5961, all connections together */
 	const struct tcp_cc *cc;	  /* congestion control: tcp_cc_by_name */
 	uint32_t initial_window_segments; /* RFC 6928; 1 to 64 */
-	bool sack;			  /* selective acknowledgements (RFC 2018) */
+	enum stack_ecn ecn;
+	bool sack; /* selective acknowledgements (RFC 2018) */
 
 	struct siphash_key key;		  /* random at start, fixed in tests */
 	const struct pool_memory *memory; /* NULL: the system's */

@@ -238,6 +238,20 @@ static void queue_fin(struct tcp_conn *c)
 	tcp_output_want(c);
 }
 
+void tcp_conn_set_nodelay(struct tcp_conn *c, bool nodelay)
+{
+	c->nodelay = nodelay;
+	if (nodelay)
+		tcp_output_want(c);
+}
+
+void tcp_conn_cork(struct tcp_conn *c, bool corked)
+{
+	c->corked = corked;
+	if (!corked)
+		tcp_output_want(c);
+}
+
 int tcp_conn_shutdown(struct tcp_conn *c)
 {
 	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
@@ -315,6 +329,9 @@ struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 		.snd_wscale = c->snd_wscale,
 		.rcv_wscale = c->rcv_wscale,
 		.timestamps = c->timestamps,
+		.nodelay = c->nodelay,
+		.corked = c->corked,
+		.ecn = c->ecn,
 		.sack = c->sack,
 		.recovery = recovery_names[c->recovery],
 		.sacked_bytes = c->sacked_bytes,

@@ -83,10 +83,13 @@ struct tcp_conn *tcp_conn_new(
 		.keepalive_probes = options->keepalive_probes,
 		.user_timeout_us = options->user_timeout_us,
 		.nodelay = options->nodelay,
+		.quick_acks = options->quick_acks,
+		.quick_acks_max = options->quick_acks,
+		.ecn_mode = (uint8_t)options->ecn,
 		.heard_us = s->now_us,
 		.progress_us = s->now_us,
 	};
-	c->iss = c->snd_una = c->snd_nxt = c->tx_end = c->recover = iss;
+	c->iss = c->snd_una = c->snd_nxt = c->tx_end = c->recover = c->ecn_recover = iss;
 	c->ts_offset = tcp_ts_offset(s, t);
 	/* Unsent segments are merged, so that only a peer that does not acknowledge makes many small ones. */
 	c->tx_segments_max = min_u32(64 + 2 * (s->config.tx_buffer_bytes / c->mss), 60000u);
@@ -128,6 +131,7 @@ void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_syn_options *o)
 
 	c->timestamps = o->has_timestamp;
 	c->sack = o->sack_permitted && c->stack->config.sack;
+	c->ecn = o->ecn;
 	c->mss = (uint16_t)(min_u32(mss, tcp_own_mss(c->stack, &c->tuple.raddr)) -
 			    (c->timestamps ? TCP_TIMESTAMP_BYTES : 0));
 	if (o->has_wscale)
@@ -254,7 +258,8 @@ void tcp_conn_detach(struct tcp_conn *c)
 void tcp_conn_free(struct tcp_conn *c)
 {
 	MUST(c->state == TCP_CLOSED && !c->hashed && list_empty(&c->segments));
-	MUST(!timer_armed(&c->rexmt) && !timer_armed(&c->ack_timer) && !timer_armed(&c->life));
+	MUST(!timer_armed(&c->rexmt) && !timer_armed(&c->ack_timer) && !timer_armed(&c->life) &&
+		!timer_armed(&c->hold));
 	chain_clear(&c->rx);
 	cds_list_del(&c->life_link);
 	cds_list_del(&c->event_link);

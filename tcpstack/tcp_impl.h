@@ -20,11 +20,22 @@ enum {
 	TCP_PORT_FIRST = 32768,
 	TCP_PORT_LAST = 60999,
 	TCP_STARVED_RETRY_US = 2000,
-	TCP_TX_SHARE_BYTES_MIN = 8192,	/* what a connection may queue however short segments are */
+	TCP_TX_SHARE_BYTES_MIN = 8192, /* what a connection may queue however short segments are */
+	TCP_HOLD_US = 200000,	       /* a partial segment waits no longer for more data, or for window */
+	TCP_DELAYED_ACK_US = 40000,    /* an ACK's wait on a short path; on a longer one it is a round trip */
 	TCP_CHALLENGE_CONN_US = 500000, /* one ACK a connection for what carries no data */
 };
 
-enum tcp_flag { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16, TCP_URG = 32 };
+enum tcp_flag {
+	TCP_FIN = 1,
+	TCP_SYN = 2,
+	TCP_RST = 4,
+	TCP_PSH = 8,
+	TCP_ACK = 16,
+	TCP_URG = 32,
+	TCP_ECE = 64,
+	TCP_CWR = 128
+};
 
 enum tcp_state {
 	TCP_CLOSED,
@@ -135,6 +146,7 @@ struct tcp_syn_options {
 	uint16_t mss; /* the default where there was none */
 	uint8_t wscale;
 	bool has_wscale, has_timestamp, sack_permitted;
+	bool ecn; /* and we agree */
 	uint32_t ts_val;
 };
 
@@ -188,11 +200,19 @@ struct tcp_conn {
 	uint8_t rexmt_kind; /* enum tcp_rexmt_kind */
 	bool hashed;
 	bool nodelay;
-	uint8_t events;	    /* enum tcp_event */
-	uint8_t reason;	    /* enum tcp_reason, with TCP_EVENT_CLOSED */
-	uint8_t backoff;    /* doublings of the RTO */
-	uint8_t keepalives; /* probes sent since the peer was heard */
-	int connect_error;  /* with TCP_EVENT_CONNECTED */
+	bool corked;
+	bool hold_over;			    /* what waits for the hold timer may leave */
+	uint8_t quick_acks, quick_acks_max; /* segments still to be acknowledged at once */
+	uint8_t ecn_mode;		    /* enum stack_ecn */
+	bool ecn;			    /* agreed on */
+	bool ecn_echo;			    /* a mark came in, and no CWR since */
+	bool ecn_cwr_due;		    /* the next new data tells that the window was reduced */
+	bool ecn_hold;			    /* nothing new before the retransmission timer has run out */
+	uint8_t events;			    /* enum tcp_event */
+	uint8_t reason;			    /* enum tcp_reason, with TCP_EVENT_CLOSED */
+	uint8_t backoff;		    /* doublings of the RTO */
+	uint8_t keepalives;		    /* probes sent since the peer was heard */
+	int connect_error;		    /* with TCP_EVENT_CONNECTED */
 
 	/* receive sequence space */
 	uint32_t irs, rcv_nxt;
@@ -201,7 +221,9 @@ struct tcp_conn {
 	uint64_t ts_recent_us;
 	uint32_t fin_seq;
 	uint32_t unacked_bytes; /* received since the last ACK left */
-	uint32_t peer_mss;	/* largest payload seen: what the peer calls a full segment */
+	uint32_t peer_mss;	/* what the peer calls a full segment: the largest one, or two alike */
+	uint32_t last_len;	/* payload of the last segment */
+	uint64_t data_us;	/* and when it came */
 	struct chain rx;
 	struct tcp_reass reass;
 	struct tcp_sack_rx sack_rx;
@@ -229,6 +251,7 @@ struct tcp_conn {
 	uint32_t cwnd, ssthresh, in_flight;
 	uint32_t dup_bytes; /* of in_flight: have left the network, say duplicate ACKs */
 	uint32_t recover;
+	uint32_t ecn_recover; /* what was sent when the window was reduced last */
 	uint32_t undo_from;   /* snd_una when recovery began */
 	uint32_t undo_resent; /* segments sent again since, less those that the peer had twice */
 	uint32_t tlp_end;
@@ -245,7 +268,7 @@ struct tcp_conn {
 	uint64_t sent_us;     /* last data out */
 	uint64_t challenge_next_us;
 	uint64_t rto_at_us; /* when the retransmission timeout is due, whatever rexmt waits for */
-	struct timer rexmt, ack_timer, life;
+	struct timer rexmt, ack_timer, life, hold;
 
 	struct cds_list_head life_link; /* every connection of the stack */
 	struct cds_list_head event_link, output_link, starved_link;
@@ -262,6 +285,7 @@ struct tcp_in {
 	uint32_t seq, ack, len;
 	uint16_t sport, dport, wnd;
 	uint8_t flags;
+	uint8_t ecn; /* enum ip_ecn */
 	struct tcp_options options;
 };
 
@@ -412,7 +436,7 @@ void tcp_segments_mark_all_lost(struct tcp_conn *c);
 /* What was marked lost is taken to be in flight after all. */
 void tcp_segments_unmark_lost(struct tcp_conn *c);
 void tcp_segment_mark_sacked(struct tcp_conn *c, struct tcp_segment *g);
-/* Takes the peer's word back for everything that it said to have (RFC 2018 section 8). */
+/* What the peer said to have and has thrown away is lost (RFC 2018 section 8). */
 void tcp_segments_unsack(struct tcp_conn *c);
 /* It goes out now, for the first time or again: the end of the flight. */
 void tcp_segment_mark_sent(struct tcp_conn *c, struct tcp_segment *g);
@@ -477,6 +501,24 @@ void tcp_ack_due(struct tcp_conn *c, bool now);
 uint16_t tcp_window(struct tcp_conn *c);
 uint16_t tcp_window_syn(struct tcp_conn *c);
 bool tcp_window_update_due(const struct tcp_conn *c);
+
+/* tcp_ecn.c */
+/* What a SYN or SYN-ACK asks for or agrees to. */
+uint8_t tcp_ecn_syn_flags(const struct tcp_conn *c);
+/* Whether a SYN with these flags asks for it, and we do it. */
+bool tcp_ecn_asked(enum stack_ecn mode, uint8_t flags);
+/* The same for the SYN or SYN-ACK that comes in for our own SYN. */
+bool tcp_ecn_agreed(const struct tcp_conn *c, uint8_t flags);
+/* Looks at a segment with text in the window. */
+void tcp_ecn_text(struct tcp_conn *c, const struct tcp_in *in);
+/* Looks at an acceptable ACK, before it takes effect. True when the window was reduced. */
+bool tcp_ecn_echoed(struct tcp_conn *c, const struct tcp_in *in);
+/* The window was reduced, for whatever reason. */
+void tcp_ecn_reduced(struct tcp_conn *c);
+/* New data must wait for the retransmission timer, which is armed. */
+bool tcp_ecn_held(struct tcp_conn *c);
+/* How g, which is about to leave, is marked (enum ip_ecn); its flags may grow. */
+uint8_t tcp_ecn_data(struct tcp_conn *c, const struct tcp_segment *g, uint8_t *flags);
 
 /* tcp_timer.c */
 void tcp_timers_init(struct tcp_conn *c);

@@ -28,6 +28,8 @@ struct tcp_open_options tcp_open_options_of(const struct stack *s)
 		.nodelay = true,
 		.syn_backlog_max = s->config.syn_backlog_max,
 		.cc = s->config.cc,
+		.ecn = s->config.ecn,
+		.quick_acks = s->config.quick_acks,
 	};
 }
 
