@@ -39,9 +39,7 @@ bool tcp_conn_room(struct stack *s)
 
 uint16_t tcp_own_mss(const struct stack *s, const struct ip_addr *peer)
 {
-	uint32_t ip = ip_is_v4(peer) ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
-
-	return (uint16_t)(s->config.mtu - ip - TCP_HEADER_BYTES);
+	return (uint16_t)(ip_mtu(s, peer) - ip_header_bytes(peer) - TCP_HEADER_BYTES);
 }
 
 uint8_t tcp_own_wscale(const struct stack *s)
@@ -91,6 +89,7 @@ struct tcp_conn *tcp_conn_new(
 	};
 	c->iss = c->snd_una = c->snd_nxt = c->tx_end = c->recover = c->ecn_recover = iss;
 	c->ts_offset = tcp_ts_offset(s, t);
+	c->flow_label = tcp_flow_label(s, t);
 	/* Unsent segments are merged, so that only a peer that does not acknowledge makes many small ones. */
 	c->tx_segments_max = min_u32(64 + 2 * (s->config.tx_buffer_bytes / c->mss), 60000u);
 	CDS_INIT_LIST_HEAD(&c->segments);

@@ -44,3 +44,8 @@ uint16_t tcp_port_pick(struct stack *s, const struct tcp_tuple *t)
 	}
 	return 0;
 }
+
+uint32_t tcp_flow_label(const struct stack *s, const struct tcp_tuple *t)
+{
+	return ip_is_v4(&t->raddr) ? 0 : (uint32_t)tcp_hash(s, TCP_HASH_FLOW_LABEL, t) & 0xfffff;
+}
