@@ -256,6 +256,7 @@ void tcp_text_input(struct tcp_conn *c, struct tcp_in *in)
 	if (fin && !c->fin_known && !(MUTANT(early_fin_forgotten) && in->seq != c->rcv_nxt)) {
 		c->fin_known = true;
 		c->fin_seq = in->seq + in->len;
+		tcp_reass_cut(&c->reass, c->stack->reass_pool, c->fin_seq);
 	}
 	if (in->len && !c->app && !MUTANT(data_after_close_taken)) {
 		COUNT(s, tcp_data_closed);
