@@ -94,7 +94,8 @@ static unsigned count(const struct cds_list_head *bucket)
 
 unsigned tcp_list(struct stack *s, uint32_t *cursor, struct tcp_entry *out, unsigned n)
 {
-	uint64_t end = min_u64((uint64_t)*cursor + BUCKETS_A_CALL, (uint64_t)s->conn_mask + 1);
+	uint32_t buckets = 1u << (64 - s->conn_shift);
+	uint32_t end = min_u32(*cursor + BUCKETS_A_CALL, buckets);
 	uint32_t bucket = *cursor;
 	unsigned used = 0;
 
@@ -112,6 +113,6 @@ unsigned tcp_list(struct stack *s, uint32_t *cursor, struct tcp_entry *out, unsi
 			describe(s, &out[used++], node);
 		}
 	}
-	*cursor = bucket > s->conn_mask ? TCP_LIST_END : bucket;
+	*cursor = bucket == buckets ? TCP_LIST_END : bucket;
 	return used;
 }
