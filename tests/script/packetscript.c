@@ -24,6 +24,7 @@
  *   shutdown | close | abort     nodelay 0 | 1     cork 0 | 1
  *   event NAME [WORD]   accepted, connected [0 or error], readable, peer_closed, writable, closed [reason]:
  *                       happened since it was last asked for     noevent NAME
+ *   held N: receive buffers that connections hold
  *   state NAME    conns N    counter NAME N    pool empty | full
  *
  * packetscript --offload runs the scripts on a port that does all it can: what they see stays the same.
