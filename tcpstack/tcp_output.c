@@ -8,13 +8,18 @@
 
 /* Puts the TCP header in front of the payload in m and sends the packet. */
 static void header_put(struct stack *s, struct rte_mbuf *m, const struct tcp_tuple *t, uint32_t seq,
-	uint32_t ack, uint8_t flags, uint8_t ecn, uint16_t window, const struct tcp_options *options)
+	uint32_t ack, uint8_t flags, uint8_t ecn, uint16_t window, const struct tcp_options *options,
+	uint32_t flow_label)
 {
 	uint8_t opts[TCP_OPTIONS_BYTES_MAX];
 	uint32_t opts_n = tcp_options_write(opts, options), header = TCP_HEADER_BYTES + opts_n;
 	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)header);
 	uint64_t sum = checksum_pseudo(&t->laddr, &t->raddr, IP_PROTOCOL_TCP, m->pkt_len);
-	struct ip_send to = {.src = t->laddr, .dst = t->raddr, .protocol = IP_PROTOCOL_TCP, .ecn = ecn};
+	struct ip_send to = {.src = t->laddr,
+		.dst = t->raddr,
+		.protocol = IP_PROTOCOL_TCP,
+		.ecn = ecn,
+		.flow_label = flow_label};
 
 	MUST(h);
 	wire_put16(h, t->lport);
@@ -62,7 +67,7 @@ static void conn_transmit_take(
 	if (flags & TCP_SYN) {
 		flags |= tcp_ecn_syn_flags(c);
 		o.has_mss = true;
-		o.mss = (uint16_t)(s->config.mtu - IPV4_HEADER_BYTES - TCP_HEADER_BYTES);
+		o.mss = tcp_own_mss(s, &c->tuple.raddr);
 		o.has_wscale = c->state == TCP_SYN_SENT || c->rcv_wscale || c->snd_wscale;
 		o.wscale = c->rcv_wscale;
 		window = tcp_window_syn(c);
@@ -80,10 +85,11 @@ static void conn_transmit_take(
 		c->last_ack_sent = c->rcv_nxt;
 		c->ack_now = false;
 		c->unacked_bytes = 0;
-		timer_cancel(&s->wheel, &c->ack_timer);
+		timer_rest(&s->wheel, &c->ack_timer);
 	}
 	c->segments_out++;
-	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, ecn, window, &o);
+	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, ecn, window, &o,
+		c->flow_label);
 }
 
 int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
@@ -161,7 +167,7 @@ int tcp_send_bare(struct stack *s, const struct tcp_tuple *t, uint32_t seq, uint
 
 	if (!m)
 		return -ENOBUFS;
-	header_put(s, m, t, seq, ack, flags, IP_ECN_NOT_ECT, window, options);
+	header_put(s, m, t, seq, ack, flags, IP_ECN_NOT_ECT, window, options, tcp_flow_label(s, t));
 	return 0;
 }
 
@@ -175,9 +181,10 @@ void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in)
 		return;
 	COUNT(s, tcp_rst_out);
 	if (in->flags & TCP_ACK)
-		header_put(s, m, &t, in->ack, 0, TCP_RST, IP_ECN_NOT_ECT, 0, &none);
+		header_put(s, m, &t, in->ack, 0, TCP_RST, IP_ECN_NOT_ECT, 0, &none, tcp_flow_label(s, &t));
 	else
-		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, IP_ECN_NOT_ECT, 0, &none);
+		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, IP_ECN_NOT_ECT, 0, &none,
+			tcp_flow_label(s, &t));
 }
 
 /* A buffer with g's payload that the driver does not hold, with a reference for it; or NULL. */

@@ -170,6 +170,23 @@ uint32_t tcp_reass_drop_last(struct tcp_reass *r, struct pool *nodes)
 	return seq;
 }
 
+void tcp_reass_cut(struct tcp_reass *r, struct pool *nodes, uint32_t end)
+{
+	while (!list_empty(&r->nodes)) {
+		struct node *n = cds_list_entry(r->nodes.prev, struct node, link);
+		if (seq_leq(node_end(n), end))
+			return;
+		if (seq_lt(n->seq, end)) {
+			uint32_t buffers = tcp_buffers_of(n->m);
+			r->bytes -= node_end(n) - end;
+			frame_truncate(n->m, end - n->seq);
+			r->buffers -= buffers - tcp_buffers_of(n->m);
+			return;
+		}
+		rte_pktmbuf_free(node_remove(r, nodes, n));
+	}
+}
+
 void tcp_reass_clear(struct tcp_reass *r, struct pool *nodes)
 {
 	struct node *n, *next;

@@ -47,6 +47,9 @@ bool tcp_buffer_has_room(const struct rte_mbuf *tail, const struct rte_mbuf *m);
 /* Copies it there. False, and nothing is done, where it does not fit. */
 bool tcp_buffer_append(struct rte_mbuf *tail, const struct rte_mbuf *m);
 
+/* Frees what lies at end or behind it: the peer's FIN is there. */
+void tcp_reass_cut(struct tcp_reass *r, struct pool *nodes, uint32_t end);
+
 /* Frees everything. */
 void tcp_reass_clear(struct tcp_reass *r, struct pool *nodes);
 
