@@ -274,12 +274,13 @@ void tcp_conn_close(struct tcp_conn *c)
 	tcp_conn_detach(c);
 }
 
-/* RFC 9293 section 3.10.5: in CLOSING and LAST-ACK both have said all, unless some of it was not read. */
+/* RFC 9293 section 3.10.5: in CLOSING and LAST-ACK both have said all, unless some of it was not read or has
+ * not left. */
 static bool aborts_aloud(const struct tcp_conn *c)
 {
 	bool both_closed = c->state == TCP_CLOSING || c->state == TCP_LAST_ACK;
 
-	return c->state >= TCP_SYN_RCVD && (!both_closed || c->rx.bytes);
+	return c->state >= TCP_SYN_RCVD && (!both_closed || c->rx.bytes || c->unsent);
 }
 
 void tcp_conn_abort(struct tcp_conn *c)
