@@ -113,6 +113,11 @@ struct stack {
 
 	struct nd nd;
 
+	/* frag.c */
+	struct pool *frag_pool;
+	struct cds_list_head frag_datagrams; /* oldest first */
+	uint32_t frag_bytes;
+
 	/* TCP: tables and pools */
 	struct pool *conn_pool, *segment_pool, *reass_pool, *listener_pool;
 	struct pool *request_pool, *time_wait_pool;
