@@ -272,9 +272,17 @@ void tcp_conn_close(struct tcp_conn *c)
 	tcp_conn_detach(c);
 }
 
+/* RFC 9293 section 3.10.5: in CLOSING and LAST-ACK both have said all, unless some of it was not read. */
+static bool aborts_aloud(const struct tcp_conn *c)
+{
+	bool both_closed = c->state == TCP_CLOSING || c->state == TCP_LAST_ACK;
+
+	return c->state >= TCP_SYN_RCVD && (!both_closed || c->rx.bytes);
+}
+
 void tcp_conn_abort(struct tcp_conn *c)
 {
-	if (c->state >= TCP_SYN_RCVD)
+	if (aborts_aloud(c))
 		tcp_send_control(c, tcp_snd_seq(c), TCP_RST | TCP_ACK);
 	tcp_conn_detach(c);
 	tcp_conn_end(c, TCP_REASON_ABORTED);

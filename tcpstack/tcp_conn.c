@@ -150,8 +150,10 @@ static void established(struct tcp_conn *c)
 
 	timer_cancel(&s->wheel, &c->life);
 	tcp_conn_set_state(c, TCP_ESTABLISHED);
-	c->cc->init(c, c->syn.resent);
-	if (c->syn.resent) /* RFC 6298 (5.7) */
+	/* When both opened at once ours went out twice and yet was not lost. */
+	bool syn_lost = c->syn.resent && (!c->active || c->timeouts);
+	c->cc->init(c, syn_lost);
+	if (syn_lost) /* RFC 6298 (5.7) */
 		c->rto_us = max_u32(c->rto_us, min_u32(3000000u, s->config.rto_us_max));
 	c->backoff = 0;
 	c->force_resend = false;

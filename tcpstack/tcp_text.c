@@ -254,6 +254,7 @@ void tcp_text_input(struct tcp_conn *c, struct tcp_in *in)
 	if (fin && !c->fin_known) {
 		c->fin_known = true;
 		c->fin_seq = in->seq + in->len;
+		tcp_reass_cut(&c->reass, c->stack->reass_pool, c->fin_seq);
 	}
 	if (in->len && !c->app) {
 		COUNT(s, tcp_data_closed);
