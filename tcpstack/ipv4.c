@@ -119,15 +119,16 @@ void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
 		upper_take(s, m, &ip, protocol);
 }
 
-void ipv4_header_put(const struct stack *s, struct rte_mbuf *m, const struct ip_send *to)
+void ipv4_header_put(struct stack *s, struct rte_mbuf *m, const struct ip_send *to)
 {
 	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, IPV4_HEADER_BYTES);
 	MUST(h);
 	h[0] = 0x45;
 	h[1] = to->ecn;
 	wire_put16(h + 2, (uint16_t)m->pkt_len);
-	wire_put16(h + 4, 0); /* an atomic datagram needs no number: RFC 6864 section 4.1 */
-	wire_put16(h + 6, IPV4_DF);
+	/* An atomic datagram needs no number: RFC 6864 section 4.1. */
+	wire_put16(h + 4, to->may_fragment ? s->ipv4_id++ : 0);
+	wire_put16(h + 6, to->may_fragment ? 0 : IPV4_DF);
 	h[8] = to->hop_limit ? to->hop_limit : IPV4_TTL;
 	h[9] = to->protocol;
 	wire_put16(h + 10, 0);

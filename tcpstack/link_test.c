@@ -44,6 +44,7 @@ static void begin(void (*change)(struct stack_config *c))
 	c.key = (struct siphash_key){1, 2};
 	c.tx = capture;
 	c.arp_max = 4;
+	c.frag_bytes_max = 16 * 2176; /* of the 64 buffers that there are */
 	c.conn_max = 16;
 	if (change)
 		change(&c);

@@ -8,20 +8,17 @@
 
 /* Puts the TCP header in front of the payload in m and sends the packet. */
 static void header_put(struct stack *s, struct rte_mbuf *m, const struct tcp_tuple *t, uint32_t seq,
-	uint32_t ack, uint8_t flags, uint8_t ecn, uint16_t window, const struct tcp_options *options,
-	uint32_t flow_label)
+	uint32_t ack, uint8_t flags, struct ip_send to, uint16_t window, const struct tcp_options *options)
 {
 	uint8_t opts[TCP_OPTIONS_BYTES_MAX];
 	uint32_t opts_n = tcp_options_write(opts, options), header = TCP_HEADER_BYTES + opts_n;
 	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)header);
 	uint64_t sum = checksum_pseudo(&t->laddr, &t->raddr, IP_PROTOCOL_TCP, m->pkt_len);
-	struct ip_send to = {.src = t->laddr,
-		.dst = t->raddr,
-		.protocol = IP_PROTOCOL_TCP,
-		.ecn = ecn,
-		.flow_label = flow_label};
 
 	MUST(h);
+	to.src = t->laddr;
+	to.dst = t->raddr;
+	to.protocol = IP_PROTOCOL_TCP;
 	wire_put16(h, t->lport);
 	wire_put16(h + 2, t->rport);
 	wire_put32(h + 4, seq);
@@ -88,8 +85,9 @@ static void conn_transmit_take(
 		timer_cancel(&s->wheel, &c->ack_timer);
 	}
 	c->segments_out++;
-	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, ecn, window, &o,
-		c->flow_label);
+	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags,
+		(struct ip_send){.ecn = ecn, .flow_label = c->flow_label, .may_fragment = c->may_fragment},
+		window, &o);
 }
 
 int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
@@ -160,6 +158,12 @@ void tcp_send_challenge_ack(struct tcp_conn *c)
 		tcp_send_ack(c);
 }
 
+/* For what no connection sends. */
+static struct ip_send bare_send(const struct stack *s, const struct tcp_tuple *t)
+{
+	return (struct ip_send){.flow_label = tcp_flow_label(s, t)};
+}
+
 int tcp_send_bare(struct stack *s, const struct tcp_tuple *t, uint32_t seq, uint32_t ack, uint8_t flags,
 	uint16_t window, const struct tcp_options *options)
 {
@@ -167,7 +171,7 @@ int tcp_send_bare(struct stack *s, const struct tcp_tuple *t, uint32_t seq, uint
 
 	if (!m)
 		return -ENOBUFS;
-	header_put(s, m, t, seq, ack, flags, IP_ECN_NOT_ECT, window, options, tcp_flow_label(s, t));
+	header_put(s, m, t, seq, ack, flags, bare_send(s, t), window, options);
 	return 0;
 }
 
@@ -181,10 +185,9 @@ void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in)
 		return;
 	COUNT(s, tcp_rst_out);
 	if (in->flags & TCP_ACK)
-		header_put(s, m, &t, in->ack, 0, TCP_RST, IP_ECN_NOT_ECT, 0, &none, tcp_flow_label(s, &t));
+		header_put(s, m, &t, in->ack, 0, TCP_RST, bare_send(s, &t), 0, &none);
 	else
-		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, IP_ECN_NOT_ECT, 0, &none,
-			tcp_flow_label(s, &t));
+		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, bare_send(s, &t), 0, &none);
 }
 
 /* A buffer with g's payload that the driver does not hold, with a reference for it; or NULL. */
@@ -251,13 +254,15 @@ void tcp_syn_was_sent(struct tcp_conn *c, uint64_t sent_us, bool resent)
 
 int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g)
 {
-	struct rte_mbuf *m = payload_buffer(c, g);
-	uint8_t flags = g->control | TCP_ACK;
+	if (!tcp_pmtu_fits(c, g))
+		g = tcp_segment_split(c, g, c->mss);
+	struct rte_mbuf *m = g ? payload_buffer(c, g) : NULL;
 
 	if (!m) {
 		tcp_starved(c);
 		return -ENOBUFS;
 	}
+	uint8_t flags = g->control | TCP_ACK;
 	bool with_fin = fin_rides(c, g);
 	if (with_fin)
 		flags |= TCP_FIN;
@@ -356,6 +361,7 @@ static void output_new(struct tcp_conn *c)
 
 	if (tcp_ecn_held(c))
 		return;
+	tcp_pmtu_probe(c);
 	while ((g = c->unsent) && new_segment_allowed(c, g, &n)) {
 		if (n < g->len) {
 			g = tcp_segment_split(c, g, n);
