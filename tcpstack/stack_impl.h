@@ -10,6 +10,7 @@
 #include "runtime/check.h"
 #include "runtime/timer.h"
 #include "runtime/wire.h"
+#include "tcpstack/mutants.h"
 #include "tcpstack/stack.h"
 
 enum {
@@ -28,6 +29,7 @@ enum {
 	IPV4_TTL = 64,
 	IPV6_HOP_LIMIT = 64,
 	TIMER_TICK_US = 256,
+	TCP_TABLE_KEYS = 11,
 };
 
 /* What a received IP packet is to the protocol above. m's data starts at that protocol's header and ends with
@@ -134,7 +136,8 @@ struct stack {
 	struct pool *conn_pool, *segment_pool, *reass_pool, *listener_pool;
 	struct pool *request_pool, *time_wait_pool;
 	struct cds_list_head *conn_buckets;
-	uint32_t conn_mask;
+	uint64_t conn_key[TCP_TABLE_KEYS];
+	uint32_t conn_shift; /* from a hash of 64 bits to a bucket */
 	struct cds_list_head listeners;
 	struct cds_list_head requests;	/* oldest first */
 	struct cds_list_head time_wait; /* oldest first */
@@ -153,10 +156,11 @@ struct stack {
 #define COUNT(s, name) ((s)->counters[STACK_COUNTER_##name]++)
 
 /* Drops a frame and says why. */
-#define DROP(s, m, name)             \
-	do {                         \
-		COUNT(s, name);      \
-		rte_pktmbuf_free(m); \
+#define DROP(s, m, name)                          \
+	do {                                      \
+		COUNT(s, name);                   \
+		if (!MUTANT(dropped_frame_leaks)) \
+			rte_pktmbuf_free(m);      \
 	} while (0)
 
 /* stack.c: stages a complete frame; bursts leave when full and in stack_flush. */

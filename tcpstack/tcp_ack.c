@@ -67,7 +67,7 @@ static void new_ack(struct tcp_conn *c, const struct tcp_in *in, struct tcp_acke
 static void timer_after_ack(struct tcp_conn *c)
 {
 	if (tcp_nothing_sent(c))
-		timer_cancel(&c->stack->wheel, &c->rexmt);
+		timer_rest(&c->stack->wheel, &c->rexmt);
 	else
 		tcp_rexmt_arm(c);
 }
@@ -75,7 +75,8 @@ static void timer_after_ack(struct tcp_conn *c)
 static void window_update(struct tcp_conn *c, const struct tcp_in *in)
 {
 	/* Only from a segment that is newer than the last one used. */
-	if (!(seq_lt(c->snd_wl1, in->seq) || (c->snd_wl1 == in->seq && seq_leq(c->snd_wl2, in->ack))))
+	if (!(seq_lt(c->snd_wl1, in->seq) || (c->snd_wl1 == in->seq && seq_leq(c->snd_wl2, in->ack))) &&
+		!MUTANT(window_from_an_old_ack))
 		return;
 	uint32_t before = c->snd_wnd, edge_before = tcp_snd_edge(c);
 	c->snd_wnd = (uint32_t)in->wnd << c->snd_wscale;
@@ -86,7 +87,7 @@ static void window_update(struct tcp_conn *c, const struct tcp_in *in)
 		/* What went out as a probe was outside the window and is gone. */
 		tcp_segments_mark_all_lost(c);
 		c->backoff = 0;
-		timer_cancel(&c->stack->wheel, &c->rexmt);
+		timer_rest(&c->stack->wheel, &c->rexmt);
 	}
 	if (edge_before != tcp_snd_edge(c) && (c->unsent || c->lost_count))
 		tcp_output_want(c);
@@ -116,12 +117,12 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 {
 	struct stack *s = c->stack;
 
-	if (seq_lt(c->snd_nxt, in->ack)) {
+	if (seq_lt(c->snd_nxt, in->ack) && !MUTANT(ack_of_unsent_taken)) {
 		COUNT(s, tcp_ack_unsent);
 		tcp_send_challenge_ack(c);
 		return false;
 	}
-	if (seq_lt(in->ack, c->snd_una - c->snd_wnd_max)) {
+	if (seq_lt(in->ack, c->snd_una - c->snd_wnd_max) && !MUTANT(blind_old_ack_taken)) {
 		COUNT(s, tcp_ack_too_old);
 		tcp_send_challenge_ack(c);
 		return false;
@@ -146,7 +147,7 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 	if (acked.bytes && c->recovery != TCP_RECOVERY_FAST && !(c->ecn && in->flags & TCP_ECE))
 		cc_acked(c, &acked);
 	window_update(c, in);
-	if (advances)
+	if (advances || (duplicate && MUTANT(duplicate_ack_restarts_the_timer)))
 		timer_after_ack(c);
 	if (reduced && c->ecn_hold)
 		tcp_rexmt_arm(c);

@@ -90,7 +90,7 @@ static uint32_t segment_room(const struct tcp_conn *c, const struct tcp_segment 
 /* The last segment, where it has not left and more can be put behind its payload. */
 static struct tcp_segment *open_tail(const struct tcp_conn *c)
 {
-	if (!c->unsent)
+	if (!c->unsent && !(MUTANT(resend_past_snd_nxt) && c->tx_segments))
 		return NULL;
 	struct tcp_segment *g = cds_list_entry(c->segments.prev, struct tcp_segment, link);
 	return g->m && segment_room(c, g) ? g : NULL;
@@ -175,7 +175,8 @@ static bool segments_take(struct tcp_conn *c, uint32_t n, struct cds_list_head *
 			if (g)
 				pool_give(s->segment_pool, g);
 			cds_list_for_each_entry_safe (g, next, list, link)
-				segment_discard(s, g);
+				if (!MUTANT(failed_write_leaks))
+					segment_discard(s, g);
 			return false;
 		}
 		*g = (struct tcp_segment){.m = m, .off = m->data_off};

@@ -226,7 +226,8 @@ void tcp_conn_end(struct tcp_conn *c, enum tcp_reason reason)
 
 	if (c->state == TCP_CLOSED)
 		return;
-	tcp_timers_cancel(c);
+	if (!MUTANT(timer_fires_on_a_recycled_slot))
+		tcp_timers_cancel(c);
 	tcp_segments_clear(c);
 	tcp_reass_clear(&c->reass, s->reass_pool);
 	cds_list_del_init(&c->output_link);
@@ -263,8 +264,8 @@ void tcp_conn_detach(struct tcp_conn *c)
 void tcp_conn_free(struct tcp_conn *c)
 {
 	MUST(c->state == TCP_CLOSED && !c->hashed && list_empty(&c->segments));
-	MUST(!timer_armed(&c->rexmt) && !timer_armed(&c->ack_timer) && !timer_armed(&c->life) &&
-		!timer_armed(&c->hold));
+	MUST(!timer_in_wheel(&c->rexmt) && !timer_in_wheel(&c->ack_timer) && !timer_in_wheel(&c->life) &&
+		!timer_in_wheel(&c->hold));
 	chain_clear(&c->rx);
 	cds_list_del(&c->life_link);
 	cds_list_del(&c->event_link);
