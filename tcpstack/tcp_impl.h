@@ -240,6 +240,7 @@ struct tcp_conn {
 	uint16_t pmtu_probe; /* tcp_pmtu.c: the path MTU being tried, or 0 */
 	uint32_t pmtu_probe_end;
 	uint64_t pmtu_raise_us; /* from when on a larger one may be tried */
+	uint64_t pmtu_full_us;	/* when the last full segment left that the peer has */
 	bool pmtu_untold;	/* found by ourselves, and nothing has arrived since */
 	bool may_fragment;	/* the path takes less than we can live with */
 	bool unreachable;	/* an ICMP error said so */
@@ -336,8 +337,9 @@ void tcp_icmp_input(struct stack *s, const struct tcp_icmp *e);
 void tcp_pmtu_init(struct tcp_conn *c); /* once mss_peer is known */
 void tcp_pmtu_told(struct tcp_conn *c, const struct tcp_icmp *e);
 void tcp_pmtu_timeout(struct tcp_conn *c); /* before the first segment is sent again */
-void tcp_pmtu_acked(struct tcp_conn *c);   /* snd_una has moved */
-void tcp_pmtu_probe(struct tcp_conn *c);   /* before new data leaves: makes its first segment larger */
+void tcp_pmtu_delivered(struct tcp_conn *c, const struct tcp_segment *g); /* the peer has it */
+void tcp_pmtu_acked(struct tcp_conn *c);				  /* snd_una has moved */
+void tcp_pmtu_probe(struct tcp_conn *c); /* before new data leaves: makes its first segment larger */
 /* Whether g may leave as it is, or must be cut to mss. */
 bool tcp_pmtu_fits(struct tcp_conn *c, const struct tcp_segment *g);
 

@@ -103,16 +103,27 @@ void tcp_pmtu_timeout(struct tcp_conn *c)
 	struct tcp_segment *g = tcp_segment_first(c);
 	uint16_t least = floor_of(c), mtu = least;
 
-	if (c->state < TCP_ESTABLISHED || !g->resent || g->len < c->mss || c->path_mtu <= least)
+	if (c->state < TCP_ESTABLISHED || c->backoff < 2 || g->len < c->mss || c->path_mtu <= least)
+		return;
+	/* A full segment that the peer says to have shows that it is not the size. */
+	if (c->pmtu_full_us >= c->progress_us)
 		return;
 	for (unsigned i = 0; i < sizeof(step) / sizeof(step[0]); i++)
-		if (step[i] < c->path_mtu) {
+		if (step[i] < c->path_mtu && mss_of(c, step[i]) < c->mss) {
 			mtu = step[i] > least ? step[i] : least;
 			break;
 		}
+	if (mss_of(c, mtu) >= c->mss)
+		return;
 	COUNT(c->stack, tcp_pmtu_black_hole);
 	c->pmtu_untold = true; /* the cache learns of it when something arrives */
 	lower(c, mtu);
+}
+
+void tcp_pmtu_delivered(struct tcp_conn *c, const struct tcp_segment *g)
+{
+	if (g->len >= c->mss)
+		c->pmtu_full_us = g->sent_us;
 }
 
 void tcp_pmtu_acked(struct tcp_conn *c)
@@ -153,7 +164,8 @@ void tcp_pmtu_probe(struct tcp_conn *c)
 		c->lost_count || c->may_fragment)
 		return;
 	uint32_t most = mss_of(c, link);
-	if (most < (uint32_t)c->mss + PROBE_GAIN_MIN) { /* nothing to be gained: not asked again for a while */
+	if (most <
+		(uint32_t)c->mss + PROBE_GAIN_MIN) { /* nothing to be gained: not asked again for a while */
 		c->pmtu_raise_us = s->now_us + PMTU_US;
 		return;
 	}
