@@ -22,12 +22,17 @@ struct tcp_conn *tcp_connect(struct stack *s, const struct ip_addr *addr, uint16
 	const struct tcp_open_options *options, const struct tcp_app *app, void *user, uint64_t now_us)
 {
 	struct tcp_open_options defaults = tcp_open_options_of(s);
-	const struct ip_addr *laddr = ip_source_for(s, addr);
+	const struct ip_addr *laddr = options && !ip_is_unspecified(&options->local) ? &options->local
+										     : ip_source_for(s, addr);
 
 	MUST(app && port);
 	if (now_us > s->now_us)
 		s->now_us = now_us;
-	if (!laddr) {
+	if (!ip_is_peer(s, addr)) { /* RFC 9293 MUST-46 */
+		COUNT(s, tcp_connect_nowhere);
+		return NULL;
+	}
+	if (!laddr || !ip_is_ours(s, laddr) || ip_is_v4(laddr) != ip_is_v4(addr)) {
 		COUNT(s, ip_no_route);
 		return NULL;
 	}
@@ -274,12 +279,13 @@ void tcp_conn_close(struct tcp_conn *c)
 	tcp_conn_detach(c);
 }
 
-/* RFC 9293 section 3.10.5: in CLOSING and LAST-ACK both have said all, unless some of it was not read. */
+/* RFC 9293 section 3.10.5: in CLOSING and LAST-ACK both have said all, unless some of it was not read or has
+ * not left. */
 static bool aborts_aloud(const struct tcp_conn *c)
 {
 	bool both_closed = c->state == TCP_CLOSING || c->state == TCP_LAST_ACK;
 
-	return c->state >= TCP_SYN_RCVD && (!both_closed || c->rx.bytes);
+	return c->state >= TCP_SYN_RCVD && (!both_closed || c->rx.bytes || c->unsent);
 }
 
 void tcp_conn_abort(struct tcp_conn *c)
@@ -317,6 +323,11 @@ struct stack *tcp_conn_stack(const struct tcp_conn *c)
 
 static const char *const recovery_names[] = {
 	[TCP_RECOVERY_NONE] = "none", [TCP_RECOVERY_FAST] = "fast", [TCP_RECOVERY_RTO] = "timeout"};
+
+void tcp_conn_set_dscp(struct tcp_conn *c, uint8_t dscp)
+{
+	c->dscp = dscp & 63;
+}
 
 struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 {

@@ -242,7 +242,7 @@ void tcp_text_input(struct tcp_conn *c, struct tcp_in *in)
 	bool fin = in->flags & TCP_FIN;
 
 	if (in->flags & TCP_URG)
-		COUNT(s, tcp_urgent); /* RFC 6093: the data is in line */
+		tcp_urgent_input(c, in);
 	if (in->len == 0 && !fin)
 		return;
 	tcp_ecn_text(c, in);
