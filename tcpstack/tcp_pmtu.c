@@ -10,7 +10,14 @@
  * them. IPv6 has no path below 1280. */
 #include "tcpstack/tcp_impl.h"
 
-enum { PMTU_V4_FLOOR = 576, PMTU_V4_LEAST = 68, PROBE_GAIN_MIN = 32 };
+enum {
+	PMTU_V4_FLOOR = 576,
+	PMTU_V4_LEAST = 68,
+	PROBE_GAIN_MIN = 32,
+	/* In a row, before a black hole is suspected; paths that take less than 1280 bytes are rare. */
+	TIMEOUTS = 2,
+	TIMEOUTS_SMALL = 4,
+};
 
 static uint32_t headers(const struct tcp_conn *c)
 {
@@ -103,7 +110,11 @@ void tcp_pmtu_timeout(struct tcp_conn *c)
 	struct tcp_segment *g = tcp_segment_first(c);
 	uint16_t least = floor_of(c), mtu = least;
 
-	if (c->state < TCP_ESTABLISHED || c->backoff < 2 || g->len < c->mss || c->path_mtu <= least)
+	uint32_t bytes = g->len + headers(c);
+
+	if (c->state < TCP_ESTABLISHED || g->len < c->mss || c->path_mtu <= least)
+		return;
+	if (c->backoff < (bytes > IPV6_MTU_MIN ? TIMEOUTS : TIMEOUTS_SMALL))
 		return;
 	/* A full segment that the peer says to have shows that it is not the size. */
 	if (c->pmtu_full_us >= c->progress_us)
