@@ -19,6 +19,11 @@ ALWAYS = {
     "This frame initiates the connection closing": "a FIN",
     "This frame undergoes the connection closing": "a FIN",
     "TCP window specified by the receiver is now completely full": "the sender used what it was given",
+    "stack: TCP Zero Window segment": "an echo reads no faster than it can send",
+    "kernel: This frame is a (suspected) retransmission": "Linux probes for a loss while the machine lets the stack wait",
+    "kernel: This frame is a (suspected) spurious retransmission": "the same",
+    "stack: D-SACK Sequence": "the answer to that",
+    "stack: Duplicate ACK": "the answer to that",
 }
 # What a link that loses, doubles or reorders leads to.
 BAD_LINK = {
