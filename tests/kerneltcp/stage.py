@@ -151,7 +151,9 @@ def run(group, capture, seed, report):
             if not report.check(name, lambda work=work: work(p)):
                 break
         p.link()
+        probes = p.counter("tcp_tlp")
         report.check(f"{group.name}: the end", p.end)
+        return probes
     finally:
         p.kill()
 
@@ -172,12 +174,13 @@ def main():
                 continue
             capture = os.path.join(folder, f"{i}.pcap") if group.read else os.devnull
             try:
-                run(group, capture, seed + i, report)
+                probes = run(group, capture, seed + i, report)
             except Exception as error:  # pylint: disable=broad-except
                 report.fail(f"{group.name}: the program", error)
+                continue
             if not group.read:
                 continue
-            traces.append((f"{group.name}: trace", readers.submit(trace.examine, capture, group.allowed)))
+            traces.append((f"{group.name}: trace", readers.submit(trace.examine, capture, group.allowed, probes)))
             if group.name == "clean":
                 traces.append(("a planted anomaly is found", readers.submit(trace.sees_what_is_planted, capture)))
         for name, examined in traces:
