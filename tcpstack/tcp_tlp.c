@@ -67,6 +67,7 @@ void tcp_tlp_acked(struct tcp_conn *c, const struct tcp_in *in, const struct tcp
 		COUNT(c->stack, tcp_tlp_repaired);
 		c->cc->loss(c);
 		c->cwnd = min_u32(c->cwnd, c->ssthresh);
+		tcp_ecn_reduced(c);
 	} else if (!acked->bytes && !in->options.sack_count && !in->len) {
 		c->tlp_out = false;
 	}
