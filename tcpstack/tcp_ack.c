@@ -108,15 +108,18 @@ static void new_ack(struct tcp_conn *c, const struct tcp_in *in)
 	tcp_output_want(c);
 }
 
-static void window_update(struct tcp_conn *c, const struct tcp_in *in)
+static void window_update(struct tcp_conn *c, const struct tcp_in *in, bool acks_new)
 {
-	/* Only from a segment that is newer than the last one used. */
-	if (!(seq_lt(c->snd_wl1, in->seq) || (c->snd_wl1 == in->seq && seq_leq(c->snd_wl2, in->ack))))
+	/* Only from a segment that is newer than the last one used: by its number, or, when the peer sent old
+	 * text again, by its acknowledgement. Else the window of before would slide on with SND.UNA, beyond
+	 * what the peer ever told. */
+	if (!(acks_new || seq_lt(c->snd_wl1, in->seq) ||
+		    (c->snd_wl1 == in->seq && seq_leq(c->snd_wl2, in->ack))))
 		return;
 	uint32_t before = c->snd_wnd, edge_before = tcp_snd_edge(c);
 	c->snd_wnd = (uint32_t)in->wnd << c->snd_wscale;
 	c->snd_wnd_max = max_u32(c->snd_wnd_max, c->snd_wnd);
-	c->snd_wl1 = in->seq;
+	c->snd_wl1 = seq_max(c->snd_wl1, in->seq);
 	c->snd_wl2 = in->ack;
 	if (before == 0 && c->snd_wnd) {
 		/* What went out as a probe was outside the window and is gone. */
@@ -166,10 +169,10 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 		COUNT(s, tcp_ack_old);
 		return true;
 	}
-	bool duplicate = is_duplicate(c, in);
-	if (seq_lt(c->snd_una, in->ack))
+	bool duplicate = is_duplicate(c, in), acks_new = seq_lt(c->snd_una, in->ack);
+	if (acks_new)
 		new_ack(c, in);
-	window_update(c, in);
+	window_update(c, in, acks_new);
 	if (duplicate)
 		duplicate_ack(c);
 	return !tcp_fin_acked(c) || fin_acked(c);

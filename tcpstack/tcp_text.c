@@ -12,10 +12,10 @@ enum {
 
 uint16_t tcp_window_syn(struct tcp_conn *c)
 {
-	/* Never scaled (RFC 7323 section 2.2). */
+	/* Never scaled (RFC 7323 section 2.2). Sent again it may say less than another segment did. */
 	uint32_t window = min_u32(c->stack->config.rx_buffer_bytes, (uint32_t)UINT16_MAX);
 
-	c->rcv_adv = c->rcv_nxt + window;
+	c->rcv_adv = seq_max(c->rcv_adv, c->rcv_nxt + window);
 	return (uint16_t)window;
 }
 
