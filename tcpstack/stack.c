@@ -33,8 +33,10 @@ void stack_config_defaults(struct stack_config *c)
 		.keepalive_probes = 9,
 		.arp_lifetime_us = 60000000,
 		.challenge_acks_per_s = 1000,
-		.cc = &tcp_cc_newreno,
+		.sack = true,
+		.cc = &tcp_cc_cubic,
 		.initial_window_segments = 10,
+		.ecn = STACK_ECN_ACCEPT,
 	};
 }
 
@@ -86,9 +88,9 @@ struct stack *stack_create(const struct stack_config *config, uint64_t now_us)
 	CDS_INIT_LIST_HEAD(&s->arp_by_age);
 	CDS_INIT_LIST_HEAD(&s->arp_resolving);
 	CDS_INIT_LIST_HEAD(&s->listeners);
-	CDS_INIT_LIST_HEAD(&s->half_open);
+	CDS_INIT_LIST_HEAD(&s->requests);
 	CDS_INIT_LIST_HEAD(&s->time_wait);
-	CDS_INIT_LIST_HEAD(&s->other);
+	CDS_INIT_LIST_HEAD(&s->conns);
 	CDS_INIT_LIST_HEAD(&s->events);
 	CDS_INIT_LIST_HEAD(&s->output);
 	CDS_INIT_LIST_HEAD(&s->starved);
@@ -252,8 +254,8 @@ const char *stack_counter_text(enum stack_counter which)
 
 const struct pool *stack_pool(const struct stack *s, unsigned index)
 {
-	const struct pool *pools[] = {
-		s->conn_pool, s->segment_pool, s->reass_pool, s->listener_pool, s->arp_pool};
+	const struct pool *pools[] = {s->conn_pool, s->request_pool, s->time_wait_pool, s->segment_pool,
+		s->reass_pool, s->listener_pool, s->arp_pool};
 
 	return index < sizeof(pools) / sizeof(pools[0]) ? pools[index] : NULL;
 }
@@ -262,8 +264,8 @@ struct stack_usage stack_usage(const struct stack *s)
 {
 	return (struct stack_usage){
 		.conns = pool_stats(s->conn_pool).used,
-		.half_open = s->half_open_count,
-		.time_wait = s->time_wait_count,
+		.half_open = pool_stats(s->request_pool).used,
+		.time_wait = pool_stats(s->time_wait_pool).used,
 		.listeners = pool_stats(s->listener_pool).used,
 		.arp_entries = pool_stats(s->arp_pool).used,
 		.tx_segments = pool_stats(s->segment_pool).used,

@@ -39,6 +39,20 @@ struct stack_address {
 };
 enum { STACK_ADDRESSES_MAX = 16 };
 
+/* Explicit congestion notification (RFC 3168). */
+enum stack_ecn {
+	STACK_ECN_OFF,
+	STACK_ECN_ACCEPT, /* where the peer asks for it */
+	STACK_ECN_ON,	  /* active opens ask for it */
+};
+
+/* What becomes of a connection request when syn_backlog_max are half open. */
+enum stack_syn_cookies {
+	STACK_SYN_COOKIES_AUTO,	  /* it is answered with a cookie (RFC 4987 section 3.6) */
+	STACK_SYN_COOKIES_ALWAYS, /* as every request is */
+	STACK_SYN_COOKIES_NEVER,  /* it displaces the oldest one */
+};
+
 struct stack_config {
 	uint8_t mac[6];
 	struct stack_address
@@ -53,13 +67,13 @@ struct stack_config {
 	 * and may run empty: then things are dropped, counted, and tried again later. */
 	struct rte_mempool *tx_pool;
 
-	uint32_t conn_max; /* connections, half-open and TIME_WAIT ones included */
+	uint32_t conn_max; /* connections; half-open and TIME_WAIT ones have pools of their own */
 	uint32_t listener_max;
-	uint32_t syn_backlog_max;    /* half-open connections; a new one displaces the oldest */
-	uint32_t time_wait_max;	     /* beyond it the oldest ends early */
-	uint32_t arp_max;	     /* neighbours */
-	uint32_t tx_segments_max;    /* segments queued in all connections; 0: as many as tx_pool has mbufs */
-	uint32_t reass_segments_max; /* out-of-order segments held in all connections */
+	uint32_t syn_backlog_max; /* half-open connections, each a small object of its own; see syn_cookies */
+	uint32_t time_wait_max;	  /* beyond it the oldest ends early */
+	uint32_t arp_max;	  /* neighbours */
+	uint32_t tx_segments_max; /* segments queued in all connections; 0: as many as tx_pool has mbufs */
+	uint32_t reass_segments_max;	  /* out-of-order segments held in all connections */
 	uint32_t reass_conn_segments_max; /* and in one connection */
 	uint32_t rx_buffer_bytes;	  /* per connection: the receive window; 2048 to 1 GiB */
 	uint32_t tx_buffer_bytes;	  /* per connection: bytes queued and unacknowledged; 2048 to 1 GiB */
@@ -73,10 +87,13 @@ struct stack_config {
 	uint32_t fin_wait_2_us;	       /* FIN_WAIT_2 after the application has closed */
 	uint32_t keepalive_us;	       /* idle time before the first probe; 0: off */
 	uint32_t keepalive_interval_us, keepalive_probes;
-	uint32_t arp_lifetime_us;	  /* a neighbour is asked again after this long */
+	uint32_t arp_lifetime_us; /* a neighbour is asked again after this long */
+	enum stack_syn_cookies syn_cookies;
 	uint32_t challenge_acks_per_s;	  /* RFC 5961, all connections together */
 	const struct tcp_cc *cc;	  /* congestion control: tcp_cc_by_name */
 	uint32_t initial_window_segments; /* RFC 6928; 1 to 64 */
+	enum stack_ecn ecn;
+	bool sack; /* selective acknowledgements (RFC 2018) */
 
 	struct siphash_key key;		  /* random at start, fixed in tests */
 	const struct pool_memory *memory; /* NULL: the system's */

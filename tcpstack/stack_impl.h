@@ -17,6 +17,7 @@ enum {
 	ETH_TYPE_IPV4 = 0x0800,
 	ETH_TYPE_ARP = 0x0806,
 	IPV4_HEADER_BYTES = 20,
+	IPV6_HEADER_BYTES = 40,
 	IP_PROTOCOL_ICMP = 1,
 	IP_PROTOCOL_TCP = 6,
 	IPV4_TTL = 64,
@@ -60,15 +61,16 @@ struct stack {
 
 	/* TCP: tables and pools */
 	struct pool *conn_pool, *segment_pool, *reass_pool, *listener_pool;
+	struct pool *request_pool, *time_wait_pool;
 	struct cds_list_head *conn_buckets;
 	uint32_t conn_mask;
 	struct cds_list_head listeners;
-	struct cds_list_head half_open, time_wait; /* oldest first */
-	uint32_t half_open_count, time_wait_count;
-	struct cds_list_head other;   /* every other connection */
-	struct cds_list_head events;  /* callbacks to make, connections to reap */
-	struct cds_list_head output;  /* something to send */
-	struct cds_list_head starved; /* were refused a transmit buffer */
+	struct cds_list_head requests;	/* oldest first */
+	struct cds_list_head time_wait; /* oldest first */
+	struct cds_list_head conns;	/* every connection */
+	struct cds_list_head events;	/* callbacks to make, connections to reap */
+	struct cds_list_head output;	/* something to send */
+	struct cds_list_head starved;	/* were refused a transmit buffer */
 	struct timer starved_timer;
 	uint32_t port_next; /* RFC 6056, algorithm 3 */
 	uint64_t challenge_second;

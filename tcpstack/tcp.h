@@ -67,14 +67,16 @@ struct tcp_open_options {
 	uint32_t rto_us_min;
 	uint32_t keepalive_us; /* idle time before the first probe; 0: off */
 	uint32_t keepalive_interval_us, keepalive_probes;
-	uint32_t user_timeout_us;	 /* RFC 9293 section 3.8.3's R2, RFC 5482's local user timeout */
-	bool nodelay;			 /* small segments do not wait for earlier ones' ACK (Nagle) */
+	uint32_t user_timeout_us; /* RFC 9293 section 3.8.3's R2, RFC 5482's local user timeout */
+	bool nodelay;		  /* small segments do not wait for earlier ones' ACK (Nagle) */
+	uint32_t syn_backlog_max; /* half-open connections of a listener; the stack's limit holds too */
 	const struct tcp_filter *filter; /* NULL: everyone; borrowed for the listener's life */
 	const struct tcp_cc *cc;
+	enum stack_ecn ecn;
 };
 struct tcp_open_options tcp_open_options_of(const struct stack *s);
 
-/* The congestion control of that name ("newreno", "none"), or NULL. */
+/* The congestion control of that name ("cubic", "newreno", "none"), or NULL. */
 const struct tcp_cc *tcp_cc_by_name(const char *name);
 
 /* Accepts connections to an address of ours (NULL: every one) and port (1 to 65535). app (copied by
@@ -145,7 +147,12 @@ struct tcp_conn_info {
 	uint32_t rx_queued_bytes, reass_bytes;
 	uint32_t mss_bytes;
 	uint8_t snd_wscale, rcv_wscale;
-	uint8_t timestamps;
+	uint8_t timestamps, sack, nodelay;
+	uint8_t ecn;	      /* agreed on */
+	const char *recovery; /* "none", "fast" or "timeout" */
+	uint32_t sacked_bytes, lost_segments;
+	uint32_t min_rtt_us, reorder_us; /* RACK's reordering window */
+	uint64_t delivered_bytes;
 	uint64_t bytes_in, bytes_out;
 	uint32_t segments_in, segments_out, resent, timeouts, fast_retransmits;
 };

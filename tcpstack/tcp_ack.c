@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RFC 9293 section 3.10.7.4, fifth step: the ACK field; with RFC 5961 section 5, fast retransmit (RFC 5681
- * section 3.2), limited transmit (RFC 3042) and NewReno's recovery (RFC 6582). */
+/* RFC 9293 section 3.10.7.4, fifth step: the ACK field; with RFC 5961 section 5. What losses it tells of is
+ * tcp_recovery.c's. */
 #include "tcpstack/tcp_impl.h"
 
 /* RFC 5681 section 2: five conditions; and a closed window's answers to probes tell of no loss. */
@@ -10,102 +10,64 @@ static bool is_duplicate(const struct tcp_conn *c, const struct tcp_in *in)
 	       in->ack == c->snd_una && (uint32_t)in->wnd << c->snd_wscale == c->snd_wnd;
 }
 
-static void recovery_enter(struct tcp_conn *c)
+static void rtt_from_ack(struct tcp_conn *c, struct tcp_acked *acked)
 {
-	COUNT(c->stack, tcp_fast_retransmit);
-	c->fast_retransmits++;
-	c->cc->loss(c);
-	c->cwnd = c->ssthresh;
-	c->in_recovery = true;
-	c->recover = c->snd_nxt;
-	tcp_segment_mark_lost(c, tcp_segment_first(c));
-	c->dup_bytes = min_u32((uint32_t)TCP_DUP_ACKS * c->mss, c->in_flight);
-	c->force_resend = true;
-}
+	uint64_t now_us = c->stack->now_us;
+	uint32_t rtt_us = 0;
 
-static void duplicate_ack(struct tcp_conn *c)
-{
-	if (c->dup_acks < UINT8_MAX)
-		c->dup_acks++;
-	/* A segment has left the network: another may enter it. */
-	if (c->in_recovery || c->dup_acks < TCP_DUP_ACKS)
-		c->dup_bytes = min_u32(c->dup_bytes + c->mss, c->in_flight);
-	else if (c->dup_acks == TCP_DUP_ACKS && seq_lt(c->recover, c->snd_una))
-		recovery_enter(c);
-	tcp_output_want(c);
-}
-
-static void recovery_ack(struct tcp_conn *c, uint32_t acked)
-{
-	if (!seq_lt(c->snd_una, c->recover)) {
-		c->in_recovery = false;
-		c->force_resend = false;
-		c->dup_bytes = 0;
-		c->cc->recovered(c);
-		return;
-	}
-	/* A partial ACK: the next segment is lost as well. What it covers had been counted as having left,
-	 * but for the resent one. */
-	uint32_t counted = acked > c->mss ? acked - c->mss : 0;
-	c->dup_bytes -= min_u32(c->dup_bytes, counted);
-	tcp_segment_mark_lost(c, tcp_segment_first(c));
-	c->force_resend = true;
-}
-
-static void cc_acked(struct tcp_conn *c, const struct tcp_acked *acked)
-{
-	c->cc->acked(c, &(struct tcp_cc_ack){.bytes = acked->bytes,
-				.rtt_us = acked->rtt_us,
-				.cwnd_limited = c->cwnd_limited,
-				.now_us = c->stack->now_us});
-}
-
-static void rtt_from_ack(struct tcp_conn *c, const struct tcp_in *in, const struct tcp_acked *acked)
-{
-	uint32_t rtt_us = acked->rtt_us;
-
-	if (!rtt_us && c->timestamps && in->options.ts_ecr) {
+	if (acked->resent_us && acked->has_ts_ecr) {
 		/* The echo tells which transmission is meant. The last one: a sample. An earlier one: it had
 		 * arrived and its ACK was late or lost, so that the timer's doubling was wrong (RFC 4015's
 		 * reasoning); a sample would measure the timer. */
-		uint32_t ms = tcp_timestamp(c) - in->options.ts_ecr;
-		if (ms <= (c->stack->now_us - acked->resent_us) / 1000 + 1)
+		uint32_t ms = tcp_timestamp(c) - acked->ts_ecr;
+		if (ms <= (now_us - acked->resent_us) / 1000 + 1)
 			rtt_us = max_u32(ms, 1) * 1000;
 		c->backoff = 0;
+	} else if (acked->sent_us && !acked->resent_us) {
+		rtt_us = (uint32_t)min_u64(max_u64(now_us - acked->sent_us, 1), 1u << 30);
+		tcp_rack_min_rtt(c, rtt_us);
 	}
+	acked->rtt_us = rtt_us;
 	if (!rtt_us)
 		return;
 	tcp_rtt_sample(c, rtt_us);
 	c->backoff = 0;
 }
 
-static void new_ack(struct tcp_conn *c, const struct tcp_in *in)
+static void cc_acked(struct tcp_conn *c, const struct tcp_acked *acked)
+{
+	c->cc->acked(c, &(struct tcp_cc_ack){.bytes = acked->bytes,
+				.rtt_us = acked->rtt_us,
+				/* After a timeout more waits than cwnd lets go, even where the window is
+				   smaller still. */
+				.cwnd_limited = c->cwnd_limited || c->recovery == TCP_RECOVERY_RTO,
+				.now_us = c->stack->now_us});
+}
+
+static void new_ack(struct tcp_conn *c, const struct tcp_in *in, struct tcp_acked *acked)
 {
 	struct stack *s = c->stack;
 
 	c->snd_una = in->ack;
 	c->progress_us = s->now_us;
-	struct tcp_acked acked = tcp_segments_acked(c, in->ack);
-	rtt_from_ack(c, in, &acked);
-	if (c->in_recovery) {
-		recovery_ack(c, acked.bytes);
-	} else {
-		c->dup_bytes = 0;
-		if (acked.bytes)
-			cc_acked(c, &acked);
-		/* It follows, or after 2^31 bytes without a loss it would seem to lie ahead. */
+	tcp_segments_acked(c, in->ack, acked);
+	/* It follows, or after 2^31 bytes without a loss it would seem to lie ahead. */
+	if (c->recovery == TCP_RECOVERY_NONE) {
+		c->dup_acks = 0;
 		if (seq_lt(c->recover, c->snd_una))
 			c->recover = c->snd_una - 1;
+		if (seq_lt(c->ecn_recover, c->snd_una))
+			c->ecn_recover = c->snd_una - 1;
 	}
-	if (!c->in_recovery)
-		c->dup_acks = 0;
-	if (tcp_nothing_sent(c)) /* RFC 6298 (5.2) and (5.3) */
-		timer_cancel(&s->wheel, &c->rexmt);
+}
+
+/* RFC 6298 (5.2) and (5.3) */
+static void timer_after_ack(struct tcp_conn *c)
+{
+	if (tcp_nothing_sent(c))
+		timer_cancel(&c->stack->wheel, &c->rexmt);
 	else
 		tcp_rexmt_arm(c);
-	if (tcp_tx_room_is_back(c))
-		tcp_raise(c, TCP_EVENT_WRITABLE);
-	tcp_output_want(c);
 }
 
 static void window_update(struct tcp_conn *c, const struct tcp_in *in, bool acks_new)
@@ -142,7 +104,7 @@ static bool fin_acked(struct tcp_conn *c)
 		return true;
 	case TCP_CLOSING:
 		tcp_conn_time_wait(c);
-		return true;
+		return false;
 	case TCP_LAST_ACK:
 		tcp_conn_end(c, TCP_REASON_DONE);
 		return false;
@@ -169,11 +131,31 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 		COUNT(s, tcp_ack_old);
 		return true;
 	}
-	bool duplicate = is_duplicate(c, in), acks_new = seq_lt(c->snd_una, in->ack);
-	if (acks_new)
-		new_ack(c, in);
-	window_update(c, in, acks_new);
-	if (duplicate)
-		duplicate_ack(c);
+	bool duplicate = is_duplicate(c, in), advances = seq_lt(c->snd_una, in->ack);
+	bool reduced = tcp_ecn_echoed(c, in);
+	struct tcp_acked acked = {
+		.ts_ecr = in->options.ts_ecr, .has_ts_ecr = c->timestamps && in->options.ts_ecr};
+	/* In this order sequence numbers arrive rising, or RACK would take it for reordering. */
+	if (advances)
+		new_ack(c, in, &acked);
+	if (in->options.sack_count && c->sack)
+		tcp_sack_input(c, in, &acked);
+	if (acked.segments)
+		rtt_from_ack(c, &acked);
+	c->delivered_bytes += acked.delivered;
+	/* RFC 3168 section 6.1.2: an echo lets nothing grow */
+	if (acked.bytes && c->recovery != TCP_RECOVERY_FAST && !(c->ecn && in->flags & TCP_ECE))
+		cc_acked(c, &acked);
+	window_update(c, in, advances);
+	if (advances)
+		timer_after_ack(c);
+	if (reduced && c->ecn_hold)
+		tcp_rexmt_arm(c);
+	if (advances || acked.segments || acked.dsack || duplicate)
+		tcp_recovery_ack(c, in, &acked, duplicate);
+	if (advances && tcp_tx_room_is_back(c))
+		tcp_raise(c, TCP_EVENT_WRITABLE);
+	if (advances)
+		tcp_output_want(c);
 	return !tcp_fin_acked(c) || fin_acked(c);
 }

@@ -36,12 +36,13 @@ struct tcp_conn *tcp_connect(struct stack *s, const struct ip_addr *addr, uint16
 		COUNT(s, tcp_ports_full);
 		return NULL;
 	}
-	struct tcp_conn *c = tcp_conn_new(s, &t, options ? options : &defaults, 0);
+	struct tcp_conn *c = tcp_conn_new(s, &t, options ? options : &defaults, tcp_isn(s, &t, 0));
 	if (!c)
 		return NULL;
 	c->active = true;
 	c->app = app;
 	c->user = user;
+	tcp_conn_syn(c);
 	tcp_conn_set_state(c, TCP_SYN_SENT);
 	tcp_life_arm(c, s->config.connect_timeout_us);
 	tcp_output_want(c);
@@ -259,7 +260,7 @@ void tcp_conn_close(struct tcp_conn *c)
 
 void tcp_conn_abort(struct tcp_conn *c)
 {
-	if (c->state >= TCP_SYN_RCVD && c->state != TCP_TIME_WAIT)
+	if (c->state >= TCP_SYN_RCVD)
 		tcp_send_control(c, tcp_snd_seq(c), TCP_RST | TCP_ACK);
 	tcp_conn_detach(c);
 	tcp_conn_end(c, TCP_REASON_ABORTED);
@@ -290,6 +291,9 @@ struct stack *tcp_conn_stack(const struct tcp_conn *c)
 	return c->stack;
 }
 
+static const char *const recovery_names[] = {
+	[TCP_RECOVERY_NONE] = "none", [TCP_RECOVERY_FAST] = "fast", [TCP_RECOVERY_RTO] = "timeout"};
+
 struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 {
 	return (struct tcp_conn_info){
@@ -310,6 +314,15 @@ struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 		.snd_wscale = c->snd_wscale,
 		.rcv_wscale = c->rcv_wscale,
 		.timestamps = c->timestamps,
+		.nodelay = c->nodelay,
+		.ecn = c->ecn,
+		.sack = c->sack,
+		.recovery = recovery_names[c->recovery],
+		.sacked_bytes = c->sacked_bytes,
+		.lost_segments = c->lost_count,
+		.min_rtt_us = c->rack.min_rtt_us,
+		.reorder_us = tcp_rack_reo_wnd_us(c),
+		.delivered_bytes = c->delivered_bytes,
 		.bytes_in = c->bytes_in,
 		.bytes_out = c->bytes_out,
 		.segments_in = c->segments_in,

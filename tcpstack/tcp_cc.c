@@ -4,7 +4,7 @@
 
 const struct tcp_cc *tcp_cc_by_name(const char *name)
 {
-	static const struct tcp_cc *const all[] = {&tcp_cc_newreno, &tcp_cc_none};
+	static const struct tcp_cc *const all[] = {&tcp_cc_cubic, &tcp_cc_newreno, &tcp_cc_none};
 
 	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (!strcmp(all[i]->name, name))
@@ -30,13 +30,12 @@ void tcp_cc_grow(struct tcp_conn *c, uint32_t bytes)
 	c->cwnd = (uint32_t)min_u64((uint64_t)c->cwnd + bytes, TCP_CWND_MAX);
 }
 
-uint32_t tcp_cc_slow_start(struct tcp_conn *c, uint32_t bytes)
+uint32_t tcp_cc_slow_start(struct tcp_conn *c, uint32_t bytes, uint32_t segments_max)
 {
-	uint32_t step = min_u32(bytes, 2u * c->mss);
-	uint32_t room = c->ssthresh - c->cwnd;
+	uint32_t room = c->ssthresh - c->cwnd, step = min_u32(min_u32(bytes, segments_max * c->mss), room);
 
 	tcp_cc_grow(c, step);
-	return step > room ? bytes - room : 0;
+	return step == room ? bytes - step : 0;
 }
 
 void tcp_cc_remember(struct tcp_conn *c)
@@ -63,6 +62,8 @@ void tcp_cc_recovered(struct tcp_conn *c)
 
 void tcp_cc_idle(struct tcp_conn *c, uint64_t idle_us)
 {
-	/* RFC 5681 section 4.1: the restart window. */
+	/* RFC 5681 section 4.1: the restart window; RFC 2861: what is known of the path is kept in ssthresh,
+	 * so that slow start leads back most of the way. */
+	c->ssthresh = max_u32(c->ssthresh, c->cwnd / 4 * 3);
 	c->cwnd = min_u32(c->cwnd, tcp_cc_initial_window(c));
 }

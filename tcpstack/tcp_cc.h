@@ -12,8 +12,8 @@ struct tcp_conn;
 
 /* What an acknowledgement of new data tells. */
 struct tcp_cc_ack {
-	uint32_t bytes;	   /* newly acknowledged, cumulatively or by SACK */
-	uint32_t rtt_us;   /* a sample, or 0 */
+	uint32_t bytes;	 /* newly acknowledged, cumulatively: what SACK tells of may yet lie behind a loss */
+	uint32_t rtt_us; /* a sample, or 0 */
 	bool cwnd_limited; /* cwnd, not the application or the peer's window, kept data back */
 	uint64_t now_us;
 };
@@ -40,13 +40,40 @@ struct tcp_cc {
 	void (*idle)(struct tcp_conn *c, uint64_t idle_us);
 };
 
-extern const struct tcp_cc tcp_cc_newreno, tcp_cc_none;
+extern const struct tcp_cc tcp_cc_cubic, tcp_cc_newreno, tcp_cc_none;
+
+/* HyStart++ (RFC 9406) */
+struct tcp_cc_hystart {
+	uint32_t round_end;			   /* snd_nxt where this round trip began */
+	uint32_t last_rtt_us, rtt_us, baseline_us; /* least of the last round and of this one */
+	uint8_t samples;
+	uint8_t careful_rounds;
+	bool careful; /* in conservative slow start */
+};
+
+/* RFC 9438 by its names; windows in bytes */
+struct tcp_cc_cubic {
+	bool epoch;		    /* congestion avoidance has begun */
+	uint64_t epoch_us, seen_us; /* seen: the last ACK, or the end of an idle time */
+	uint32_t w_max, cwnd_prior;
+	uint32_t k;	    /* units of 1024 us */
+	uint32_t est;	    /* W_est, what Reno would have */
+	uint64_t est_carry; /* what divisions left over, for the next one */
+	uint32_t carry;
+	struct tcp_cc_hystart hystart;
+	struct tcp_cc_cubic_prior {
+		bool epoch;
+		uint64_t epoch_us;
+		uint32_t w_max, cwnd_prior, k, est;
+	} prior; /* what undo brings back */
+};
 
 /* An algorithm's memory of a connection; zero before init. */
 union tcp_cc_state {
 	struct {
 		uint32_t acked; /* bytes gathered towards the next step in avoidance */
 	} newreno;
+	struct tcp_cc_cubic cubic;
 };
 
 /* What the algorithms share (tcp_cc.c). */
@@ -60,9 +87,9 @@ enum { TCP_CWND_MAX = 1 << 30 };
 uint32_t tcp_cc_initial_window(const struct tcp_conn *c);
 /* FlightSize of RFC 5681, without what limited transmit added to it. */
 uint32_t tcp_cc_flight(const struct tcp_conn *c);
-/* Slow start by RFC 5681 equation 2 with RFC 3465's L of 2. Returns the bytes that were left for avoidance
- * once ssthresh was reached. */
-uint32_t tcp_cc_slow_start(struct tcp_conn *c, uint32_t bytes);
+/* Slow start by RFC 5681 equation 2, segments_max (RFC 3465's L) an ACK at the most. Returns the bytes that
+ * were left for avoidance once ssthresh was reached. */
+uint32_t tcp_cc_slow_start(struct tcp_conn *c, uint32_t bytes, uint32_t segments_max);
 /* Adds to cwnd, within TCP_CWND_MAX. */
 void tcp_cc_grow(struct tcp_conn *c, uint32_t bytes);
 void tcp_cc_remember(struct tcp_conn *c);

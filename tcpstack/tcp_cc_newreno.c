@@ -2,6 +2,8 @@
 /* NewReno: RFC 5681 with appropriate byte counting (RFC 3465). */
 #include "tcpstack/tcp_impl.h"
 
+enum { SLOW_START_SEGMENTS = 2 }; /* RFC 3465's L */
+
 static uint32_t half_flight(const struct tcp_conn *c)
 {
 	/* RFC 5681 equation 4 */
@@ -20,10 +22,10 @@ static void newreno_acked(struct tcp_conn *c, const struct tcp_cc_ack *a)
 
 	if (!a->cwnd_limited)
 		return;
-	if (c->cwnd < c->ssthresh) {
-		tcp_cc_slow_start(c, bytes);
+	if (c->cwnd < c->ssthresh)
+		bytes = tcp_cc_slow_start(c, bytes, SLOW_START_SEGMENTS);
+	if (c->cwnd < c->ssthresh)
 		return;
-	}
 	/* RFC 3465 section 2.1: a segment more a window's worth of ACKs. */
 	*gathered += bytes;
 	if (*gathered >= c->cwnd) {

@@ -15,7 +15,6 @@ static const char *const state_names[TCP_STATES] = {
 	[TCP_CLOSE_WAIT] = "CLOSE-WAIT",
 	[TCP_CLOSING] = "CLOSING",
 	[TCP_LAST_ACK] = "LAST-ACK",
-	[TCP_TIME_WAIT] = "TIME-WAIT",
 };
 
 const char *tcp_state_name(enum tcp_state state)
@@ -23,87 +22,29 @@ const char *tcp_state_name(enum tcp_state state)
 	return state_names[state];
 }
 
-static struct cds_list_head *bucket_of(struct stack *s, const struct tcp_tuple *t)
-{
-	return &s->conn_buckets[tcp_hash(s, TCP_HASH_TABLE, t) & s->conn_mask];
-}
-
-static bool same(const struct tcp_tuple *a, const struct tcp_tuple *b)
-{
-	return a->lport == b->lport && a->rport == b->rport && ip_equal(&a->raddr, &b->raddr) &&
-	       ip_equal(&a->laddr, &b->laddr);
-}
-
-struct tcp_conn *tcp_conn_find(struct stack *s, const struct tcp_tuple *t)
-{
-	struct tcp_conn *c;
-
-	cds_list_for_each_entry (c, bucket_of(s, t), bucket_link)
-		if (same(&c->tuple, t))
-			return c;
-	return NULL;
-}
-
 void tcp_conn_set_state(struct tcp_conn *c, enum tcp_state state)
 {
-	struct stack *s = c->stack;
-	bool was_half_open = c->state == TCP_SYN_RCVD && !c->active;
-	bool is_half_open = state == TCP_SYN_RCVD && !c->active;
-
-	s->half_open_count += (uint32_t)is_half_open - (uint32_t)was_half_open;
-	s->time_wait_count += (uint32_t)(state == TCP_TIME_WAIT) - (uint32_t)(c->state == TCP_TIME_WAIT);
 	c->state = (uint8_t)state;
-	cds_list_del(&c->life_link);
-	cds_list_add_tail(&c->life_link, is_half_open		  ? &s->half_open
-					 : state == TCP_TIME_WAIT ? &s->time_wait
-								  : &s->other);
 }
 
-/* Ends a connection in TIME_WAIT before its time; what it owes the peer's FIN leaves first. */
-static void time_wait_evict(struct tcp_conn *c)
+bool tcp_conn_room(struct stack *s)
 {
-	COUNT(c->stack, tcp_time_wait_evicted);
-	if (c->ack_now)
-		tcp_send_control(c, tcp_snd_seq(c), TCP_ACK);
-	tcp_conn_end(c, TCP_REASON_DONE);
-}
+	struct pool_stats p = pool_stats(s->conn_pool);
 
-void tcp_half_open_evict(struct stack *s)
-{
-	struct tcp_conn *old = cds_list_first_entry(&s->half_open, struct tcp_conn, life_link);
-
-	COUNT(s, tcp_half_open_evicted);
-	tcp_conn_end(old, TCP_REASON_ABORTED);
-	tcp_conn_free(old);
-}
-
-/* Makes room in the pool: first a connection that only waits out its time, then one that may never open. */
-static struct tcp_conn *take_with_eviction(struct stack *s)
-{
-	struct tcp_conn *c = pool_take(s->conn_pool), *old = NULL;
-
-	if (c)
-		return c;
-	cds_list_for_each_entry (old, &s->time_wait, life_link)
-		if (!old->app && old != s->delivering) {
-			time_wait_evict(old);
-			tcp_conn_free(old);
-			return pool_take(s->conn_pool);
-		}
-	if (!list_empty(&s->half_open)) {
-		tcp_half_open_evict(s);
-		return pool_take(s->conn_pool);
-	}
+	if (p.used < p.capacity)
+		return true;
 	COUNT(s, tcp_conn_full);
-	return NULL;
+	return false;
 }
 
-static uint16_t own_mss(const struct stack *s)
+uint16_t tcp_own_mss(const struct stack *s, const struct ip_addr *peer)
 {
-	return (uint16_t)(s->config.mtu - IPV4_HEADER_BYTES - TCP_HEADER_BYTES);
+	uint32_t ip = ip_is_v4(peer) ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
+
+	return (uint16_t)(s->config.mtu - ip - TCP_HEADER_BYTES);
 }
 
-static uint8_t own_wscale(const struct stack *s)
+uint8_t tcp_own_wscale(const struct stack *s)
 {
 	uint8_t scale = 0;
 
@@ -112,28 +53,28 @@ static uint8_t own_wscale(const struct stack *s)
 	return scale;
 }
 
-static void queue_syn(struct tcp_conn *c)
+void tcp_conn_syn(struct tcp_conn *c)
 {
 	c->syn = (struct tcp_segment){.seq = c->iss, .control = TCP_SYN};
 	tcp_segment_queue(c, &c->syn);
 }
 
-struct tcp_conn *tcp_conn_new(struct stack *s, const struct tcp_tuple *t,
-	const struct tcp_open_options *options, uint32_t isn_above)
+struct tcp_conn *tcp_conn_new(
+	struct stack *s, const struct tcp_tuple *t, const struct tcp_open_options *options, uint32_t iss)
 {
-	struct tcp_conn *c = take_with_eviction(s);
+	struct tcp_conn *c = tcp_conn_room(s) ? pool_take(s->conn_pool) : NULL;
+	uint16_t mss = tcp_own_mss(s, &t->raddr);
 
 	if (!c)
 		return NULL;
 	*c = (struct tcp_conn){
 		.stack = s,
-		.tuple = *t,
-		.rcv_wscale = own_wscale(s),
+		.rcv_wscale = tcp_own_wscale(s),
 		.timestamps = true,
-		.mss = own_mss(s),
+		.mss = mss,
 		.peer_mss = TCP_MSS_DEFAULT,
 		.cc = options->cc,
-		.cwnd = own_mss(s),
+		.cwnd = mss,
 		.ssthresh = UINT32_MAX,
 		.rto_us_min = options->rto_us_min,
 		.delayed_ack_us = options->delayed_ack_us,
@@ -142,38 +83,55 @@ struct tcp_conn *tcp_conn_new(struct stack *s, const struct tcp_tuple *t,
 		.keepalive_probes = options->keepalive_probes,
 		.user_timeout_us = options->user_timeout_us,
 		.nodelay = options->nodelay,
+		.ecn_mode = (uint8_t)options->ecn,
 		.heard_us = s->now_us,
 		.progress_us = s->now_us,
 	};
-	uint32_t isn = tcp_isn(s, t);
-	if (isn_above && seq_leq(isn, isn_above))
-		isn = isn_above + UINT16_MAX;
-	c->iss = c->snd_una = c->snd_nxt = c->tx_end = c->recover = isn;
-	c->ts_offset = (uint32_t)tcp_hash(s, TCP_HASH_TIMESTAMP, t);
+	c->iss = c->snd_una = c->snd_nxt = c->tx_end = c->recover = c->ecn_recover = iss;
+	c->ts_offset = tcp_ts_offset(s, t);
 	/* Unsent segments are merged, so that only a peer that does not acknowledge makes many small ones. */
 	c->tx_segments_max = min_u32(64 + 2 * (s->config.tx_buffer_bytes / c->mss), 60000u);
 	CDS_INIT_LIST_HEAD(&c->segments);
-	CDS_INIT_LIST_HEAD(&c->life_link);
+	CDS_INIT_LIST_HEAD(&c->flight);
+	CDS_INIT_LIST_HEAD(&c->lost);
+	cds_list_add_tail(&c->life_link, &s->conns);
 	CDS_INIT_LIST_HEAD(&c->event_link);
 	CDS_INIT_LIST_HEAD(&c->output_link);
 	CDS_INIT_LIST_HEAD(&c->starved_link);
 	chain_init(&c->rx);
 	tcp_reass_init(&c->reass);
+	tcp_sack_rx_init(&c->sack_rx);
+	tcp_rack_init(c);
 	tcp_timers_init(c);
 	tcp_rtt_init(c);
-	cds_list_add(&c->bucket_link, bucket_of(s, t));
+	tcp_node_insert(s, &c->node, t, TCP_KIND_CONN);
 	c->hashed = true;
-	queue_syn(c);
 	return c;
 }
 
-void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_options *o)
+struct tcp_syn_options tcp_syn_options_of(const struct tcp_options *o, const struct ip_addr *peer)
 {
-	uint16_t mss = o->has_mss ? o->mss : TCP_MSS_DEFAULT;
+	uint16_t mss = ip_is_v4(peer) ? TCP_MSS_DEFAULT : TCP_MSS_DEFAULT_V6;
 
-	mss = (uint16_t)max_u32(mss, TCP_MSS_MIN);
+	return (struct tcp_syn_options){
+		.mss = o->has_mss ? o->mss : mss,
+		.has_wscale = o->has_wscale,
+		.wscale = o->wscale,
+		.has_timestamp = o->has_timestamp,
+		.sack_permitted = o->has_sack_permitted,
+		.ts_val = o->ts_val,
+	};
+}
+
+void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_syn_options *o)
+{
+	uint16_t mss = (uint16_t)max_u32(o->mss, TCP_MSS_MIN);
+
 	c->timestamps = o->has_timestamp;
-	c->mss = (uint16_t)(min_u32(mss, own_mss(c->stack)) - (c->timestamps ? TCP_TIMESTAMP_BYTES : 0));
+	c->sack = o->sack_permitted && c->stack->config.sack;
+	c->ecn = o->ecn;
+	c->mss = (uint16_t)(min_u32(mss, tcp_own_mss(c->stack, &c->tuple.raddr)) -
+			    (c->timestamps ? TCP_TIMESTAMP_BYTES : 0));
 	if (o->has_wscale)
 		c->snd_wscale = o->wscale;
 	else
@@ -184,7 +142,8 @@ void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_options *o)
 	}
 }
 
-void tcp_conn_established(struct tcp_conn *c)
+/* Both sides' SYNs are acknowledged. */
+static void established(struct tcp_conn *c)
 {
 	struct stack *s = c->stack;
 
@@ -194,31 +153,53 @@ void tcp_conn_established(struct tcp_conn *c)
 	if (c->syn.resent) /* RFC 6298 (5.7) */
 		c->rto_us = max_u32(c->rto_us, min_u32(3000000u, s->config.rto_us_max));
 	c->backoff = 0;
-	if (c->listener) {
-		c->app = c->listener->app;
-		c->user = c->listener->ctx;
-		c->listener = NULL;
-		COUNT(s, tcp_accepted);
-		tcp_raise(c, TCP_EVENT_ACCEPTED);
-	} else {
-		COUNT(s, tcp_connected);
-		tcp_raise(c, TCP_EVENT_CONNECTED);
-	}
+	c->force_resend = false;
 	tcp_keepalive_arm(c);
+}
+
+void tcp_conn_established(struct tcp_conn *c)
+{
+	established(c);
+	COUNT(c->stack, tcp_connected);
+	tcp_raise(c, TCP_EVENT_CONNECTED);
+}
+
+void tcp_opening_accept(
+	struct stack *s, const struct tcp_tuple *t, const struct tcp_opening *o, struct tcp_in *in)
+{
+	struct tcp_listener *l = o->listener;
+
+	tcp_time_wait_forget(s, t);
+	struct tcp_conn *c = tcp_conn_new(s, t, &l->options, o->iss);
+	MUST(c);
+	c->app = l->app;
+	c->user = l->ctx;
+	c->irs = o->irs;
+	c->rcv_nxt = c->last_ack_sent = o->irs + 1;
+	tcp_conn_negotiate(c, &o->peer);
+	c->ts_recent_us = o->ts_recent_us;
+	tcp_window_syn(c);			   /* as our SYN told it */
+	c->snd_wnd = c->snd_wnd_max = o->peer_wnd; /* never scaled on a SYN */
+	c->snd_wl1 = o->irs;
+	if (o->syn_sent_us) {
+		tcp_conn_syn(c);
+		tcp_syn_was_sent(c, o->syn_sent_us, o->syn_resent);
+	} else {
+		c->snd_una = c->snd_nxt = c->tx_end = o->iss + 1;
+	}
+	established(c);
+	COUNT(s, tcp_accepted);
+	tcp_raise(c, TCP_EVENT_ACCEPTED);
+	tcp_opening_input(c, in);
 }
 
 void tcp_conn_time_wait(struct tcp_conn *c)
 {
-	struct stack *s = c->stack;
-
-	if (s->time_wait_count >= s->config.time_wait_max)
-		time_wait_evict(cds_list_first_entry(&s->time_wait, struct tcp_conn, life_link));
-	tcp_timers_cancel(c);
-	tcp_reass_clear(&c->reass, s->reass_pool);
-	tcp_conn_set_state(c, TCP_TIME_WAIT);
-	tcp_life_arm(c, s->config.time_wait_us);
-	c->reason = TCP_REASON_DONE;
-	tcp_raise(c, TCP_EVENT_CLOSED);
+	/* What it owes the peer's FIN leaves first. */
+	if (c->ack_now || timer_armed(&c->ack_timer))
+		tcp_send_control(c, c->snd_nxt, TCP_ACK);
+	tcp_time_wait_new(c);
+	tcp_conn_end(c, TCP_REASON_DONE);
 }
 
 static int connect_error_of(enum tcp_reason reason)
@@ -286,52 +267,48 @@ void tcp_conn_free(struct tcp_conn *c)
 int tcp_init(struct stack *s)
 {
 	const struct stack_config *f = &s->config;
-	uint32_t buckets = 64;
+	int error = tcp_table_init(s, (uint64_t)f->conn_max + f->syn_backlog_max + f->time_wait_max) |
+		    tcp_requests_init(s) | tcp_time_wait_init(s);
 
-	while (buckets < f->conn_max && buckets < 1u << 24)
-		buckets *= 2;
-	s->conn_mask = buckets - 1;
-	s->conn_buckets = calloc(buckets, sizeof(*s->conn_buckets));
 	s->conn_pool = pool_create("tcp connections", sizeof(struct tcp_conn), f->conn_max, f->memory);
 	s->segment_pool = pool_create(
 		"tcp segments", sizeof(struct tcp_segment), f->tx_segments_max, f->memory);
 	s->reass_pool = pool_create("tcp reassembly", TCP_REASS_NODE_BYTES, f->reass_segments_max, f->memory);
 	s->listener_pool = pool_create(
 		"tcp listeners", sizeof(struct tcp_listener), f->listener_max, f->memory);
-	if (!s->conn_buckets || !s->conn_pool || !s->segment_pool || !s->reass_pool || !s->listener_pool)
+	if (error || !s->conn_pool || !s->segment_pool || !s->reass_pool || !s->listener_pool)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < buckets; i++)
-		CDS_INIT_LIST_HEAD(&s->conn_buckets[i]);
 	s->port_next = (uint32_t)tcp_hash(s, TCP_HASH_PORT, &(struct tcp_tuple){0});
 	s->challenge_second = UINT64_MAX;
 	tcp_starved_init(s);
 	return 0;
 }
 
-static void free_all(struct cds_list_head *list)
+static void free_all(struct stack *s)
 {
-	struct tcp_conn *c, *next;
+	struct tcp_conn *c, *next_conn;
+	struct tcp_listener *l, *next;
 
-	cds_list_for_each_entry_safe (c, next, list, life_link) {
+	while (!list_empty(&s->requests))
+		tcp_request_free(cds_list_first_entry(&s->requests, struct tcp_request, stack_link));
+	cds_list_for_each_entry_safe (c, next_conn, &s->conns, life_link) {
 		c->app = NULL;
 		tcp_conn_end(c, TCP_REASON_ABORTED);
 		tcp_conn_free(c);
 	}
+	cds_list_for_each_entry_safe (l, next, &s->listeners, link)
+		pool_give(s->listener_pool, l);
+	tcp_time_wait_fini(s);
+	timer_cancel(&s->wheel, &s->starved_timer);
 }
 
 void tcp_fini(struct stack *s)
 {
-	struct tcp_listener *l, *next;
-
-	if (s->conn_pool && s->segment_pool && s->reass_pool && s->listener_pool && s->conn_buckets) {
-		free_all(&s->half_open);
-		free_all(&s->time_wait);
-		free_all(&s->other);
-		cds_list_for_each_entry_safe (l, next, &s->listeners, link)
-			pool_give(s->listener_pool, l);
-		timer_cancel(&s->wheel, &s->starved_timer);
-	}
-	struct pool *pools[] = {s->conn_pool, s->segment_pool, s->reass_pool, s->listener_pool};
+	if (s->request_pool && s->time_wait_pool && s->conn_pool && s->segment_pool && s->reass_pool &&
+		s->listener_pool && s->conn_buckets)
+		free_all(s);
+	struct pool *pools[] = {s->request_pool, s->time_wait_pool, s->conn_pool, s->segment_pool,
+		s->reass_pool, s->listener_pool};
 	for (unsigned i = 0; i < sizeof(pools) / sizeof(pools[0]); i++)
 		if (pools[i])
 			pool_destroy(pools[i]);
@@ -340,10 +317,8 @@ void tcp_fini(struct stack *s)
 
 void tcp_conn_each(struct stack *s, void (*each)(void *ctx, struct tcp_conn *c), void *ctx)
 {
-	struct cds_list_head *lists[] = {&s->half_open, &s->other, &s->time_wait};
 	struct tcp_conn *c;
 
-	for (unsigned i = 0; i < 3; i++)
-		cds_list_for_each_entry (c, lists[i], life_link)
-			each(ctx, c);
+	cds_list_for_each_entry (c, &s->conns, life_link)
+		each(ctx, c);
 }

@@ -8,12 +8,14 @@
 #include "tcpstack/tcp_cc.h"
 #include "tcpstack/tcp_options.h"
 #include "tcpstack/tcp_reass.h"
+#include "tcpstack/tcp_sack_rx.h"
 #include "tcpstack/tcp_seq.h"
 
 enum {
 	TCP_HEADER_BYTES = 20,
 	TCP_MSS_DEFAULT = 536, /* RFC 9293 MUST-15 */
-	TCP_MSS_MIN = 88,      /* less costs more in headers than it carries */
+	TCP_MSS_DEFAULT_V6 = 1220,
+	TCP_MSS_MIN = 88, /* less costs more in headers than it carries */
 	TCP_DUP_ACKS = 3,
 	TCP_PORT_FIRST = 32768,
 	TCP_PORT_LAST = 60999,
@@ -22,7 +24,16 @@ enum {
 	TCP_CHALLENGE_CONN_US = 500000, /* one ACK a connection for what carries no data */
 };
 
-enum tcp_flag { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16, TCP_URG = 32 };
+enum tcp_flag {
+	TCP_FIN = 1,
+	TCP_SYN = 2,
+	TCP_RST = 4,
+	TCP_PSH = 8,
+	TCP_ACK = 16,
+	TCP_URG = 32,
+	TCP_ECE = 64,
+	TCP_CWR = 128
+};
 
 enum tcp_state {
 	TCP_CLOSED,
@@ -34,26 +45,62 @@ enum tcp_state {
 	TCP_CLOSE_WAIT,
 	TCP_CLOSING,
 	TCP_LAST_ACK,
-	TCP_TIME_WAIT,
 	TCP_STATES
 };
 
 /* A queued segment. Its payload lies in m at buf_addr + off, with room for all headers in front. SYN and FIN
- * are segments without payload, embedded in the connection, so that they never lack memory. */
+ * are segments without payload, embedded in the connection, so that they never lack memory.
+ *
+ * Once sent it is exactly one of: in flight (in the connection's flight list), lost (in its lost list,
+ * waiting to be sent again), sacked (the peer says that it has it, and may still take that back: in neither
+ * list). */
 struct tcp_segment {
 	struct cds_list_head link;
+	struct cds_list_head sent_link;
 	struct rte_mbuf *m; /* NULL for SYN and FIN */
 	uint64_t sent_us;   /* last transmission */
 	uint32_t seq;
 	uint16_t off, len; /* payload bytes */
 	uint8_t control;   /* TCP_SYN or TCP_FIN, or 0 */
-	bool sent, lost, resent;
+	bool sent, lost, sacked, resent;
 };
 
 static inline uint32_t tcp_segment_end(const struct tcp_segment *g)
 {
 	return g->seq + g->len + (g->control != 0);
 }
+
+/* How a loss is being repaired. */
+enum tcp_recovery {
+	TCP_RECOVERY_NONE,
+	TCP_RECOVERY_FAST, /* losses that acknowledgements told of; ends when snd_una reaches recover */
+	TCP_RECOVERY_RTO,  /* the timer fired; likewise */
+};
+
+/* What the rexmt timer will do. */
+enum tcp_rexmt_kind {
+	TCP_REXMT_RTO,	   /* retransmission timeout (RFC 6298), or a window's probe */
+	TCP_REXMT_PTO,	   /* tail loss probe (RFC 8985 section 7) */
+	TCP_REXMT_REORDER, /* the reordering window of RACK has passed (section 6.2) */
+};
+
+/* RFC 8985 section 6: the most recently sent segment that has arrived, and the reordering window. */
+struct tcp_rack {
+	uint64_t sent_us;
+	uint32_t end;	 /* its last sequence number plus one */
+	uint32_t rtt_us; /* its round trip */
+	uint32_t fack;	 /* the highest sequence number that has arrived */
+	uint32_t min_rtt_us;
+	uint64_t min_rtt_at_us;
+	uint32_t dsack_round; /* snd_nxt when a DSACK widened the window; one step a round trip */
+	uint8_t reo_mult, reo_persist;
+	bool in_dsack_round, reordering_seen;
+};
+
+/* RFC 9937 section 6. */
+struct tcp_prr {
+	uint32_t delivered, out, recover_fs;
+};
 
 enum tcp_event {
 	TCP_EVENT_ACCEPTED = 1,
@@ -72,6 +119,9 @@ struct tcp_listener {
 	struct tcp_open_options options;
 	const struct tcp_app *app;
 	void *ctx;
+	struct cds_list_head requests; /* oldest first */
+	uint32_t request_count;
+	uint64_t cookie_until_us; /* a cookie that was sent may come back until then */
 };
 
 /* What tells connections apart. */
@@ -80,29 +130,79 @@ struct tcp_tuple {
 	uint16_t lport, rport;
 };
 
-struct tcp_conn {
+/* What the table holds. A request and the TIME_WAIT that it would follow may both be there for one tuple: the
+ * younger one is found. */
+enum tcp_kind { TCP_KIND_CONN, TCP_KIND_REQUEST, TCP_KIND_TIME_WAIT };
+struct tcp_node {
 	struct cds_list_head bucket_link;
 	struct tcp_tuple tuple;
+	uint8_t kind; /* enum tcp_kind */
+};
+
+/* What a SYN told of its sender. */
+struct tcp_syn_options {
+	uint16_t mss; /* the default where there was none */
+	uint8_t wscale;
+	bool has_wscale, has_timestamp, sack_permitted;
+	bool ecn; /* and we agree */
+	uint32_t ts_val;
+};
+
+/* A passive open whose last ACK is outstanding: SYN-RECEIVED without a connection's memory (RFC 4987 section
+ * 3.1's bound, in a pool of its own). */
+struct tcp_request {
+	struct tcp_node node;
+	struct stack *stack;
+	struct tcp_listener *listener;
+	struct cds_list_head stack_link, listener_link; /* oldest first */
+	struct timer timer;				/* SYN-ACK again, or the end */
+	uint64_t born_us;
+	uint64_t sent_us; /* last SYN-ACK */
+	uint64_t ts_recent_us, challenge_next_us;
+	uint32_t irs, iss, ts_offset;
+	uint16_t peer_wnd;
+	uint8_t resent; /* SYN-ACKs after the first */
+	struct tcp_syn_options peer;
+};
+
+struct tcp_conn {
+	union {
+		struct tcp_node node;
+		struct {
+			struct cds_list_head bucket_link;
+			struct tcp_tuple tuple;
+		};
+	};
 	uint8_t state;
 	uint8_t snd_wscale, rcv_wscale;
 	uint8_t dup_acks;
 	struct stack *stack;
 	const struct tcp_app *app; /* NULL: nobody is told */
 	void *user;
-	struct tcp_listener *listener; /* while half open by it */
 
 	/* Flags, one byte each: they are set and read apart. */
 	bool active; /* by tcp_connect */
 	bool timestamps;
-	bool ack_now;	   /* an ACK leaves at the next output, alone if need be */
-	bool fin_queued;   /* nothing can be written any more */
-	bool fin_received; /* rcv_nxt is behind the peer's FIN */
-	bool fin_known;	   /* the peer's FIN is at fin_seq, perhaps not reached yet */
-	bool in_recovery;  /* RFC 6582 */
-	bool cwnd_limited; /* the last output stopped at cwnd */
-	bool force_resend; /* the next lost segment goes out whatever cwnd says */
+	bool ack_now;	    /* an ACK leaves at the next output, alone if need be */
+	bool fin_queued;    /* nothing can be written any more */
+	bool fin_received;  /* rcv_nxt is behind the peer's FIN */
+	bool fin_known;	    /* the peer's FIN is at fin_seq, perhaps not reached yet */
+	bool cwnd_limited;  /* the last output stopped at cwnd */
+	bool force_resend;  /* the next lost segment goes out whatever cwnd says */
+	bool sack;	    /* both sides speak SACK */
+	bool tlp_out;	    /* a tail loss probe is on its way: tlp_end says how far it reaches */
+	bool tlp_resent;    /* and was a retransmission */
+	bool undo_possible; /* the last reduction of cwnd may turn out to have been wrong */
+	uint8_t recovery;   /* enum tcp_recovery */
+	uint8_t frto;	    /* RFC 5682: 0: no, 1: the first segment went out again, 2: then new data */
+	uint8_t rexmt_kind; /* enum tcp_rexmt_kind */
 	bool hashed;
 	bool nodelay;
+	uint8_t ecn_mode;   /* enum stack_ecn */
+	bool ecn;	    /* agreed on */
+	bool ecn_echo;	    /* a mark came in, and no CWR since */
+	bool ecn_cwr_due;   /* the next new data tells that the window was reduced */
+	bool ecn_hold;	    /* nothing new before the retransmission timer has run out */
 	uint8_t events;	    /* enum tcp_event */
 	uint8_t reason;	    /* enum tcp_reason, with TCP_EVENT_CLOSED */
 	uint8_t backoff;    /* doublings of the RTO */
@@ -119,6 +219,7 @@ struct tcp_conn {
 	uint32_t peer_mss;	/* largest payload seen: what the peer calls a full segment */
 	struct chain rx;
 	struct tcp_reass reass;
+	struct tcp_sack_rx sack_rx;
 
 	/* send sequence space */
 	uint32_t iss, snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2, snd_wnd_max;
@@ -132,13 +233,23 @@ struct tcp_conn {
 	struct cds_list_head segments;
 	struct tcp_segment *unsent; /* the first in segments that never left */
 	struct tcp_segment syn, fin;
-	uint32_t lost_count;
+	struct cds_list_head
+		flight; /* sent and not known to be lost or to have arrived: in order of sending */
+	struct cds_list_head lost;
+	struct tcp_segment *sack_hint; /* where the last SACK block ended, or NULL */
+	uint32_t lost_count, sacked_count, sacked_bytes;
 
 	/* congestion and time */
 	const struct tcp_cc *cc;
 	uint32_t cwnd, ssthresh, in_flight;
 	uint32_t dup_bytes; /* of in_flight: have left the network, say duplicate ACKs */
 	uint32_t recover;
+	uint32_t ecn_recover; /* what was sent when the window was reduced last */
+	uint32_t undo_from;   /* snd_una when recovery began */
+	uint32_t undo_resent; /* segments sent again since, less those that the peer had twice */
+	uint32_t tlp_end;
+	struct tcp_rack rack;
+	struct tcp_prr prr;
 	union tcp_cc_state cc_state;
 	struct tcp_cc_prior cc_prior; /* what undo brings back */
 	uint32_t srtt_us, rttvar_us, rto_us;
@@ -149,12 +260,14 @@ struct tcp_conn {
 	uint64_t orphan_us;   /* since when the application is gone */
 	uint64_t sent_us;     /* last data out */
 	uint64_t challenge_next_us;
+	uint64_t rto_at_us; /* when the retransmission timeout is due, whatever rexmt waits for */
 	struct timer rexmt, ack_timer, life;
 
-	struct cds_list_head life_link; /* half_open, time_wait or other */
+	struct cds_list_head life_link; /* every connection of the stack */
 	struct cds_list_head event_link, output_link, starved_link;
 
 	uint64_t bytes_in, bytes_out;
+	uint64_t delivered_bytes; /* that the peer is known to have */
 	uint32_t segments_in, segments_out, resent, timeouts, fast_retransmits;
 };
 
@@ -165,6 +278,7 @@ struct tcp_in {
 	uint32_t seq, ack, len;
 	uint16_t sport, dport, wnd;
 	uint8_t flags;
+	uint8_t ecn; /* enum ip_ecn */
 	struct tcp_options options;
 };
 
@@ -178,23 +292,31 @@ static inline struct tcp_tuple tcp_in_tuple(const struct tcp_in *in)
 	return (struct tcp_tuple){.laddr = in->dst, .raddr = in->src, .lport = in->dport, .rport = in->sport};
 }
 
-/* tcp_conn.c: the table and the life of connections */
+/* tcp_table.c: who has a tuple; n: how many there may be */
+int tcp_table_init(struct stack *s, uint64_t n);
+struct tcp_node *tcp_node_find(struct stack *s, const struct tcp_tuple *t);
+void tcp_node_insert(struct stack *s, struct tcp_node *node, const struct tcp_tuple *t, enum tcp_kind kind);
 struct tcp_conn *tcp_conn_find(struct stack *s, const struct tcp_tuple *t);
-/* A connection in the table, with defaults and its SYN queued; NULL when none is free (counted). isn_above:
- * the initial number lies behind it where it is not 0. */
-struct tcp_conn *tcp_conn_new(struct stack *s, const struct tcp_tuple *t,
-	const struct tcp_open_options *options, uint32_t isn_above);
+struct tcp_request *tcp_request_of(struct tcp_node *node);
+
+/* tcp_conn.c: the life of connections */
+/* A connection in the table, with defaults; NULL when none is free (counted). */
+struct tcp_conn *tcp_conn_new(
+	struct stack *s, const struct tcp_tuple *t, const struct tcp_open_options *options, uint32_t iss);
+/* Queues its SYN. */
+void tcp_conn_syn(struct tcp_conn *c);
 void tcp_conn_set_state(struct tcp_conn *c, enum tcp_state state);
 /* Learns the peer's options from its SYN. */
-void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_options *o);
+void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_syn_options *o);
+struct tcp_syn_options tcp_syn_options_of(const struct tcp_options *o, const struct ip_addr *peer);
 void tcp_conn_established(struct tcp_conn *c);
+uint16_t tcp_own_mss(const struct stack *s, const struct ip_addr *peer);
+uint8_t tcp_own_wscale(const struct stack *s);
 void tcp_conn_time_wait(struct tcp_conn *c);
 /* The protocol is over: no timer, no segment, not in the table. The application is told in tcp_dispatch. */
 void tcp_conn_end(struct tcp_conn *c, enum tcp_reason reason);
 /* Gives an ended connection back: tcp_dispatch alone does it, and evictions of what nobody can hold. */
 void tcp_conn_free(struct tcp_conn *c);
-/* Ends the oldest half-open connection (there is one) and gives it back at once. */
-void tcp_half_open_evict(struct stack *s);
 /* Is told when the application has let go. */
 void tcp_conn_detach(struct tcp_conn *c);
 const char *tcp_state_name(enum tcp_state state);
@@ -207,15 +329,66 @@ void tcp_starved_init(struct stack *s);
 
 /* tcp_listen.c */
 struct tcp_listener *tcp_listener_find(struct stack *s, const struct ip_addr *addr, uint16_t port);
+/* A segment for no connection. isn_above: the number of a connection that it opens lies behind it, where it
+ * is not 0. */
 void tcp_listener_input(struct stack *s, struct tcp_listener *l, struct tcp_in *in, uint32_t isn_above);
+
+/* tcp_request.c */
+int tcp_requests_init(struct stack *s);
+/* A SYN found room (or made it, from the oldest): answers it. */
+void tcp_request_new(struct stack *s, struct tcp_listener *l, const struct tcp_in *in, uint32_t isn_above);
+bool tcp_requests_full(const struct stack *s, const struct tcp_listener *l);
+void tcp_request_input(struct stack *s, struct tcp_request *r, struct tcp_in *in);
+void tcp_request_free(struct tcp_request *r);
+
+/* What the last ACK of a passive open makes a connection of. */
+struct tcp_opening {
+	struct tcp_listener *listener;
+	uint32_t irs, iss;
+	uint64_t syn_sent_us; /* the SYN-ACK's last transmission; 0: not known, no round trip is measured */
+	bool syn_resent;
+	uint16_t peer_wnd;
+	struct tcp_syn_options peer;
+	uint64_t ts_recent_us;
+};
+/* Takes in, which acknowledges our SYN. There is room for the connection, MUST. */
+void tcp_opening_accept(
+	struct stack *s, const struct tcp_tuple *t, const struct tcp_opening *o, struct tcp_in *in);
+/* Whether a connection is free; counted where none is. */
+bool tcp_conn_room(struct stack *s);
+
+/* tcp_time_wait.c */
+int tcp_time_wait_init(struct stack *s);
+void tcp_time_wait_fini(struct stack *s);
+/* Takes over for a connection that ends. */
+void tcp_time_wait_new(const struct tcp_conn *c);
+void tcp_time_wait_input(struct stack *s, struct tcp_node *node, struct tcp_in *in);
+/* The tuple's next connection is established. */
+void tcp_time_wait_forget(struct stack *s, const struct tcp_tuple *t);
+
+/* tcp_cookie.c: requests without memory (RFC 4987 section 3.6) */
+enum { TCP_COOKIE_STEP_US = 64000000, TCP_COOKIE_VALID_US = 2 * TCP_COOKIE_STEP_US };
+void tcp_cookie_send(struct stack *s, struct tcp_listener *l, const struct tcp_in *in);
+/* An ACK for no connection. True when it brought a cookie back, and is dealt with. */
+bool tcp_cookie_input(struct stack *s, struct tcp_listener *l, struct tcp_in *in);
+
+/* tcp_input.c */
+/* RFC 9293 section 3.10.7.4, first step: whether some of in lies between nxt and edge, or right at nxt. */
+bool tcp_in_window(const struct tcp_in *in, uint32_t nxt, uint32_t edge);
+/* RFC 7323 section 5.3 R1, with section 5.5's end of a timestamp's worth. */
+bool tcp_paws_old(const struct stack *s, uint32_t recent, uint64_t recent_us, uint32_t val);
+/* From the fifth step on, for a segment that was found acceptable and whose ACK opens c. */
+void tcp_opening_input(struct tcp_conn *c, struct tcp_in *in);
 
 /* tcp_filter.c: filter may be NULL */
 bool tcp_filter_passes(const struct tcp_filter *filter, const struct ip_addr *peer);
 
 /* tcp_isn.c */
-enum { TCP_HASH_TABLE, TCP_HASH_ISN, TCP_HASH_TIMESTAMP, TCP_HASH_PORT, TCP_HASH_CHALLENGE };
+enum { TCP_HASH_TABLE, TCP_HASH_ISN, TCP_HASH_TIMESTAMP, TCP_HASH_PORT, TCP_HASH_CHALLENGE, TCP_HASH_COOKIE };
 uint64_t tcp_hash(const struct stack *s, uint32_t purpose, const struct tcp_tuple *t);
-uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t);
+/* above: as isn_above of tcp_listener_input. */
+uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t, uint32_t above);
+uint32_t tcp_ts_offset(const struct stack *s, const struct tcp_tuple *t);
 /* A free local port for t, whose lport does not count, or 0. */
 uint16_t tcp_port_pick(struct stack *s, const struct tcp_tuple *t);
 
@@ -237,22 +410,81 @@ void tcp_send_challenge_ack(struct tcp_conn *c);
 /* Answers a segment that belongs to no connection (RFC 9293 section 3.10.7.1). */
 void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in);
 int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g);
+/* A segment without text and without a connection. 0 or -ENOBUFS. */
+int tcp_send_bare(struct stack *s, const struct tcp_tuple *t, uint32_t seq, uint32_t ack, uint8_t flags,
+	uint16_t window, const struct tcp_options *options);
+/* The connection's SYN, which was queued, left at sent_us, before there was a connection. */
+void tcp_syn_was_sent(struct tcp_conn *c, uint64_t sent_us, bool resent);
+/* Whether one challenge ACK more may leave now, at most one for *next_us's owner in a while and not more than
+ * a second's share of all (RFC 5961 section 7); counted either way. */
+bool tcp_challenge_allowed(struct stack *s, uint64_t *next_us);
 /* Makes the first n bytes of g a segment of their own, before it; returns it, or NULL without memory. */
 struct tcp_segment *tcp_segment_split(struct tcp_conn *c, struct tcp_segment *g, uint32_t n);
 
 /* tcp_segment.c: the queue of segments to send */
 void tcp_segment_queue(struct tcp_conn *c, struct tcp_segment *g);
 void tcp_segment_mark_lost(struct tcp_conn *c, struct tcp_segment *g);
+/* All that was sent and is not sacked, lowest sequence number first. */
 void tcp_segments_mark_all_lost(struct tcp_conn *c);
+/* What was marked lost is taken to be in flight after all. */
+void tcp_segments_unmark_lost(struct tcp_conn *c);
+void tcp_segment_mark_sacked(struct tcp_conn *c, struct tcp_segment *g);
+/* What the peer said to have and has thrown away is lost (RFC 2018 section 8). */
+void tcp_segments_unsack(struct tcp_conn *c);
+/* It goes out now, for the first time or again: the end of the flight. */
+void tcp_segment_mark_sent(struct tcp_conn *c, struct tcp_segment *g);
 void tcp_segments_clear(struct tcp_conn *c);
 struct tcp_segment *tcp_segment_first(struct tcp_conn *c);
-/* Releases what ack covers. */
+/* The next one of the queue, or NULL. */
+struct tcp_segment *tcp_segment_next(struct tcp_conn *c, struct tcp_segment *g);
+
+/* What one acknowledgement told. */
 struct tcp_acked {
-	uint32_t bytes;
-	uint32_t rtt_us;    /* a sample where Karn's rule allows one, or 0 */
-	uint64_t resent_us; /* the last transmission of what had been sent again, or 0 */
+	uint32_t bytes;	    /* payload acknowledged cumulatively */
+	uint32_t delivered; /* payload that is known to have arrived since: cumulatively or by SACK */
+	uint32_t sacked;    /* of that by SACK */
+	uint32_t segments;  /* segments that are known to have arrived since */
+	uint64_t sent_us;   /* the newest of those that were sent once; 0: none, so no sample (Karn) */
+	uint64_t resent_us; /* the last transmission of those that had been sent again, or 0 */
+	uint32_t rtt_us;    /* a sample, or 0 */
+	uint32_t ts_ecr;
+	bool has_ts_ecr;
+	bool original; /* one of those was sent before the timeout and not since */
+	bool dsack;
+	bool all_duplicate; /* with dsack: everything sent again in this recovery need not have been */
+	struct tcp_sack_block duplicate; /* with dsack */
 };
-struct tcp_acked tcp_segments_acked(struct tcp_conn *c, uint32_t ack);
+/* g has arrived: c's counts and acked follow, RACK learns of it. Before it is released or marked. */
+void tcp_segment_delivered(struct tcp_conn *c, struct tcp_segment *g, struct tcp_acked *acked);
+/* Releases what ack covers. */
+void tcp_segments_acked(struct tcp_conn *c, uint32_t ack, struct tcp_acked *acked);
+
+/* tcp_sack.c: the blocks of an acknowledgement, against the queue; O(segments passed), within a budget. */
+void tcp_sack_input(struct tcp_conn *c, const struct tcp_in *in, struct tcp_acked *acked);
+
+/* tcp_rack.c: RFC 8985's loss detection */
+void tcp_rack_init(struct tcp_conn *c);
+void tcp_rack_delivered(struct tcp_conn *c, const struct tcp_segment *g, const struct tcp_acked *acked);
+void tcp_rack_min_rtt(struct tcp_conn *c, uint32_t rtt_us);
+/* Widens and narrows the reordering window; left: this acknowledgement ended a recovery. */
+void tcp_rack_round(struct tcp_conn *c, bool dsack, bool left);
+/* What arrived was sent before the timeout: RACK is to measure by that. */
+void tcp_rack_original(struct tcp_conn *c, const struct tcp_acked *acked);
+/* Marks what is lost. Returns in how many us the rest is to be looked at, 0: never. */
+uint32_t tcp_rack_detect(struct tcp_conn *c);
+uint32_t tcp_rack_reo_wnd_us(const struct tcp_conn *c);
+
+/* tcp_tlp.c: RFC 8985's tail loss probes */
+bool tcp_tlp_wanted(const struct tcp_conn *c);
+uint64_t tcp_tlp_us(const struct tcp_conn *c);
+void tcp_tlp_fire(struct tcp_conn *c);
+void tcp_tlp_acked(struct tcp_conn *c, const struct tcp_in *in, const struct tcp_acked *acked);
+
+/* tcp_recovery.c: what losses do to the connection */
+void tcp_recovery_ack(
+	struct tcp_conn *c, const struct tcp_in *in, const struct tcp_acked *acked, bool duplicate);
+void tcp_recovery_timeout(struct tcp_conn *c);
+void tcp_recovery_reorder_fire(struct tcp_conn *c);
 
 /* tcp_ack.c */
 bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in);
@@ -263,10 +495,33 @@ uint16_t tcp_window(struct tcp_conn *c);
 uint16_t tcp_window_syn(struct tcp_conn *c);
 bool tcp_window_update_due(const struct tcp_conn *c);
 
+/* tcp_ecn.c */
+/* What a SYN or SYN-ACK asks for or agrees to. */
+uint8_t tcp_ecn_syn_flags(const struct tcp_conn *c);
+/* Whether a SYN with these flags asks for it, and we do it. */
+bool tcp_ecn_asked(enum stack_ecn mode, uint8_t flags);
+/* The same for the SYN or SYN-ACK that comes in for our own SYN. */
+bool tcp_ecn_agreed(const struct tcp_conn *c, uint8_t flags);
+/* Looks at a segment with text in the window. */
+void tcp_ecn_text(struct tcp_conn *c, const struct tcp_in *in);
+/* Looks at an acceptable ACK, before it takes effect. True when the window was reduced. */
+bool tcp_ecn_echoed(struct tcp_conn *c, const struct tcp_in *in);
+/* The window was reduced, for whatever reason. */
+void tcp_ecn_reduced(struct tcp_conn *c);
+/* New data must wait for the retransmission timer, which is armed. */
+bool tcp_ecn_held(struct tcp_conn *c);
+/* How g, which is about to leave, is marked (enum ip_ecn); its flags may grow. */
+uint8_t tcp_ecn_data(struct tcp_conn *c, const struct tcp_segment *g, uint8_t *flags);
+
 /* tcp_timer.c */
 void tcp_timers_init(struct tcp_conn *c);
 void tcp_timers_cancel(struct tcp_conn *c);
+/* The retransmission timeout runs from now. */
 void tcp_rexmt_arm(struct tcp_conn *c);
+/* It goes on to run, but a tail loss probe may come before it. */
+void tcp_rexmt_schedule(struct tcp_conn *c);
+/* It goes on to run, but in us the reordering window has passed; 0: nothing changes. */
+void tcp_reorder_arm(struct tcp_conn *c, uint32_t us);
 void tcp_life_arm(struct tcp_conn *c, uint64_t after_us);
 void tcp_keepalive_arm(struct tcp_conn *c);
 
@@ -275,14 +530,34 @@ void tcp_rtt_init(struct tcp_conn *c);
 void tcp_rtt_sample(struct tcp_conn *c, uint32_t rtt_us);
 uint64_t tcp_rto_backed_off_us(const struct tcp_conn *c);
 
+/* Ticks of the timestamps that go out. */
+static inline uint32_t tcp_clock_ms(const struct stack *s)
+{
+	return (uint32_t)(s->now_us / 1000);
+}
+
+/* The timestamp option's value at a time (RFC 7323 section 5.4: a millisecond a tick). */
+static inline uint32_t tcp_timestamp_at(const struct tcp_conn *c, uint64_t us)
+{
+	return (uint32_t)(us / 1000) + c->ts_offset;
+}
+
 static inline uint32_t tcp_timestamp(const struct tcp_conn *c)
 {
-	return (uint32_t)(c->stack->now_us / 1000) + c->ts_offset;
+	return tcp_timestamp_at(c, c->stack->now_us);
 }
 
 static inline uint32_t tcp_snd_edge(const struct tcp_conn *c)
 {
 	return c->snd_una + c->snd_wnd;
+}
+
+/* How many payload bytes of g the peer's window takes now. */
+static inline uint32_t tcp_window_room(const struct tcp_conn *c, const struct tcp_segment *g)
+{
+	int32_t room = seq_diff(tcp_snd_edge(c), g->seq);
+
+	return room <= 0 ? 0 : min_u32((uint32_t)room, g->len);
 }
 
 /* The number of a segment without data: SND.NXT, but not where a probe's octet or a shrunk window has put

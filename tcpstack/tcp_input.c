@@ -53,7 +53,9 @@ static void syn_sent_input(struct tcp_conn *c, struct tcp_in *in)
 	c->heard_us = s->now_us;
 	c->irs = in->seq;
 	c->rcv_nxt = c->rcv_adv = c->last_ack_sent = in->seq + 1;
-	tcp_conn_negotiate(c, &in->options);
+	struct tcp_syn_options peer = tcp_syn_options_of(&in->options, &in->src);
+	peer.ecn = tcp_ecn_agreed(c, in->flags);
+	tcp_conn_negotiate(c, &peer);
 	/* Our SYN told a window already. */
 	tcp_window_syn(c);
 	c->snd_wnd = c->snd_wnd_max = in->wnd;
@@ -68,15 +70,21 @@ static void syn_sent_input(struct tcp_conn *c, struct tcp_in *in)
 		return;
 	}
 	c->snd_una = in->ack;
-	struct tcp_acked acked = tcp_segments_acked(c, in->ack);
-	if (acked.rtt_us)
-		tcp_rtt_sample(c, acked.rtt_us);
+	struct tcp_acked acked = {0};
+	tcp_segments_acked(c, in->ack, &acked);
+	if (acked.sent_us)
+		tcp_rtt_sample(c, (uint32_t)min_u64(s->now_us - acked.sent_us, 1u << 30));
 	timer_cancel(&s->wheel, &c->rexmt);
 	tcp_conn_established(c);
 	tcp_ack_due(c, true);
 	in->seq++;
 	in->flags &= (uint8_t)~TCP_SYN;
 	tcp_text_input(c, in);
+}
+
+bool tcp_paws_old(const struct stack *s, uint32_t recent, uint64_t recent_us, uint32_t val)
+{
+	return seq_lt(val, recent) && s->now_us - recent_us < PAWS_VALID_US;
 }
 
 /* First step, PAWS: false drops the segment. */
@@ -90,7 +98,7 @@ static bool paws_good(struct tcp_conn *c, const struct tcp_in *in)
 		COUNT(s, tcp_no_timestamp); /* RFC 7323 section 3.2 */
 		return false;
 	}
-	if (seq_lt(in->options.ts_val, c->ts_recent) && s->now_us - c->ts_recent_us < PAWS_VALID_US) {
+	if (tcp_paws_old(s, c->ts_recent, c->ts_recent_us, in->options.ts_val)) {
 		COUNT(s, tcp_paws);
 		if (in->len || (in->flags & TCP_FIN))
 			tcp_send_ack(c);
@@ -101,18 +109,18 @@ static bool paws_good(struct tcp_conn *c, const struct tcp_in *in)
 	return true;
 }
 
-/* First step: the sequence number. With a closed window a segment right at rcv_nxt passes for its ACK and its
- * RST (MUST-66); its text is cut off later. */
-static bool sequence_good(const struct tcp_conn *c, const struct tcp_in *in)
+/* With a closed window a segment right at nxt passes for its ACK and its RST (MUST-66); its text is cut off
+ * later. */
+bool tcp_in_window(const struct tcp_in *in, uint32_t nxt, uint32_t edge)
 {
 	uint32_t end = tcp_in_end(in);
 
-	if (in->seq == c->rcv_nxt)
+	if (in->seq == nxt)
 		return true;
 	if (end == in->seq)
 		/* One past the window as well: a peer whose full window was lost acknowledges from there. */
-		return seq_lt(c->rcv_nxt, in->seq) && seq_leq(in->seq, c->rcv_adv);
-	return seq_lt(c->rcv_nxt, end) && seq_lt(in->seq, c->rcv_adv);
+		return seq_lt(nxt, in->seq) && seq_leq(in->seq, edge);
+	return seq_lt(nxt, end) && seq_lt(in->seq, edge);
 }
 
 static void sequence_bad(struct tcp_conn *c, const struct tcp_in *in)
@@ -130,8 +138,9 @@ static void sequence_bad(struct tcp_conn *c, const struct tcp_in *in)
 		tcp_output_want(c);
 		return;
 	}
-	if (c->state == TCP_TIME_WAIT && (in->flags & TCP_FIN))
-		tcp_life_arm(c, s->config.time_wait_us);
+	if (c->sack && in->len && seq_lt(in->seq, c->rcv_nxt))
+		tcp_sack_rx_duplicate(&c->sack_rx, in->seq,
+			seq_lt(c->rcv_nxt, in->seq + in->len) ? c->rcv_nxt : in->seq + in->len);
 	/* What occupies sequence space is sent again until it is acknowledged; anything else could echo for
 	 * ever, or is a keepalive: to leave that unanswered, because others used up what all share, would
 	 * end the connection. */
@@ -148,10 +157,6 @@ static void reset_input(struct tcp_conn *c, const struct tcp_in *in)
 {
 	struct stack *s = c->stack;
 
-	if (c->state == TCP_TIME_WAIT) {
-		COUNT(s, tcp_rst_ignored); /* RFC 1337 section 3, F1 */
-		return;
-	}
 	if (in->seq != c->rcv_nxt) {
 		COUNT(s, tcp_rst_ignored);
 		tcp_send_challenge_ack(c);
@@ -159,6 +164,15 @@ static void reset_input(struct tcp_conn *c, const struct tcp_in *in)
 	}
 	COUNT(s, tcp_rst_in);
 	tcp_conn_end(c, c->state == TCP_SYN_RCVD ? TCP_REASON_REFUSED : TCP_REASON_RESET);
+}
+
+/* The window of the segment that acknowledged our SYN, whatever came before. */
+static void window_begin(struct tcp_conn *c, const struct tcp_in *in)
+{
+	c->snd_wnd = (uint32_t)in->wnd << c->snd_wscale;
+	c->snd_wnd_max = max_u32(c->snd_wnd_max, c->snd_wnd);
+	c->snd_wl1 = in->seq;
+	c->snd_wl2 = in->ack;
 }
 
 /* Fifth step in SYN-RECEIVED. False drops the segment. */
@@ -170,19 +184,8 @@ static bool syn_rcvd_ack(struct tcp_conn *c, const struct tcp_in *in)
 		return false;
 	}
 	tcp_conn_established(c);
-	c->snd_wnd = (uint32_t)in->wnd << c->snd_wscale;
-	c->snd_wnd_max = max_u32(c->snd_wnd_max, c->snd_wnd);
-	c->snd_wl1 = in->seq;
-	c->snd_wl2 = in->ack;
+	window_begin(c, in);
 	return true;
-}
-
-static void time_wait_input(struct tcp_conn *c, const struct tcp_in *in)
-{
-	if (in->len || (in->flags & TCP_FIN)) {
-		COUNT(c->stack, tcp_data_after_fin);
-		tcp_send_ack(c);
-	}
 }
 
 /* RFC 7323 section 4.3 (2), but only once the ACK has been found good: who guesses numbers (RFC 5961) would
@@ -195,6 +198,23 @@ static void timestamp_note(struct tcp_conn *c, const struct tcp_in *in)
 	c->ts_recent_us = c->stack->now_us;
 }
 
+/* From the fifth step on, in a state that has an ACK of our SYN. */
+static void acked_input(struct tcp_conn *c, struct tcp_in *in)
+{
+	if (!tcp_ack_input(c, in))
+		return;
+	timestamp_note(c, in);
+	/* sixth, seventh, eighth: URG, text, FIN */
+	tcp_text_input(c, in);
+}
+
+void tcp_opening_input(struct tcp_conn *c, struct tcp_in *in)
+{
+	c->segments_in++;
+	window_begin(c, in);
+	acked_input(c, in);
+}
+
 /* All other states: section 3.10.7.4. */
 static void synchronised_input(struct tcp_conn *c, struct tcp_in *in)
 {
@@ -203,7 +223,7 @@ static void synchronised_input(struct tcp_conn *c, struct tcp_in *in)
 	/* first: sequence number */
 	if (!paws_good(c, in))
 		return;
-	if (!sequence_good(c, in)) {
+	if (!tcp_in_window(in, c->rcv_nxt, c->rcv_adv)) {
 		sequence_bad(c, in);
 		return;
 	}
@@ -227,49 +247,30 @@ static void synchronised_input(struct tcp_conn *c, struct tcp_in *in)
 	}
 	if (c->state == TCP_SYN_RCVD && !syn_rcvd_ack(c, in))
 		return;
-	if (c->state == TCP_TIME_WAIT) {
-		time_wait_input(c, in);
-		return;
-	}
-	if (!tcp_ack_input(c, in))
-		return;
-	timestamp_note(c, in);
-	/* sixth, seventh, eighth: URG, text, FIN */
-	tcp_text_input(c, in);
+	acked_input(c, in);
 }
 
-/* A connection request may follow at once on a connection that only waits: RFC 9293 section 3.10.7.4
- * (TIME-WAIT) and RFC 6191. True when it took the place. */
-static bool time_wait_reuse(struct tcp_conn *c, struct tcp_in *in)
+static void conn_input(struct tcp_conn *c, struct tcp_in *in)
 {
-	struct stack *s = c->stack;
-	bool newer = c->timestamps && in->options.has_timestamp ? seq_lt(c->ts_recent, in->options.ts_val)
-								: seq_lt(c->rcv_nxt, in->seq);
-	struct tcp_listener *l = tcp_listener_find(s, &in->dst, in->dport);
-
-	if ((in->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN || !newer || !l ||
-		!tcp_filter_passes(l->options.filter, &in->src))
-		return false;
-	COUNT(s, tcp_time_wait_reused);
-	uint32_t isn_above = c->snd_nxt ? c->snd_nxt : 1;
-	tcp_conn_end(c, TCP_REASON_DONE);
-	tcp_listener_input(s, l, in, isn_above);
-	return true;
+	c->segments_in++;
+	if (c->state == TCP_SYN_SENT)
+		syn_sent_input(c, in);
+	else
+		synchronised_input(c, in);
 }
 
 static void segment_input(struct stack *s, struct tcp_in *in)
 {
 	struct tcp_tuple t = tcp_in_tuple(in);
-	struct tcp_conn *c = tcp_conn_find(s, &t);
+	struct tcp_node *node = tcp_node_find(s, &t);
 
-	if (c && c->state == TCP_TIME_WAIT && time_wait_reuse(c, in))
-		return;
-	if (c) {
-		c->segments_in++;
-		if (c->state == TCP_SYN_SENT)
-			syn_sent_input(c, in);
+	if (node) {
+		if (node->kind == TCP_KIND_CONN)
+			conn_input(caa_container_of(node, struct tcp_conn, node), in);
+		else if (node->kind == TCP_KIND_REQUEST)
+			tcp_request_input(s, tcp_request_of(node), in);
 		else
-			synchronised_input(c, in);
+			tcp_time_wait_input(s, node, in);
 		return;
 	}
 	struct tcp_listener *l = tcp_listener_find(s, &in->dst, in->dport);
@@ -314,7 +315,8 @@ void tcp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet 
 		.dport = wire_get16(h + 2),
 		.seq = wire_get32(h + 4),
 		.ack = wire_get32(h + 8),
-		.flags = h[13] & 63,
+		.flags = h[13],
+		.ecn = ip->ecn,
 		.wnd = wire_get16(h + 14),
 		.len = ip->length - header,
 	};

@@ -15,10 +15,19 @@ uint64_t tcp_hash(const struct stack *s, uint32_t purpose, const struct tcp_tupl
 	return siphash(&s->config.key, &what, sizeof(what));
 }
 
-uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t)
+uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t, uint32_t above)
 {
 	/* RFC 6528 section 3: M ticks every 4 us. */
-	return (uint32_t)(s->now_us / 4) + (uint32_t)tcp_hash(s, TCP_HASH_ISN, t);
+	uint32_t isn = (uint32_t)(s->now_us / 4) + (uint32_t)tcp_hash(s, TCP_HASH_ISN, t);
+
+	return above && seq_leq(isn, above) ? above + UINT16_MAX : isn;
+}
+
+/* RFC 7323 section 5.4: another offset for each connection; the same for the next one of a tuple, or its
+ * timestamps would not tell old from new. */
+uint32_t tcp_ts_offset(const struct stack *s, const struct tcp_tuple *t)
+{
+	return (uint32_t)tcp_hash(s, TCP_HASH_TIMESTAMP, t);
 }
 
 uint16_t tcp_port_pick(struct stack *s, const struct tcp_tuple *t)
@@ -30,7 +39,7 @@ uint16_t tcp_port_pick(struct stack *s, const struct tcp_tuple *t)
 	uint32_t offset = (uint32_t)tcp_hash(s, TCP_HASH_PORT, &try);
 	for (unsigned i = 0; i < RANGE; i++) {
 		try.lport = (uint16_t)(TCP_PORT_FIRST + (offset + s->port_next++) % RANGE);
-		if (!tcp_conn_find(s, &try) && !tcp_listener_find(s, &try.laddr, try.lport))
+		if (!tcp_node_find(s, &try) && !tcp_listener_find(s, &try.laddr, try.lport))
 			return try.lport;
 	}
 	return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Passive opens: RFC 9293 section 3.10.7.2. Half-open connections are bounded: a new one displaces the
- * oldest, so that a flood shortens their time but never closes the door. */
+/* Listeners, and what arrives for no connection: RFC 9293 section 3.10.7.1 and 3.10.7.2. Half-open
+ * connections are bounded: beyond, a request is answered with a cookie or displaces the oldest one, so that a
+ * flood never closes the door. */
 #include <errno.h>
 
 #include "tcpstack/tcp_impl.h"
@@ -25,7 +26,9 @@ struct tcp_open_options tcp_open_options_of(const struct stack *s)
 		.keepalive_probes = s->config.keepalive_probes,
 		.user_timeout_us = s->config.user_timeout_us,
 		.nodelay = true,
+		.syn_backlog_max = s->config.syn_backlog_max,
 		.cc = s->config.cc,
+		.ecn = s->config.ecn,
 	};
 }
 
@@ -59,6 +62,7 @@ int tcp_listen(struct stack *s, const struct ip_addr *addr_or_null, uint16_t por
 		.app = app,
 		.ctx = ctx,
 	};
+	CDS_INIT_LIST_HEAD(&l->requests);
 	if (addr_or_null)
 		l->addr = *addr_or_null;
 	cds_list_add_tail(&l->link, &s->listeners);
@@ -69,14 +73,24 @@ int tcp_listen(struct stack *s, const struct ip_addr *addr_or_null, uint16_t por
 
 void tcp_listener_close(struct tcp_listener *l)
 {
-	struct stack *s = l->stack;
-	struct tcp_conn *c, *next;
-
-	cds_list_for_each_entry_safe (c, next, &s->half_open, life_link)
-		if (c->listener == l)
-			tcp_conn_end(c, TCP_REASON_ABORTED);
+	while (!list_empty(&l->requests))
+		tcp_request_free(cds_list_first_entry(&l->requests, struct tcp_request, listener_link));
 	cds_list_del(&l->link);
-	pool_give(s->listener_pool, l);
+	pool_give(l->stack->listener_pool, l);
+}
+
+/* A SYN. Data on it is not taken: the peer sends it again with or behind its ACK. */
+static void syn_input(struct stack *s, struct tcp_listener *l, const struct tcp_in *in, uint32_t isn_above)
+{
+	enum stack_syn_cookies cookies = s->config.syn_cookies;
+
+	COUNT(s, tcp_syn_in);
+	/* A cookie's number cannot be put behind an earlier connection's. */
+	if (!isn_above && (cookies == STACK_SYN_COOKIES_ALWAYS ||
+				  (cookies == STACK_SYN_COOKIES_AUTO && tcp_requests_full(s, l))))
+		tcp_cookie_send(s, l, in);
+	else
+		tcp_request_new(s, l, in, isn_above);
 }
 
 void tcp_listener_input(struct stack *s, struct tcp_listener *l, struct tcp_in *in, uint32_t isn_above)
@@ -90,6 +104,8 @@ void tcp_listener_input(struct stack *s, struct tcp_listener *l, struct tcp_in *
 		return;
 	}
 	if (in->flags & TCP_ACK) { /* second */
+		if (!(in->flags & TCP_SYN) && tcp_cookie_input(s, l, in))
+			return;
 		COUNT(s, tcp_no_conn);
 		tcp_send_reset_reply(s, in);
 		return;
@@ -98,21 +114,5 @@ void tcp_listener_input(struct stack *s, struct tcp_listener *l, struct tcp_in *
 		COUNT(s, tcp_no_ack_flag);
 		return;
 	}
-	/* third: a SYN. Data on it is not taken, the peer will send it again. */
-	COUNT(s, tcp_syn_in);
-	if (s->half_open_count >= s->config.syn_backlog_max)
-		tcp_half_open_evict(s);
-	struct tcp_tuple t = tcp_in_tuple(in);
-	struct tcp_conn *c = tcp_conn_new(s, &t, &l->options, isn_above);
-	if (!c)
-		return;
-	c->listener = l;
-	c->irs = in->seq;
-	c->rcv_nxt = c->rcv_adv = c->last_ack_sent = in->seq + 1;
-	tcp_conn_negotiate(c, &in->options);
-	c->snd_wnd = c->snd_wnd_max = in->wnd; /* never scaled on a SYN */
-	c->snd_wl1 = in->seq;
-	tcp_conn_set_state(c, TCP_SYN_RCVD);
-	tcp_life_arm(c, s->config.half_open_timeout_us);
-	tcp_output_want(c);
+	syn_input(s, l, in, isn_above); /* third */
 }

@@ -8,13 +8,13 @@
 
 /* Puts the TCP header in front of the payload in m and sends the packet. */
 static void header_put(struct stack *s, struct rte_mbuf *m, const struct tcp_tuple *t, uint32_t seq,
-	uint32_t ack, uint8_t flags, uint16_t window, const struct tcp_options *options)
+	uint32_t ack, uint8_t flags, uint8_t ecn, uint16_t window, const struct tcp_options *options)
 {
 	uint8_t opts[TCP_OPTIONS_BYTES_MAX];
 	uint32_t opts_n = tcp_options_write(opts, options), header = TCP_HEADER_BYTES + opts_n;
 	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)header);
 	uint64_t sum = checksum_pseudo(&t->laddr, &t->raddr, IP_PROTOCOL_TCP, m->pkt_len);
-	struct ip_send to = {.src = t->laddr, .dst = t->raddr, .protocol = IP_PROTOCOL_TCP};
+	struct ip_send to = {.src = t->laddr, .dst = t->raddr, .protocol = IP_PROTOCOL_TCP, .ecn = ecn};
 
 	MUST(h);
 	wire_put16(h, t->lport);
@@ -38,22 +38,43 @@ static void header_put(struct stack *s, struct rte_mbuf *m, const struct tcp_tup
 	ip_output_take(s, m, &to);
 }
 
+/* Blocks go where payload leaves room for them: what arrives out of order is told by an empty segment at
+ * once. */
+static void sack_put(struct tcp_conn *c, uint32_t payload_bytes, struct tcp_options *o)
+{
+	uint32_t used = c->timestamps ? TCP_TIMESTAMP_BYTES : 0, left = TCP_OPTIONS_BYTES_MAX - used;
+
+	if (payload_bytes)
+		left = min_u32(left, payload_bytes < c->mss ? c->mss - payload_bytes : 0);
+	if (c->sack_rx.has_duplicate)
+		COUNT(c->stack, tcp_dsack_out);
+	tcp_sack_rx_write(&c->sack_rx, left, o);
+}
+
 /* Fills in what every segment of a connection carries; the acknowledgement in it is no longer owed. */
-static void conn_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags)
+static void conn_transmit_take(
+	struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags, uint8_t ecn)
 {
 	struct stack *s = c->stack;
 	struct tcp_options o = {.has_timestamp = c->timestamps, .ts_val = tcp_timestamp(c)};
 	uint16_t window;
 
 	if (flags & TCP_SYN) {
+		flags |= tcp_ecn_syn_flags(c);
 		o.has_mss = true;
 		o.mss = (uint16_t)(s->config.mtu - IPV4_HEADER_BYTES - TCP_HEADER_BYTES);
 		o.has_wscale = c->state == TCP_SYN_SENT || c->rcv_wscale || c->snd_wscale;
 		o.wscale = c->rcv_wscale;
 		window = tcp_window_syn(c);
+		/* In answer to a SYN only what that one offered (RFC 2018 section 2). */
+		o.has_sack_permitted = c->state == TCP_SYN_SENT ? s->config.sack : c->sack;
 	} else {
 		window = tcp_window(c);
+		if (c->ecn_echo && !(flags & TCP_RST))
+			flags |= TCP_ECE;
 	}
+	if (c->sack && (flags & TCP_ACK) && !(flags & (TCP_SYN | TCP_RST)))
+		sack_put(c, m->pkt_len, &o);
 	if (flags & TCP_ACK) {
 		o.ts_ecr = c->ts_recent;
 		c->last_ack_sent = c->rcv_nxt;
@@ -62,7 +83,7 @@ static void conn_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t 
 		timer_cancel(&s->wheel, &c->ack_timer);
 	}
 	c->segments_out++;
-	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, window, &o);
+	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, ecn, window, &o);
 }
 
 int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
@@ -73,7 +94,7 @@ int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
 		return -ENOBUFS;
 	if (flags & TCP_RST)
 		COUNT(c->stack, tcp_rst_out);
-	conn_transmit_take(c, m, seq, flags);
+	conn_transmit_take(c, m, seq, flags, IP_ECN_NOT_ECT);
 	return 0;
 }
 
@@ -114,18 +135,34 @@ static void challenge_refill(struct stack *s)
 					       (limit / 2 + 1));
 }
 
+bool tcp_challenge_allowed(struct stack *s, uint64_t *next_us)
+{
+	challenge_refill(s);
+	if (!s->challenge_left || s->now_us < *next_us) {
+		COUNT(s, tcp_challenge_limited);
+		return false;
+	}
+	s->challenge_left--;
+	*next_us = s->now_us + TCP_CHALLENGE_CONN_US;
+	COUNT(s, tcp_challenge_acks);
+	return true;
+}
+
 void tcp_send_challenge_ack(struct tcp_conn *c)
 {
-	struct stack *s = c->stack;
+	if (tcp_challenge_allowed(c->stack, &c->challenge_next_us))
+		tcp_send_ack(c);
+}
 
-	challenge_refill(s);
-	if (!s->challenge_left) {
-		COUNT(s, tcp_challenge_limited);
-		return;
-	}
-	if (s->now_us >= c->challenge_next_us)
-		s->challenge_left--;
-	tcp_send_paced_ack(c);
+int tcp_send_bare(struct stack *s, const struct tcp_tuple *t, uint32_t seq, uint32_t ack, uint8_t flags,
+	uint16_t window, const struct tcp_options *options)
+{
+	struct rte_mbuf *m = stack_tx_alloc(s);
+
+	if (!m)
+		return -ENOBUFS;
+	header_put(s, m, t, seq, ack, flags, IP_ECN_NOT_ECT, window, options);
+	return 0;
 }
 
 void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in)
@@ -138,9 +175,9 @@ void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in)
 		return;
 	COUNT(s, tcp_rst_out);
 	if (in->flags & TCP_ACK)
-		header_put(s, m, &t, in->ack, 0, TCP_RST, 0, &none);
+		header_put(s, m, &t, in->ack, 0, TCP_RST, IP_ECN_NOT_ECT, 0, &none);
 	else
-		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, 0, &none);
+		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, IP_ECN_NOT_ECT, 0, &none);
 }
 
 /* A buffer with g's payload that the driver does not hold, with a reference for it; or NULL. */
@@ -180,10 +217,7 @@ static void segment_sent(struct tcp_conn *c, struct tcp_segment *g)
 		COUNT(s, tcp_resent);
 		c->resent++;
 		g->resent = true;
-		if (g->lost) {
-			c->lost_count--;
-			c->in_flight += g->len;
-		}
+		c->undo_resent += c->undo_possible;
 	} else {
 		if (tcp_nothing_sent(c))
 			c->progress_us = s->now_us;
@@ -191,15 +225,21 @@ static void segment_sent(struct tcp_conn *c, struct tcp_segment *g)
 				    ? NULL
 				    : cds_list_entry(g->link.next, struct tcp_segment, link);
 		c->snd_nxt = tcp_segment_end(g);
-		c->in_flight += g->len;
 		c->bytes_out += g->len;
 	}
-	g->sent = true;
-	g->lost = false;
-	g->sent_us = s->now_us;
+	tcp_segment_mark_sent(c, g);
+	if (c->recovery == TCP_RECOVERY_FAST)
+		c->prr.out += g->len;
 	c->sent_us = s->now_us;
 	if (!timer_armed(&c->rexmt)) /* RFC 6298 (5.1) */
 		tcp_rexmt_arm(c);
+}
+
+void tcp_syn_was_sent(struct tcp_conn *c, uint64_t sent_us, bool resent)
+{
+	segment_sent(c, &c->syn);
+	c->syn.sent_us = sent_us;
+	c->syn.resent = resent;
 }
 
 int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g)
@@ -219,19 +259,12 @@ int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g)
 	/* Pushed where the application's data ends for now (RFC 9293 section 3.9.1.2). */
 	if (g->len && tcp_segment_end(g) == c->tx_end - c->fin_queued)
 		flags |= TCP_PSH;
+	uint8_t ecn = tcp_ecn_data(c, g, &flags);
 	segment_sent(c, g);
 	if (with_fin)
 		segment_sent(c, &c->fin);
-	conn_transmit_take(c, m, g->seq, flags);
+	conn_transmit_take(c, m, g->seq, flags, ecn);
 	return 0;
-}
-
-/* How many payload bytes of g the peer's window takes now. */
-static uint32_t window_room(const struct tcp_conn *c, const struct tcp_segment *g)
-{
-	int32_t room = seq_diff(tcp_snd_edge(c), g->seq);
-
-	return room <= 0 ? 0 : min_u32((uint32_t)room, g->len);
 }
 
 static bool cwnd_allows(struct tcp_conn *c, uint32_t n)
@@ -245,18 +278,13 @@ static bool cwnd_allows(struct tcp_conn *c, uint32_t n)
 /* Sends lost segments again. False when something keeps new data from being sent. */
 static bool output_lost(struct tcp_conn *c)
 {
-	struct tcp_segment *g, *next;
-
-	if (!c->lost_count)
+	if (c->frto == 2) /* whether they are lost is being found out with new data */
 		return true;
-	cds_list_for_each_entry_safe (g, next, &c->segments, link) {
-		if (!c->lost_count || !g->sent)
-			break;
-		if (!g->lost)
-			continue;
+	while (!list_empty(&c->lost)) {
+		struct tcp_segment *g = cds_list_first_entry(&c->lost, struct tcp_segment, sent_link);
 		if (!c->force_resend && c->in_flight && !cwnd_allows(c, g->len))
 			return false;
-		uint32_t room = window_room(c, g);
+		uint32_t room = tcp_window_room(c, g);
 		if (g->control == 0 && room == 0)
 			return false; /* the peer shrank its window: the timer probes */
 		if (room < g->len) {
@@ -281,7 +309,7 @@ static bool new_segment_allowed(struct tcp_conn *c, const struct tcp_segment *g,
 		return true;
 	if (g->control == TCP_FIN)
 		return seq_lt(g->seq, tcp_snd_edge(c)) || tcp_nothing_sent(c);
-	uint32_t room = window_room(c, g);
+	uint32_t room = tcp_window_room(c, g);
 	if (room < g->len) {
 		/* RFC 9293 section 3.8.6.2.1 (3): a part, where it is half of the largest window seen. */
 		if (room == 0 || room < min_u32((uint32_t)c->mss, c->snd_wnd_max / 2))
@@ -297,9 +325,11 @@ static bool new_segment_allowed(struct tcp_conn *c, const struct tcp_segment *g,
 
 static void output_new(struct tcp_conn *c)
 {
-	struct tcp_segment *g;
+	struct tcp_segment *g, *first = c->unsent;
 	uint32_t n;
 
+	if (tcp_ecn_held(c))
+		return;
 	while ((g = c->unsent) && new_segment_allowed(c, g, &n)) {
 		if (n < g->len) {
 			g = tcp_segment_split(c, g, n);
@@ -311,26 +341,27 @@ static void output_new(struct tcp_conn *c)
 		if (tcp_segment_send(c, g))
 			return;
 	}
+	/* A probe waits for the last that left. */
+	if (c->unsent != first && timer_armed(&c->rexmt) && c->rexmt_kind != TCP_REXMT_REORDER)
+		tcp_rexmt_schedule(c);
 }
 
 void tcp_output(struct tcp_conn *c)
 {
 	struct stack *s = c->stack;
 
-	if (c->state != TCP_TIME_WAIT) {
-		uint64_t idle_us = s->now_us - c->sent_us;
-		if (c->in_flight == 0 && c->srtt_us && idle_us > c->rto_us && !c->lost_count)
-			c->cc->idle(c, idle_us);
-		c->cwnd_limited = false;
-		if (output_lost(c))
-			output_new(c);
-		/* What is queued never waits for the peer alone: the timer sends it again, or asks for a
-		 * window or a buffer. */
-		if (!list_empty(&c->segments) && !timer_armed(&c->rexmt)) {
-			if (tcp_nothing_sent(c)) /* the wait begins now, however long it was quiet */
-				c->progress_us = s->now_us;
-			tcp_rexmt_arm(c);
-		}
+	uint64_t idle_us = s->now_us - c->sent_us;
+	if (c->in_flight == 0 && c->srtt_us && idle_us > c->rto_us && !c->lost_count)
+		c->cc->idle(c, idle_us);
+	c->cwnd_limited = false;
+	if (output_lost(c))
+		output_new(c);
+	/* What is queued never waits for the peer alone: the timer sends it again, or asks for a
+	 * window or a buffer. */
+	if (!list_empty(&c->segments) && !timer_armed(&c->rexmt)) {
+		if (tcp_nothing_sent(c)) /* the wait begins now, however long it was quiet */
+			c->progress_us = s->now_us;
+		tcp_rexmt_arm(c);
 	}
 	if (tcp_window_update_due(c))
 		c->ack_now = true;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The queue of segments to send: sent ones first, each sent, lost (to be sent again) or acknowledged; then
- * those that never left. The same list is the scoreboard of loss recovery. */
+/* The queue of segments to send: sent ones first, each in flight, lost (to be sent again) or sacked; then
+ * those that never left. The same list is the scoreboard of loss recovery (RFC 6675 section 3). */
 #include "tcpstack/tcp_impl.h"
 
-static struct tcp_segment *next_of(struct tcp_conn *c, struct tcp_segment *g)
+struct tcp_segment *tcp_segment_next(struct tcp_conn *c, struct tcp_segment *g)
 {
 	return g->link.next == &c->segments ? NULL : cds_list_entry(g->link.next, struct tcp_segment, link);
 }
@@ -15,6 +15,7 @@ struct tcp_segment *tcp_segment_first(struct tcp_conn *c)
 
 void tcp_segment_queue(struct tcp_conn *c, struct tcp_segment *g)
 {
+	CDS_INIT_LIST_HEAD(&g->sent_link);
 	cds_list_add_tail(&g->link, &c->segments);
 	if (!c->unsent)
 		c->unsent = g;
@@ -22,14 +23,34 @@ void tcp_segment_queue(struct tcp_conn *c, struct tcp_segment *g)
 	c->tx_segments++;
 }
 
+void tcp_segment_mark_sent(struct tcp_conn *c, struct tcp_segment *g)
+{
+	MUST(!g->sacked);
+	if (!g->sent || g->lost)
+		c->in_flight += g->len;
+	c->lost_count -= g->lost;
+	g->sent = true;
+	g->lost = false;
+	g->sent_us = c->stack->now_us;
+	cds_list_del(&g->sent_link);
+	cds_list_add_tail(&g->sent_link, &c->flight);
+}
+
+static void to_lost(struct tcp_conn *c, struct tcp_segment *g)
+{
+	cds_list_del(&g->sent_link);
+	cds_list_add_tail(&g->sent_link, &c->lost);
+}
+
 void tcp_segment_mark_lost(struct tcp_conn *c, struct tcp_segment *g)
 {
-	if (!g->sent || g->lost)
+	if (!g->sent || g->lost || g->sacked)
 		return;
 	g->lost = true;
 	c->lost_count++;
 	c->in_flight -= g->len;
 	c->dup_bytes = min_u32(c->dup_bytes, c->in_flight);
+	to_lost(c, g);
 }
 
 void tcp_segments_mark_all_lost(struct tcp_conn *c)
@@ -39,22 +60,76 @@ void tcp_segments_mark_all_lost(struct tcp_conn *c)
 	cds_list_for_each_entry (g, &c->segments, link) {
 		if (!g->sent)
 			break;
+		if (g->lost)
+			to_lost(c, g);
 		tcp_segment_mark_lost(c, g);
 	}
 	c->dup_bytes = 0;
 }
 
+void tcp_segments_unmark_lost(struct tcp_conn *c)
+{
+	struct tcp_segment *g;
+
+	cds_list_for_each_entry (g, &c->lost, sent_link) {
+		g->lost = false;
+		c->in_flight += g->len;
+	}
+	c->lost_count = 0;
+	/* They left before whatever is in flight now. */
+	cds_list_splice(&c->lost, &c->flight);
+	CDS_INIT_LIST_HEAD(&c->lost);
+}
+
+void tcp_segment_mark_sacked(struct tcp_conn *c, struct tcp_segment *g)
+{
+	MUST(g->sent && !g->sacked);
+	if (g->lost)
+		c->lost_count--;
+	else
+		c->in_flight -= g->len;
+	g->lost = false;
+	g->sacked = true;
+	c->sacked_count++;
+	c->sacked_bytes += g->len;
+	cds_list_del_init(&g->sent_link);
+}
+
+void tcp_segments_unsack(struct tcp_conn *c)
+{
+	struct tcp_segment *g;
+
+	for (g = tcp_segment_first(c); g && c->sacked_count; g = tcp_segment_next(c, g)) {
+		if (!g->sacked)
+			continue;
+		g->sacked = false;
+		c->sacked_count--;
+		c->sacked_bytes -= g->len;
+		g->lost = true;
+		c->lost_count++;
+		to_lost(c, g);
+	}
+	c->sack_hint = NULL;
+}
+
 static void segment_remove(struct tcp_conn *c, struct tcp_segment *g)
 {
 	if (c->unsent == g)
-		c->unsent = next_of(c, g);
-	if (g->lost)
+		c->unsent = tcp_segment_next(c, g);
+	if (c->sack_hint == g)
+		c->sack_hint = NULL;
+	if (g->lost) {
 		c->lost_count--;
-	else if (g->sent)
+	} else if (g->sacked) {
+		c->sacked_count--;
+		c->sacked_bytes -= g->len;
+	} else if (g->sent) {
 		c->in_flight -= g->len;
+	}
 	c->tx_bytes -= g->len;
 	c->tx_segments--;
 	cds_list_del(&g->link);
+	cds_list_del(&g->sent_link);
 	if (g->control)
 		return;
 	/* Alone: where the wire hands buffers on, the peer may have linked others behind it. */
@@ -71,10 +146,27 @@ void tcp_segments_clear(struct tcp_conn *c)
 	c->dup_bytes = 0;
 }
 
+void tcp_segment_delivered(struct tcp_conn *c, struct tcp_segment *g, struct tcp_acked *acked)
+{
+	acked->segments++;
+	acked->delivered += g->len;
+	/* Karn: a segment that was sent twice says nothing. The newest counts: the others may have waited for
+	 * a delayed ACK. */
+	if (g->resent)
+		acked->resent_us = max_u64(acked->resent_us, g->sent_us);
+	else
+		acked->sent_us = max_u64(acked->sent_us, g->sent_us);
+	if (!g->resent && seq_leq(tcp_segment_end(g), c->recover))
+		acked->original = true;
+	tcp_rack_delivered(c, g, acked);
+}
+
 /* The peer has the first n bytes of g. */
 static void segment_trim_front(struct tcp_conn *c, struct tcp_segment *g, uint32_t n)
 {
-	if (!g->lost)
+	if (g->sacked)
+		c->sacked_bytes -= n;
+	else if (!g->lost)
 		c->in_flight -= n;
 	c->tx_bytes -= n;
 	g->seq += n;
@@ -82,30 +174,24 @@ static void segment_trim_front(struct tcp_conn *c, struct tcp_segment *g, uint32
 	g->len -= (uint16_t)n;
 }
 
-struct tcp_acked tcp_segments_acked(struct tcp_conn *c, uint32_t ack)
+void tcp_segments_acked(struct tcp_conn *c, uint32_t ack, struct tcp_acked *acked)
 {
 	struct tcp_segment *g;
 	uint32_t before = c->tx_bytes;
-	uint64_t now_us = c->stack->now_us, sent_us = now_us;
-	struct tcp_acked acked = {0};
 
 	while ((g = tcp_segment_first(c)) && g->sent && seq_lt(g->seq, ack)) {
-		sent_us = g->sent_us;
-		if (g->resent)
-			acked.resent_us = max_u64(acked.resent_us, g->sent_us);
 		if (seq_lt(ack, tcp_segment_end(g))) {
+			if (!g->sacked)
+				acked->delivered += ack - g->seq;
 			segment_trim_front(c, g, ack - g->seq);
 			break;
 		}
+		if (!g->sacked)
+			tcp_segment_delivered(c, g, acked);
 		segment_remove(c, g);
 	}
-	/* Karn: a segment sent twice says nothing, and those behind it may have waited for it. Else the
-	 * newest one counts: the others may have waited for a delayed ACK. */
-	if (!acked.resent_us)
-		acked.rtt_us = (uint32_t)min_u64(max_u64(now_us - sent_us, 1), 1u << 30);
-	acked.bytes = before - c->tx_bytes;
+	acked->bytes = before - c->tx_bytes;
 	c->dup_bytes = min_u32(c->dup_bytes, c->in_flight);
-	return acked;
 }
 
 struct tcp_segment *tcp_segment_split(struct tcp_conn *c, struct tcp_segment *g, uint32_t n)
@@ -113,7 +199,7 @@ struct tcp_segment *tcp_segment_split(struct tcp_conn *c, struct tcp_segment *g,
 	struct stack *s = c->stack;
 	struct tcp_segment *part = pool_take(s->segment_pool);
 
-	MUST(n && n < g->len && g->m);
+	MUST(n && n < g->len && g->m && !g->sacked);
 	if (!part) {
 		COUNT(s, tx_pool_empty);
 		return NULL;
@@ -132,6 +218,10 @@ struct tcp_segment *tcp_segment_split(struct tcp_conn *c, struct tcp_segment *g,
 	g->off += (uint16_t)n;
 	g->len -= (uint16_t)n;
 	cds_list_add_tail(&part->link, &g->link);
+	if (g->sent)
+		cds_list_add_tail(&part->sent_link, &g->sent_link);
+	else
+		CDS_INIT_LIST_HEAD(&part->sent_link);
 	if (c->unsent == g)
 		c->unsent = part;
 	c->lost_count += part->lost;

@@ -90,6 +90,8 @@ static bool trim_to_window(struct tcp_conn *c, struct tcp_in *in)
 	uint32_t old = seq_lt(in->seq, c->rcv_nxt) ? min_u32(c->rcv_nxt - in->seq, in->len) : 0;
 	bool fin_fits = true;
 
+	if (old && c->sack)
+		tcp_sack_rx_duplicate(&c->sack_rx, in->seq, in->seq + old);
 	frame_trim_front(in->m, old);
 	in->seq += old;
 	in->len -= old;
@@ -132,6 +134,7 @@ static void reass_pull(struct tcp_conn *c)
 		m->pkt_len = m->data_len;
 		rx_append_take(c, m);
 	}
+	tcp_sack_rx_advance(&c->sack_rx, c->rcv_nxt);
 }
 
 static void in_order_take(struct tcp_conn *c, struct tcp_in *in)
@@ -154,6 +157,7 @@ static void in_order_take(struct tcp_conn *c, struct tcp_in *in)
 static void out_of_order_take(struct tcp_conn *c, struct tcp_in *in)
 {
 	struct stack *s = c->stack;
+	uint32_t end = in->seq + in->len;
 	int error = tcp_reass_insert_take(
 		&c->reass, s->reass_pool, s->config.reass_conn_segments_max, in->seq, in->m);
 
@@ -164,6 +168,11 @@ static void out_of_order_take(struct tcp_conn *c, struct tcp_in *in)
 		COUNT(s, tcp_duplicate_data);
 	else
 		COUNT(s, tcp_out_of_order_full);
+	if (c->sack && error == -EEXIST)
+		tcp_sack_rx_duplicate(&c->sack_rx, in->seq, end);
+	/* A duplicate's block is told first as well (RFC 2883 section 4). */
+	if (c->sack && (error == 0 || error == -EEXIST))
+		tcp_sack_rx_add(&c->sack_rx, in->seq, end);
 	/* One duplicate ACK each, at once: the sender counts them (RFC 5681 section 4.2). */
 	tcp_send_ack(c);
 }
@@ -200,6 +209,7 @@ void tcp_text_input(struct tcp_conn *c, struct tcp_in *in)
 		COUNT(s, tcp_urgent); /* RFC 6093: the data is in line */
 	if (in->len == 0 && !fin)
 		return;
+	tcp_ecn_text(c, in);
 	if (c->fin_received) {
 		COUNT(s, tcp_data_after_fin);
 		tcp_ack_due(c, true);

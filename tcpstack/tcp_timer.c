@@ -3,9 +3,37 @@
  * (delayed ACK), life (what else ends or probes a connection in its state). */
 #include "tcpstack/tcp_impl.h"
 
+static void rexmt_set(struct tcp_conn *c, enum tcp_rexmt_kind kind, uint64_t at_us)
+{
+	c->rexmt_kind = (uint8_t)kind;
+	timer_arm(&c->stack->wheel, &c->rexmt, at_us);
+}
+
+void tcp_rexmt_schedule(struct tcp_conn *c)
+{
+	uint64_t probe_us = tcp_tlp_wanted(c) && !c->ecn_hold ? c->stack->now_us + tcp_tlp_us(c) : UINT64_MAX;
+
+	/* A probe where the timeout would come: it costs less, and the timeout follows it. */
+	if (probe_us != UINT64_MAX)
+		rexmt_set(c, TCP_REXMT_PTO, min_u64(probe_us, c->rto_at_us));
+	else
+		rexmt_set(c, TCP_REXMT_RTO, c->rto_at_us);
+}
+
 void tcp_rexmt_arm(struct tcp_conn *c)
 {
-	timer_arm(&c->stack->wheel, &c->rexmt, c->stack->now_us + tcp_rto_backed_off_us(c));
+	c->rto_at_us = c->stack->now_us + tcp_rto_backed_off_us(c);
+	tcp_rexmt_schedule(c);
+}
+
+void tcp_reorder_arm(struct tcp_conn *c, uint32_t us)
+{
+	uint64_t at_us = c->stack->now_us + us;
+
+	if (us && at_us < c->rto_at_us)
+		rexmt_set(c, TCP_REXMT_REORDER, at_us);
+	else if (c->rexmt_kind != TCP_REXMT_RTO && timer_armed(&c->rexmt))
+		tcp_rexmt_schedule(c);
 }
 
 void tcp_life_arm(struct tcp_conn *c, uint64_t after_us)
@@ -56,30 +84,29 @@ static void probe(struct tcp_conn *c)
 		tcp_starved(c);
 }
 
-static void timeout(struct tcp_conn *c)
-{
-	bool again = tcp_segment_first(c)->resent;
-
-	COUNT(c->stack, tcp_rto);
-	c->timeouts++;
-	c->cc->timeout(c, again);
-	c->in_recovery = false;
-	c->recover = c->snd_nxt; /* RFC 6582 section 4: duplicates of before say nothing new */
-	c->dup_acks = 0;
-	tcp_segments_mark_all_lost(c);
-	c->force_resend = true;
-	tcp_output_want(c);
-}
-
 static void rexmt_fire(struct timer *t, uint64_t now_us)
 {
 	struct tcp_conn *c = caa_container_of(t, struct tcp_conn, rexmt);
 
+	if (c->ecn_hold && c->rexmt_kind == TCP_REXMT_RTO) {
+		c->ecn_hold = false;
+		tcp_output_want(c);
+		if (tcp_nothing_sent(c))
+			return;
+	}
 	if (!tcp_segment_first(c))
 		return;
 	if (given_up(c)) {
 		COUNT(c->stack, tcp_timed_out);
 		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
+		return;
+	}
+	if (c->rexmt_kind == TCP_REXMT_REORDER) {
+		tcp_recovery_reorder_fire(c);
+		return;
+	}
+	if (c->rexmt_kind == TCP_REXMT_PTO && c->snd_wnd) {
+		tcp_tlp_fire(c);
 		return;
 	}
 	back_off(c); /* RFC 6298 (5.5), (5.6) */
@@ -88,7 +115,7 @@ static void rexmt_fire(struct timer *t, uint64_t now_us)
 	else if (tcp_nothing_sent(c))
 		tcp_output_want(c);
 	else
-		timeout(c);
+		tcp_recovery_timeout(c);
 }
 
 static void ack_fire(struct timer *t, uint64_t now_us)
@@ -131,7 +158,6 @@ static void life_fire(struct timer *t, uint64_t now_us)
 		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
 		break;
 	case TCP_SYN_RCVD:
-		COUNT(c->stack, tcp_half_open_expired);
 		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
 		break;
 	case TCP_FIN_WAIT_2:
@@ -139,9 +165,6 @@ static void life_fire(struct timer *t, uint64_t now_us)
 			tcp_conn_end(c, TCP_REASON_TIMED_OUT);
 		else
 			keepalive(c);
-		break;
-	case TCP_TIME_WAIT:
-		tcp_conn_end(c, TCP_REASON_DONE);
 		break;
 	default:
 		if (c->keepalive_us)

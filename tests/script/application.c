@@ -156,7 +156,8 @@ static const struct {
 	const char *name;
 	size_t offset, size;
 } options[] = {OPTION(delayed_ack_us), OPTION(rto_us_min), OPTION(keepalive_us),
-	OPTION(keepalive_interval_us), OPTION(keepalive_probes), OPTION(user_timeout_us), OPTION(nodelay)};
+	OPTION(keepalive_interval_us), OPTION(keepalive_probes), OPTION(user_timeout_us), OPTION(nodelay),
+	OPTION(syn_backlog_max), OPTION(ecn)};
 
 static void options_begin(void)
 {
@@ -179,20 +180,22 @@ static void call_option(const char *name, const char *word)
 	fail("no option is called %s", name);
 }
 
-/* An IPv4 prefix for the next listen. */
+/* A prefix for the next listen. */
 static void call_filter(const char *verdict, const char *word)
 {
 	bool allow = !strcmp(verdict, "allow");
 	struct tcp_prefix *list = allow ? run.allow : run.deny;
 	uint32_t *count = allow ? &run.filter.allow_count : &run.filter.deny_count;
-	unsigned a, b, c, d, bits;
+	struct ip_addr address;
+	char text[64];
+	unsigned bits;
 
-	if (*count == FILTER_MAX || sscanf(word, "%u.%u.%u.%u/%u", &a, &b, &c, &d, &bits) != 5) {
+	if (*count == FILTER_MAX || sscanf(word, "%63[^/]/%u", text, &bits) != 2 ||
+		!segment_addr_parse(text, &address)) {
 		fail("%s is no prefix", word);
 		return;
 	}
-	list[(*count)++] = (struct tcp_prefix){
-		.address = ip_v4(a << 24 | b << 16 | c << 8 | d), .bits = (uint8_t)bits};
+	list[(*count)++] = (struct tcp_prefix){.address = address, .bits = (uint8_t)bits};
 	options_begin();
 	run.filter.allow = run.allow;
 	run.filter.deny = run.deny;
@@ -209,7 +212,7 @@ static bool call_stack(const char *name, const char *a, const char *b)
 	} else if (!strcmp(name, "unlisten")) {
 		tcp_listener_close(run.listener);
 	} else if (!strcmp(name, "connect")) {
-		struct ip_addr peer = ip_v4(PEER_ADDR);
+		struct ip_addr peer = segment_peer_addr(run.base.v6);
 		run.conn = tcp_connect(run.stack, &peer, PEER_PORT, run.options_set ? &run.options : NULL,
 			&app, NULL, run.now_us);
 		if (!run.conn)
@@ -222,8 +225,10 @@ static bool call_stack(const char *name, const char *a, const char *b)
 		if (run.events[event_of(a)])
 			fail("%s happened", a);
 	} else if (!strcmp(name, "conns")) {
-		if (stack_usage(run.stack).conns != (uint32_t)atoi(a))
-			fail("there are %u connections", stack_usage(run.stack).conns);
+		struct stack_usage u = stack_usage(run.stack);
+		uint32_t n = u.conns + u.half_open + u.time_wait;
+		if (n != (uint32_t)atoi(a))
+			fail("there are %u connections", n);
 	} else if (!strcmp(name, "option")) {
 		call_option(a, b);
 	} else if (!strcmp(name, "filter")) {
@@ -234,6 +239,8 @@ static bool call_stack(const char *name, const char *a, const char *b)
 		application_pool(a);
 	} else if (!strcmp(name, "autoread")) {
 		run.autoread = true;
+	} else if (!strcmp(name, "nothing")) {
+		return true;
 	} else {
 		return false;
 	}

@@ -2,28 +2,35 @@
 /* Runs packet scripts against one stack on a virtual clock and prints TAP: a test a file. A script is a list
  * of lines
  *
- *   config KEY VALUE            before the first timed line: a member of struct stack_config, or peer_isn
- *   config cc NAME              the same for the congestion control
+ *   config KEY VALUE            before the first timed line: see config.c
  *   +TIME < SEGMENT             the peer sends (see segment.h)
  *   +TIME <+ SEGMENT            the same, but it arrives in one burst with the next one
+ *   +TIME < icmp KIND [mtu N] [quote N] [from ADDRESS] [badsum] SEGMENT
+ *                               an ICMP error about a segment of ours (its numbers are the stack's): kinds in
+ *                               icmp.c; quote: bytes of it behind its IP header, 8 unless told
+ *   +TIME < icmp echo [data N] [id N]
  *   +TIME > SEGMENT             the stack sends: TIME after the line before, a millisecond off at most
+ *   +TIME > any                 it sends some segment of TCP
+ *   +TIME > icmp KIND [data N] [id N]
  *   +TIME CALL [; CALL]...      the application acts, or the script looks at something; all in one turn
  *
  * TIME is a number with us, ms (the default) or s. Whatever the stack sends must be expected by the next
- * line: a segment that is not fails the script. ARP happens behind the scenes. Calls:
+ * line: a segment that is not fails the script, and so "+10s nothing" says that it is silent that long. ARP
+ * and neighbour discovery happen behind the scenes. Calls:
  *
  *   option NAME VALUE | filter allow PREFIX | filter deny PREFIX: for the next listen or connect
- *   listen | unlisten | connect     accept: a connection was accepted
+ *   listen | unlisten | connect     accept: a connection was accepted     nothing: the time passes
  *   write N...      write N refused      read N      readable N: so much could be read      autoread
  *   shutdown | close | abort
  *   event NAME [WORD]   accepted, connected [0 or error], readable, peer_closed, writable, closed [reason]:
- * happened since it was last asked for noevent NAME    state NAME    conns N    counter NAME N    pool empty
- * | full
+ *                       happened since it was last asked for     noevent NAME
+ *   state NAME    conns N    counter NAME N    pool empty | full
+ *
+ * packetscript --offload runs the scripts on a port that does all it can: what they see stays the same.
  */
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +42,7 @@ enum { LINE_BYTES_MAX = 1000 };
 
 struct script_run run;
 struct rte_mempool *pool, *peer_pool;
+static bool offload;
 
 void fail(const char *fmt, ...)
 {
@@ -48,38 +56,6 @@ void fail(const char *fmt, ...)
 	vprintf(fmt, ap);
 	va_end(ap);
 	printf(" (at %llu us)\n", (unsigned long long)run.now_us);
-}
-
-#define KEY(name)                                                                                    \
-	{                                                                                            \
-#name, offsetof(struct stack_config, name), sizeof(((struct stack_config *)0)->name) \
-	}
-static const struct {
-	const char *name;
-	size_t offset, size;
-} keys[] = {KEY(mtu), KEY(offload_flags), KEY(conn_max), KEY(syn_backlog_max), KEY(time_wait_max),
-	KEY(reass_segments_max), KEY(reass_conn_segments_max), KEY(rx_buffer_bytes), KEY(tx_buffer_bytes),
-	KEY(rto_us_initial), KEY(rto_us_min), KEY(rto_us_max), KEY(delayed_ack_us), KEY(user_timeout_us),
-	KEY(connect_timeout_us), KEY(half_open_timeout_us), KEY(time_wait_us), KEY(fin_wait_2_us),
-	KEY(keepalive_us), KEY(keepalive_interval_us), KEY(keepalive_probes), KEY(challenge_acks_per_s),
-	KEY(initial_window_segments)};
-
-static void do_config(const char *name, unsigned long value)
-{
-	if (!strcmp(name, "peer_isn")) {
-		run.base.peer_isn = (uint32_t)value;
-		return;
-	}
-	if (!strcmp(name, "clock_us")) {
-		run.now_us = value;
-		return;
-	}
-	for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (!strcmp(keys[i].name, name)) {
-			memcpy((uint8_t *)&run.config + keys[i].offset, &value, keys[i].size);
-			return;
-		}
-	fail("no key is called %s", name);
 }
 
 static bool parse_time(const char **text, uint64_t *us)
@@ -110,15 +86,13 @@ static void stack_begin(void)
 		fail("the configuration is not accepted");
 		return;
 	}
-	wire_arp_tell();
+	neighbour_tell();
 	wire_turn();
 }
 
 static void do_line(char *line)
 {
 	const char *text = line;
-	char name[64];
-	unsigned long value;
 	uint64_t after_us;
 
 	line[strcspn(line, "#\r\n")] = 0;
@@ -126,14 +100,8 @@ static void do_line(char *line)
 		text++;
 	if (!*text)
 		return;
-	if (sscanf(text, "config cc %63s", name) == 1 && !run.stack) {
-		run.config.cc = tcp_cc_by_name(name);
+	if (!run.stack && config_line(text))
 		return;
-	}
-	if (sscanf(text, "config %63s %lu", name, &value) == 2 && !run.stack) {
-		do_config(name, value);
-		return;
-	}
 	if (!run.stack)
 		stack_begin();
 	if (run.failed)
@@ -157,23 +125,6 @@ static void do_line(char *line)
 		application_calls(line + (text - line));
 }
 
-static void config_defaults(struct stack_config *c)
-{
-	stack_config_defaults(c);
-	memcpy(c->mac, stack_mac, 6);
-	stack_config_add(c, ip_v4(STACK_ADDR), 24);
-	c->tx_pool = pool;
-	c->key = (struct siphash_key){1, 2};
-	c->tx = wire_capture;
-	c->conn_max = 16;
-	c->syn_backlog_max = 8;
-	c->time_wait_max = 8;
-	c->rx_buffer_bytes = 65535;
-	c->tx_buffer_bytes = 65535;
-	c->delayed_ack_us = 0;
-	c->arp_lifetime_us = 2000000000;
-}
-
 static bool run_script(const char *path)
 {
 	char line[LINE_BYTES_MAX];
@@ -186,6 +137,9 @@ static bool run_script(const char *path)
 	run.stack_port = STACK_PORT;
 	run.written = run.read = 1;
 	config_defaults(&run.config);
+	if (offload)
+		run.config.offload_flags = STACK_OFFLOAD_TX_IPV4_CKSUM | STACK_OFFLOAD_TX_TCP_CKSUM |
+					   STACK_OFFLOAD_RX_CKSUM | STACK_OFFLOAD_MULTI_SEG;
 	if (!f) {
 		fail("cannot be read: %s", strerror(errno));
 		return false;
@@ -211,16 +165,20 @@ static bool run_script(const char *path)
 
 int main(int argc, char **argv)
 {
-	int failed = 0;
+	int failed = 0, first = 1;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	pool = unit_pool("script", POOL_MBUFS, 9216);
 	peer_pool = unit_pool("peer", POOL_MBUFS, 9216);
-	printf("TAP version 13\n1..%d\n", argc - 1);
-	for (int i = 1; i < argc; i++) {
+	if (argc > 1 && !strcmp(argv[1], "--offload")) {
+		offload = true;
+		first++;
+	}
+	printf("TAP version 13\n1..%d\n", argc - first);
+	for (int i = first; i < argc; i++) {
 		const char *name = strrchr(argv[i], '/');
 		bool good = run_script(argv[i]);
-		printf("%s %d %s\n", good ? "ok" : "not ok", i, name ? name + 1 : argv[i]);
+		printf("%s %d %s\n", good ? "ok" : "not ok", i - first + 1, name ? name + 1 : argv[i]);
 		failed += !good;
 	}
 	return failed != 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The script that runs, shared by the three parts of the program: lines (packetscript.c), the wire and the
- * clock (wire.c), the application (application.c). */
+/* The script that runs, shared by the parts of the program: lines (packetscript.c), the configuration
+ * (config.c), the wire and the clock (wire.c) with its neighbours (neighbour.c), ICMP (icmp.c) and the port's
+ * own work (offload.c), the application (application.c). */
 #ifndef TESTS_SCRIPT_RUN_H
 #define TESTS_SCRIPT_RUN_H
 
@@ -37,7 +38,8 @@ struct script_run {
 		uint8_t *bytes;
 	} sent[SENT_MAX];
 	unsigned sent_count;
-	bool arp_due;
+	struct ip_addr asked, asks;	     /* whose link address the stack wants; unspecified: nobody's */
+	uint16_t vlan;			     /* of every frame, unless a segment says another */
 	struct rte_mbuf *burst[STACK_BURST]; /* arrived, not taken in yet */
 	unsigned burst_count;
 	uint32_t sent_edge; /* behind everything that the stack sent on the last connection */
@@ -67,13 +69,33 @@ __attribute__((format(printf, 1, 2))) void fail(const char *fmt, ...);
 /* wire.c */
 void wire_capture(void *ctx, struct rte_mbuf **frames_take, unsigned n); /* the stack's tx function */
 void wire_turn(void);							 /* output and timers, now */
-void wire_arp_tell(void); /* the stack learns the peer's address */
+void wire_input(const uint8_t *frame, uint32_t n);			 /* from the peer */
+void wire_captured(const uint8_t *frame, uint32_t n);			 /* a complete one of the stack's */
 /* Moves the clock to t, through every timer; stops at the first frame sent when asked to. */
 void wire_clock_to(uint64_t t, bool until_sent);
 void wire_sent_clear(void);
 void wire_expect_nothing(void);
 void wire_inject(const char *text);
 void wire_expect(const char *text, uint64_t at_us);
+
+/* neighbour.c: takes frames that are ARP's or neighbour discovery's; answers a request among them; tells the
+ * peer's address. */
+bool neighbour_captured(const uint8_t *frame, uint32_t n);
+void neighbour_answer(void);
+void neighbour_tell(void);
+
+/* offload.c: a frame as it leaves the port */
+void offload_send(const struct rte_mbuf *m);
+
+/* icmp.c: text is what stands behind "icmp". icmp_inject: NULL or what is wrong. icmp_text: out in words (100
+ * bytes); false when the frame is no ICMP message. */
+const char *icmp_inject(const char *text);
+void icmp_expect(const char *text, const uint8_t *frame, uint32_t n);
+bool icmp_text(const uint8_t *frame, uint32_t n, char *out);
+
+/* config.c: false when line is no configuration */
+void config_defaults(struct stack_config *c);
+bool config_line(const char *line);
 
 /* application.c: what stands between the semicolons of a line, then a turn */
 void application_calls(char *text);

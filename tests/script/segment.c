@@ -1,28 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/script/segment.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/wire.h"
-#include "tcpstack/checksum.h"
-
-enum { FIN = 1, SYN = 2, RST = 4, PSH = 8, ACK = 16, URG = 32 };
-enum { ETH = 14, IP = 20, TCP = 20 };
-
-const uint8_t peer_mac[6] = {2, 0, 0, 0, 0, 2}, stack_mac[6] = {2, 0, 0, 0, 0, 1};
+enum { PSH = 8 };
 
 static const struct {
 	char letter;
 	uint8_t flag;
-} letters[] = {{'S', SYN}, {'F', FIN}, {'R', RST}, {'P', PSH}, {'.', ACK}, {'U', URG}};
-
-uint8_t segment_byte(int64_t seq)
-{
-	return (uint8_t)(seq * 7 + (seq >> 8));
-}
+} letters[] = {{'S', 2}, {'F', 1}, {'R', 4}, {'P', PSH}, {'.', 16}, {'U', 32}, {'E', 64}, {'C', 128}};
+static const char *const ecn_words[] = {"notect", "ect1", "ect0", "ce"};
 
 /* The next word of *at, or "" at the end; blanks are skipped. */
 static const char *word(const char **at, char *out, size_t size)
@@ -45,95 +36,61 @@ static bool number(const char *text, int64_t *out)
 	return *text && *end == 0;
 }
 
-static const char *parse_raw(struct segment *g, const char *p)
+bool segment_addr_parse(const char *text, struct ip_addr *out)
 {
-	while (*p) {
-		char *end;
-		unsigned long v = strtoul(p, &end, 16);
-		if (end == p)
-			return "raw takes bytes in hexadecimal";
-		g->options[g->options_n++] = (uint8_t)v;
-		for (p = end; *p == ' ';)
-			p++;
-	}
-	return NULL;
-}
+	uint8_t bytes[16];
 
-static const char *parse_option(struct segment *g, const char *text, const struct segment_base *base)
-{
-	uint8_t *p = g->options + g->options_n;
-	unsigned a, b;
-	char ecr[32];
-
-	if (g->options_n > 40)
-		return "too many options";
-	if (sscanf(text, "mss %u", &a) == 1) {
-		memcpy(p, (uint8_t[]){2, 4, (uint8_t)(a >> 8), (uint8_t)a}, 4);
-		g->options_n += 4;
-	} else if (sscanf(text, "wscale %u", &a) == 1) {
-		memcpy(p, (uint8_t[]){3, 3, (uint8_t)a}, 3);
-		g->options_n += 3;
-	} else if (sscanf(text, "ts %u %31s", &a, ecr) == 2) {
-		b = strcmp(ecr, "last") ? (unsigned)strtoul(ecr, NULL, 0) : base->last_ts;
-		p[0] = 8;
-		p[1] = 10;
-		wire_put32(p + 2, a);
-		wire_put32(p + 6, b);
-		g->options_n += 10;
-	} else if (!strcmp(text, "nop") || !strcmp(text, "eol")) {
-		*p = text[0] == 'n';
-		g->options_n++;
-	} else if (!strcmp(text, "sackok")) {
-		memcpy(p, (uint8_t[]){4, 2}, 2);
-		g->options_n += 2;
-	} else if (!strncmp(text, "raw ", 4)) {
-		return parse_raw(g, text + 4);
-	} else {
-		return "unknown option";
+	if (inet_pton(AF_INET6, text, bytes) == 1) {
+		*out = ip_v6(bytes);
+		return true;
 	}
-	return NULL;
+	if (inet_pton(AF_INET, text, bytes) != 1)
+		return false;
+	*out = ip_v4(wire_get32(bytes));
+	return true;
 }
 
 static const char *parse_options(
 	struct segment *g, const char **at, const struct segment_base *base, bool expected)
 {
 	const char *end = strchr(*at, '>');
-	char list[200], *save, *one;
 
-	if (!end || (size_t)(end - *at) > sizeof(list))
+	if (!end || (size_t)(end - *at) > sizeof(g->options_text))
 		return "options end with >";
-	memcpy(list, *at + 1, (size_t)(end - *at - 1));
-	list[end - *at - 1] = 0;
+	snprintf(g->options_text, sizeof(g->options_text), "%.*s", (int)(end - *at - 1), *at + 1);
 	*at = end + 1;
 	g->has_options = true;
-	strcpy(g->options_text, list);
-	for (one = strtok_r(list, ",", &save); one && !expected; one = strtok_r(NULL, ",", &save)) {
-		while (*one == ' ')
-			one++;
-		const char *wrong = parse_option(g, one, base);
-		if (wrong)
-			return wrong;
-	}
-	while (!expected && g->options_n % 4)
-		g->options[g->options_n++] = 1;
-	return NULL;
+	return expected ? NULL : segment_options_parse(g, g->options_text, base);
 }
 
-static const char *parse_field(struct segment *g, const char *name, const char **at)
+/* Fields without a number. False when name is none of them. */
+static bool parse_mark(struct segment *g, const char *name)
 {
-	char text[64];
-	int64_t v = 0;
-
-	if (!strcmp(name, "badsum")) {
+	for (unsigned i = 0; i < 4; i++)
+		if (!strcmp(name, ecn_words[i])) {
+			g->has_ecn = true;
+			g->ecn = (uint8_t)i;
+			return true;
+		}
+	if (!strcmp(name, "badsum"))
 		g->bad_sum = true;
-		return NULL;
-	}
-	if (!strcmp(name, "ipbadsum")) {
+	else if (!strcmp(name, "ipbadsum"))
 		g->bad_ip_sum = true;
-		return NULL;
-	}
-	if (!number(word(at, text, sizeof(text)), &v))
-		return "a field's number is missing";
+	else
+		return false;
+	return true;
+}
+
+static const char *parse_fragment(struct segment *g, const char *text)
+{
+	g->fragment = true;
+	return sscanf(text, "%u:%u", &g->fragment_from, &g->fragment_to) >= 1 && strchr(text, ':')
+		       ? NULL
+		       : "frag takes A:B";
+}
+
+static const char *parse_number(struct segment *g, const char *name, int64_t v)
+{
 	if (!strcmp(name, "ack")) {
 		g->has_ack = true;
 		g->ack = v;
@@ -150,10 +107,37 @@ static const char *parse_field(struct segment *g, const char *name, const char *
 		g->iplen = (int)v;
 	} else if (!strcmp(name, "cut")) {
 		g->cut = (int)v;
+	} else if (!strcmp(name, "rsv")) {
+		g->reserved = (uint8_t)v;
+	} else if (!strcmp(name, "id")) {
+		g->id = (uint32_t)v;
+	} else if (!strcmp(name, "ttl")) {
+		g->has_ttl = true;
+		g->ttl = (uint8_t)v;
+	} else if (!strcmp(name, "vlan")) {
+		g->has_vlan = true;
+		g->vlan = (uint16_t)v;
 	} else {
 		return "unknown field";
 	}
 	return NULL;
+}
+
+static const char *parse_field(struct segment *g, const char *name, const char **at)
+{
+	char text[64];
+	int64_t v = 0;
+
+	if (parse_mark(g, name))
+		return NULL;
+	word(at, text, sizeof(text));
+	if (!strcmp(name, "src"))
+		return segment_addr_parse(text, &g->src) ? NULL : "src takes an address";
+	if (!strcmp(name, "dst"))
+		return segment_addr_parse(text, &g->dst) ? NULL : "dst takes an address";
+	if (!strcmp(name, "frag"))
+		return parse_fragment(g, text);
+	return number(text, &v) ? parse_number(g, name, v) : "a field's number is missing";
 }
 
 static const char *parse_flags(struct segment *g, const char *text)
@@ -166,7 +150,7 @@ static const char *parse_flags(struct segment *g, const char *text)
 			if (letters[i].letter == *text)
 				flag = letters[i].flag;
 		if (!flag)
-			return "flags are letters of SFRPU and .";
+			return "flags are letters of SFRPUEC and .";
 		g->flags |= flag;
 	}
 	return NULL;
@@ -207,114 +191,19 @@ const char *segment_parse(struct segment *g, const char *text, const struct segm
 	}
 }
 
-uint32_t segment_to_frame(const struct segment *g, const struct segment_base *base, uint8_t *frame)
+/* Only what is not usual is worth a word. */
+static char *address_text(char *p, const char *name, const struct ip_addr *a)
 {
-	uint8_t *ip = frame + ETH, *tcp = ip + IP;
-	uint32_t header = TCP + g->options_n, l4 = header + g->len;
+	struct ip_addr usual[] = {segment_peer_addr(false), segment_stack_addr(false),
+		segment_peer_addr(true), segment_stack_addr(true)};
+	char text[INET6_ADDRSTRLEN];
 
-	memcpy(frame, stack_mac, 6);
-	memcpy(frame + 6, peer_mac, 6);
-	wire_put16(frame + 12, 0x0800);
-	memset(ip, 0, IP);
-	ip[0] = 0x45;
-	wire_put16(ip + 2, (uint16_t)(g->iplen >= 0 ? (uint32_t)g->iplen : IP + l4));
-	ip[8] = 64;
-	ip[9] = 6;
-	wire_put32(ip + 12, PEER_ADDR);
-	wire_put32(ip + 16, STACK_ADDR);
-	wire_put16(ip + 10, (uint16_t)(~checksum_fold(checksum_add(0, ip, IP)) + g->bad_ip_sum));
-	memset(tcp, 0, TCP);
-	wire_put16(tcp, g->peer_port);
-	wire_put16(tcp + 2, g->stack_port);
-	wire_put32(tcp + 4, base->peer_isn + (uint32_t)g->seq);
-	if (g->has_ack)
-		wire_put32(tcp + 8, base->stack_isn + (uint32_t)g->ack);
-	tcp[12] = (uint8_t)((g->doff >= 0 ? (uint32_t)g->doff : header / 4) << 4);
-	tcp[13] = g->flags;
-	wire_put16(tcp + 14, (uint16_t)g->win);
-	wire_put16(tcp + 18, (uint16_t)g->urg);
-	memcpy(tcp + TCP, g->options, g->options_n);
-	for (uint32_t i = 0; i < g->len; i++)
-		tcp[header + i] = segment_byte(g->seq + !!(g->flags & SYN) + i);
-	struct ip_addr peer = ip_v4(PEER_ADDR), stack = ip_v4(STACK_ADDR);
-	uint64_t sum = checksum_pseudo(&peer, &stack, 6, l4);
-	wire_put16(tcp + 16, (uint16_t)(~checksum_fold(checksum_add(sum, tcp, l4)) + g->bad_sum));
-	return ETH + IP + l4 - (uint32_t)g->cut;
-}
-
-/* Options as they stand on the wire, in a script's words; timestamps with the echo alone. */
-static void options_to_text(struct segment *g, struct segment_base *base, const uint8_t *p, uint32_t n)
-{
-	char *out = g->options_text;
-
-	*out = 0;
-	for (uint32_t i = 0; i < n;) {
-		const char *comma = i ? "," : "";
-		uint32_t length = p[i] < 2 ? 1 : i + 1 < n && p[i + 1] >= 2 ? p[i + 1] : n;
-		if (p[i] < 2)
-			out += sprintf(out, "%s%s", comma, p[i] ? "nop" : "eol");
-		else if (p[i] == 2)
-			out += sprintf(out, "%smss %u", comma, wire_get16(p + i + 2));
-		else if (p[i] == 3)
-			out += sprintf(out, "%swscale %u", comma, p[i + 2]);
-		else if (p[i] == 8)
-			out += sprintf(out, "%sts %u", comma, wire_get32(p + i + 6));
-		else
-			out += sprintf(out, "%skind %u", comma, p[i]);
-		if (p[i] == 8)
-			base->last_ts = wire_get32(p + i + 2);
-		i += length;
-	}
-}
-
-static const char *frame_broken(const uint8_t *frame, uint32_t n)
-{
-	const uint8_t *ip = frame + ETH, *tcp = ip + IP;
-	uint32_t l4 = n - ETH - IP;
-
-	if (memcmp(frame, peer_mac, 6) || memcmp(frame + 6, stack_mac, 6))
-		return "Ethernet addresses";
-	if (wire_get16(ip + 2) != n - ETH || l4 < TCP || (tcp[12] >> 4) * 4u > l4)
-		return "lengths";
-	if (checksum_fold(checksum_add(0, ip, IP)) != 0xffff)
-		return "the IPv4 checksum";
-	struct ip_addr src = ip_v4(wire_get32(ip + 12)), dst = ip_v4(wire_get32(ip + 16));
-	uint64_t sum = checksum_pseudo(&src, &dst, 6, l4);
-	if (checksum_fold(checksum_add(sum, tcp, l4)) != 0xffff)
-		return "the TCP checksum";
-	return NULL;
-}
-
-bool segment_from_frame(
-	struct segment *g, struct segment_base *base, const uint8_t *frame, uint32_t n, const char **broken)
-{
-	const uint8_t *ip = frame + ETH, *tcp = ip + IP;
-
-	if (n < ETH + IP + TCP || wire_get16(frame + 12) != 0x0800 || ip[9] != 6)
-		return false;
-	*broken = frame_broken(frame, n);
-	uint32_t header = (tcp[12] >> 4) * 4u;
-	*g = (struct segment){
-		.flags = tcp[13],
-		.stack_port = wire_get16(tcp),
-		.peer_port = wire_get16(tcp + 2),
-		.len = n - ETH - IP - header,
-		.has_ack = tcp[13] & ACK,
-		.has_win = true,
-		.win = wire_get16(tcp + 14),
-		.has_options = true,
-	};
-	if (*broken)
-		return true;
-	options_to_text(g, base, tcp + TCP, header - TCP);
-	if (g->flags & SYN)
-		base->stack_isn = wire_get32(tcp + 4);
-	g->seq = (int32_t)(wire_get32(tcp + 4) - base->stack_isn);
-	g->ack = g->has_ack ? (int32_t)(wire_get32(tcp + 8) - base->peer_isn) : 0;
-	for (uint32_t i = 0; i < g->len; i++)
-		if (tcp[header + i] != segment_byte(g->seq + i))
-			*broken = "a payload byte";
-	return true;
+	for (unsigned i = 0; i < 4; i++)
+		if (ip_is_unspecified(a) || ip_equal(a, &usual[i]))
+			return p;
+	inet_ntop(ip_is_v4(a) ? AF_INET : AF_INET6, ip_is_v4(a) ? a->bytes + IP_V4_AT : a->bytes, text,
+		sizeof(text));
+	return p + sprintf(p, " %s %s", name, text);
 }
 
 const char *segment_text(const struct segment *g, char *out)
@@ -336,8 +225,21 @@ const char *segment_text(const struct segment *g, char *out)
 	if (g->has_options)
 		p += sprintf(p, " <%s>", g->options_text);
 	if (g->peer_port != PEER_PORT)
-		sprintf(p, " port %u", g->peer_port);
+		p += sprintf(p, " port %u", g->peer_port);
+	if (g->has_ecn && g->ecn)
+		p += sprintf(p, " %s", ecn_words[g->ecn]);
+	if (g->has_ttl && g->ttl != 64)
+		p += sprintf(p, " ttl %u", g->ttl);
+	if (g->has_vlan && g->vlan)
+		p += sprintf(p, " vlan %u", g->vlan);
+	p = address_text(p, "src", &g->src);
+	address_text(p, "dst", &g->dst);
 	return out;
+}
+
+static bool address_differs(const struct ip_addr *expected, const struct ip_addr *seen)
+{
+	return !ip_is_unspecified(expected) && !ip_equal(expected, seen);
 }
 
 const char *segment_differs(const struct segment *expected, const struct segment *seen)
@@ -356,5 +258,13 @@ const char *segment_differs(const struct segment *expected, const struct segment
 		return "options";
 	if (expected->peer_port != seen->peer_port)
 		return "port";
+	if (expected->has_ecn && expected->ecn != seen->ecn)
+		return "ECN";
+	if (expected->has_ttl && expected->ttl != seen->ttl)
+		return "ttl";
+	if (expected->has_vlan && expected->vlan != seen->vlan)
+		return "vlan";
+	if (address_differs(&expected->src, &seen->src) || address_differs(&expected->dst, &seen->dst))
+		return "addresses";
 	return NULL;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the peer sends, what the stack sends, and the time between. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,24 +10,26 @@
 
 enum { TOLERANCE_US = 1000 };
 
+void wire_captured(const uint8_t *frame, uint32_t n)
+{
+	if (neighbour_captured(frame, n))
+		return;
+	if (run.sent_count == SENT_MAX) {
+		fail("the stack floods");
+		return;
+	}
+	uint8_t *copy = malloc(n);
+	memcpy(copy, frame, n);
+	run.sent[run.sent_count].at_us = run.now_us;
+	run.sent[run.sent_count].n = n;
+	run.sent[run.sent_count++].bytes = copy;
+}
+
 void wire_capture(void *ctx, struct rte_mbuf **frames_take, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++) {
-		struct rte_mbuf *m = frames_take[i];
-		const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
-		if (wire_get16(p + 12) == 0x0806) {
-			run.arp_due |= p[21] == 1; /* a request */
-		} else if (run.sent_count < SENT_MAX) {
-			uint8_t *copy = malloc(m->pkt_len);
-			memcpy(copy, p, m->pkt_len);
-			run.sent[run.sent_count].at_us = run.now_us;
-			run.sent[run.sent_count].n = m->pkt_len;
-			run.sent[run.sent_count++].bytes = copy;
-		} else {
-			fail("the stack floods");
-		}
-		rte_pktmbuf_free(m);
-	}
+	for (unsigned i = 0; i < n; i++)
+		offload_send(frames_take[i]);
+	rte_pktmbuf_free_bulk(frames_take, n);
 }
 
 static void burst_add(const uint8_t *frame, uint32_t n)
@@ -38,7 +41,7 @@ static void burst_add(const uint8_t *frame, uint32_t n)
 	run.burst[run.burst_count++] = m;
 }
 
-static void input(const uint8_t *frame, uint32_t n)
+void wire_input(const uint8_t *frame, uint32_t n)
 {
 	burst_add(frame, n);
 	n = run.burst_count;
@@ -46,27 +49,11 @@ static void input(const uint8_t *frame, uint32_t n)
 	stack_input(run.stack, run.burst, n, run.now_us);
 }
 
-/* The peer tells its address: in answer to a request, and before everything. */
-void wire_arp_tell(void)
-{
-	uint8_t f[42] = {0};
-
-	run.arp_due = false;
-	memcpy(f, stack_mac, 6);
-	memcpy(f + 6, peer_mac, 6);
-	memcpy(f + 12, (uint8_t[]){8, 6, 0, 1, 8, 0, 6, 4, 0, 1}, 10);
-	memcpy(f + 22, peer_mac, 6);
-	wire_put32(f + 28, PEER_ADDR);
-	wire_put32(f + 38, STACK_ADDR);
-	input(f, sizeof(f));
-}
-
 void wire_turn(void)
 {
 	stack_output(run.stack, run.now_us);
 	stack_timers(run.stack, run.now_us, 1000);
-	if (run.arp_due)
-		wire_arp_tell();
+	neighbour_answer();
 }
 
 void wire_clock_to(uint64_t t, bool until_sent)
@@ -96,7 +83,9 @@ static bool sent_first(struct segment *out)
 	const char *broken = NULL;
 
 	if (!segment_from_frame(out, &run.base, run.sent[0].bytes, run.sent[0].n, &broken)) {
-		fail("the stack sent something that is not TCP");
+		char text[100] = "something that is not TCP";
+		icmp_text(run.sent[0].bytes, run.sent[0].n, text);
+		fail("the stack sent %s", text);
 		return false;
 	}
 	if (broken)
@@ -114,28 +103,39 @@ void wire_expect_nothing(void)
 			(long long)(run.now_us - run.sent[0].at_us));
 }
 
+static const char *inject_segment(const char *text, bool more)
+{
+	static uint8_t frame[FRAME_BYTES_MAX + SEGMENT_HEADERS_MAX];
+	struct segment g;
+	const char *wrong = segment_parse(&g, text, &run.base, false);
+
+	if (wrong)
+		return wrong;
+	if (g.len > FRAME_BYTES_MAX - 100)
+		return "the segment is too long";
+	g.stack_port = run.stack_port;
+	if (!g.has_vlan)
+		g.vlan = run.vlan;
+	uint32_t n = segment_to_frame(&g, &run.base, frame);
+	if (more)
+		burst_add(frame, n);
+	else
+		wire_input(frame, n);
+	return NULL;
+}
+
 void wire_inject(const char *text)
 {
 	bool more = *text == '+';
-	struct segment g;
-	uint8_t frame[FRAME_BYTES_MAX + 100];
-	const char *wrong = segment_parse(&g, text + more, &run.base, false);
+	int skip = 0;
 
-	if (wrong) {
+	text += more;
+	sscanf(text, " icmp %n", &skip);
+	const char *wrong = skip ? icmp_inject(text + skip) : inject_segment(text, more);
+	if (wrong)
 		fail("%s", wrong);
-		return;
-	}
-	if (g.len > FRAME_BYTES_MAX - 100) {
-		fail("the segment is too long");
-		return;
-	}
-	g.stack_port = run.stack_port;
-	if (more) {
-		burst_add(frame, segment_to_frame(&g, &run.base, frame));
-		return;
-	}
-	input(frame, segment_to_frame(&g, &run.base, frame));
-	wire_turn();
+	else if (!more)
+		wire_turn();
 }
 
 /* A connection between the same two ends as the last one numbers from behind it (RFC 9293 section 3.4.1):
@@ -155,34 +155,51 @@ static void check_numbers(const struct segment *g)
 	run.last_isn = run.base.stack_isn;
 }
 
-void wire_expect(const char *text, uint64_t at_us)
+/* The oldest frame that the stack sent is what text says. */
+static void expect_segment(const char *text)
 {
 	struct segment want, seen;
-	char a[SEGMENT_TEXT_BYTES], b[SEGMENT_TEXT_BYTES];
-	const char *wrong = segment_parse(&want, text, &run.base, true);
+	char a[SEGMENT_TEXT_BYTES], b[SEGMENT_TEXT_BYTES], rest[2];
+	bool any = sscanf(text, " any %1s", rest) == -1 && strstr(text, "any");
+	const char *wrong = any ? NULL : segment_parse(&want, text, &run.base, true);
 
 	if (wrong) {
 		fail("%s", wrong);
 		return;
 	}
+	if (!sent_first(&seen))
+		return;
+	if (!any && !want.has_vlan) {
+		want.has_vlan = true;
+		want.vlan = run.vlan;
+	}
+	wrong = any ? NULL : segment_differs(&want, &seen);
+	if (wrong) {
+		fail("%s differ: expected %s, seen %s", wrong, segment_text(&want, a),
+			segment_text(&seen, b));
+	}
+	check_numbers(&seen);
+	if ((seen.flags & 18) == 2) /* a SYN, whatever it says of ECN */
+		run.stack_port = seen.stack_port;
+}
+
+void wire_expect(const char *text, uint64_t at_us)
+{
+	int skip = 0;
+
 	wire_clock_to(at_us + TOLERANCE_US, true);
 	if (!run.sent_count) {
 		fail("the stack sent nothing");
 		return;
 	}
 	uint64_t sent_us = run.sent[0].at_us;
-	if (!sent_first(&seen))
-		return;
-	wrong = segment_differs(&want, &seen);
-	if (wrong) {
-		fail("%s differ: expected %s, seen %s", wrong, segment_text(&want, a),
-			segment_text(&seen, b));
-	}
+	sscanf(text, " icmp %n", &skip);
+	if (skip)
+		icmp_expect(text + skip, run.sent[0].bytes, run.sent[0].n);
+	else
+		expect_segment(text);
 	if (sent_us + TOLERANCE_US < at_us)
 		fail("sent %lld us too early", (long long)(at_us - sent_us));
-	check_numbers(&seen);
-	if (seen.flags == 2)
-		run.stack_port = seen.stack_port;
 	sent_forget();
 }
 

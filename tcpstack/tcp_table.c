@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of who has which tuple: connections, requests and what is in TIME_WAIT, found by one keyed hash.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "tcpstack/tcp_impl.h"
+
+int tcp_table_init(struct stack *s, uint64_t n)
+{
+	uint32_t buckets = 64;
+
+	while (buckets < n && buckets < 1u << 24)
+		buckets *= 2;
+	s->conn_mask = buckets - 1;
+	s->conn_buckets = calloc(buckets, sizeof(*s->conn_buckets));
+	if (!s->conn_buckets)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < buckets; i++)
+		CDS_INIT_LIST_HEAD(&s->conn_buckets[i]);
+	return 0;
+}
+
+static struct cds_list_head *bucket_of(struct stack *s, const struct tcp_tuple *t)
+{
+	return &s->conn_buckets[tcp_hash(s, TCP_HASH_TABLE, t) & s->conn_mask];
+}
+
+static bool same(const struct tcp_tuple *a, const struct tcp_tuple *b)
+{
+	return a->lport == b->lport && a->rport == b->rport && ip_equal(&a->raddr, &b->raddr) &&
+	       ip_equal(&a->laddr, &b->laddr);
+}
+
+struct tcp_node *tcp_node_find(struct stack *s, const struct tcp_tuple *t)
+{
+	struct tcp_node *node;
+
+	cds_list_for_each_entry (node, bucket_of(s, t), bucket_link)
+		if (same(&node->tuple, t))
+			return node;
+	return NULL;
+}
+
+void tcp_node_insert(struct stack *s, struct tcp_node *node, const struct tcp_tuple *t, enum tcp_kind kind)
+{
+	node->tuple = *t;
+	node->kind = kind;
+	cds_list_add(&node->bucket_link, bucket_of(s, t));
+}
+
+struct tcp_conn *tcp_conn_find(struct stack *s, const struct tcp_tuple *t)
+{
+	struct tcp_node *node = tcp_node_find(s, t);
+
+	return node && node->kind == TCP_KIND_CONN ? caa_container_of(node, struct tcp_conn, node) : NULL;
+}
+
+struct tcp_request *tcp_request_of(struct tcp_node *node)
+{
+	return caa_container_of(node, struct tcp_request, node);
+}
