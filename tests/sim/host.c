@@ -140,7 +140,7 @@ struct tcp_conn *host_connect_from(unsigned i, uint16_t lport, const struct ip_a
 
 	s->port_next = (uint32_t)(lport - TCP_PORT_FIRST) - (uint32_t)tcp_hash(s, TCP_HASH_PORT, &t);
 	t.lport = lport;
-	if (tcp_conn_find(s, &t) || tcp_listener_find(s, &t.laddr, lport))
+	if (tcp_node_find(s, &t) || tcp_listener_find(s, &t.laddr, lport))
 		return NULL;
 	struct tcp_conn *c = tcp_connect(s, to, port, NULL, app, user, sim.now_us);
 	MUST(!c || tcp_conn_local_port(c) == lport);

@@ -174,6 +174,11 @@ static bool check_ack(struct pair *p, unsigned side, const struct sim_frame *f)
 	if (f->window == 0 && !(f->flags & SIM_SYN))
 		sim_met(SIM_zero_window);
 	bool news = !a->told || seq_lt(a->ack, f->ack) || seq_lt(a->edge, edge);
+	/* A listener keeps TIME_WAIT until the next connection is there, and answers from it once more. */
+	if (a->told && seq_lt(f->ack, a->ack) && p->again) {
+		p->foreign = true;
+		return false;
+	}
 	if (a->told && seq_lt(f->ack, a->ack))
 		broken(f, "an acknowledgement that goes back");
 	/* A SYN's window has no scale: sent again it cannot say what another segment said meanwhile. */

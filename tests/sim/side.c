@@ -59,12 +59,14 @@ static bool time_wait_was_short(const struct side *s)
 	       (evicted || hosts[s->other->host].time_wait_us < 10000000);
 }
 
-/* The listener's host had no room for the connection, or forgot it. */
+/* The listener's host had no room for the connection, or forgot it; or it sent a SYN cookie, the answer to which
+ * was lost, and what follows finds nobody. */
 static bool half_open_was_lost(const struct side *s)
 {
 	const struct stack *peer = hosts[s->other->host].stack;
 
 	return !s->other->opened && (stack_counter(peer, STACK_COUNTER_tcp_half_open_evicted) ||
+					    stack_counter(peer, STACK_COUNTER_tcp_cookie_sent) ||
 					    stack_counter(peer, STACK_COUNTER_tcp_half_open_expired));
 }
 
