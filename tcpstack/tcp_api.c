@@ -237,6 +237,20 @@ static void queue_fin(struct tcp_conn *c)
 	tcp_output_want(c);
 }
 
+void tcp_conn_set_nodelay(struct tcp_conn *c, bool nodelay)
+{
+	c->nodelay = nodelay;
+	if (nodelay)
+		tcp_output_want(c);
+}
+
+void tcp_conn_cork(struct tcp_conn *c, bool corked)
+{
+	c->corked = corked;
+	if (!corked)
+		tcp_output_want(c);
+}
+
 int tcp_conn_shutdown(struct tcp_conn *c)
 {
 	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
@@ -258,9 +272,17 @@ void tcp_conn_close(struct tcp_conn *c)
 	tcp_conn_detach(c);
 }
 
+/* RFC 9293 section 3.10.5: in CLOSING and LAST-ACK both have said all, unless some of it was not read. */
+static bool aborts_aloud(const struct tcp_conn *c)
+{
+	bool both_closed = c->state == TCP_CLOSING || c->state == TCP_LAST_ACK;
+
+	return c->state >= TCP_SYN_RCVD && (!both_closed || c->rx.bytes);
+}
+
 void tcp_conn_abort(struct tcp_conn *c)
 {
-	if (c->state >= TCP_SYN_RCVD)
+	if (aborts_aloud(c))
 		tcp_send_control(c, tcp_snd_seq(c), TCP_RST | TCP_ACK);
 	tcp_conn_detach(c);
 	tcp_conn_end(c, TCP_REASON_ABORTED);
@@ -315,6 +337,7 @@ struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 		.rcv_wscale = c->rcv_wscale,
 		.timestamps = c->timestamps,
 		.nodelay = c->nodelay,
+		.corked = c->corked,
 		.ecn = c->ecn,
 		.sack = c->sack,
 		.recovery = recovery_names[c->recovery],

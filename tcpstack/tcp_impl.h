@@ -20,7 +20,9 @@ enum {
 	TCP_PORT_FIRST = 32768,
 	TCP_PORT_LAST = 60999,
 	TCP_STARVED_RETRY_US = 2000,
-	TCP_TX_SHARE_BYTES_MIN = 8192,	/* what a connection may queue however short segments are */
+	TCP_TX_SHARE_BYTES_MIN = 8192, /* what a connection may queue however short segments are */
+	TCP_HOLD_US = 200000,	       /* a partial segment waits no longer for more data, or for window */
+	TCP_DELAYED_ACK_US = 40000,    /* an ACK's wait on a short path; on a longer one it is a round trip */
 	TCP_CHALLENGE_CONN_US = 500000, /* one ACK a connection for what carries no data */
 };
 
@@ -198,16 +200,19 @@ struct tcp_conn {
 	uint8_t rexmt_kind; /* enum tcp_rexmt_kind */
 	bool hashed;
 	bool nodelay;
-	uint8_t ecn_mode;   /* enum stack_ecn */
-	bool ecn;	    /* agreed on */
-	bool ecn_echo;	    /* a mark came in, and no CWR since */
-	bool ecn_cwr_due;   /* the next new data tells that the window was reduced */
-	bool ecn_hold;	    /* nothing new before the retransmission timer has run out */
-	uint8_t events;	    /* enum tcp_event */
-	uint8_t reason;	    /* enum tcp_reason, with TCP_EVENT_CLOSED */
-	uint8_t backoff;    /* doublings of the RTO */
-	uint8_t keepalives; /* probes sent since the peer was heard */
-	int connect_error;  /* with TCP_EVENT_CONNECTED */
+	bool corked;
+	bool hold_over;			    /* what waits for the hold timer may leave */
+	uint8_t quick_acks, quick_acks_max; /* segments still to be acknowledged at once */
+	uint8_t ecn_mode;		    /* enum stack_ecn */
+	bool ecn;			    /* agreed on */
+	bool ecn_echo;			    /* a mark came in, and no CWR since */
+	bool ecn_cwr_due;		    /* the next new data tells that the window was reduced */
+	bool ecn_hold;			    /* nothing new before the retransmission timer has run out */
+	uint8_t events;			    /* enum tcp_event */
+	uint8_t reason;			    /* enum tcp_reason, with TCP_EVENT_CLOSED */
+	uint8_t backoff;		    /* doublings of the RTO */
+	uint8_t keepalives;		    /* probes sent since the peer was heard */
+	int connect_error;		    /* with TCP_EVENT_CONNECTED */
 
 	/* receive sequence space */
 	uint32_t irs, rcv_nxt;
@@ -216,7 +221,9 @@ struct tcp_conn {
 	uint64_t ts_recent_us;
 	uint32_t fin_seq;
 	uint32_t unacked_bytes; /* received since the last ACK left */
-	uint32_t peer_mss;	/* largest payload seen: what the peer calls a full segment */
+	uint32_t peer_mss;	/* what the peer calls a full segment: the largest one, or two alike */
+	uint32_t last_len;	/* payload of the last segment */
+	uint64_t data_us;	/* and when it came */
 	struct chain rx;
 	struct tcp_reass reass;
 	struct tcp_sack_rx sack_rx;
@@ -230,6 +237,7 @@ struct tcp_conn {
 	uint16_t mss;	    /* payload of a full segment to the peer */
 	uint32_t tx_segments, tx_segments_max;
 	uint32_t ts_offset;
+	uint32_t flow_label; /* of IPv6 */
 	struct cds_list_head segments;
 	struct tcp_segment *unsent; /* the first in segments that never left */
 	struct tcp_segment syn, fin;
@@ -261,7 +269,7 @@ struct tcp_conn {
 	uint64_t sent_us;     /* last data out */
 	uint64_t challenge_next_us;
 	uint64_t rto_at_us; /* when the retransmission timeout is due, whatever rexmt waits for */
-	struct timer rexmt, ack_timer, life;
+	struct timer rexmt, ack_timer, life, hold;
 
 	struct cds_list_head life_link; /* every connection of the stack */
 	struct cds_list_head event_link, output_link, starved_link;
@@ -310,6 +318,7 @@ void tcp_conn_set_state(struct tcp_conn *c, enum tcp_state state);
 void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_syn_options *o);
 struct tcp_syn_options tcp_syn_options_of(const struct tcp_options *o, const struct ip_addr *peer);
 void tcp_conn_established(struct tcp_conn *c);
+/* The MSS that we announce (RFC 6691: of the link, without options). */
 uint16_t tcp_own_mss(const struct stack *s, const struct ip_addr *peer);
 uint8_t tcp_own_wscale(const struct stack *s);
 void tcp_conn_time_wait(struct tcp_conn *c);
@@ -384,11 +393,41 @@ void tcp_opening_input(struct tcp_conn *c, struct tcp_in *in);
 bool tcp_filter_passes(const struct tcp_filter *filter, const struct ip_addr *peer);
 
 /* tcp_isn.c */
-enum { TCP_HASH_TABLE, TCP_HASH_ISN, TCP_HASH_TIMESTAMP, TCP_HASH_PORT, TCP_HASH_CHALLENGE, TCP_HASH_COOKIE };
+enum {
+	TCP_HASH_TABLE,
+	TCP_HASH_ISN,
+	TCP_HASH_TIMESTAMP,
+	TCP_HASH_PORT,
+	TCP_HASH_CHALLENGE,
+	TCP_HASH_COOKIE,
+	TCP_HASH_FLOW_LABEL
+};
 uint64_t tcp_hash(const struct stack *s, uint32_t purpose, const struct tcp_tuple *t);
+void tcp_table_key_init(struct stack *s);
+
+/* The bucket of a connection. Every segment asks, so this is no SipHash but a universal family with a secret
+ * key of 704 bits (Thorup, High Speed Hashing for Integers and Strings, section 3.5: pair-multiply-shift,
+ * strongly universal): who does not know the key finds no tuples that collide more often than by chance, and
+ * nothing on the wire depends on its value. */
+static inline uint64_t tcp_table_pair(const uint64_t *k, uint64_t two_words)
+{
+	return (k[0] + (two_words >> 32)) * (k[1] + (uint32_t)two_words);
+}
+
+static inline struct cds_list_head *tcp_table_bucket(const struct stack *s, const struct tcp_tuple *t)
+{
+	const uint64_t *k = s->conn_key;
+	uint64_t h = tcp_table_pair(k, t->laddr.word[0]) + tcp_table_pair(k + 2, t->laddr.word[1]) +
+		     tcp_table_pair(k + 4, t->raddr.word[0]) + tcp_table_pair(k + 6, t->raddr.word[1]) +
+		     tcp_table_pair(k + 8, (uint32_t)t->lport << 16 | t->rport) + k[10];
+
+	return &s->conn_buckets[h >> s->conn_shift];
+}
 /* above: as isn_above of tcp_listener_input. */
 uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t, uint32_t above);
 uint32_t tcp_ts_offset(const struct stack *s, const struct tcp_tuple *t);
+/* RFC 6437: one a connection, which nobody can foresee; 0 for IPv4. */
+uint32_t tcp_flow_label(const struct stack *s, const struct tcp_tuple *t);
 /* A free local port for t, whose lport does not count, or 0. */
 uint16_t tcp_port_pick(struct stack *s, const struct tcp_tuple *t);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Three timers a connection: rexmt (retransmission of RFC 6298, or the probe of a closed window), ack_timer
- * (delayed ACK), life (what else ends or probes a connection in its state). */
+/* Four timers a connection: rexmt (retransmission of RFC 6298, or the probe of a closed window), ack_timer
+ * (delayed ACK), life (what else ends or probes a connection in its state),
+ * hold (a partial segment leaves although more may come). */
 #include "tcpstack/tcp_impl.h"
 
 static void rexmt_set(struct tcp_conn *c, enum tcp_rexmt_kind kind, uint64_t at_us)
@@ -126,6 +127,14 @@ static void ack_fire(struct timer *t, uint64_t now_us)
 	tcp_output_want(c);
 }
 
+static void hold_fire(struct timer *t, uint64_t now_us)
+{
+	struct tcp_conn *c = caa_container_of(t, struct tcp_conn, hold);
+
+	c->hold_over = true;
+	tcp_output_want(c);
+}
+
 /* RFC 9293 section 3.8.4: an old number without data, which the peer must answer. */
 static void keepalive(struct tcp_conn *c)
 {
@@ -177,6 +186,7 @@ void tcp_timers_init(struct tcp_conn *c)
 	timer_init(&c->rexmt, rexmt_fire);
 	timer_init(&c->ack_timer, ack_fire);
 	timer_init(&c->life, life_fire);
+	timer_init(&c->hold, hold_fire);
 }
 
 void tcp_timers_cancel(struct tcp_conn *c)
@@ -186,4 +196,5 @@ void tcp_timers_cancel(struct tcp_conn *c)
 	timer_cancel(w, &c->rexmt);
 	timer_cancel(w, &c->ack_timer);
 	timer_cancel(w, &c->life);
+	timer_cancel(w, &c->hold);
 }

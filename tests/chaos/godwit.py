@@ -99,9 +99,8 @@ class Godwit:
 
 def used(status):
     """What is in use: pools, and what the broker's core counts."""
-    found = {pool["name"]: pool["used"] for pool in status["pools"]}
-    found["tcp connections"] = found.get("tcp connections", 0) - sum(
-        port.get("time_wait", 0) for port in status["tcp"])
+    # What is in TIME_WAIT waits for its time alone.
+    found = {pool["name"]: pool["used"] for pool in status["pools"] if pool["name"] != "tcp time-wait"}
     for name in ("queues", "exchanges", "bindings", "consumers", "messages_ready", "messages_unacked"):
         found[name] = status["broker"][name]
     found["connections"] = status["connections"]
