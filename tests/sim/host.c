@@ -40,12 +40,23 @@ static void limits_choose(struct stack_config *c, unsigned talks)
 	c->tx_buffer_bytes = SIM_ONE_OF(2048, 16384, 65536, 300000);
 	c->reass_segments_max = SIM_ONE_OF(2, 64, 4096);
 	c->reass_conn_segments_max = SIM_ONE_OF(1, 16, 256);
-	c->tx_segments_max = SIM_ONE_OF(0, 0, 60);
+	c->tx_segments_max = SIM_ONE_OF(0, 0, 30);
 	c->conn_max = SIM_ONE_OF(2 + talks / 2, 4 * talks, 4 * talks);
 	c->syn_backlog_max = SIM_ONE_OF(1, 4, 1024);
 	c->time_wait_max = SIM_ONE_OF(1, talks);
 	c->arp_max = SIM_ONE_OF(SIM_HOSTS_MAX, 256);
 	c->challenge_acks_per_s = SIM_ONE_OF(1, 1000);
+}
+
+static void protocol_choose(struct stack_config *c)
+{
+	static const char *const algorithms[] = {"cubic", "cubic", "newreno", "none"};
+
+	c->cc = tcp_cc_by_name(algorithms[sim_below(&sim.dice, 4)]);
+	c->sack = sim_permille(&sim.dice, 750);
+	c->ecn = SIM_ONE_OF(STACK_ECN_OFF, STACK_ECN_ACCEPT, STACK_ECN_ON);
+	c->syn_cookies = SIM_ONE_OF(STACK_SYN_COOKIES_AUTO, STACK_SYN_COOKIES_AUTO, STACK_SYN_COOKIES_ALWAYS,
+		STACK_SYN_COOKIES_NEVER);
 }
 
 void host_start(unsigned i, unsigned talks)
@@ -58,6 +69,7 @@ void host_start(unsigned i, unsigned talks)
 	c.key = (struct siphash_key){sim_random(&sim.dice), sim_random(&sim.dice)};
 	timers_choose(&c);
 	limits_choose(&c, talks);
+	protocol_choose(&c);
 	hosts[i].time_wait_us = c.time_wait_us;
 	hosts[i].stack = stack_create(&c, sim.now_us);
 	MUST(hosts[i].stack);
@@ -99,8 +111,8 @@ static void pools_tally(const struct stack *s)
 	static const struct {
 		const char *name;
 		enum sim_situation situation;
-	} known[] = {{"tcp connections", SIM_conn_pool_empty}, {"tcp segments", SIM_segment_pool_empty},
-		{"tcp reassembly", SIM_reassembly_pool_empty}};
+	} known[] = {{"tcp half-open", SIM_half_open_pool_empty}, {"tcp connections", SIM_conn_pool_empty},
+		{"tcp segments", SIM_segment_pool_empty}, {"tcp reassembly", SIM_reassembly_pool_empty}};
 	const struct pool *p;
 
 	for (unsigned i = 0; (p = stack_pool(s, i)); i++)
@@ -156,6 +168,6 @@ bool host_dropped(unsigned i)
 {
 	const struct stack *s = hosts[i].stack;
 
-	return stack_counter(s, STACK_COUNTER_arp_pending_dropped) ||
-	       stack_counter(s, STACK_COUNTER_arp_full);
+	return stack_counter(s, STACK_COUNTER_neighbour_pending_dropped) ||
+	       stack_counter(s, STACK_COUNTER_neighbour_full);
 }

@@ -14,6 +14,7 @@ struct side {
 	struct side *other;
 	struct talk *talk;
 	unsigned host;
+	bool passive; /* it accepts */
 	bool opened, ended;
 	int reason;
 

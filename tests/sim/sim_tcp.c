@@ -95,11 +95,27 @@ static void seed_begin(uint64_t seed)
 	talks_listen();
 }
 
+/* Takes all receive buffers away until it is called again, or gives them back. */
+static void wire_hoard(bool take)
+{
+	static struct rte_mbuf *taken[LINK_MBUFS];
+	static unsigned n;
+
+	rte_pktmbuf_free_bulk(taken, n);
+	n = 0;
+	if (!take)
+		return;
+	sim_met(SIM_receive_pool_taken);
+	while (n < LINK_MBUFS && (taken[n] = rte_pktmbuf_alloc(sim.net.pool)))
+		n++;
+}
+
 static void wake(void)
 {
 	unsigned i = sim_below(&sim.dice, sim.net.hosts);
 
 	talks_wake();
+	wire_hoard(sim_permille(&sim.dice, 2));
 	stranger_act();
 	if (hosts[i].hoarded)
 		host_hoard_end(i);
@@ -140,6 +156,7 @@ static void run(void)
 		}
 		if (!over && talks_over()) {
 			over = true;
+			wire_hoard(false);
 			frames = sim.frames;
 		}
 		if (over)

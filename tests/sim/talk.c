@@ -61,6 +61,7 @@ static void talk_plan(unsigned i)
 	}
 	side_plan(&t->client, &t->server, t, client);
 	side_plan(&t->server, &t->client, t, server);
+	t->server.passive = t->kind != TALK_BOTH;
 }
 
 unsigned talks_plan(void)

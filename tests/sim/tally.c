@@ -35,6 +35,7 @@ void sim_tally_net(const struct sim_net *n)
 		sim.situations[SIM_link_duplicated] += c->duplicated;
 		sim.situations[SIM_link_reordered] += c->reordered;
 		sim.situations[SIM_link_corrupted] += c->corrupted;
+		sim.situations[SIM_link_marked] += c->marked;
 		sim.situations[SIM_link_pool_empty] += c->pool_empty;
 	}
 	sim_met(n->routed ? SIM_routed : SIM_switched);
