@@ -111,8 +111,7 @@ static void pools_tally(const struct stack *s)
 	static const struct {
 		const char *name;
 		enum sim_situation situation;
-	} known[] = {{"tcp half-open", SIM_half_open_pool_empty}, {"tcp connections", SIM_conn_pool_empty},
-		{"tcp segments", SIM_segment_pool_empty}, {"tcp reassembly", SIM_reassembly_pool_empty}};
+	} known[] = {{"tcp segments", SIM_segment_pool_empty}, {"tcp reassembly", SIM_reassembly_pool_empty}};
 	const struct pool *p;
 
 	for (unsigned i = 0; (p = stack_pool(s, i)); i++)

@@ -19,7 +19,7 @@ enum {
 	VIRTUAL_SECONDS_MAX = 4000,
 	TURNS_MAX = 3000000,
 	LAST_FRAMES_MAX = 200000, /* after all applications have finished */
-	COMPLETE_SEEDS = 900,	  /* so many seeds meet everything */
+	COMPLETE_SEEDS = 1000,	  /* so many seeds meet everything */
 	AGAIN_SEEDS = 5,
 };
 
