@@ -111,6 +111,7 @@ enum tcp_event {
 	TCP_EVENT_PEER_CLOSED = 8,
 	TCP_EVENT_WRITABLE = 16,
 	TCP_EVENT_CLOSED = 32,
+	TCP_EVENT_URGENT = 64,
 };
 
 struct tcp_listener {
@@ -199,6 +200,9 @@ struct tcp_conn {
 	uint8_t frto;	    /* RFC 5682: 0: no, 1: the first segment went out again, 2: then new data */
 	uint8_t rexmt_kind; /* enum tcp_rexmt_kind */
 	bool hashed;
+	bool urgent_in;	 /* the peer told of urgent data that may not have been read */
+	bool urgent_out; /* so did we, of what may not be acknowledged */
+	uint8_t dscp, hop_limit;
 	bool nodelay;
 	bool corked;
 	bool hold_over;			    /* what waits for the hold timer may leave */
@@ -220,12 +224,16 @@ struct tcp_conn {
 	uint32_t last_ack_sent, ts_recent;
 	uint64_t ts_recent_us;
 	uint32_t fin_seq;
-	uint32_t unacked_bytes; /* received since the last ACK left */
-	uint32_t peer_mss;	/* what the peer calls a full segment: the largest one, or two alike */
-	uint32_t last_len;	/* payload of the last segment */
-	uint64_t data_us;	/* and when it came */
+	uint32_t rcv_up, snd_up; /* behind the urgent data, with urgent_in and urgent_out */
+	uint32_t unacked_bytes;	 /* received since the last ACK left */
+	uint32_t peer_mss;	 /* what the peer calls a full segment: the largest one, or two alike */
+	uint32_t last_len;	 /* payload of the last segment */
+	uint64_t data_us;	 /* and when it came */
 	struct chain rx;
 	struct tcp_reass reass;
+	uint32_t rx_buffers;   /* what both hold, as the stack has it accounted */
+	uint32_t peer_buffers; /* that a full segment takes; 1 where it fits one */
+	struct cds_list_head rx_wait_link;
 	struct tcp_sack_rx sack_rx;
 
 	/* send sequence space */
@@ -284,7 +292,7 @@ struct tcp_in {
 	struct rte_mbuf *m; /* NULL once taken */
 	struct ip_addr src, dst;
 	uint32_t seq, ack, len;
-	uint16_t sport, dport, wnd;
+	uint16_t sport, dport, wnd, urgent;
 	uint8_t flags;
 	uint8_t ecn; /* enum ip_ecn */
 	struct tcp_options options;
@@ -371,6 +379,7 @@ int tcp_time_wait_init(struct stack *s);
 void tcp_time_wait_fini(struct stack *s);
 /* Takes over for a connection that ends. */
 void tcp_time_wait_new(const struct tcp_conn *c);
+uint64_t tcp_time_wait_until_us(struct tcp_node *node);
 void tcp_time_wait_input(struct stack *s, struct tcp_node *node, struct tcp_in *in);
 /* The tuple's next connection is established. */
 void tcp_time_wait_forget(struct stack *s, const struct tcp_tuple *t);
@@ -527,6 +536,10 @@ void tcp_recovery_reorder_fire(struct tcp_conn *c);
 
 /* tcp_ack.c */
 bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in);
+/* tcp_urgent.c: the sixth step */
+void tcp_urgent_input(struct tcp_conn *c, const struct tcp_in *in);
+/* The urgent pointer of a segment at seq, or 0: no URG in it. */
+uint16_t tcp_urgent_pointer(struct tcp_conn *c, uint32_t seq);
 /* tcp_text.c: RFC 9293's seventh and eighth step */
 void tcp_text_input(struct tcp_conn *c, struct tcp_in *in);
 void tcp_ack_due(struct tcp_conn *c, bool now);
@@ -538,6 +551,22 @@ static inline uint32_t tcp_window_field(uint32_t bytes, uint8_t wscale)
 uint16_t tcp_window(struct tcp_conn *c);
 uint16_t tcp_window_syn(struct tcp_conn *c);
 bool tcp_window_update_due(const struct tcp_conn *c);
+/* The window is too small for a full segment because others hold the buffers. */
+bool tcp_window_waits(const struct tcp_conn *c);
+
+/* tcp_memory.c */
+void tcp_memory_init(struct stack *s);
+/* Buffers that the connection may hold at this moment. */
+uint32_t tcp_memory_allowed(const struct tcp_conn *c);
+bool tcp_memory_may_hold(const struct tcp_conn *c, uint32_t n);
+/* More than half of that is held, or there is no more to be had. */
+bool tcp_memory_tight(const struct tcp_conn *c);
+/* Bytes behind rcv_nxt that there are buffers for, if they come in full segments. */
+uint32_t tcp_memory_window(const struct tcp_conn *c);
+/* The connection's buffers have become more or fewer. */
+void tcp_memory_account(struct tcp_conn *c);
+/* It is looked at again when others give buffers back. */
+void tcp_memory_wait(struct tcp_conn *c);
 
 /* tcp_ecn.c */
 /* What a SYN or SYN-ACK asks for or agrees to. */
@@ -601,7 +630,7 @@ static inline uint32_t tcp_window_room(const struct tcp_conn *c, const struct tc
 {
 	int32_t room = seq_diff(tcp_snd_edge(c), g->seq);
 
-	return room <= 0 ? 0 : min_u32((uint32_t)room, g->len);
+	return MUTANT(window_of_the_peer_ignored) ? g->len : room <= 0 ? 0 : min_u32((uint32_t)room, g->len);
 }
 
 /* The number of a segment without data: SND.NXT, but not where a probe's octet or a shrunk window has put

@@ -18,6 +18,7 @@ enum event {
 	EVENT_ACCEPTED,
 	EVENT_CONNECTED,
 	EVENT_READABLE,
+	EVENT_URGENT,
 	EVENT_PEER_CLOSED,
 	EVENT_WRITABLE,
 	EVENT_CLOSED,
@@ -99,6 +100,7 @@ bool config_line(const char *line);
 
 /* application.c: what stands between the semicolons of a line, then a turn */
 void application_calls(char *text);
-void application_pool(const char *word);
+/* word: empty, full, or left: so many buffers */
+void application_pool(const char *word, unsigned left);
 
 #endif
