@@ -73,7 +73,7 @@ void host_start(unsigned i, unsigned talks)
 	hosts[i].time_wait_us = c.time_wait_us;
 	hosts[i].stack = stack_create(&c, sim.now_us);
 	MUST(hosts[i].stack);
-	observer_host_mtu(i, c.mtu);
+	observer_host_limits(i, c.mtu, c.rx_buffer_bytes);
 }
 
 void host_hoard(unsigned i)

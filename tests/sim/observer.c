@@ -51,7 +51,7 @@ static struct {
 	struct pair pairs[PAIRS_MAX];
 	unsigned count;
 	uint32_t incarnations;
-	uint32_t mtu[SIM_HOSTS_MAX];
+	uint32_t mtu[SIM_HOSTS_MAX], window[SIM_HOSTS_MAX];
 } observer;
 
 void observer_reset(void)
@@ -60,9 +60,10 @@ void observer_reset(void)
 	observer.incarnations = 0;
 }
 
-void observer_host_mtu(unsigned host, uint32_t mtu)
+void observer_host_limits(unsigned host, uint32_t mtu, uint32_t window_bytes)
 {
 	observer.mtu[host] = mtu;
+	observer.window[host] = window_bytes;
 }
 
 static bool is_side(const struct flow *f, const struct ip_addr *a, uint16_t port)
@@ -158,7 +159,7 @@ static void check_text(struct pair *p, unsigned side, const struct sim_frame *f,
 }
 
 /* True where the acknowledgement says something new. */
-static bool check_ack(struct pair *p, unsigned side, const struct sim_frame *f)
+static bool check_ack(struct pair *p, unsigned side, const struct sim_frame *f, unsigned host)
 {
 	struct flow *a = &p->flows[side], *b = &p->flows[!side];
 	uint32_t edge = f->ack + ((uint32_t)f->window << (f->flags & SIM_SYN ? 0 : shift_of(p, side)));
@@ -171,6 +172,9 @@ static bool check_ack(struct pair *p, unsigned side, const struct sim_frame *f)
 		if (!p->ambiguous && seq_lt(b->arrived_end, f->sack[i].right))
 			broken(f, "a SACK block of what has not arrived");
 	}
+	/* In the unit of window scaling it is rounded up. */
+	if (edge - f->ack >= observer.window[host] + (1u << shift_of(p, side)))
+		broken(f, "a window larger than what it stands for");
 	if (f->window == 0 && !(f->flags & SIM_SYN))
 		sim_met(SIM_zero_window);
 	bool news = !a->told || seq_lt(a->ack, f->ack) || seq_lt(a->edge, edge);
@@ -276,7 +280,7 @@ void observer_sent(unsigned host, struct rte_mbuf *m)
 		syn_sent(p, side, &f);
 	check_text(p, side, &f, host);
 	if (f.flags & SIM_ACK)
-		news = check_ack(p, side, &f);
+		news = check_ack(p, side, &f, host);
 	check_timestamp(p, side, &f);
 	check_idle(p, &f, news);
 	if ((f.flags & SIM_FIN) && p->flows[!side].finished && f.ack != p->flows[!side].end)

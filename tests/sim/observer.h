@@ -9,8 +9,8 @@
 
 /* A new seed. */
 void observer_reset(void);
-/* The largest IP packet that a host may send. */
-void observer_host_mtu(unsigned host, uint32_t mtu);
+/* The largest IP packet that a host may send, and the most that one of its windows may hold. */
+void observer_host_limits(unsigned host, uint32_t mtu, uint32_t window_bytes);
 /* A host has sent f (in one buffer). Marks it as one of its connection's incarnation. */
 void observer_sent(unsigned host, struct rte_mbuf *f);
 /* f reaches a host. */
