@@ -111,6 +111,7 @@ enum tcp_event {
 	TCP_EVENT_PEER_CLOSED = 8,
 	TCP_EVENT_WRITABLE = 16,
 	TCP_EVENT_CLOSED = 32,
+	TCP_EVENT_URGENT = 64,
 };
 
 struct tcp_listener {
@@ -199,6 +200,9 @@ struct tcp_conn {
 	uint8_t frto;	    /* RFC 5682: 0: no, 1: the first segment went out again, 2: then new data */
 	uint8_t rexmt_kind; /* enum tcp_rexmt_kind */
 	bool hashed;
+	bool urgent_in;	 /* the peer told of urgent data that may not have been read */
+	bool urgent_out; /* so did we, of what may not be acknowledged */
+	uint8_t dscp, hop_limit;
 	bool nodelay;
 	bool corked;
 	bool hold_over;			    /* what waits for the hold timer may leave */
@@ -220,12 +224,16 @@ struct tcp_conn {
 	uint32_t last_ack_sent, ts_recent;
 	uint64_t ts_recent_us;
 	uint32_t fin_seq;
-	uint32_t unacked_bytes; /* received since the last ACK left */
-	uint32_t peer_mss;	/* what the peer calls a full segment: the largest one, or two alike */
-	uint32_t last_len;	/* payload of the last segment */
-	uint64_t data_us;	/* and when it came */
+	uint32_t rcv_up, snd_up; /* behind the urgent data, with urgent_in and urgent_out */
+	uint32_t unacked_bytes;	 /* received since the last ACK left */
+	uint32_t peer_mss;	 /* what the peer calls a full segment: the largest one, or two alike */
+	uint32_t last_len;	 /* payload of the last segment */
+	uint64_t data_us;	 /* and when it came */
 	struct chain rx;
 	struct tcp_reass reass;
+	uint32_t rx_buffers;   /* what both hold, as the stack has it accounted */
+	uint32_t peer_buffers; /* that a full segment takes; 1 where it fits one */
+	struct cds_list_head rx_wait_link;
 	struct tcp_sack_rx sack_rx;
 
 	/* send sequence space */
@@ -285,7 +293,7 @@ struct tcp_in {
 	struct rte_mbuf *m; /* NULL once taken */
 	struct ip_addr src, dst;
 	uint32_t seq, ack, len;
-	uint16_t sport, dport, wnd;
+	uint16_t sport, dport, wnd, urgent;
 	uint8_t flags;
 	uint8_t ecn; /* enum ip_ecn */
 	struct tcp_options options;
@@ -529,12 +537,32 @@ void tcp_recovery_reorder_fire(struct tcp_conn *c);
 
 /* tcp_ack.c */
 bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in);
+/* tcp_urgent.c: the sixth step */
+void tcp_urgent_input(struct tcp_conn *c, const struct tcp_in *in);
+/* The urgent pointer of a segment at seq, or 0: no URG in it. */
+uint16_t tcp_urgent_pointer(struct tcp_conn *c, uint32_t seq);
 /* tcp_text.c: RFC 9293's seventh and eighth step */
 void tcp_text_input(struct tcp_conn *c, struct tcp_in *in);
 void tcp_ack_due(struct tcp_conn *c, bool now);
 uint16_t tcp_window(struct tcp_conn *c);
 uint16_t tcp_window_syn(struct tcp_conn *c);
 bool tcp_window_update_due(const struct tcp_conn *c);
+/* The window is too small for a full segment because others hold the buffers. */
+bool tcp_window_waits(const struct tcp_conn *c);
+
+/* tcp_memory.c */
+void tcp_memory_init(struct stack *s);
+/* Buffers that the connection may hold at this moment. */
+uint32_t tcp_memory_allowed(const struct tcp_conn *c);
+bool tcp_memory_may_hold(const struct tcp_conn *c, uint32_t n);
+/* More than half of that is held, or there is no more to be had. */
+bool tcp_memory_tight(const struct tcp_conn *c);
+/* Bytes behind rcv_nxt that there are buffers for, if they come in full segments. */
+uint32_t tcp_memory_window(const struct tcp_conn *c);
+/* The connection's buffers have become more or fewer. */
+void tcp_memory_account(struct tcp_conn *c);
+/* It is looked at again when others give buffers back. */
+void tcp_memory_wait(struct tcp_conn *c);
 
 /* tcp_ecn.c */
 /* What a SYN or SYN-ACK asks for or agrees to. */

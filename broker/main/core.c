@@ -140,6 +140,7 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	bc.stack.tx_pool = tx;
 	/* what has been accepted, and what is being closed */
 	bc.stack.conn_max = c->limits.connections + c->limits.connections / 4 + 1024;
+	bc.stack.rx_buffers_max = sizes_rx_held(c);
 	bc.stack.rx_buffer_bytes = (uint32_t)c->tcp.rx_buffer_bytes;
 	bc.stack.tx_buffer_bytes = (uint32_t)c->tcp.tx_buffer_bytes;
 	bc.stack.rto_us_min = (uint32_t)c->tcp.rto_us_min;
