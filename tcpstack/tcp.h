@@ -68,7 +68,7 @@ struct tcp_filter {
 struct tcp_open_options {
 	uint32_t delayed_ack_us;
 	uint32_t rto_us_min;
-	uint32_t keepalive_us; /* idle time before the first probe; 0: off */
+	uint64_t keepalive_us; /* idle time before the first probe; 0: off */
 	uint32_t keepalive_interval_us, keepalive_probes;
 	uint32_t user_timeout_us; /* RFC 9293 section 3.8.3's R2, RFC 5482's local user timeout */
 	bool nodelay;		  /* small segments do not wait for earlier ones' ACK (Nagle) */

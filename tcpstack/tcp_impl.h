@@ -279,7 +279,8 @@ struct tcp_conn {
 	struct tcp_cc_prior cc_prior; /* what undo brings back */
 	uint32_t srtt_us, rttvar_us, rto_us;
 	uint32_t rto_us_min, delayed_ack_us, user_timeout_us;
-	uint32_t keepalive_us, keepalive_interval_us, keepalive_probes;
+	uint64_t keepalive_us;
+	uint32_t keepalive_interval_us, keepalive_probes;
 	uint64_t heard_us;    /* last acceptable segment */
 	uint64_t progress_us; /* last time snd_una moved, or sending began from rest */
 	uint64_t orphan_us;   /* since when the application is gone */
