@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The instance: creation, the calls of a turn, the way out for frames, counters. */
 #include <errno.h>
+#include <sanitizer/asan_interface.h>
 #include <stdlib.h>
 
 #include "tcpstack/neighbour.h"
@@ -260,6 +261,8 @@ void frame_empty(struct rte_mbuf *m)
 	m->data_len = 0;
 	m->pkt_len = 0;
 	m->ol_flags = 0;
+	/* Tests poison what lies around received data. From here on it is a buffer like any other. */
+	ASAN_UNPOISON_MEMORY_REGION(m->buf_addr, m->buf_len);
 }
 
 static const struct {

@@ -12,6 +12,7 @@
 
 #include "tests/kerneltcp/link.h"
 #include "tests/kerneltcp/service.h"
+#include "tests/unit/poison.h"
 #include "tests/unit/unit.h"
 
 enum { CONNS_MAX = 4096, TX_MBUFS = 8192, RX_MBUFS = 8192, END_US = 20000000, LINE_BYTES_MAX = 200 };
@@ -125,8 +126,12 @@ static void input(struct stack *s)
 		memcpy(rte_pktmbuf_append(m, (uint16_t)n), frame, n);
 		burst[count++] = m;
 	}
-	if (count)
+	if (count) {
+		struct poison_frames poisoned;
+		poison_frames_begin(&poisoned, burst, count);
 		stack_input(s, burst, count, now_us);
+		poison_frames_end(&poisoned);
+	}
 }
 
 /* Whoever asks waits for the answer, so that one read has whole lines. */

@@ -12,6 +12,7 @@
 #include "tcpstack/stack.h"
 #include "tcpstack/tcp.h"
 #include "tests/sim/link.h"
+#include "tests/unit/poison.h"
 #include "tests/unit/unit.h"
 
 enum {
@@ -304,10 +305,13 @@ static void hoard(struct node *n)
 static void node_turn(struct node *n, struct sim_link *in)
 {
 	struct rte_mbuf *burst[STACK_BURST];
+	struct poison_frames poisoned;
 	unsigned k;
 
 	while ((k = sim_link_arrived(in, burst, STACK_BURST)))
-		stack_input(n->stack, burst, k, now_us);
+		poison_frames_begin(&poisoned, burst, k);
+	stack_input(n->stack, burst, k, now_us);
+	poison_frames_end(&poisoned);
 	stack_output(n->stack, now_us);
 	stack_timers(n->stack, now_us, 64);
 }
