@@ -308,10 +308,11 @@ static void node_turn(struct node *n, struct sim_link *in)
 	struct poison_frames poisoned;
 	unsigned k;
 
-	while ((k = sim_link_arrived(in, burst, STACK_BURST)))
+	while ((k = sim_link_arrived(in, burst, STACK_BURST))) {
 		poison_frames_begin(&poisoned, burst, k);
-	stack_input(n->stack, burst, k, now_us);
-	poison_frames_end(&poisoned);
+		stack_input(n->stack, burst, k, now_us);
+		poison_frames_end(&poisoned);
+	}
 	stack_output(n->stack, now_us);
 	stack_timers(n->stack, now_us, 64);
 }
