@@ -150,6 +150,7 @@ void tcp_segment_delivered(struct tcp_conn *c, struct tcp_segment *g, struct tcp
 {
 	acked->segments++;
 	acked->delivered += g->len;
+	tcp_pmtu_delivered(c, g);
 	/* Karn: a segment that was sent twice says nothing. The newest counts: the others may have waited for
 	 * a delayed ACK. */
 	if (g->resent && !MUTANT(karn_ignored))
