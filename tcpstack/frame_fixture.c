@@ -80,10 +80,8 @@ void fx_input_split(const void *frame, uint32_t n, uint32_t first)
 
 	for (uint32_t at = first; at < n; at += 2048)
 		rte_pktmbuf_chain(m, buffer(p + at, min_u32(n - at, 2048)));
-	struct poison_frames poisoned;
-	poison_frames_begin(&poisoned, &m, 1);
+	poison_around(&m, 1);
 	stack_input(fx_stack, &m, 1, fx_now_us);
-	poison_frames_end(&poisoned);
 	stack_output(fx_stack, fx_now_us);
 }
 

@@ -45,10 +45,8 @@ static void input(const uint8_t *frame, uint32_t n)
 	MUST(m);
 	memcpy(rte_pktmbuf_append(m, (uint16_t)n), frame, n);
 	m->ol_flags |= rx_flags;
-	struct poison_frames poisoned;
-	poison_frames_begin(&poisoned, &m, 1);
+	poison_around(&m, 1);
 	stack_input(stack, &m, 1, now_us);
-	poison_frames_end(&poisoned);
 	stack_output(stack, now_us);
 }
 

@@ -136,10 +136,8 @@ static void inject(const uint8_t *frame, uint32_t n)
 	injected_flags = n > 47 ? frame[47] : 0;
 	memcpy(rte_pktmbuf_append(m, (uint16_t)n), frame, n);
 	now_us += STEP_US;
-	struct poison_frames poisoned;
-	poison_frames_begin(&poisoned, &m, 1);
+	poison_around(&m, 1);
 	stack_input(stack, &m, 1, now_us);
-	poison_frames_end(&poisoned);
 }
 
 static void settle(void)

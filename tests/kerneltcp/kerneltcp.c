@@ -158,10 +158,8 @@ static void input(struct stack *s)
 		burst[count++] = m;
 	}
 	if (count) {
-		struct poison_frames poisoned;
-		poison_frames_begin(&poisoned, burst, count);
+		poison_around(burst, count);
 		stack_input(s, burst, count, now_us);
-		poison_frames_end(&poisoned);
 	}
 }
 

@@ -63,10 +63,8 @@ void wire_input(const uint8_t *frame, uint32_t n)
 	burst_add(frame, n);
 	n = run.burst_count;
 	run.burst_count = 0;
-	struct poison_frames poisoned;
-	poison_frames_begin(&poisoned, run.burst, n);
+	poison_around(run.burst, n);
 	stack_input(run.stack, run.burst, n, run.now_us);
-	poison_frames_end(&poisoned);
 }
 
 void wire_turn(void)

@@ -305,13 +305,11 @@ static void hoard(struct node *n)
 static void node_turn(struct node *n, struct sim_link *in)
 {
 	struct rte_mbuf *burst[STACK_BURST];
-	struct poison_frames poisoned;
 	unsigned k;
 
 	while ((k = sim_link_arrived(in, burst, STACK_BURST))) {
-		poison_frames_begin(&poisoned, burst, k);
+		poison_around(burst, k);
 		stack_input(n->stack, burst, k, now_us);
-		poison_frames_end(&poisoned);
 	}
 	stack_output(n->stack, now_us);
 	stack_timers(n->stack, now_us, 64);

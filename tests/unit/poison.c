@@ -11,21 +11,11 @@
 #endif
 #endif
 #if defined(__SANITIZE_ADDRESS__) || defined(WATCHED)
-static bool poisoned(const void *p)
-{
-	return __asan_address_is_poisoned(p);
-}
-
 bool poison_works(void)
 {
 	return true;
 }
 #else
-static bool poisoned(const void *p)
-{
-	return false;
-}
-
 bool poison_works(void)
 {
 	return false;
@@ -101,36 +91,13 @@ struct rte_mempool *poison_pool_create(const char *name, unsigned count, unsigne
 	return p;
 }
 
-static void around(const struct rte_mbuf *m, bool end)
+void poison_around(struct rte_mbuf *const *frames, unsigned n)
 {
-	const uint8_t *buffer = m->buf_addr;
-	size_t data_end = (size_t)m->data_off + m->data_len;
-
-	ASAN_POISON_MEMORY_REGION(buffer, m->data_off);
-	if (end)
-		ASAN_POISON_MEMORY_REGION(buffer + data_end, m->buf_len - data_end);
-}
-
-void poison_frames_begin(struct poison_frames *p, struct rte_mbuf *const *frames, unsigned n)
-{
-	p->count = 0;
 	for (unsigned i = 0; i < n; i++)
-		for (struct rte_mbuf *m = frames[i]; m; m = m->next) {
-			around(m, i + 1 == n);
-			if (i + 1 == n && p->count < POISON_BUFFERS_MAX)
-				p->buffers[p->count++] = m;
+		for (const struct rte_mbuf *m = frames[i]; m; m = m->next) {
+			const uint8_t *buffer = m->buf_addr;
+			size_t end = (size_t)m->data_off + m->data_len;
+			ASAN_POISON_MEMORY_REGION(buffer, m->data_off);
+			ASAN_POISON_MEMORY_REGION(buffer + end, m->buf_len - end);
 		}
-}
-
-void poison_frames_end(struct poison_frames *p)
-{
-	for (unsigned i = 0; i < p->count; i++) {
-		struct rte_mbuf *m = p->buffers[i];
-		if (poisoned(m))
-			continue; /* given back */
-		/* The data may have been cut since: all behind the headroom's mark is free again. */
-		const uint8_t *data = (const uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
-		ASAN_UNPOISON_MEMORY_REGION(data, m->buf_len - RTE_PKTMBUF_HEADROOM);
-	}
-	p->count = 0;
 }

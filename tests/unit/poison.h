@@ -15,19 +15,8 @@ bool poison_works(void);
 /* As rte_pktmbuf_pool_create without a cache; NULL without memory. EAL runs. */
 struct rte_mempool *poison_pool_create(const char *name, unsigned count, unsigned data_room_bytes);
 
-enum { POISON_BUFFERS_MAX = 256 };
-
-struct poison_frames {
-	unsigned count;
-	struct rte_mbuf *buffers[POISON_BUFFERS_MAX];
-};
-
-/* Poisons around the data of n frames that are about to be taken in together. What a stack may do is left to
- * it: to copy a small segment behind the data of one that came earlier, so that only the last one has a
- * poisoned end. */
-void poison_frames_begin(struct poison_frames *p, struct rte_mbuf *const *frames, unsigned n);
-/* They were taken in: the ends of those that are still held may be written to from now on. Their headroom
- * stays poisoned until they are given back. */
-void poison_frames_end(struct poison_frames *p);
+/* Poisons around the data of n received frames, until they are given back. Where the stack makes room of what
+ * lies there it says so: frame_empty, tcp_buffer_append. */
+void poison_around(struct rte_mbuf *const *frames, unsigned n);
 
 #endif

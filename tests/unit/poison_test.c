@@ -25,7 +25,8 @@ static uint8_t *data(struct rte_mbuf *m)
 	return rte_pktmbuf_mtod(m, uint8_t *);
 }
 
-/* Whether plant ends the process that runs it. EAL's memory is shared with it, so that what it takes is gone. */
+/* Whether plant ends the process that runs it. EAL's memory is shared with it, so that what it takes is gone.
+ */
 static bool ends(void (*plant)(struct rte_mbuf *m))
 {
 	int status = 0;
@@ -42,18 +43,13 @@ static bool ends(void (*plant)(struct rte_mbuf *m))
 
 static void read_behind_the_data(struct rte_mbuf *m)
 {
-	struct poison_frames p;
-
-	poison_frames_begin(&p, &m, 1);
+	poison_around(&m, 1);
 	sink = data(m)[60];
 }
 
 static void read_before_the_data(struct rte_mbuf *m)
 {
-	struct poison_frames p;
-
-	poison_frames_begin(&p, &m, 1);
-	poison_frames_end(&p);
+	poison_around(&m, 1);
 	sink = data(m)[-1];
 }
 
@@ -79,24 +75,18 @@ static void free_twice(struct rte_mbuf *m)
 
 static void read_after_taken_in_and_freed(struct rte_mbuf *m)
 {
-	struct poison_frames p;
 	uint8_t *at = data(m);
 
-	poison_frames_begin(&p, &m, 1);
+	poison_around(&m, 1);
 	rte_pktmbuf_free(m);
-	poison_frames_end(&p);
 	sink = at[0];
 }
 
 static void allowed(struct rte_mbuf *m)
 {
-	struct poison_frames p;
-
 	sink = data(m)[59];
-	poison_frames_begin(&p, &m, 1);
+	poison_around(&m, 1);
 	sink = data(m)[0] + data(m)[59];
-	poison_frames_end(&p);
-	data(m)[60] = 1; /* a later segment's copy */
 	rte_pktmbuf_free(m);
 	m = frame(1000);
 	data(m)[-1] = 2; /* as a sender's headers */
