@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The instance: creation, the calls of a turn, the way out for frames, counters. */
 #include <errno.h>
-#include <sanitizer/asan_interface.h>
 #include <stdlib.h>
 
 #include "tcpstack/frag.h"

@@ -2,7 +2,6 @@
 #include "tcpstack/tcp_reass.h"
 
 #include <errno.h>
-#include <sanitizer/asan_interface.h>
 
 #include "tcpstack/stack_impl.h"
 #include "tcpstack/tcp_seq.h"
@@ -46,10 +45,7 @@ bool tcp_buffer_append(struct rte_mbuf *tail, const struct rte_mbuf *m)
 {
 	if (!tcp_buffer_has_room(tail, m))
 		return false;
-	uint8_t *room = rte_pktmbuf_mtod_offset(tail, uint8_t *, tail->data_len);
-	/* Tests poison what lies behind received data. */
-	ASAN_UNPOISON_MEMORY_REGION(room, m->data_len);
-	memcpy(room, rte_pktmbuf_mtod(m, uint8_t *), m->data_len);
+	memcpy(frame_room(tail, m->data_len), rte_pktmbuf_mtod(m, uint8_t *), m->data_len);
 	tail->data_len += m->data_len;
 	return true;
 }

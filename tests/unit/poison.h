@@ -16,7 +16,7 @@ bool poison_works(void);
 struct rte_mempool *poison_pool_create(const char *name, unsigned count, unsigned data_room_bytes);
 
 /* Poisons around the data of n received frames, until they are given back. Where the stack makes room of what
- * lies there it says so: frame_empty, tcp_buffer_append. */
+ * lies there it says so: frame_empty and frame_room. */
 void poison_around(struct rte_mbuf *const *frames, unsigned n);
 
 #endif
