@@ -265,6 +265,8 @@ void frame_empty(struct rte_mbuf *m)
 	m->data_len = 0;
 	m->pkt_len = 0;
 	m->ol_flags = 0;
+	/* Tests poison what lies around received data. From here on it is a buffer like any other. */
+	ASAN_UNPOISON_MEMORY_REGION(m->buf_addr, m->buf_len);
 }
 
 static const struct {

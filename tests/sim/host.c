@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/sim/host.h"
+#include "tests/unit/poison.h"
 
 #include <string.h>
 
@@ -100,6 +101,7 @@ void host_turn(unsigned i)
 		for (unsigned k = 0; k < n; k++)
 			if (!(*sim_mark(burst[k]) & SIM_MARK_CORRUPT))
 				observer_arrived(burst[k]);
+		poison_around(burst, n);
 		stack_input(hosts[i].stack, burst, n, sim.now_us);
 	}
 	stack_output(hosts[i].stack, sim.now_us);
