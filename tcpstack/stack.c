@@ -24,8 +24,8 @@ void stack_config_defaults(struct stack_config *c)
 		.rto_us_max = 60000000,
 		.delayed_ack_us = 40000,
 		.user_timeout_us = 300000000,
-		.connect_timeout_us = 60000000,
-		.half_open_timeout_us = 30000000,
+		.connect_timeout_us = 190000000,   /* RFC 9293 MUST-23: at least 3 minutes */
+		.half_open_timeout_us = 190000000, /* MUST-23; the queue is bounded otherwise */
 		.time_wait_us = 60000000,
 		.fin_wait_2_us = 60000000,
 		.keepalive_us = 0,
@@ -34,6 +34,8 @@ void stack_config_defaults(struct stack_config *c)
 		.arp_lifetime_us = 60000000,
 		.challenge_acks_per_s = 1000,
 		.sack = true,
+		.timestamps = true,
+		.window_scaling = true,
 		.cc = &tcp_cc_cubic,
 		.initial_window_segments = 10,
 	};

@@ -86,6 +86,8 @@ struct stack_config {
 	const struct tcp_cc *cc;	  /* congestion control: tcp_cc_by_name */
 	uint32_t initial_window_segments; /* RFC 6928; 1 to 64 */
 	bool sack;			  /* selective acknowledgements (RFC 2018) */
+	bool timestamps,
+		window_scaling; /* RFC 7323's options: offered, and taken where the peer offers them */
 
 	struct siphash_key key;		  /* random at start, fixed in tests */
 	const struct pool_memory *memory; /* NULL: the system's */

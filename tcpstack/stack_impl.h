@@ -22,6 +22,7 @@ enum {
 	IP_PROTOCOL_TCP = 6,
 	IPV4_TTL = 64,
 	TIMER_TICK_US = 256,
+	PORT_COUNTERS = 64, /* a power of two */
 };
 
 /* What a received IP packet is to the protocol above. m's data starts at that protocol's header and ends with
@@ -72,7 +73,7 @@ struct stack {
 	struct cds_list_head output;	/* something to send */
 	struct cds_list_head starved;	/* were refused a transmit buffer */
 	struct timer starved_timer;
-	uint32_t port_next; /* RFC 6056, algorithm 3 */
+	uint32_t port_next[PORT_COUNTERS]; /* RFC 6056, algorithm 4 */
 	uint64_t challenge_second;
 	uint32_t challenge_left;
 	bool dispatching;

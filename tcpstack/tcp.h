@@ -88,7 +88,7 @@ int tcp_listen(struct stack *s, const struct ip_addr *addr_or_null, uint16_t por
 /* Stops listening. Half-open connections of the listener are dropped, accepted ones live on. O(half-open). */
 void tcp_listener_close(struct tcp_listener *l);
 
-/* Opens a connection from an unpredictable local port (RFC 6056, algorithm 3). connected tells how it ended.
+/* Opens a connection from an unpredictable local port (RFC 6056, algorithm 4). connected tells how it ended.
  * NULL when no connection or port is free, or we have no address of that version (counted). The SYN leaves at
  * stack_output. */
 struct tcp_conn *tcp_connect(struct stack *s, const struct ip_addr *addr, uint16_t port,

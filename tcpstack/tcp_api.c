@@ -31,14 +31,20 @@ struct tcp_conn *tcp_connect(struct stack *s, const struct ip_addr *addr, uint16
 		return NULL;
 	}
 	struct tcp_tuple t = {.laddr = *laddr, .raddr = *addr, .rport = port};
-	t.lport = tcp_port_pick(s, &t);
+	struct tcp_port port_of = tcp_port_pick(s, &t);
+	t.lport = port_of.port;
 	if (!t.lport) {
 		COUNT(s, tcp_ports_full);
 		return NULL;
 	}
-	struct tcp_conn *c = tcp_conn_new(s, &t, options ? options : &defaults, tcp_isn(s, &t, 0));
-	if (!c)
+	if (!tcp_conn_room(s))
 		return NULL;
+	if (port_of.isn_above) {
+		COUNT(s, tcp_time_wait_reused);
+		tcp_time_wait_forget(s, &t);
+	}
+	uint32_t iss = tcp_isn(s, &t, port_of.isn_above);
+	struct tcp_conn *c = tcp_conn_new(s, &t, options ? options : &defaults, iss);
 	c->active = true;
 	c->app = app;
 	c->user = user;
@@ -260,7 +266,8 @@ void tcp_conn_close(struct tcp_conn *c)
 
 void tcp_conn_abort(struct tcp_conn *c)
 {
-	if (c->state >= TCP_SYN_RCVD)
+	/* RFC 9293 section 3.10.5: once both have sent their FINs nothing is left that a reset could stop. */
+	if (c->state >= TCP_SYN_RCVD && (c->state <= TCP_CLOSE_WAIT || !c->fin.sent))
 		tcp_send_control(c, tcp_snd_seq(c), TCP_RST | TCP_ACK);
 	tcp_conn_detach(c);
 	tcp_conn_end(c, TCP_REASON_ABORTED);

@@ -62,15 +62,14 @@ void tcp_conn_syn(struct tcp_conn *c)
 struct tcp_conn *tcp_conn_new(
 	struct stack *s, const struct tcp_tuple *t, const struct tcp_open_options *options, uint32_t iss)
 {
-	struct tcp_conn *c = tcp_conn_room(s) ? pool_take(s->conn_pool) : NULL;
+	struct tcp_conn *c = pool_take(s->conn_pool);
 	uint16_t mss = tcp_own_mss(s, &t->raddr);
 
-	if (!c)
-		return NULL;
+	MUST(c);
 	*c = (struct tcp_conn){
 		.stack = s,
 		.rcv_wscale = tcp_own_wscale(s),
-		.timestamps = true,
+		.timestamps = s->config.timestamps,
 		.mss = mss,
 		.peer_mss = TCP_MSS_DEFAULT,
 		.cc = options->cc,
@@ -108,16 +107,17 @@ struct tcp_conn *tcp_conn_new(
 	return c;
 }
 
-struct tcp_syn_options tcp_syn_options_of(const struct tcp_options *o, const struct ip_addr *peer)
+struct tcp_syn_options tcp_syn_options_of(
+	const struct stack *s, const struct tcp_options *o, const struct ip_addr *peer)
 {
 	uint16_t mss = ip_is_v4(peer) ? TCP_MSS_DEFAULT : TCP_MSS_DEFAULT_V6;
 
 	return (struct tcp_syn_options){
 		.mss = o->has_mss ? o->mss : mss,
-		.has_wscale = o->has_wscale,
+		.has_wscale = o->has_wscale && s->config.window_scaling,
 		.wscale = o->wscale,
-		.has_timestamp = o->has_timestamp,
-		.sack_permitted = o->has_sack_permitted,
+		.has_timestamp = o->has_timestamp && s->config.timestamps,
+		.sack_permitted = o->has_sack_permitted && s->config.sack,
 		.ts_val = o->ts_val,
 	};
 }
@@ -127,7 +127,7 @@ void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_syn_options *o)
 	uint16_t mss = (uint16_t)max_u32(o->mss, TCP_MSS_MIN);
 
 	c->timestamps = o->has_timestamp;
-	c->sack = o->sack_permitted && c->stack->config.sack;
+	c->sack = o->sack_permitted;
 	c->mss = (uint16_t)(min_u32(mss, tcp_own_mss(c->stack, &c->tuple.raddr)) -
 			    (c->timestamps ? TCP_TIMESTAMP_BYTES : 0));
 	if (o->has_wscale)
@@ -169,7 +169,6 @@ void tcp_opening_accept(
 
 	tcp_time_wait_forget(s, t);
 	struct tcp_conn *c = tcp_conn_new(s, t, &l->options, o->iss);
-	MUST(c);
 	c->app = l->app;
 	c->user = l->ctx;
 	c->irs = o->irs;
@@ -276,7 +275,9 @@ int tcp_init(struct stack *s)
 		"tcp listeners", sizeof(struct tcp_listener), f->listener_max, f->memory);
 	if (error || !s->conn_pool || !s->segment_pool || !s->reass_pool || !s->listener_pool)
 		return -ENOMEM;
-	s->port_next = (uint32_t)tcp_hash(s, TCP_HASH_PORT, &(struct tcp_tuple){0});
+	for (uint32_t i = 0; i < PORT_COUNTERS; i++)
+		s->port_next[i] = (uint32_t)tcp_hash(
+			s, TCP_HASH_PORT, &(struct tcp_tuple){.lport = 1, .rport = (uint16_t)i});
 	s->challenge_second = UINT64_MAX;
 	tcp_starved_init(s);
 	return 0;

@@ -20,7 +20,8 @@ enum {
 	TCP_PORT_FIRST = 32768,
 	TCP_PORT_LAST = 60999,
 	TCP_STARVED_RETRY_US = 2000,
-	TCP_TX_SHARE_BYTES_MIN = 8192,	/* what a connection may queue however short segments are */
+	TCP_TX_SHARE_BYTES_MIN = 8192, /* what a connection may queue however short segments are */
+	TCP_TIME_WAIT_REUSE_US = 1000000,
 	TCP_CHALLENGE_CONN_US = 500000, /* one ACK a connection for what carries no data */
 };
 
@@ -283,7 +284,7 @@ struct tcp_conn *tcp_conn_find(struct stack *s, const struct tcp_tuple *t);
 struct tcp_request *tcp_request_of(struct tcp_node *node);
 
 /* tcp_conn.c: the life of connections */
-/* A connection in the table, with defaults; NULL when none is free (counted). */
+/* A connection in the table, with defaults. There is one (tcp_conn_room), MUST. */
 struct tcp_conn *tcp_conn_new(
 	struct stack *s, const struct tcp_tuple *t, const struct tcp_open_options *options, uint32_t iss);
 /* Queues its SYN. */
@@ -291,7 +292,9 @@ void tcp_conn_syn(struct tcp_conn *c);
 void tcp_conn_set_state(struct tcp_conn *c, enum tcp_state state);
 /* Learns the peer's options from its SYN. */
 void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_syn_options *o);
-struct tcp_syn_options tcp_syn_options_of(const struct tcp_options *o, const struct ip_addr *peer);
+/* Less what is switched off here. */
+struct tcp_syn_options tcp_syn_options_of(
+	const struct stack *s, const struct tcp_options *o, const struct ip_addr *peer);
 void tcp_conn_established(struct tcp_conn *c);
 uint16_t tcp_own_mss(const struct stack *s, const struct ip_addr *peer);
 uint8_t tcp_own_wscale(const struct stack *s);
@@ -346,7 +349,9 @@ void tcp_time_wait_fini(struct stack *s);
 /* Takes over for a connection that ends. */
 void tcp_time_wait_new(const struct tcp_conn *c);
 void tcp_time_wait_input(struct stack *s, struct tcp_node *node, struct tcp_in *in);
-/* The tuple's next connection is established. */
+/* Whether its tuple may be used for an active open, with a number behind *isn_above. */
+bool tcp_time_wait_reusable(const struct stack *s, struct tcp_node *node, uint32_t *isn_above);
+/* The tuple has its next connection. */
 void tcp_time_wait_forget(struct stack *s, const struct tcp_tuple *t);
 
 /* tcp_cookie.c: requests without memory (RFC 4987 section 3.6) */
@@ -372,8 +377,14 @@ uint64_t tcp_hash(const struct stack *s, uint32_t purpose, const struct tcp_tupl
 /* above: as isn_above of tcp_listener_input. */
 uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t, uint32_t above);
 uint32_t tcp_ts_offset(const struct stack *s, const struct tcp_tuple *t);
-/* A free local port for t, whose lport does not count, or 0. */
-uint16_t tcp_port_pick(struct stack *s, const struct tcp_tuple *t);
+/* A free local port for t, whose lport does not count: no other connection of that tuple and no listener has
+ * it. With none left one of a TIME_WAIT whose timestamps tell old from new (RFC 6191's reasoning, for our
+ * side), or 0. O(ports in use to that peer). */
+struct tcp_port {
+	uint16_t port;
+	uint32_t isn_above;
+};
+struct tcp_port tcp_port_pick(struct stack *s, const struct tcp_tuple *t);
 
 /* tcp_api.c: what can be queued at most: a peer with tiny segments gets no more of them than another. */
 uint32_t tcp_tx_capacity(const struct tcp_conn *c);

@@ -61,7 +61,8 @@ static void conn_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t 
 	if (flags & TCP_SYN) {
 		o.has_mss = true;
 		o.mss = (uint16_t)(s->config.mtu - IPV4_HEADER_BYTES - TCP_HEADER_BYTES);
-		o.has_wscale = c->state == TCP_SYN_SENT || c->rcv_wscale || c->snd_wscale;
+		o.has_wscale = c->state == TCP_SYN_SENT ? s->config.window_scaling
+							: c->rcv_wscale || c->snd_wscale;
 		o.wscale = c->rcv_wscale;
 		window = tcp_window_syn(c);
 		/* In answer to a SYN only what that one offered (RFC 2018 section 2). */

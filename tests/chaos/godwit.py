@@ -100,8 +100,7 @@ class Godwit:
 def used(status):
     """What is in use: pools, and what the broker's core counts."""
     found = {pool["name"]: pool["used"] for pool in status["pools"]}
-    found["tcp connections"] = found.get("tcp connections", 0) - sum(
-        port.get("time_wait", 0) for port in status["tcp"])
+    found.pop("tcp time-wait", None)  # they wait for their time alone
     for name in ("queues", "exchanges", "bindings", "consumers", "messages_ready", "messages_unacked"):
         found[name] = status["broker"][name]
     found["connections"] = status["connections"]
