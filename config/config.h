@@ -27,6 +27,9 @@ enum {
 };
 
 enum config_idle { CONFIG_IDLE_ADAPTIVE, CONFIG_IDLE_PAUSE, CONFIG_IDLE_POLL };
+/* In the order of tcpstack/stack.h's enum stack_ecn. */
+enum config_ecn { CONFIG_ECN_OFF, CONFIG_ECN_ACCEPT, CONFIG_ECN_ON };
+enum config_congestion { CONFIG_CONGESTION_CUBIC, CONFIG_CONGESTION_NEWRENO, CONFIG_CONGESTION_NONE };
 enum config_hugepages { CONFIG_HUGEPAGES_AUTO, CONFIG_HUGEPAGES_ON, CONFIG_HUGEPAGES_OFF };
 enum config_transport { CONFIG_TRANSPORT_BYPASS, CONFIG_TRANSPORT_KERNEL };
 enum config_device { CONFIG_DEVICE_TAP, CONFIG_DEVICE_PCI, CONFIG_DEVICE_VDEV };
@@ -76,7 +79,9 @@ struct config_tcp {
 	uint64_t rto_us_min;
 	uint64_t delayed_ack_us; /* 0: every segment is acknowledged at once */
 	uint64_t keepalive_us;	 /* idle time before the first probe; 0: no probes */
-	uint64_t busy_poll_us;	 /* SO_BUSY_POLL of kernel sockets; 0: not set */
+	enum config_congestion congestion;
+	enum config_ecn ecn;
+	uint64_t busy_poll_us; /* SO_BUSY_POLL of kernel sockets; 0: not set */
 };
 
 struct config_limits {

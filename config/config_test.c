@@ -131,7 +131,7 @@ static void test_everything_set(void)
 		"  - {name: a, transport: bypass, port: lan0, address: 10.1.2.3, tcp_port: 65535}\n"
 		"  - {name: k6, transport: kernel, address: '::1'}\n"
 		"tcp: {rx_buffer: 64M, tx_buffer: 16K, rto_min: 1ms, delayed_ack: 0, keepalive: 2h, "
-		"busy_poll: 50us}\n"
+		"congestion: none, ecn: on, busy_poll: 50us}\n"
 		"limits: {connections: 1, channels: 2047, frame_max: 4096, message_size: 4G,\n"
 		"         heartbeat: 0, handshake_timeout: 10min, queues: 1, exchanges: 16, bindings: 16,\n"
 		"         consumers: 1, messages: 1073741824}\n"
@@ -151,6 +151,8 @@ static void test_everything_set(void)
 	CU_ASSERT_EQUAL(one.listeners[2].address.version, 6);
 	CU_ASSERT_EQUAL(one.listeners[2].address.bytes[15], 1);
 	CU_ASSERT_EQUAL(one.tcp.keepalive_us, UINT64_C(7200000000));
+	CU_ASSERT_EQUAL(one.tcp.congestion, CONFIG_CONGESTION_NONE);
+	CU_ASSERT_EQUAL(one.tcp.ecn, CONFIG_ECN_ON);
 	CU_ASSERT_EQUAL(one.tcp.busy_poll_us, 50);
 	CU_ASSERT_EQUAL(one.limits.message_bytes_max, UINT64_C(4) << 30);
 	CU_ASSERT_EQUAL(one.limits.heartbeat_s, 0);

@@ -11,14 +11,17 @@
 #define S(n)		 ((uint64_t)(n)*1000000)
 
 static const char *const idle_words[] = {"adaptive", "pause", "poll", NULL};
+static const char *const congestion_words[] = {"cubic", "newreno", "none", NULL};
+static const char *const ecn_words[] = {"off", "accept", "on", NULL};
 static const char *const hugepages_words[] = {"auto", "on", "off", NULL};
 static const char *const transport_words[] = {"bypass", "kernel", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
 static const char *const target_words[] = {"stderr", "syslog", NULL};
 
 /* A word is stored as its index. */
-_Static_assert(CONFIG_IDLE_POLL == 2 && CONFIG_HUGEPAGES_OFF == 2 && CONFIG_TRANSPORT_KERNEL == 1 &&
-		       LOG_LEVEL_DEBUG == 3 && LOG_TARGET_SYSLOG == 1,
+_Static_assert(CONFIG_IDLE_POLL == 2 && CONFIG_HUGEPAGES_OFF == 2 && CONFIG_CONGESTION_NONE == 2 &&
+		       CONFIG_ECN_ON == 2 && CONFIG_TRANSPORT_KERNEL == 1 && LOG_LEVEL_DEBUG == 3 &&
+		       LOG_TARGET_SYSLOG == 1,
 	"the words stand in the order of their enums");
 
 static const struct schema_key top_keys[] = {
@@ -229,10 +232,12 @@ static const struct schema_key tcp_keys[] = {
 		FIELD(config_tcp, delayed_ack_us),
 		.max = MS(500),
 		.unit = 1,
-		.initial = "40ms",
-		.help = "How long an acknowledgement may wait for data to travel with (RFC 9293 allows "
-			"500ms); at the "
-			"latest every second full segment is acknowledged at once. 0: each segment is."},
+		.initial = "200ms",
+		.help = "The longest that an acknowledgement may wait for data to travel with (RFC 9293 "
+			"allows 500ms). It waits for a round trip, 40ms where that is less; every second "
+			"full "
+			"segment, and the first ones after the start, a loss or a pause, are acknowledged at "
+			"once. 0: each segment is."},
 	{.name = "keepalive",
 		.type = SCHEMA_DURATION,
 		FIELD(config_tcp, keepalive_us),
@@ -241,6 +246,24 @@ static const struct schema_key tcp_keys[] = {
 		.initial = "0",
 		.help = "Idle time after which TCP probes a peer. 0: never; AMQP's heartbeats find dead "
 			"peers sooner."},
+	{.name = "congestion",
+		.type = SCHEMA_WORD,
+		FIELD(config_tcp, congestion),
+		.words = congestion_words,
+		.initial = "cubic",
+		.help = "How connections share a path with others: `cubic` (RFC 9438), `newreno` (RFC 5681), "
+			"or "
+			"`none` for a link that nobody else uses: the peer's window alone limits them, "
+			"losses "
+			"are still repaired."},
+	{.name = "ecn",
+		.type = SCHEMA_WORD,
+		FIELD(config_tcp, ecn),
+		.words = ecn_words,
+		.initial = "accept",
+		.help = "Explicit congestion notification (RFC 3168): `accept` where the peer asks for it, "
+			"`on` "
+			"asks too where Godwit opens the connection, `off` never."},
 	{.name = "busy_poll",
 		.type = SCHEMA_DURATION,
 		FIELD(config_tcp, busy_poll_us),

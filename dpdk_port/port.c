@@ -77,9 +77,19 @@ static unsigned waiting_add(struct port_queue *q, struct rte_mbuf **frames, unsi
 	return n;
 }
 
+/* A tag of 802.1Q comes on top of the MTU. */
+static bool too_long(const struct port *p, const struct rte_mbuf *m)
+{
+	if (likely(m->pkt_len <= p->frame_bytes_max))
+		return false;
+	const struct rte_ether_hdr *h = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+	return h->ether_type != RTE_BE16(RTE_ETHER_TYPE_VLAN) ||
+	       m->pkt_len > p->frame_bytes_max + RTE_VLAN_HLEN;
+}
+
 static bool sendable(const struct port *p, const struct rte_mbuf *m)
 {
-	return m->pkt_len <= p->frame_bytes_max && m->nb_segs <= p->info.tx_segments_max;
+	return !too_long(p, m) && m->nb_segs <= p->info.tx_segments_max;
 }
 
 /* The length of the leading run of frames that the device can send. */
@@ -94,7 +104,7 @@ static unsigned sendable_run(const struct port *p, struct rte_mbuf **frames, uns
 
 static void unsendable_drop(struct port *p, struct port_queue *q, struct rte_mbuf *m)
 {
-	count(m->pkt_len > p->frame_bytes_max ? &q->counters.tx_too_long : &q->counters.tx_segmented, 1);
+	count(too_long(p, m) ? &q->counters.tx_too_long : &q->counters.tx_segmented, 1);
 	rte_pktmbuf_free(m);
 }
 
@@ -222,6 +232,21 @@ int port_device_counters(const struct port *p, struct port_device_counters *out)
 		.rx_errors = s.ierrors,
 		.tx_errors = s.oerrors,
 		.rx_no_buffer = s.rx_nombuf};
+	return 0;
+}
+
+int port_take_groups(struct port *p)
+{
+	if (p->info.groups || p->info.promiscuous)
+		return 0;
+	int rc = rte_eth_allmulticast_enable(p->id);
+	if (rc == 0) {
+		p->info.groups = true;
+		return 0;
+	}
+	if (rte_eth_promiscuous_enable(p->id))
+		return rc;
+	p->info.promiscuous = true;
 	return 0;
 }
 

@@ -62,7 +62,8 @@ struct port_info {
 	uint32_t offloads;	  /* in use; what is missing is to be done in software */
 	uint32_t device_offloads; /* what the device could do */
 	bool rss;		  /* TCP connections are spread over the queues by a hash of the device */
-	bool promiscuous;	  /* on because the device cannot be told our MAC */
+	bool promiscuous;	  /* on because the device cannot be told our MAC, or groups */
+	bool groups;		  /* frames for every group of stations are taken */
 	int node;
 };
 
@@ -136,6 +137,11 @@ void port_counters(const struct port *p, struct port_counters *sum);
 /* Reads the device (on ixgbe some hundred register reads): control thread, at most about once a second, but
  * at least every 50 s at 10 Gbit/s, before counters of 36 bits wrap. 0 or -errno. */
 int port_device_counters(const struct port *p, struct port_device_counters *out);
+
+/* Frames for groups of stations (multicast, which IPv6 finds its neighbours by) are received from now on, all
+ * of them: how many groups a device filters by differs, and few pass a switch. Main thread, before the cores
+ * run. 0, or -errno of a driver that can do neither this nor be promiscuous: one that filters nothing. */
+int port_take_groups(struct port *p);
 
 /* The link as the driver knows it, without waiting. Control thread. */
 struct port_link port_link(const struct port *p);

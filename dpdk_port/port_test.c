@@ -230,6 +230,33 @@ static void test_waiting_frames_are_freed_at_close(void)
 	CU_ASSERT(unit_pool_full(frames_pool()));
 }
 
+/* A tag of 802.1Q is not counted against the MTU; without one a frame must not be longer. */
+static void test_a_tag_comes_on_top_of_the_mtu(void)
+{
+	struct port *p = port_test_open("net_null4", (struct port_config){0});
+	struct rte_mbuf *list[3] = {frame(1518, 0), frame(1519, 1), frame(1518, 2)};
+	struct port_counters c;
+
+	for (unsigned i = 0; i < 2; i++)
+		memcpy(rte_pktmbuf_mtod_offset(list[i], void *, 12), (uint8_t[]){0x81, 0}, 2);
+	CU_ASSERT_EQUAL(port_tx(p, 0, list, 3), 3);
+	port_queue_counters(p, 0, &c);
+	CU_ASSERT_EQUAL(c.tx_frames, 1);
+	CU_ASSERT_EQUAL(c.tx_too_long, 2);
+	port_close(p);
+}
+
+static void test_groups_are_taken(void)
+{
+	struct port *p = port_test_open("net_null5", (struct port_config){0});
+
+	CU_ASSERT_FALSE(port_info(p)->groups);
+	CU_ASSERT_EQUAL(port_take_groups(p), 0);
+	CU_ASSERT_TRUE(port_info(p)->groups);
+	CU_ASSERT_EQUAL(port_take_groups(p), 0);
+	port_close(p);
+}
+
 static void test_unsendable_frames_are_dropped(void)
 {
 	struct port *p = port_test_open("net_null3", (struct port_config){0});
@@ -368,6 +395,8 @@ int main(int argc, char **argv)
 		{"full_ring_pushes_back", test_full_ring_pushes_back},
 		{"stuck_device_drops_late", test_stuck_device_drops_late},
 		{"waiting_frames_are_freed_at_close", test_waiting_frames_are_freed_at_close},
+		{"a_tag_comes_on_top_of_the_mtu", test_a_tag_comes_on_top_of_the_mtu},
+		{"groups_are_taken", test_groups_are_taken},
 		{"unsendable_frames_are_dropped", test_unsendable_frames_are_dropped},
 		{"pcap_replays_and_records", test_pcap_replays_and_records},
 		{"vhost_and_virtio_user", test_vhost_and_virtio_user},

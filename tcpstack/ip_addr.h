@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One address type for both versions of IP. The bytes are those of the wire; an IPv4 address a.b.c.d is held
- * as
- * ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2), which never is on a wire itself. */
+ * as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2), which never is on a wire itself. */
 #ifndef TCPSTACK_IP_ADDR_H
 #define TCPSTACK_IP_ADDR_H
 
@@ -58,6 +57,26 @@ static inline bool ip_is_unspecified(const struct ip_addr *a)
 {
 	return a->word[0] == 0 && (a->word[1] == 0 || (ip_is_v4(a) && ip_to_v4(a) == 0));
 }
+
+static inline bool ip_is_multicast(const struct ip_addr *a)
+{
+	return a->bytes[0] == 0xff || (ip_is_v4(a) && a->bytes[IP_V4_AT] >> 4 == 0xe);
+}
+
+/* fe80::/10. */
+static inline bool ip_is_link_local(const struct ip_addr *a)
+{
+	return a->bytes[0] == 0xfe && a->bytes[1] >> 6 == 2;
+}
+
+/* ::1 */
+static inline bool ip_is_v6_loopback(const struct ip_addr *a)
+{
+	return a->word[0] == 0 && wire_get32(a->bytes + 8) == 0 && wire_get32(a->bytes + 12) == 1;
+}
+
+/* How many leading bits two addresses share, 0 to 128. */
+unsigned ip_common_bits(const struct ip_addr *a, const struct ip_addr *b);
 
 /* Whether a lies in prefix/bits: bits counts within the address's own version, 0 to 32 or 0 to 128. */
 bool ip_in_prefix(const struct ip_addr *a, const struct ip_addr *prefix, uint8_t bits);

@@ -11,7 +11,7 @@ enum { IPV4_DF = 0x4000, IPV4_MF_OR_OFFSET = 0x3fff };
 static bool source_impossible(const struct stack *s, uint32_t src)
 {
 	struct ip_addr a = ip_v4(src);
-	const struct stack_address *own = ip_on_link(s, &a);
+	const struct ip_own *own = ip_on_link(s, &a);
 	uint32_t host_bits = !own || own->prefix_bits >= 31 ? 0 : ~0u >> own->prefix_bits;
 	uint32_t host = src & host_bits;
 
@@ -61,7 +61,8 @@ void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
 	struct ip_packet ip = {.src = ip_v4(wire_get32(h + 12)),
 		.dst = ip_v4(wire_get32(h + 16)),
 		.length = total - header,
-		.ecn = h[1] & 3};
+		.ecn = h[1] & 3,
+		.hop_limit = h[8]};
 	if (!ip_is_ours(s, &ip.dst)) {
 		DROP(s, m, ipv4_not_ours);
 		return;
@@ -85,20 +86,8 @@ void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
 		DROP(s, m, ipv4_protocol);
 }
 
-/* The neighbour on the way to dst; 0 when there is none. */
-static uint32_t next_hop_of(const struct stack *s, const struct ip_addr *dst)
+void ipv4_header_put(const struct stack *s, struct rte_mbuf *m, const struct ip_send *to)
 {
-	return ip_to_v4(ip_on_link(s, dst) ? dst : &s->config.gateway_v4);
-}
-
-void ipv4_output_take(struct stack *s, struct rte_mbuf *m, const struct ip_send *to)
-{
-	uint32_t next_hop = next_hop_of(s, &to->dst);
-
-	if (!next_hop) {
-		DROP(s, m, ip_no_route);
-		return;
-	}
 	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, IPV4_HEADER_BYTES);
 	MUST(h);
 	h[0] = 0x45;
@@ -106,7 +95,7 @@ void ipv4_output_take(struct stack *s, struct rte_mbuf *m, const struct ip_send 
 	wire_put16(h + 2, (uint16_t)m->pkt_len);
 	wire_put16(h + 4, 0); /* an atomic datagram needs no number: RFC 6864 section 4.1 */
 	wire_put16(h + 6, IPV4_DF);
-	h[8] = IPV4_TTL;
+	h[8] = to->hop_limit ? to->hop_limit : IPV4_TTL;
 	h[9] = to->protocol;
 	wire_put16(h + 10, 0);
 	wire_put32(h + 12, ip_to_v4(&to->src));
@@ -119,5 +108,4 @@ void ipv4_output_take(struct stack *s, struct rte_mbuf *m, const struct ip_send 
 		m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
 	else
 		wire_put16(h + 10, (uint16_t)~checksum_fold(checksum_add(0, h, IPV4_HEADER_BYTES)));
-	arp_output_take(s, m, next_hop);
 }

@@ -213,7 +213,7 @@ static void unknown_neighbours_are_resolved(void)
 	CU_ASSERT_EQUAL(memcmp(p, everyone, 6), 0);
 	CU_ASSERT_EQUAL(wire_get16(p + 14 + 6), 1);
 	CU_ASSERT_EQUAL(wire_get32(p + 14 + 24), GATEWAY);
-	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_arp_pending_dropped), 2);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_neighbour_pending_dropped), 2);
 	forget();
 	arp(2, GATEWAY, US);
 	CU_ASSERT_EQUAL(sent_count, 16);
@@ -229,28 +229,59 @@ static void silent_neighbours_are_given_up(void)
 		stack_timers(stack, now_us, 100);
 	}
 	CU_ASSERT_EQUAL(sent_count, 3);
-	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_arp_failed), 1);
-	CU_ASSERT_EQUAL(stack_usage(stack).arp_entries, 0);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_neighbour_failed), 1);
+	CU_ASSERT_EQUAL(stack_usage(stack).neighbours, 0);
 	CU_ASSERT_EQUAL(stack_next_us(stack), UINT64_MAX);
 	end();
 }
 
+/* RFC 4861 section 7.3's states, for ARP as well: a while after its next use it is asked, itself and not
+ * everyone; meanwhile it is used. */
 static void used_neighbours_are_asked_again(void)
 {
 	begin(NULL);
 	arp(1, PEER, US);
-	input(frame, echo(PEER, US, 4));
 	forget();
-	now_us += 61000000;
-	stack_timers(stack, now_us, 100);
-	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
-	CU_ASSERT_EQUAL(memcmp(frame_data(sent[0]), peer_mac, 6), 0);
-	forget();
-	arp(2, PEER, US);
 	now_us += 61000000;
 	stack_timers(stack, now_us, 100);
 	CU_ASSERT_EQUAL(sent_count, 0);
-	CU_ASSERT_EQUAL(stack_usage(stack).arp_entries, 0);
+	input(frame, echo(PEER, US, 4));
+	expect_echo_reply(4);
+	now_us += 5100000;
+	stack_timers(stack, now_us, 100);
+	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
+	CU_ASSERT_EQUAL(memcmp(frame_data(sent[0]), peer_mac, 6), 0);
+	CU_ASSERT_EQUAL(wire_get16(frame_data(sent[0]) + 12), ETH_TYPE_ARP);
+	forget();
+	arp(2, PEER, US);
+	for (unsigned i = 0; i < 2; i++) {
+		now_us += 61000000;
+		stack_timers(stack, now_us, 100);
+	}
+	CU_ASSERT_EQUAL(sent_count, 0);
+	CU_ASSERT_EQUAL(stack_usage(stack).neighbours, 0);
+	end();
+}
+
+/* Who is gone is asked three times, then forgotten, and asked for among everyone. */
+static void a_neighbour_that_left_is_given_up(void)
+{
+	begin(NULL);
+	arp(1, PEER, US);
+	now_us += 61000000;
+	stack_timers(stack, now_us, 100);
+	input(frame, echo(PEER, US, 4));
+	forget();
+	for (unsigned i = 0; i < 100; i++) {
+		now_us += 100000;
+		stack_timers(stack, now_us, 100);
+	}
+	CU_ASSERT_EQUAL(sent_count, 3);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_neighbour_failed), 1);
+	forget();
+	input(frame, echo(PEER, US, 4));
+	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
+	CU_ASSERT_EQUAL(memcmp(frame_data(sent[0]), everyone, 6), 0);
 	end();
 }
 
@@ -259,8 +290,8 @@ static void the_arp_cache_is_bounded(void)
 	begin(NULL);
 	for (uint32_t i = 0; i < 10; i++)
 		arp(1, PEER + i, US);
-	CU_ASSERT_EQUAL(stack_usage(stack).arp_entries, 4);
-	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_arp_evicted), 6);
+	CU_ASSERT_EQUAL(stack_usage(stack).neighbours, 4);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_neighbour_evicted), 6);
 	CU_ASSERT_EQUAL(sent_count, 10);
 	end();
 }
@@ -279,8 +310,8 @@ static void unanswered_requests_displace_nobody(void)
 	expect_echo_reply(8);
 	input(frame, echo(PEER, US, 8));
 	expect_echo_reply(8);
-	CU_ASSERT_EQUAL(stack_usage(stack).arp_entries, 4);
-	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_arp_full), 0);
+	CU_ASSERT_EQUAL(stack_usage(stack).neighbours, 4);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_neighbour_full), 0);
 	arp(1, PEER + 50, US);
 	forget();
 	input(frame, echo(PEER + 50, US, 8));
@@ -304,8 +335,167 @@ static void announcements_and_conflicts(void)
 	CU_ASSERT_EQUAL(wire_get32(p + 24), US);
 	forget();
 	arp(1, US, US);
+	/* Defended, but not in a storm: RFC 5227 section 2.4 (c). */
+	arp(1, US, US);
+	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
+	CU_ASSERT_EQUAL(wire_get32(frame_data(sent[0]) + 14 + 14), US);
+	CU_ASSERT_EQUAL(memcmp(frame_data(sent[0]), everyone, 6), 0);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_arp_conflict), 2);
+	forget();
+	now_us += 11000000;
+	arp(1, US, US);
+	CU_ASSERT_EQUAL(sent_count, 1);
+	end();
+}
+
+static void with_vlan(struct stack_config *c)
+{
+	c->vlan = 7;
+}
+
+/* Puts a tag into the frame of n bytes. */
+static uint16_t tag(uint16_t n, uint16_t tci)
+{
+	memmove(frame + 16, frame + 12, n - 12u);
+	wire_put16(frame + 12, 0x8100);
+	wire_put16(frame + 14, tci);
+	return (uint16_t)(n + 4);
+}
+
+static void tagged_frames(void)
+{
+	begin(with_vlan);
+	arp(1, PEER, US);
 	CU_ASSERT_EQUAL(sent_count, 0);
-	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_arp_conflict), 1);
+	input(frame, tag(42, 8));
+	CU_ASSERT_EQUAL(sent_count, 0);
+	arp(1, PEER, US);
+	input(frame, tag(42, 0)); /* a priority alone: the untagged VLAN */
+	CU_ASSERT_EQUAL(sent_count, 0);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_eth_vlan), 4);
+	arp(1, PEER, US);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_eth_vlan), 5);
+	input(frame, tag(42, 0xe007)); /* with a priority, which is not echoed */
+	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
+	const uint8_t *p = frame_data(sent[0]);
+	CU_ASSERT_EQUAL(wire_get32(p + 12), 0x81000007);
+	CU_ASSERT_EQUAL(wire_get16(p + 16), ETH_TYPE_ARP);
+	CU_ASSERT_EQUAL(sent[0]->pkt_len, 46);
+	forget();
+	uint16_t n = tag(echo(PEER, US, 1400), 7);
+	input(frame, n);
+	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
+	CU_ASSERT_EQUAL(sent[0]->pkt_len, n);
+	CU_ASSERT_EQUAL(wire_get32(frame_data(sent[0]) + 12), 0x81000007);
+	CU_ASSERT_EQUAL(memcmp(frame_data(sent[0]) + 18 + 28, frame + 18 + 28, 1400), 0);
+	/* A frame that ends within its tag; a tag within the tag. */
+	input(frame, 17);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_eth_short), 1);
+	input(frame, tag(n, 7));
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_eth_type), 1);
+	end();
+}
+
+static void priority_tags_are_no_vlan(void)
+{
+	begin(NULL);
+	arp(1, PEER, US);
+	forget();
+	uint16_t n = echo(PEER, US, 8);
+	input(frame, tag(n, 7));
+	CU_ASSERT_EQUAL(sent_count, 0);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_eth_vlan), 1);
+	n = echo(PEER, US, 8);
+	input(frame, tag(n, 0xa000));
+	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
+	CU_ASSERT_EQUAL(wire_get16(frame_data(sent[0]) + 12), ETH_TYPE_IPV4);
+	end();
+}
+
+/* Some ports cut the tag off and tell it beside the frame. */
+static void a_stripped_tag_counts(void)
+{
+	begin(with_vlan);
+	for (uint16_t vlan = 6; vlan < 9; vlan++) {
+		echo(PEER, US, 8);
+		struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+		memcpy(rte_pktmbuf_append(m, 50), frame, 50);
+		m->ol_flags |= RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED;
+		m->vlan_tci = vlan;
+		stack_input(stack, &m, 1, now_us);
+	}
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_eth_vlan), 2);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_icmp_echo), 1);
+	end();
+}
+
+/* Names that answer nobody cost a broadcast each: so many a second. */
+static void with_many_neighbours(struct stack_config *c)
+{
+	c->arp_max = 1000;
+	c->addresses[0].prefix_bits = 8;
+}
+
+static void questions_are_limited(void)
+{
+	begin(with_many_neighbours);
+	for (uint32_t i = 0; i < 400; i++) {
+		input(frame, echo(PEER + 256 * i, US, 8));
+		forget();
+	}
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_arp_requests_out), 256);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_neighbour_solicit_limited), 144);
+	/* A quarter of the transmit pool's number wait, all neighbours together. */
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_neighbour_pending_dropped), 400 - 16);
+	end();
+}
+
+static struct ip_addr told;
+static uint8_t told_mac[6];
+static unsigned told_count;
+
+static void learned(void *ctx, const struct ip_addr *addr, const uint8_t mac[6])
+{
+	told = *addr;
+	memcpy(told_mac, mac, 6);
+	told_count++;
+}
+
+static void telling(struct stack_config *c)
+{
+	c->neighbour_learned = learned;
+}
+
+/* Two stacks share a port's addresses, as two cores' do: the answer reaches one of them. */
+static void an_answer_reaches_every_core(void)
+{
+	begin(telling);
+	struct stack *first = stack;
+	begin(NULL);
+	input(frame, echo(PEER, US, 8)); /* the second asks */
+	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
+	forget();
+	struct stack *second = stack;
+	stack = first;
+	arp(2, PEER, US); /* and the first is answered, which never asked */
+	CU_ASSERT_EQUAL_FATAL(told_count, 1);
+	CU_ASSERT_EQUAL(stack_usage(first).neighbours, 0);
+	stack_neighbour_learn(second, &told, told_mac, now_us);
+	stack_output(second, now_us);
+	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
+	CU_ASSERT_EQUAL(memcmp(frame_data(sent[0]), peer_mac, 6), 0);
+	forget();
+	/* What another heard displaces nobody, and makes no impossible neighbour. */
+	for (uint32_t i = 0; i < 10; i++) {
+		struct ip_addr a = ip_v4(PEER + i);
+		stack_neighbour_learn(second, &a, told_mac, now_us);
+	}
+	CU_ASSERT_EQUAL(stack_usage(second).neighbours, 4);
+	CU_ASSERT_EQUAL(stack_counter(second, STACK_COUNTER_neighbour_evicted), 0);
+	struct ip_addr far_away = ip_v4(FAR_AWAY);
+	stack_neighbour_learn(first, &far_away, told_mac, now_us);
+	CU_ASSERT_EQUAL(stack_usage(first).neighbours, 0);
+	stack_destroy(second);
 	end();
 }
 
@@ -386,6 +576,12 @@ int main(int argc, char **argv)
 			{"unknown_neighbours_are_resolved", unknown_neighbours_are_resolved},
 			{"silent_neighbours_are_given_up", silent_neighbours_are_given_up},
 			{"used_neighbours_are_asked_again", used_neighbours_are_asked_again},
+			{"a_neighbour_that_left_is_given_up", a_neighbour_that_left_is_given_up},
+			{"tagged_frames", tagged_frames},
+			{"priority_tags_are_no_vlan", priority_tags_are_no_vlan},
+			{"a_stripped_tag_counts", a_stripped_tag_counts},
+			{"questions_are_limited", questions_are_limited},
+			{"an_answer_reaches_every_core", an_answer_reaches_every_core},
 			{"the_arp_cache_is_bounded", the_arp_cache_is_bounded},
 			{"unanswered_requests_displace_nobody", unanswered_requests_displace_nobody},
 			{"announcements_and_conflicts", announcements_and_conflicts},

@@ -3,13 +3,15 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "tcpstack/stack_impl.h"
+#include "tcpstack/neighbour.h"
 #include "tcpstack/tcp_cc.h"
 
 void stack_config_defaults(struct stack_config *c)
 {
 	*c = (struct stack_config){
 		.mtu = 1500,
+		.dad_transmits = 1,
+		.router_discovery = true,
 		.conn_max = 4096,
 		.listener_max = 16,
 		.syn_backlog_max = 1024,
@@ -22,7 +24,8 @@ void stack_config_defaults(struct stack_config *c)
 		.rto_us_initial = 1000000,
 		.rto_us_min = 200000,
 		.rto_us_max = 60000000,
-		.delayed_ack_us = 40000,
+		.delayed_ack_us = 200000,
+		.quick_acks = 16,
 		.user_timeout_us = 300000000,
 		.connect_timeout_us = 190000000,   /* RFC 9293 MUST-23: at least 3 minutes */
 		.half_open_timeout_us = 190000000, /* MUST-23; the queue is bounded otherwise */
@@ -38,6 +41,7 @@ void stack_config_defaults(struct stack_config *c)
 		.window_scaling = true,
 		.cc = &tcp_cc_cubic,
 		.initial_window_segments = 10,
+		.ecn = STACK_ECN_ACCEPT,
 	};
 }
 
@@ -52,11 +56,13 @@ bool stack_config_add(struct stack_config *config, struct ip_addr address, uint8
 
 static bool addresses_valid(const struct stack_config *c)
 {
-	if (c->address_count == 0 || c->address_count > STACK_ADDRESSES_MAX)
+	if (c->address_count == 0 || c->address_count > STACK_ADDRESSES_MAX || c->vlan > 4094)
 		return false;
 	for (unsigned i = 0; i < c->address_count; i++) {
 		const struct stack_address *a = &c->addresses[i];
-		if (ip_is_unspecified(&a->address) || a->prefix_bits > (ip_is_v4(&a->address) ? 32 : 128))
+		bool v4 = ip_is_v4(&a->address);
+		if (ip_is_unspecified(&a->address) || ip_is_multicast(&a->address) ||
+			a->prefix_bits > (v4 ? 32 : 128) || (!v4 && c->mtu < IPV6_MTU_MIN))
 			return false;
 	}
 	return true;
@@ -86,8 +92,8 @@ struct stack *stack_create(const struct stack_config *config, uint64_t now_us)
 	if (!s->config.tx_segments_max)
 		s->config.tx_segments_max = config->tx_pool->size;
 	timer_wheel_init(&s->wheel, TIMER_TICK_US, now_us);
-	CDS_INIT_LIST_HEAD(&s->arp_by_age);
-	CDS_INIT_LIST_HEAD(&s->arp_resolving);
+	CDS_INIT_LIST_HEAD(&s->neighbours_by_age);
+	CDS_INIT_LIST_HEAD(&s->neighbours_resolving);
 	CDS_INIT_LIST_HEAD(&s->listeners);
 	CDS_INIT_LIST_HEAD(&s->requests);
 	CDS_INIT_LIST_HEAD(&s->time_wait);
@@ -95,7 +101,9 @@ struct stack *stack_create(const struct stack_config *config, uint64_t now_us)
 	CDS_INIT_LIST_HEAD(&s->events);
 	CDS_INIT_LIST_HEAD(&s->output);
 	CDS_INIT_LIST_HEAD(&s->starved);
-	if (arp_init(s) || tcp_init(s)) {
+	ip_init(s);
+	nd_init(s);
+	if (neighbour_init(s) || tcp_init(s)) {
 		stack_destroy(s);
 		return NULL;
 	}
@@ -106,7 +114,8 @@ void stack_destroy(struct stack *s)
 {
 	MUST(!s->dispatching);
 	tcp_fini(s);
-	arp_fini(s);
+	neighbour_fini(s);
+	nd_fini(s);
 	rte_pktmbuf_free_bulk(s->tx_burst, s->tx_count);
 	free(s);
 }
@@ -163,7 +172,25 @@ uint64_t stack_next_us(const struct stack *s)
 int stack_announce(struct stack *s, uint64_t now_us)
 {
 	set_now(s, now_us);
-	return arp_announce(s);
+	int error = arp_announce(s);
+	return nd_announce(s) || error ? -ENOBUFS : 0;
+}
+
+uint64_t stack_random(struct stack *s)
+{
+	uint64_t what[2] = {s->random_count++, s->now_us};
+
+	return siphash(&s->config.key, what, sizeof(what));
+}
+
+bool stack_address_get(
+	const struct stack *s, unsigned i, struct ip_addr *out, enum stack_address_state *state)
+{
+	if (i >= s->own_count)
+		return false;
+	*out = s->own[i].address;
+	*state = s->own[i].state;
+	return true;
 }
 
 void stack_flush(struct stack *s)
@@ -225,6 +252,18 @@ void frame_truncate(struct rte_mbuf *m, uint32_t n)
 	first->nb_segs = segments;
 }
 
+void frame_empty(struct rte_mbuf *m)
+{
+	if (m->next)
+		rte_pktmbuf_free(m->next);
+	m->next = NULL;
+	m->nb_segs = 1;
+	m->data_off = RTE_PKTMBUF_HEADROOM;
+	m->data_len = 0;
+	m->pkt_len = 0;
+	m->ol_flags = 0;
+}
+
 static const struct {
 	const char *name, *severity, *text;
 } counter_words[STACK_COUNTERS] = {
@@ -256,7 +295,7 @@ const char *stack_counter_text(enum stack_counter which)
 const struct pool *stack_pool(const struct stack *s, unsigned index)
 {
 	const struct pool *pools[] = {s->conn_pool, s->request_pool, s->time_wait_pool, s->segment_pool,
-		s->reass_pool, s->listener_pool, s->arp_pool};
+		s->reass_pool, s->listener_pool, s->neighbour_pool};
 
 	return index < sizeof(pools) / sizeof(pools[0]) ? pools[index] : NULL;
 }
@@ -268,7 +307,7 @@ struct stack_usage stack_usage(const struct stack *s)
 		.half_open = pool_stats(s->request_pool).used,
 		.time_wait = pool_stats(s->time_wait_pool).used,
 		.listeners = pool_stats(s->listener_pool).used,
-		.arp_entries = pool_stats(s->arp_pool).used,
+		.neighbours = pool_stats(s->neighbour_pool).used,
 		.tx_segments = pool_stats(s->segment_pool).used,
 		.reass_segments = pool_stats(s->reass_pool).used,
 	};

@@ -39,6 +39,13 @@ struct stack_address {
 };
 enum { STACK_ADDRESSES_MAX = 16 };
 
+/* Explicit congestion notification (RFC 3168). */
+enum stack_ecn {
+	STACK_ECN_OFF,
+	STACK_ECN_ACCEPT, /* where the peer asks for it */
+	STACK_ECN_ON,	  /* active opens ask for it */
+};
+
 /* What becomes of a connection request when syn_backlog_max are half open. */
 enum stack_syn_cookies {
 	STACK_SYN_COOKIES_AUTO,	  /* it is answered with a cookie (RFC 4987 section 3.6) */
@@ -52,7 +59,10 @@ struct stack_config {
 		addresses[STACK_ADDRESSES_MAX]; /* each once; the first of a version is its main one */
 	unsigned address_count;			/* 1 to STACK_ADDRESSES_MAX */
 	struct ip_addr gateway_v4, gateway_v6;	/* unspecified: none, only own prefixes are reached */
-	uint16_t mtu;				/* of IP packets; 576 to 9000 */
+	uint16_t mtu;  /* of IP packets, without Ethernet's header and tag; 576 (IPv6: 1280) to 9000 */
+	uint16_t vlan; /* 1 to 4094: frames with this tag are taken and sent; 0: untagged ones */
+	uint8_t dad_transmits; /* RFC 4862's DupAddrDetectTransmits; 0: addresses of IPv6 are used at once */
+	bool router_discovery; /* RFC 4861 section 6.3, for IPv6 while gateway_v6 is unspecified */
 	uint32_t offload_flags;
 
 	/* Headers and copies of payload come from here: each mbuf has room for mtu bytes behind
@@ -64,7 +74,7 @@ struct stack_config {
 	uint32_t listener_max;
 	uint32_t syn_backlog_max; /* half-open connections, each a small object of its own; see syn_cookies */
 	uint32_t time_wait_max;	  /* beyond it the oldest ends early */
-	uint32_t arp_max;	  /* neighbours */
+	uint32_t arp_max;	  /* neighbours of both versions of IP */
 	uint32_t tx_segments_max; /* segments queued in all connections; 0: as many as tx_pool has mbufs */
 	uint32_t reass_segments_max;	  /* out-of-order segments held in all connections */
 	uint32_t reass_conn_segments_max; /* and in one connection */
@@ -72,7 +82,10 @@ struct stack_config {
 	uint32_t tx_buffer_bytes;	  /* per connection: bytes queued and unacknowledged; 2048 to 1 GiB */
 
 	uint32_t rto_us_initial, rto_us_min, rto_us_max; /* RFC 6298 */
-	uint32_t delayed_ack_us;       /* 0: each turn's data is acknowledged in that turn */
+	/* An ACK waits at most so long for data to ride on or a second full segment: a round trip, 40 ms
+	 * where that is less, and no longer than this. 0: each turn's data is acknowledged in that turn. */
+	uint32_t delayed_ack_us;
+	uint8_t quick_acks; /* segments acknowledged at once at the start, after a loss and after a pause */
 	uint32_t user_timeout_us;      /* without an answer this long a connection is given up */
 	uint32_t connect_timeout_us;   /* an active open, all its SYNs together */
 	uint32_t half_open_timeout_us; /* a passive open, all its SYN-ACKs together */
@@ -80,12 +93,15 @@ struct stack_config {
 	uint32_t fin_wait_2_us;	       /* FIN_WAIT_2 after the application has closed */
 	uint32_t keepalive_us;	       /* idle time before the first probe; 0: off */
 	uint32_t keepalive_interval_us, keepalive_probes;
-	uint32_t arp_lifetime_us; /* a neighbour is asked again after this long */
+	/* A neighbour that is used is asked again after this long; IPv6: where no router has told a
+	 * reachable time. */
+	uint32_t arp_lifetime_us;
 	enum stack_syn_cookies syn_cookies;
 	uint32_t challenge_acks_per_s;	  /* RFC 5961, all connections together */
 	const struct tcp_cc *cc;	  /* congestion control: tcp_cc_by_name */
 	uint32_t initial_window_segments; /* RFC 6928; 1 to 64 */
-	bool sack;			  /* selective acknowledgements (RFC 2018) */
+	enum stack_ecn ecn;
+	bool sack; /* selective acknowledgements (RFC 2018) */
 	bool timestamps,
 		window_scaling; /* RFC 7323's options: offered, and taken where the peer offers them */
 
@@ -95,6 +111,11 @@ struct stack_config {
 	/* Takes ownership of all n frames (1 to STACK_BURST). Must not call back into the stack. */
 	void (*tx)(void *ctx, struct rte_mbuf **frames_take, unsigned n);
 	void *tx_ctx;
+
+	/* The wire told a neighbour's address: for stack_neighbour_learn on the other cores that share our
+	 * addresses, since the answer reaches one of them only. NULL: nobody is told. */
+	void (*neighbour_learned)(void *ctx, const struct ip_addr *addr, const uint8_t mac[6]);
+	void *neighbour_ctx;
 };
 
 /* Fills everything but mac, addresses, tx_pool, key and tx with defaults that suit a LAN. */
@@ -127,9 +148,27 @@ unsigned stack_timers(struct stack *s, uint64_t now_us, unsigned budget);
  * now_us when that is now, UINT64_MAX when never. */
 uint64_t stack_next_us(const struct stack *s);
 
-/* Tells the link our address (gratuitous ARP, RFC 5227's announcement); call it when the link comes up.
- * 0 or -ENOBUFS. Leaves with the next stack_output. */
+/* Tells the link our addresses (gratuitous ARP, RFC 5227's announcement; unsolicited neighbour
+ * advertisements) and tests those of IPv6 that are not in use yet; call it when the link comes up. 0 or
+ * -ENOBUFS. Leaves with the next stack_output. */
 int stack_announce(struct stack *s, uint64_t now_us);
+
+/* Takes over what another core's stack was told (neighbour_learned): a known neighbour is brought up to date,
+ * a new one noted while there is room. No callback is made of it. */
+void stack_neighbour_learn(
+	struct stack *s, const struct ip_addr *addr, const uint8_t mac[6], uint64_t now_us);
+
+/* What became of the addresses: those of the configuration, and where one of them is of IPv6, a link-local
+ * one made of the MAC (RFC 4291 appendix A: the MAC is configured and known on the link, so that RFC 7217
+ * would hide nothing), unless the configuration has one. */
+enum stack_address_state {
+	STACK_ADDRESS_TENTATIVE, /* RFC 4862: being tested, not used yet */
+	STACK_ADDRESS_USED,
+	STACK_ADDRESS_DUPLICATE, /* another station has it: unusable until stack_announce tests it again */
+};
+/* The address of index i; false when there are no more. */
+bool stack_address_get(
+	const struct stack *s, unsigned i, struct ip_addr *out, enum stack_address_state *state);
 
 enum stack_counter {
 #define COUNTER(name, severity, text) STACK_COUNTER_##name,
@@ -145,7 +184,7 @@ const char *stack_counter_text(enum stack_counter which);
 
 /* How much of each limit is in use. */
 struct stack_usage {
-	uint32_t conns, half_open, time_wait, listeners, arp_entries, tx_segments, reass_segments;
+	uint32_t conns, half_open, time_wait, listeners, neighbours, tx_segments, reass_segments;
 };
 struct stack_usage stack_usage(const struct stack *s);
 

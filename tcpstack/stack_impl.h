@@ -14,13 +14,19 @@
 
 enum {
 	ETH_HEADER_BYTES = 14,
+	ETH_TAG_BYTES = 4,
 	ETH_TYPE_IPV4 = 0x0800,
 	ETH_TYPE_ARP = 0x0806,
+	ETH_TYPE_VLAN = 0x8100,
+	ETH_TYPE_IPV6 = 0x86dd,
 	IPV4_HEADER_BYTES = 20,
 	IPV6_HEADER_BYTES = 40,
+	IPV6_MTU_MIN = 1280,
 	IP_PROTOCOL_ICMP = 1,
 	IP_PROTOCOL_TCP = 6,
+	IP_PROTOCOL_ICMPV6 = 58,
 	IPV4_TTL = 64,
+	IPV6_HOP_LIMIT = 64,
 	TIMER_TICK_US = 256,
 	PORT_COUNTERS = 64, /* a power of two */
 };
@@ -31,6 +37,8 @@ struct ip_packet {
 	struct ip_addr src, dst;
 	uint32_t length; /* bytes behind the IP header */
 	uint8_t ecn;	 /* enum ip_ecn */
+	uint8_t hop_limit;
+	bool fragmented; /* it came in pieces */
 };
 
 /* RFC 3168 section 5. */
@@ -41,24 +49,70 @@ struct ip_send {
 	struct ip_addr src, dst;
 	uint8_t protocol;
 	uint8_t ecn;		   /* enum ip_ecn */
+	uint8_t hop_limit;	   /* 0: the usual one */
+	uint32_t flow_label;	   /* of IPv6 (RFC 6437), 20 bits */
 	uint64_t l4_offload_flags; /* mbuf TX flags wanted for the protocol above */
+};
+
+/* An address of ours as it is used. */
+struct ip_own {
+	struct ip_addr address;
+	uint8_t prefix_bits;
+	uint8_t state;	  /* enum stack_address_state */
+	uint8_t dad_left; /* solicitations still to be sent */
+	bool defended;	  /* at defended_us */
+	uint64_t defended_us;
+	struct timer timer; /* of duplicate address detection */
+	struct stack *stack;
+};
+enum { IP_OWN_MAX = STACK_ADDRESSES_MAX + 1 };
+
+/* What routers told of the link (RFC 4861 section 5.1). */
+enum { ND_ROUTERS_MAX = 4, ND_PREFIXES_MAX = 8 };
+struct nd {
+	struct {
+		struct ip_addr addr;
+		uint64_t until_us; /* 0: free */
+	} routers[ND_ROUTERS_MAX];
+	struct {
+		struct ip_addr prefix;
+		uint8_t bits;
+		uint64_t until_us; /* 0: free */
+	} prefixes[ND_PREFIXES_MAX];
+	uint32_t reachable_us; /* 0: not told */
+	uint32_t retrans_us;
+	uint16_t mtu;
+	uint8_t hop_limit;
+	uint8_t solicits_left;
+	uint8_t router_next; /* who is tried among those not known to answer */
+	struct timer solicit_timer;
 };
 
 struct stack {
 	struct stack_config config;
 	uint64_t now_us; /* frozen for the current call */
+	uint64_t random_count;
+	struct ip_own own[IP_OWN_MAX];
+	unsigned own_count;
+	bool has_ipv6;
 	uint64_t counters[STACK_COUNTERS];
 	struct timer_wheel wheel;
 
 	struct rte_mbuf *tx_burst[STACK_BURST];
 	unsigned tx_count;
 
-	/* arp.c */
-	struct pool *arp_pool;
-	struct cds_list_head *arp_buckets;
-	uint32_t arp_mask;
-	struct cds_list_head arp_by_age;    /* least recently confirmed first */
-	struct cds_list_head arp_resolving; /* those without an address, oldest first */
+	/* neighbour.c */
+	struct pool *neighbour_pool;
+	struct cds_list_head *neighbour_buckets;
+	uint32_t neighbour_mask;
+	struct cds_list_head neighbours_by_age;	   /* least recently confirmed first */
+	struct cds_list_head neighbours_resolving; /* those without an address, oldest first */
+	uint32_t neighbours_unsure;		   /* in use and not known to be there */
+	uint32_t neighbour_pending, neighbour_pending_max;
+	uint64_t solicit_second;
+	uint32_t solicits_left;
+
+	struct nd nd;
 
 	/* TCP: tables and pools */
 	struct pool *conn_pool, *segment_pool, *reass_pool, *listener_pool;
@@ -100,32 +154,73 @@ struct rte_mbuf *stack_tx_alloc(struct stack *s);
 void frame_trim_front(struct rte_mbuf *m, uint32_t n);
 /* stack.c: cuts m down to n bytes; it has them, MUST. pkt_len follows in both. */
 void frame_truncate(struct rte_mbuf *m, uint32_t n);
+/* stack.c: makes a received frame's first buffer an empty one to send in, with the usual headroom. */
+void frame_empty(struct rte_mbuf *m);
+
+/* stack.c: 64 bits that nobody outside can guess. */
+uint64_t stack_random(struct stack *s);
 
 void eth_input_take(struct stack *s, struct rte_mbuf *m);
 /* Prepends the Ethernet header and stages the frame. */
 void eth_output_take(struct stack *s, struct rte_mbuf *m, const uint8_t dst[6], uint16_t type);
+extern const uint8_t eth_everyone[6];
 
-int arp_init(struct stack *s);
-void arp_fini(struct stack *s);
 void arp_input_take(struct stack *s, struct rte_mbuf *m);
-/* Sends an IPv4 packet to a neighbour (host byte order), or keeps it until the neighbour's address is known.
- */
-void arp_output_take(struct stack *s, struct rte_mbuf *m, uint32_t next_hop);
 int arp_announce(struct stack *s); /* every IPv4 address of ours */
+/* Asks for addr: mac alone, or everyone where it is NULL. */
+void arp_solicit(struct stack *s, const struct ip_addr *addr, const uint8_t *mac_or_null);
 
-bool ip_is_ours(const struct stack *s, const struct ip_addr *a);
+/* neighbour.c: sends an IP packet to a neighbour, or keeps it until the neighbour's address is known. */
+void neighbour_output_take(struct stack *s, struct rte_mbuf *m, const struct ip_addr *next_hop);
+/* Forward progress of a connection to dst says that the way there works (RFC 4861 section 7.3.1). */
+void neighbour_confirm_slow(struct stack *s, const struct ip_addr *dst);
+static inline void neighbour_confirm(struct stack *s, const struct ip_addr *dst)
+{
+	if (s->neighbours_unsure)
+		neighbour_confirm_slow(s, dst);
+}
+
+/* nd.c, nd_dad.c, nd_router.c */
+void nd_init(struct stack *s);
+void nd_fini(struct stack *s);
+void nd_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
+int nd_announce(struct stack *s);
+void nd_solicit(struct stack *s, const struct ip_addr *addr, const uint8_t *mac_or_null);
+void nd_solicit_routers(struct stack *s);
+bool nd_is_router(const struct stack *s, const struct ip_addr *addr);
+bool nd_router_pick(struct stack *s, struct ip_addr *out);
+void nd_router_failed(struct stack *s, const struct ip_addr *addr); /* it does not answer */
+
+/* ip.c */
+void ip_init(struct stack *s);
+bool ip_is_ours(const struct stack *s, const struct ip_addr *a);       /* and in use */
+bool ip_is_configured(const struct stack *s, const struct ip_addr *a); /* whether or not it can be used */
 /* The address of ours whose prefix a lies in, or NULL. */
-const struct stack_address *ip_on_link(const struct stack *s, const struct ip_addr *a);
-/* The address of ours from which dst is reached, or NULL when we have none of its version. */
+const struct ip_own *ip_on_link(const struct stack *s, const struct ip_addr *a);
+/* The address of ours from which dst is reached, or NULL when we have none that could. */
 const struct ip_addr *ip_source_for(const struct stack *s, const struct ip_addr *dst);
+/* The neighbour on the way to dst; false when there is none. */
+bool ip_next_hop(struct stack *s, const struct ip_addr *dst, struct ip_addr *out);
 /* Prepends the IP header (IPv4: DF set, no options) to a packet whose data starts at the protocol above and
  * sends it on its way. */
 void ip_output_take(struct stack *s, struct rte_mbuf *m, const struct ip_send *to);
+/* The largest packet that our link takes for an address's version of IP. */
+uint16_t ip_mtu(const struct stack *s, const struct ip_addr *a);
+static inline uint16_t ip_header_bytes(const struct ip_addr *a)
+{
+	return ip_is_v4(a) ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
+}
 
 void ipv4_input_take(struct stack *s, struct rte_mbuf *m);
-void ipv4_output_take(struct stack *s, struct rte_mbuf *m, const struct ip_send *to);
+void ipv4_header_put(const struct stack *s, struct rte_mbuf *m, const struct ip_send *to);
+
+/* to_group: the frame was for a group of stations. */
+void ipv6_input_take(struct stack *s, struct rte_mbuf *m, bool to_group);
+void ipv6_header_put(const struct stack *s, struct rte_mbuf *m, const struct ip_send *to);
+bool ipv6_is_on_link(const struct stack *s, const struct ip_addr *a);
 
 void icmp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
+void icmp6_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
 void tcp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
 
 int tcp_init(struct stack *s);

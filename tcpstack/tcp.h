@@ -72,6 +72,8 @@ struct tcp_open_options {
 	uint32_t syn_backlog_max; /* half-open connections of a listener; the stack's limit holds too */
 	const struct tcp_filter *filter; /* NULL: everyone; borrowed for the listener's life */
 	const struct tcp_cc *cc;
+	enum stack_ecn ecn;
+	uint8_t quick_acks; /* see struct stack_config */
 };
 struct tcp_open_options tcp_open_options_of(const struct stack *s);
 
@@ -118,6 +120,14 @@ uint32_t tcp_conn_tx_room(struct tcp_conn *c);
  * tcp_conn_shutdown or at the connection's end; -ENOTCONN before it is established. */
 int tcp_conn_write(struct tcp_conn *c, const void *data, uint32_t n);
 
+/* Whether small segments may leave while others are not acknowledged (RFC 9293 MUST-17). What waits leaves at
+ * stack_output. */
+void tcp_conn_set_nodelay(struct tcp_conn *c, bool nodelay);
+
+/* While corked, only full segments leave: for writes of which more follow. What has waited for 200 ms, and
+ * what is there at tcp_conn_shutdown or tcp_conn_close, leaves all the same. */
+void tcp_conn_cork(struct tcp_conn *c, bool corked);
+
 /* Sends a FIN behind the queued data. Receiving goes on. 0, -ENOTCONN before established, -EPIPE when done
  * already. */
 int tcp_conn_shutdown(struct tcp_conn *c);
@@ -146,7 +156,8 @@ struct tcp_conn_info {
 	uint32_t rx_queued_bytes, reass_bytes;
 	uint32_t mss_bytes;
 	uint8_t snd_wscale, rcv_wscale;
-	uint8_t timestamps, sack;
+	uint8_t timestamps, sack, nodelay, corked;
+	uint8_t ecn;	      /* agreed on */
 	const char *recovery; /* "none", "fast" or "timeout" */
 	uint32_t sacked_bytes, lost_segments;
 	uint32_t min_rtt_us, reorder_us; /* RACK's reordering window */

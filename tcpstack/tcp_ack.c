@@ -50,12 +50,15 @@ static void new_ack(struct tcp_conn *c, const struct tcp_in *in, struct tcp_acke
 
 	c->snd_una = in->ack;
 	c->progress_us = s->now_us;
+	neighbour_confirm(s, &c->tuple.raddr);
 	tcp_segments_acked(c, in->ack, acked);
 	/* It follows, or after 2^31 bytes without a loss it would seem to lie ahead. */
 	if (c->recovery == TCP_RECOVERY_NONE) {
 		c->dup_acks = 0;
 		if (seq_lt(c->recover, c->snd_una))
 			c->recover = c->snd_una - 1;
+		if (seq_lt(c->ecn_recover, c->snd_una))
+			c->ecn_recover = c->snd_una - 1;
 	}
 }
 
@@ -127,6 +130,7 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 		return true;
 	}
 	bool duplicate = is_duplicate(c, in), advances = seq_lt(c->snd_una, in->ack);
+	bool reduced = tcp_ecn_echoed(c, in);
 	struct tcp_acked acked = {
 		.ts_ecr = in->options.ts_ecr, .has_ts_ecr = c->timestamps && in->options.ts_ecr};
 	/* In this order sequence numbers arrive rising, or RACK would take it for reordering. */
@@ -137,11 +141,14 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 	if (acked.segments)
 		rtt_from_ack(c, &acked);
 	c->delivered_bytes += acked.delivered;
-	if (acked.bytes && c->recovery != TCP_RECOVERY_FAST)
+	/* RFC 3168 section 6.1.2: an echo lets nothing grow */
+	if (acked.bytes && c->recovery != TCP_RECOVERY_FAST && !(c->ecn && in->flags & TCP_ECE))
 		cc_acked(c, &acked);
 	window_update(c, in);
 	if (advances)
 		timer_after_ack(c);
+	if (reduced && c->ecn_hold)
+		tcp_rexmt_arm(c);
 	if (advances || acked.segments || acked.dsack || duplicate)
 		tcp_recovery_ack(c, in, &acked, duplicate);
 	if (advances && tcp_tx_room_is_back(c))

@@ -243,6 +243,20 @@ static void queue_fin(struct tcp_conn *c)
 	tcp_output_want(c);
 }
 
+void tcp_conn_set_nodelay(struct tcp_conn *c, bool nodelay)
+{
+	c->nodelay = nodelay;
+	if (nodelay)
+		tcp_output_want(c);
+}
+
+void tcp_conn_cork(struct tcp_conn *c, bool corked)
+{
+	c->corked = corked;
+	if (!corked)
+		tcp_output_want(c);
+}
+
 int tcp_conn_shutdown(struct tcp_conn *c)
 {
 	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
@@ -264,10 +278,18 @@ void tcp_conn_close(struct tcp_conn *c)
 	tcp_conn_detach(c);
 }
 
+/* RFC 9293 section 3.10.5: in CLOSING and LAST-ACK both have said all, unless some of it was not read
+ * or has not left. */
+static bool aborts_aloud(const struct tcp_conn *c)
+{
+	bool both_closed = c->state == TCP_CLOSING || c->state == TCP_LAST_ACK;
+
+	return c->state >= TCP_SYN_RCVD && (!both_closed || c->rx.bytes || !c->fin.sent);
+}
+
 void tcp_conn_abort(struct tcp_conn *c)
 {
-	/* RFC 9293 section 3.10.5: once both have sent their FINs nothing is left that a reset could stop. */
-	if (c->state >= TCP_SYN_RCVD && (c->state <= TCP_CLOSE_WAIT || !c->fin.sent))
+	if (aborts_aloud(c))
 		tcp_send_control(c, tcp_snd_seq(c), TCP_RST | TCP_ACK);
 	tcp_conn_detach(c);
 	tcp_conn_end(c, TCP_REASON_ABORTED);
@@ -321,6 +343,9 @@ struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 		.snd_wscale = c->snd_wscale,
 		.rcv_wscale = c->rcv_wscale,
 		.timestamps = c->timestamps,
+		.nodelay = c->nodelay,
+		.corked = c->corked,
+		.ecn = c->ecn,
 		.sack = c->sack,
 		.recovery = recovery_names[c->recovery],
 		.sacked_bytes = c->sacked_bytes,

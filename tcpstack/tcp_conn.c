@@ -39,9 +39,7 @@ bool tcp_conn_room(struct stack *s)
 
 uint16_t tcp_own_mss(const struct stack *s, const struct ip_addr *peer)
 {
-	uint32_t ip = ip_is_v4(peer) ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
-
-	return (uint16_t)(s->config.mtu - ip - TCP_HEADER_BYTES);
+	return (uint16_t)(ip_mtu(s, peer) - ip_header_bytes(peer) - TCP_HEADER_BYTES);
 }
 
 uint8_t tcp_own_wscale(const struct stack *s)
@@ -82,11 +80,15 @@ struct tcp_conn *tcp_conn_new(
 		.keepalive_probes = options->keepalive_probes,
 		.user_timeout_us = options->user_timeout_us,
 		.nodelay = options->nodelay,
+		.quick_acks = options->quick_acks,
+		.quick_acks_max = options->quick_acks,
+		.ecn_mode = (uint8_t)options->ecn,
 		.heard_us = s->now_us,
 		.progress_us = s->now_us,
 	};
-	c->iss = c->snd_una = c->snd_nxt = c->tx_end = c->recover = iss;
+	c->iss = c->snd_una = c->snd_nxt = c->tx_end = c->recover = c->ecn_recover = iss;
 	c->ts_offset = tcp_ts_offset(s, t);
+	c->flow_label = tcp_flow_label(s, t);
 	/* Unsent segments are merged, so that only a peer that does not acknowledge makes many small ones. */
 	c->tx_segments_max = min_u32(64 + 2 * (s->config.tx_buffer_bytes / c->mss), 60000u);
 	CDS_INIT_LIST_HEAD(&c->segments);
@@ -128,6 +130,7 @@ void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_syn_options *o)
 
 	c->timestamps = o->has_timestamp;
 	c->sack = o->sack_permitted;
+	c->ecn = o->ecn;
 	c->mss = (uint16_t)(min_u32(mss, tcp_own_mss(c->stack, &c->tuple.raddr)) -
 			    (c->timestamps ? TCP_TIMESTAMP_BYTES : 0));
 	if (o->has_wscale)
@@ -147,8 +150,10 @@ static void established(struct tcp_conn *c)
 
 	timer_cancel(&s->wheel, &c->life);
 	tcp_conn_set_state(c, TCP_ESTABLISHED);
-	c->cc->init(c, c->syn.resent);
-	if (c->syn.resent) /* RFC 6298 (5.7) */
+	/* When both opened at once ours went out twice and yet was not lost. */
+	bool syn_lost = c->syn.resent && (!c->active || c->timeouts);
+	c->cc->init(c, syn_lost);
+	if (syn_lost) /* RFC 6298 (5.7) */
 		c->rto_us = max_u32(c->rto_us, min_u32(3000000u, s->config.rto_us_max));
 	c->backoff = 0;
 	c->force_resend = false;
@@ -252,7 +257,8 @@ void tcp_conn_detach(struct tcp_conn *c)
 void tcp_conn_free(struct tcp_conn *c)
 {
 	MUST(c->state == TCP_CLOSED && !c->hashed && list_empty(&c->segments));
-	MUST(!timer_armed(&c->rexmt) && !timer_armed(&c->ack_timer) && !timer_armed(&c->life));
+	MUST(!timer_armed(&c->rexmt) && !timer_armed(&c->ack_timer) && !timer_armed(&c->life) &&
+		!timer_armed(&c->hold));
 	chain_clear(&c->rx);
 	cds_list_del(&c->life_link);
 	cds_list_del(&c->event_link);

@@ -13,6 +13,7 @@ enum {
 	TS_BITS = 6,
 	TS_WSCALE = 15, /* four bits; this value: none */
 	TS_SACK = 16,
+	TS_ECN = 32,
 };
 
 /* What peers have, over IPv4 and IPv6: plain and jumbo links, tunnels, the least. */
@@ -57,13 +58,15 @@ static uint32_t timestamp_with(uint32_t now, uint32_t bits)
 
 static uint32_t ts_bits(const struct tcp_syn_options *peer)
 {
-	return (peer->has_wscale ? peer->wscale : TS_WSCALE) | (peer->sack_permitted ? TS_SACK : 0);
+	return (peer->has_wscale ? peer->wscale : TS_WSCALE) | (peer->sack_permitted ? TS_SACK : 0) |
+	       (peer->ecn ? TS_ECN : 0);
 }
 
 void tcp_cookie_send(struct stack *s, struct tcp_listener *l, const struct tcp_in *in)
 {
 	struct tcp_tuple t = tcp_in_tuple(in);
 	struct tcp_syn_options peer = tcp_syn_options_of(s, &in->options, &in->src);
+	peer.ecn = peer.has_timestamp && tcp_ecn_asked(l->options.ecn, in->flags);
 	uint32_t iss = cookie(s, &t, in->seq, cookie_time(s), mss_index(peer.mss));
 	uint32_t now = tcp_clock_ms(s) + tcp_ts_offset(s, &t);
 	struct tcp_options o = {
@@ -78,7 +81,8 @@ void tcp_cookie_send(struct stack *s, struct tcp_listener *l, const struct tcp_i
 	};
 	uint16_t window = (uint16_t)min_u32(s->config.rx_buffer_bytes, (uint32_t)UINT16_MAX);
 
-	if (tcp_send_bare(s, &t, iss, in->seq + 1, TCP_SYN | TCP_ACK, window, &o))
+	uint8_t flags = TCP_SYN | TCP_ACK | (peer.ecn ? TCP_ECE : 0);
+	if (tcp_send_bare(s, &t, iss, in->seq + 1, flags, window, &o))
 		return;
 	COUNT(s, tcp_cookie_sent);
 	l->cookie_until_us = s->now_us + TCP_COOKIE_VALID_US;
@@ -96,6 +100,7 @@ static struct tcp_syn_options options_back(const struct tcp_in *in, unsigned mss
 	if (!peer.has_timestamp)
 		return peer;
 	peer.sack_permitted = bits & TS_SACK;
+	peer.ecn = bits & TS_ECN;
 	peer.has_wscale = (bits & 15) != TS_WSCALE;
 	peer.wscale = peer.has_wscale ? bits & 15 : 0;
 	return peer;

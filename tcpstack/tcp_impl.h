@@ -22,10 +22,21 @@ enum {
 	TCP_STARVED_RETRY_US = 2000,
 	TCP_TX_SHARE_BYTES_MIN = 8192, /* what a connection may queue however short segments are */
 	TCP_TIME_WAIT_REUSE_US = 1000000,
+	TCP_HOLD_US = 200000,	    /* a partial segment waits no longer for more data, or for window */
+	TCP_DELAYED_ACK_US = 40000, /* an ACK's wait on a short path; on a longer one it is a round trip */
 	TCP_CHALLENGE_CONN_US = 500000, /* one ACK a connection for what carries no data */
 };
 
-enum tcp_flag { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16, TCP_URG = 32 };
+enum tcp_flag {
+	TCP_FIN = 1,
+	TCP_SYN = 2,
+	TCP_RST = 4,
+	TCP_PSH = 8,
+	TCP_ACK = 16,
+	TCP_URG = 32,
+	TCP_ECE = 64,
+	TCP_CWR = 128
+};
 
 enum tcp_state {
 	TCP_CLOSED,
@@ -136,6 +147,7 @@ struct tcp_syn_options {
 	uint16_t mss; /* the default where there was none */
 	uint8_t wscale;
 	bool has_wscale, has_timestamp, sack_permitted;
+	bool ecn; /* and we agree */
 	uint32_t ts_val;
 };
 
@@ -189,11 +201,19 @@ struct tcp_conn {
 	uint8_t rexmt_kind; /* enum tcp_rexmt_kind */
 	bool hashed;
 	bool nodelay;
-	uint8_t events;	    /* enum tcp_event */
-	uint8_t reason;	    /* enum tcp_reason, with TCP_EVENT_CLOSED */
-	uint8_t backoff;    /* doublings of the RTO */
-	uint8_t keepalives; /* probes sent since the peer was heard */
-	int connect_error;  /* with TCP_EVENT_CONNECTED */
+	bool corked;
+	bool hold_over;			    /* what waits for the hold timer may leave */
+	uint8_t quick_acks, quick_acks_max; /* segments still to be acknowledged at once */
+	uint8_t ecn_mode;		    /* enum stack_ecn */
+	bool ecn;			    /* agreed on */
+	bool ecn_echo;			    /* a mark came in, and no CWR since */
+	bool ecn_cwr_due;		    /* the next new data tells that the window was reduced */
+	bool ecn_hold;			    /* nothing new before the retransmission timer has run out */
+	uint8_t events;			    /* enum tcp_event */
+	uint8_t reason;			    /* enum tcp_reason, with TCP_EVENT_CLOSED */
+	uint8_t backoff;		    /* doublings of the RTO */
+	uint8_t keepalives;		    /* probes sent since the peer was heard */
+	int connect_error;		    /* with TCP_EVENT_CONNECTED */
 
 	/* receive sequence space */
 	uint32_t irs, rcv_nxt;
@@ -202,7 +222,9 @@ struct tcp_conn {
 	uint64_t ts_recent_us;
 	uint32_t fin_seq;
 	uint32_t unacked_bytes; /* received since the last ACK left */
-	uint32_t peer_mss;	/* largest payload seen: what the peer calls a full segment */
+	uint32_t peer_mss;	/* what the peer calls a full segment: the largest one, or two alike */
+	uint32_t last_len;	/* payload of the last segment */
+	uint64_t data_us;	/* and when it came */
 	struct chain rx;
 	struct tcp_reass reass;
 	struct tcp_sack_rx sack_rx;
@@ -216,6 +238,7 @@ struct tcp_conn {
 	uint16_t mss;	    /* payload of a full segment to the peer */
 	uint32_t tx_segments, tx_segments_max;
 	uint32_t ts_offset;
+	uint32_t flow_label; /* of IPv6 */
 	struct cds_list_head segments;
 	struct tcp_segment *unsent; /* the first in segments that never left */
 	struct tcp_segment syn, fin;
@@ -230,6 +253,7 @@ struct tcp_conn {
 	uint32_t cwnd, ssthresh, in_flight;
 	uint32_t dup_bytes; /* of in_flight: have left the network, say duplicate ACKs */
 	uint32_t recover;
+	uint32_t ecn_recover; /* what was sent when the window was reduced last */
 	uint32_t undo_from;   /* snd_una when recovery began */
 	uint32_t undo_resent; /* segments sent again since, less those that the peer had twice */
 	uint32_t tlp_end;
@@ -246,7 +270,7 @@ struct tcp_conn {
 	uint64_t sent_us;     /* last data out */
 	uint64_t challenge_next_us;
 	uint64_t rto_at_us; /* when the retransmission timeout is due, whatever rexmt waits for */
-	struct timer rexmt, ack_timer, life;
+	struct timer rexmt, ack_timer, life, hold;
 
 	struct cds_list_head life_link; /* every connection of the stack */
 	struct cds_list_head event_link, output_link, starved_link;
@@ -263,6 +287,7 @@ struct tcp_in {
 	uint32_t seq, ack, len;
 	uint16_t sport, dport, wnd;
 	uint8_t flags;
+	uint8_t ecn; /* enum ip_ecn */
 	struct tcp_options options;
 };
 
@@ -296,6 +321,7 @@ void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_syn_options *o);
 struct tcp_syn_options tcp_syn_options_of(
 	const struct stack *s, const struct tcp_options *o, const struct ip_addr *peer);
 void tcp_conn_established(struct tcp_conn *c);
+/* The MSS that we announce (RFC 6691: of the link, without options). */
 uint16_t tcp_own_mss(const struct stack *s, const struct ip_addr *peer);
 uint8_t tcp_own_wscale(const struct stack *s);
 void tcp_conn_time_wait(struct tcp_conn *c);
@@ -372,11 +398,21 @@ void tcp_opening_input(struct tcp_conn *c, struct tcp_in *in);
 bool tcp_filter_passes(const struct tcp_filter *filter, const struct ip_addr *peer);
 
 /* tcp_isn.c */
-enum { TCP_HASH_TABLE, TCP_HASH_ISN, TCP_HASH_TIMESTAMP, TCP_HASH_PORT, TCP_HASH_CHALLENGE, TCP_HASH_COOKIE };
+enum {
+	TCP_HASH_TABLE,
+	TCP_HASH_ISN,
+	TCP_HASH_TIMESTAMP,
+	TCP_HASH_PORT,
+	TCP_HASH_CHALLENGE,
+	TCP_HASH_COOKIE,
+	TCP_HASH_FLOW_LABEL
+};
 uint64_t tcp_hash(const struct stack *s, uint32_t purpose, const struct tcp_tuple *t);
 /* above: as isn_above of tcp_listener_input. */
 uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t, uint32_t above);
 uint32_t tcp_ts_offset(const struct stack *s, const struct tcp_tuple *t);
+/* RFC 6437: one a connection, which nobody can foresee; 0 for IPv4. */
+uint32_t tcp_flow_label(const struct stack *s, const struct tcp_tuple *t);
 /* A free local port for t, whose lport does not count: no other connection of that tuple and no listener has
  * it. With none left one of a TIME_WAIT whose timestamps tell old from new (RFC 6191's reasoning, for our
  * side), or 0. O(ports in use to that peer). */
@@ -423,7 +459,7 @@ void tcp_segments_mark_all_lost(struct tcp_conn *c);
 /* What was marked lost is taken to be in flight after all. */
 void tcp_segments_unmark_lost(struct tcp_conn *c);
 void tcp_segment_mark_sacked(struct tcp_conn *c, struct tcp_segment *g);
-/* Takes the peer's word back for everything that it said to have (RFC 2018 section 8). */
+/* What the peer said to have and has thrown away is lost (RFC 2018 section 8). */
 void tcp_segments_unsack(struct tcp_conn *c);
 /* It goes out now, for the first time or again: the end of the flight. */
 void tcp_segment_mark_sent(struct tcp_conn *c, struct tcp_segment *g);
@@ -488,6 +524,24 @@ void tcp_ack_due(struct tcp_conn *c, bool now);
 uint16_t tcp_window(struct tcp_conn *c);
 uint16_t tcp_window_syn(struct tcp_conn *c);
 bool tcp_window_update_due(const struct tcp_conn *c);
+
+/* tcp_ecn.c */
+/* What a SYN or SYN-ACK asks for or agrees to. */
+uint8_t tcp_ecn_syn_flags(const struct tcp_conn *c);
+/* Whether a SYN with these flags asks for it, and we do it. */
+bool tcp_ecn_asked(enum stack_ecn mode, uint8_t flags);
+/* The same for the SYN or SYN-ACK that comes in for our own SYN. */
+bool tcp_ecn_agreed(const struct tcp_conn *c, uint8_t flags);
+/* Looks at a segment with text in the window. */
+void tcp_ecn_text(struct tcp_conn *c, const struct tcp_in *in);
+/* Looks at an acceptable ACK, before it takes effect. True when the window was reduced. */
+bool tcp_ecn_echoed(struct tcp_conn *c, const struct tcp_in *in);
+/* The window was reduced, for whatever reason. */
+void tcp_ecn_reduced(struct tcp_conn *c);
+/* New data must wait for the retransmission timer, which is armed. */
+bool tcp_ecn_held(struct tcp_conn *c);
+/* How g, which is about to leave, is marked (enum ip_ecn); its flags may grow. */
+uint8_t tcp_ecn_data(struct tcp_conn *c, const struct tcp_segment *g, uint8_t *flags);
 
 /* tcp_timer.c */
 void tcp_timers_init(struct tcp_conn *c);

@@ -54,6 +54,7 @@ static void syn_sent_input(struct tcp_conn *c, struct tcp_in *in)
 	c->irs = in->seq;
 	c->rcv_nxt = c->rcv_adv = c->last_ack_sent = in->seq + 1;
 	struct tcp_syn_options peer = tcp_syn_options_of(s, &in->options, &in->src);
+	peer.ecn = tcp_ecn_agreed(c, in->flags);
 	tcp_conn_negotiate(c, &peer);
 	/* Our SYN told a window already. */
 	tcp_window_syn(c);
@@ -314,7 +315,8 @@ void tcp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet 
 		.dport = wire_get16(h + 2),
 		.seq = wire_get32(h + 4),
 		.ack = wire_get32(h + 8),
-		.flags = h[13] & 63,
+		.flags = h[13],
+		.ecn = ip->ecn,
 		.wnd = wire_get16(h + 14),
 		.len = ip->length - header,
 	};

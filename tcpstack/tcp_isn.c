@@ -56,3 +56,8 @@ struct tcp_port tcp_port_pick(struct stack *s, const struct tcp_tuple *t)
 	}
 	return spare;
 }
+
+uint32_t tcp_flow_label(const struct stack *s, const struct tcp_tuple *t)
+{
+	return ip_is_v4(&t->raddr) ? 0 : (uint32_t)tcp_hash(s, TCP_HASH_FLOW_LABEL, t) & 0xfffff;
+}

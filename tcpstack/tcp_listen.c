@@ -28,6 +28,8 @@ struct tcp_open_options tcp_open_options_of(const struct stack *s)
 		.nodelay = true,
 		.syn_backlog_max = s->config.syn_backlog_max,
 		.cc = s->config.cc,
+		.ecn = s->config.ecn,
+		.quick_acks = s->config.quick_acks,
 	};
 }
 
@@ -36,8 +38,8 @@ static bool taken(struct stack *s, const struct ip_addr *addr_or_null, uint16_t 
 {
 	if (addr_or_null)
 		return tcp_listener_find(s, addr_or_null, port);
-	for (unsigned i = 0; i < s->config.address_count; i++)
-		if (tcp_listener_find(s, &s->config.addresses[i].address, port))
+	for (unsigned i = 0; i < s->own_count; i++)
+		if (tcp_listener_find(s, &s->own[i].address, port))
 			return true;
 	return false;
 }
@@ -47,7 +49,7 @@ int tcp_listen(struct stack *s, const struct ip_addr *addr_or_null, uint16_t por
 	struct tcp_listener **out_or_null)
 {
 	MUST(port && app);
-	if (addr_or_null && !ip_is_ours(s, addr_or_null))
+	if (addr_or_null && !ip_is_configured(s, addr_or_null))
 		return -EADDRNOTAVAIL;
 	if (taken(s, addr_or_null, port))
 		return -EADDRINUSE;

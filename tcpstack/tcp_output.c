@@ -8,13 +8,18 @@
 
 /* Puts the TCP header in front of the payload in m and sends the packet. */
 static void header_put(struct stack *s, struct rte_mbuf *m, const struct tcp_tuple *t, uint32_t seq,
-	uint32_t ack, uint8_t flags, uint16_t window, const struct tcp_options *options)
+	uint32_t ack, uint8_t flags, uint8_t ecn, uint16_t window, const struct tcp_options *options,
+	uint32_t flow_label)
 {
 	uint8_t opts[TCP_OPTIONS_BYTES_MAX];
 	uint32_t opts_n = tcp_options_write(opts, options), header = TCP_HEADER_BYTES + opts_n;
 	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)header);
 	uint64_t sum = checksum_pseudo(&t->laddr, &t->raddr, IP_PROTOCOL_TCP, m->pkt_len);
-	struct ip_send to = {.src = t->laddr, .dst = t->raddr, .protocol = IP_PROTOCOL_TCP};
+	struct ip_send to = {.src = t->laddr,
+		.dst = t->raddr,
+		.protocol = IP_PROTOCOL_TCP,
+		.ecn = ecn,
+		.flow_label = flow_label};
 
 	MUST(h);
 	wire_put16(h, t->lport);
@@ -52,15 +57,17 @@ static void sack_put(struct tcp_conn *c, uint32_t payload_bytes, struct tcp_opti
 }
 
 /* Fills in what every segment of a connection carries; the acknowledgement in it is no longer owed. */
-static void conn_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags)
+static void conn_transmit_take(
+	struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags, uint8_t ecn)
 {
 	struct stack *s = c->stack;
 	struct tcp_options o = {.has_timestamp = c->timestamps, .ts_val = tcp_timestamp(c)};
 	uint16_t window;
 
 	if (flags & TCP_SYN) {
+		flags |= tcp_ecn_syn_flags(c);
 		o.has_mss = true;
-		o.mss = (uint16_t)(s->config.mtu - IPV4_HEADER_BYTES - TCP_HEADER_BYTES);
+		o.mss = tcp_own_mss(s, &c->tuple.raddr);
 		o.has_wscale = c->state == TCP_SYN_SENT ? s->config.window_scaling
 							: c->rcv_wscale || c->snd_wscale;
 		o.wscale = c->rcv_wscale;
@@ -69,6 +76,8 @@ static void conn_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t 
 		o.has_sack_permitted = c->state == TCP_SYN_SENT ? s->config.sack : c->sack;
 	} else {
 		window = tcp_window(c);
+		if (c->ecn_echo && !(flags & TCP_RST))
+			flags |= TCP_ECE;
 	}
 	if (c->sack && (flags & TCP_ACK) && !(flags & (TCP_SYN | TCP_RST)))
 		sack_put(c, m->pkt_len, &o);
@@ -80,7 +89,8 @@ static void conn_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t 
 		timer_cancel(&s->wheel, &c->ack_timer);
 	}
 	c->segments_out++;
-	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, window, &o);
+	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, ecn, window, &o,
+		c->flow_label);
 }
 
 int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
@@ -91,7 +101,7 @@ int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
 		return -ENOBUFS;
 	if (flags & TCP_RST)
 		COUNT(c->stack, tcp_rst_out);
-	conn_transmit_take(c, m, seq, flags);
+	conn_transmit_take(c, m, seq, flags, IP_ECN_NOT_ECT);
 	return 0;
 }
 
@@ -158,7 +168,7 @@ int tcp_send_bare(struct stack *s, const struct tcp_tuple *t, uint32_t seq, uint
 
 	if (!m)
 		return -ENOBUFS;
-	header_put(s, m, t, seq, ack, flags, window, options);
+	header_put(s, m, t, seq, ack, flags, IP_ECN_NOT_ECT, window, options, tcp_flow_label(s, t));
 	return 0;
 }
 
@@ -172,9 +182,10 @@ void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in)
 		return;
 	COUNT(s, tcp_rst_out);
 	if (in->flags & TCP_ACK)
-		header_put(s, m, &t, in->ack, 0, TCP_RST, 0, &none);
+		header_put(s, m, &t, in->ack, 0, TCP_RST, IP_ECN_NOT_ECT, 0, &none, tcp_flow_label(s, &t));
 	else
-		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, 0, &none);
+		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, IP_ECN_NOT_ECT, 0, &none,
+			tcp_flow_label(s, &t));
 }
 
 /* A buffer with g's payload that the driver does not hold, with a reference for it; or NULL. */
@@ -256,10 +267,11 @@ int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g)
 	/* Pushed where the application's data ends for now (RFC 9293 section 3.9.1.2). */
 	if (g->len && tcp_segment_end(g) == c->tx_end - c->fin_queued)
 		flags |= TCP_PSH;
+	uint8_t ecn = tcp_ecn_data(c, g, &flags);
 	segment_sent(c, g);
 	if (with_fin)
 		segment_sent(c, &c->fin);
-	conn_transmit_take(c, m, g->seq, flags);
+	conn_transmit_take(c, m, g->seq, flags, ecn);
 	return 0;
 }
 
@@ -297,6 +309,33 @@ static bool output_lost(struct tcp_conn *c)
 	return true;
 }
 
+/* Whether a partial segment has to wait; not for ever. */
+static bool held(struct tcp_conn *c)
+{
+	if (c->hold_over)
+		return false;
+	if (!timer_armed(&c->hold))
+		timer_arm(&c->stack->wheel, &c->hold, c->stack->now_us + TCP_HOLD_US);
+	return true;
+}
+
+/* Whether less than a segment can be sent from g on, and it should wait until there is more. */
+static bool too_little(struct tcp_conn *c, const struct tcp_segment *g)
+{
+	uint32_t data = c->tx_end - c->fin_queued - g->seq, usable = min_u32(data, tcp_snd_edge(c) - g->seq);
+
+	if (usable >= c->mss)
+		return false;
+	/* RFC 9293 section 3.8.6.2.1: not all that there is, nor half of the largest window seen. */
+	if (usable < data && usable < c->snd_wnd_max / 2 && held(c))
+		return true;
+	/* Until all before it is acknowledged (Nagle, RFC 9293 section 3.7.4), or something comes behind it;
+	 * the last of a connection waits for neither. */
+	if (c->fin_queued)
+		return false;
+	return (!c->nodelay && !tcp_nothing_sent(c)) || (c->corked && held(c));
+}
+
 /* True when g may leave for the first time, cut to *n bytes. */
 static bool new_segment_allowed(struct tcp_conn *c, const struct tcp_segment *g, uint32_t *n)
 {
@@ -305,16 +344,8 @@ static bool new_segment_allowed(struct tcp_conn *c, const struct tcp_segment *g,
 		return true;
 	if (g->control == TCP_FIN)
 		return seq_lt(g->seq, tcp_snd_edge(c)) || tcp_nothing_sent(c);
-	uint32_t room = tcp_window_room(c, g);
-	if (room < g->len) {
-		/* RFC 9293 section 3.8.6.2.1 (3): a part, where it is half of the largest window seen. */
-		if (room == 0 || room < min_u32((uint32_t)c->mss, c->snd_wnd_max / 2))
-			return false;
-		*n = room;
-	}
-	/* Nagle (RFC 9293 section 3.7.4): what is no full segment waits until all before it is acknowledged;
-	 * the last of a connection does not. */
-	if (!c->nodelay && *n < c->mss && !tcp_nothing_sent(c) && !c->fin_queued)
+	*n = tcp_window_room(c, g);
+	if (*n == 0 || too_little(c, g))
 		return false;
 	return cwnd_allows(c, *n);
 }
@@ -324,6 +355,8 @@ static void output_new(struct tcp_conn *c)
 	struct tcp_segment *g, *first = c->unsent;
 	uint32_t n;
 
+	if (tcp_ecn_held(c))
+		return;
 	while ((g = c->unsent) && new_segment_allowed(c, g, &n)) {
 		if (n < g->len) {
 			g = tcp_segment_split(c, g, n);
@@ -334,7 +367,9 @@ static void output_new(struct tcp_conn *c)
 		}
 		if (tcp_segment_send(c, g))
 			return;
+		timer_cancel(&c->stack->wheel, &c->hold);
 	}
+	c->hold_over = false;
 	/* A probe waits for the last that left. */
 	if (c->unsent != first && timer_armed(&c->rexmt) && c->rexmt_kind != TCP_REXMT_REORDER)
 		tcp_rexmt_schedule(c);
@@ -352,7 +387,7 @@ void tcp_output(struct tcp_conn *c)
 		output_new(c);
 	/* What is queued never waits for the peer alone: the timer sends it again, or asks for a
 	 * window or a buffer. */
-	if (!list_empty(&c->segments) && !timer_armed(&c->rexmt)) {
+	if (!list_empty(&c->segments) && !timer_armed(&c->rexmt) && !timer_armed(&c->hold)) {
 		if (tcp_nothing_sent(c)) /* the wait begins now, however long it was quiet */
 			c->progress_us = s->now_us;
 		tcp_rexmt_arm(c);

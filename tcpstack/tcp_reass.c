@@ -118,6 +118,21 @@ uint32_t tcp_reass_pull(struct tcp_reass *r, struct pool *nodes, uint32_t *rcv_n
 	return to->bytes - before;
 }
 
+void tcp_reass_cut(struct tcp_reass *r, struct pool *nodes, uint32_t end)
+{
+	while (!list_empty(&r->nodes)) {
+		struct node *n = cds_list_entry(r->nodes.prev, struct node, link);
+		if (seq_leq(node_end(n), end))
+			return;
+		if (seq_lt(n->seq, end)) {
+			r->bytes -= node_end(n) - end;
+			frame_truncate(n->m, end - n->seq);
+			return;
+		}
+		rte_pktmbuf_free(node_remove(r, nodes, n));
+	}
+}
+
 void tcp_reass_clear(struct tcp_reass *r, struct pool *nodes)
 {
 	struct node *n, *next;

@@ -31,6 +31,9 @@ int tcp_reass_insert_take(
  * dropped. *rcv_nxt moves on. Returns the bytes moved. */
 uint32_t tcp_reass_pull(struct tcp_reass *r, struct pool *nodes, uint32_t *rcv_nxt, struct chain *to);
 
+/* Frees what lies at end or behind it: the peer's FIN is there. */
+void tcp_reass_cut(struct tcp_reass *r, struct pool *nodes, uint32_t end);
+
 /* Frees everything. */
 void tcp_reass_clear(struct tcp_reass *r, struct pool *nodes);
 

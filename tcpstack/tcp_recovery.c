@@ -30,6 +30,7 @@ static void fast_enter(struct tcp_conn *c, const struct tcp_acked *acked)
 	COUNT(c->stack, tcp_fast_retransmit);
 	c->fast_retransmits++;
 	c->cc->loss(c);
+	tcp_ecn_reduced(c);
 	c->recovery = TCP_RECOVERY_FAST;
 	c->recover = c->snd_nxt;
 	c->tlp_out = false;
@@ -99,6 +100,9 @@ static void sack_ack(struct tcp_conn *c, const struct tcp_in *in, const struct t
 {
 	uint32_t lost_before = c->lost_count;
 
+	/* Nothing is missing, nothing was sent twice: what nearly every acknowledgement finds. */
+	if (c->recovery == TCP_RECOVERY_NONE && !c->sacked_count && !c->tlp_out && !acked->dsack && !left)
+		return;
 	tcp_tlp_acked(c, in, acked);
 	tcp_rack_round(c, acked->dsack, left);
 	if (acked->all_duplicate) {
@@ -207,6 +211,7 @@ void tcp_recovery_timeout(struct tcp_conn *c)
 		if (again) /* the scoreboard has not helped: start afresh (RFC 2018 section 8) */
 			tcp_segments_unsack(c);
 		c->cc->timeout(c, again);
+		tcp_ecn_reduced(c);
 		if (!again)
 			undo_begin(c);
 		c->recovery = TCP_RECOVERY_RTO;

@@ -53,8 +53,8 @@ static bool syn_ack_send(struct tcp_request *r)
 	o.has_wscale = r->peer.has_wscale;
 	o.has_sack_permitted = r->peer.sack_permitted;
 	o.wscale = tcp_own_wscale(s);
-	if (tcp_send_bare(
-		    s, &r->node.tuple, r->iss, r->irs + 1, TCP_SYN | TCP_ACK, (uint16_t)window(s), &o)) {
+	uint8_t flags = TCP_SYN | TCP_ACK | (r->peer.ecn ? TCP_ECE : 0);
+	if (tcp_send_bare(s, &r->node.tuple, r->iss, r->irs + 1, flags, (uint16_t)window(s), &o)) {
 		timer_arm(&s->wheel, &r->timer, s->now_us + TCP_STARVED_RETRY_US);
 		return false;
 	}
@@ -126,6 +126,7 @@ void tcp_request_new(struct stack *s, struct tcp_listener *l, const struct tcp_i
 		.peer_wnd = in->wnd,
 		.peer = tcp_syn_options_of(s, &in->options, &in->src),
 	};
+	r->peer.ecn = tcp_ecn_asked(l->options.ecn, in->flags);
 	timer_init(&r->timer, request_fire);
 	cds_list_add_tail(&r->stack_link, &s->requests);
 	cds_list_add_tail(&r->listener_link, &l->requests);
@@ -182,6 +183,8 @@ static void syn_again(struct tcp_request *r, const struct tcp_in *in)
 		r->peer.ts_val = in->options.ts_val;
 		r->ts_recent_us = r->stack->now_us;
 	}
+	if (!tcp_ecn_asked(STACK_ECN_ACCEPT, in->flags))
+		r->peer.ecn = false; /* RFC 3168 section 6.1.1: once not asked for, there is none */
 	resend(r);
 }
 

@@ -105,8 +105,9 @@ void tcp_segments_unsack(struct tcp_conn *c)
 		g->sacked = false;
 		c->sacked_count--;
 		c->sacked_bytes -= g->len;
-		c->in_flight += g->len;
-		cds_list_add_tail(&g->sent_link, &c->flight);
+		g->lost = true;
+		c->lost_count++;
+		to_lost(c, g);
 	}
 	c->sack_hint = NULL;
 }

@@ -56,12 +56,20 @@ bool tcp_window_update_due(const struct tcp_conn *c)
 	return seq_diff(window_edge(c), c->rcv_adv) >= (int32_t)step;
 }
 
+/* A short wait suffices for an answer that the application has at hand; behind a long path one more round
+ * trip is no harm. Far below 200 ms at any rate where the path is short: peers' retransmission timers begin
+ * there. */
+static uint32_t delayed_ack_us(const struct tcp_conn *c)
+{
+	return min_u32(c->delayed_ack_us, max_u32(TCP_DELAYED_ACK_US, c->srtt_us));
+}
+
 void tcp_ack_due(struct tcp_conn *c, bool now)
 {
 	if (now || c->delayed_ack_us == 0)
 		c->ack_now = true;
 	else if (!timer_armed(&c->ack_timer))
-		timer_arm(&c->stack->wheel, &c->ack_timer, c->stack->now_us + c->delayed_ack_us);
+		timer_arm(&c->stack->wheel, &c->ack_timer, c->stack->now_us + delayed_ack_us(c));
 	tcp_output_want(c);
 }
 
@@ -137,10 +145,34 @@ static void reass_pull(struct tcp_conn *c)
 	tcp_sack_rx_advance(&c->sack_rx, c->rcv_nxt);
 }
 
+/* The peer's window is small at the start, after a loss and after a pause, and grows by ACKs: then they leave
+ * at once. */
+static bool quick(struct tcp_conn *c)
+{
+	if (!c->quick_acks)
+		return false;
+	c->quick_acks--;
+	return true;
+}
+
+/* Learns from the lengths and times of segments. */
+static void segment_measure(struct tcp_conn *c, const struct tcp_in *in)
+{
+	uint64_t now_us = c->stack->now_us;
+
+	if (in->len > c->peer_mss || (in->len == c->last_len && in->len >= TCP_MSS_DEFAULT))
+		c->peer_mss = in->len;
+	c->last_len = in->len;
+	if (now_us - c->data_us > c->rto_us)
+		c->quick_acks = c->quick_acks_max;
+	c->data_us = now_us;
+}
+
 static void in_order_take(struct tcp_conn *c, struct tcp_in *in)
 {
 	bool gap = c->reass.segments != 0;
 
+	segment_measure(c, in);
 	c->rcv_nxt += in->len;
 	c->bytes_in += in->len;
 	rx_append_take(c, in->m);
@@ -148,9 +180,10 @@ static void in_order_take(struct tcp_conn *c, struct tcp_in *in)
 	if (gap)
 		reass_pull(c);
 	/* RFC 5681 section 4.2: every second full segment, and whatever fills a gap, at once. */
-	c->peer_mss = max_u32(c->peer_mss, in->len);
 	c->unacked_bytes += in->len;
-	tcp_ack_due(c, gap || c->unacked_bytes >= 2 * c->peer_mss);
+	if (gap)
+		c->quick_acks = c->quick_acks_max;
+	tcp_ack_due(c, quick(c) || gap || c->unacked_bytes >= 2 * c->peer_mss);
 	tcp_raise(c, TCP_EVENT_READABLE);
 }
 
@@ -173,6 +206,7 @@ static void out_of_order_take(struct tcp_conn *c, struct tcp_in *in)
 	/* A duplicate's block is told first as well (RFC 2883 section 4). */
 	if (c->sack && (error == 0 || error == -EEXIST))
 		tcp_sack_rx_add(&c->sack_rx, in->seq, end);
+	c->quick_acks = c->quick_acks_max;
 	/* One duplicate ACK each, at once: the sender counts them (RFC 5681 section 4.2). */
 	tcp_send_ack(c);
 }
@@ -209,6 +243,7 @@ void tcp_text_input(struct tcp_conn *c, struct tcp_in *in)
 		COUNT(s, tcp_urgent); /* RFC 6093: the data is in line */
 	if (in->len == 0 && !fin)
 		return;
+	tcp_ecn_text(c, in);
 	if (c->fin_received) {
 		COUNT(s, tcp_data_after_fin);
 		tcp_ack_due(c, true);
@@ -219,6 +254,7 @@ void tcp_text_input(struct tcp_conn *c, struct tcp_in *in)
 	if (fin && !c->fin_known) {
 		c->fin_known = true;
 		c->fin_seq = in->seq + in->len;
+		tcp_reass_cut(&c->reass, c->stack->reass_pool, c->fin_seq);
 	}
 	if (in->len && !c->app) {
 		COUNT(s, tcp_data_closed);

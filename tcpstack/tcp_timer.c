@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Three timers a connection: rexmt (retransmission of RFC 6298, or the probe of a closed window), ack_timer
- * (delayed ACK), life (what else ends or probes a connection in its state). */
+/* Four timers a connection: rexmt (retransmission of RFC 6298, or the probe of a closed window), ack_timer
+ * (delayed ACK), life (what else ends or probes a connection in its state),
+ * hold (a partial segment leaves although more may come). */
 #include "tcpstack/tcp_impl.h"
 
 static void rexmt_set(struct tcp_conn *c, enum tcp_rexmt_kind kind, uint64_t at_us)
@@ -11,7 +12,7 @@ static void rexmt_set(struct tcp_conn *c, enum tcp_rexmt_kind kind, uint64_t at_
 
 void tcp_rexmt_schedule(struct tcp_conn *c)
 {
-	uint64_t probe_us = tcp_tlp_wanted(c) ? c->stack->now_us + tcp_tlp_us(c) : UINT64_MAX;
+	uint64_t probe_us = tcp_tlp_wanted(c) && !c->ecn_hold ? c->stack->now_us + tcp_tlp_us(c) : UINT64_MAX;
 
 	/* A probe where the timeout would come: it costs less, and the timeout follows it. */
 	if (probe_us != UINT64_MAX)
@@ -88,6 +89,12 @@ static void rexmt_fire(struct timer *t, uint64_t now_us)
 {
 	struct tcp_conn *c = caa_container_of(t, struct tcp_conn, rexmt);
 
+	if (c->ecn_hold && c->rexmt_kind == TCP_REXMT_RTO) {
+		c->ecn_hold = false;
+		tcp_output_want(c);
+		if (tcp_nothing_sent(c))
+			return;
+	}
 	if (!tcp_segment_first(c))
 		return;
 	if (given_up(c)) {
@@ -117,6 +124,14 @@ static void ack_fire(struct timer *t, uint64_t now_us)
 	struct tcp_conn *c = caa_container_of(t, struct tcp_conn, ack_timer);
 
 	c->ack_now = true;
+	tcp_output_want(c);
+}
+
+static void hold_fire(struct timer *t, uint64_t now_us)
+{
+	struct tcp_conn *c = caa_container_of(t, struct tcp_conn, hold);
+
+	c->hold_over = true;
 	tcp_output_want(c);
 }
 
@@ -171,6 +186,7 @@ void tcp_timers_init(struct tcp_conn *c)
 	timer_init(&c->rexmt, rexmt_fire);
 	timer_init(&c->ack_timer, ack_fire);
 	timer_init(&c->life, life_fire);
+	timer_init(&c->hold, hold_fire);
 }
 
 void tcp_timers_cancel(struct tcp_conn *c)
@@ -180,4 +196,5 @@ void tcp_timers_cancel(struct tcp_conn *c)
 	timer_cancel(w, &c->rexmt);
 	timer_cancel(w, &c->ack_timer);
 	timer_cancel(w, &c->life);
+	timer_cancel(w, &c->hold);
 }

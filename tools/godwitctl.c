@@ -1,24 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* godwitctl: asks the running broker through its control socket. */
 #include <getopt.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "config/config.h"
-#include "tools/godwitctl_ask.h"
+#include "tools/godwitctl_command.h"
 #include "tools/godwitctl_print.h"
-
-enum { EXIT_REFUSED = 1, EXIT_MISUSE = 2 }; /* 0, 1 and 3: enum ask_result */
-enum { TIMEOUT_MS = 10000 };
 
 static const char root_socket[] = "/run/godwit/control.sock";
 
-struct options {
-	const char *socket; /* NULL: the default */
-	const char *command;
-	bool json, all;
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{"status", command_status},
+	{"capture", command_capture},
+	{NULL, NULL},
 };
 
 static void usage(FILE *out)
@@ -30,24 +29,87 @@ static void usage(FILE *out)
 	      "  status         what the broker is and does: cores, ports, connections, queues, counters\n"
 	      "    --json       as JSON with sorted keys\n"
 	      "    --all        counters that are zero too\n"
+	      "  capture        the frames of its ports, both directions, as pcapng\n"
 	      "\n"
 	      "  --socket PATH  the broker's control.socket; without it, where a broker of this user puts "
 	      "it\n"
-	      "  --help         this text\n"
+	      "  --help         this text; after a command, what that command takes\n"
 	      "  --version      the version\n"
 	      "\n"
 	      "Exit codes: 0 done, 1 the broker refuses, 2 wrong usage, 3 no broker to talk to.\n",
 		out);
 }
 
-static int misuse(const char *what, const char *word)
+int misuse(const char *what, const char *word)
 {
 	fprintf(stderr, "godwitctl: %s%s; godwitctl --help lists what there is\n", what, word);
 	return EXIT_MISUSE;
 }
 
+/* The embedded defaults know where this user's broker listens. */
+const char *socket_path(const char *asked_or_null)
+{
+	static struct config defaults;
+	if (asked_or_null)
+		return asked_or_null;
+	if (config_load(NULL, &defaults, stderr) == 0)
+		return defaults.control.socket;
+	misuse("no default for ", "--socket");
+	return NULL;
+}
+
+int say_failed(enum ask_result code, const char *error, const char *asked_or_null, const char *path)
+{
+	fprintf(stderr, "godwitctl: %s\n", error);
+	if (code == ASK_UNREACHABLE && !asked_or_null && strcmp(path, root_socket) != 0 &&
+		access(root_socket, F_OK) == 0)
+		fprintf(stderr, "godwitctl: root's broker is there: --socket %s\n", root_socket);
+	return (int)code;
+}
+
+/* The first word that is no option; general options may stand before it. NULL: there is none. */
+static const char *command_name(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--socket") == 0)
+			i++;
+		else if (argv[i][0] != '-')
+			return argv[i];
+	}
+	return NULL;
+}
+
+/* Without a command there are only the general options. */
+static int no_command(int argc, char **argv)
+{
+	static const struct option known[] = {
+		{"socket", required_argument, NULL, 's'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},
+		{NULL, 0, NULL, 0},
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, ":h", known, NULL)) != -1) {
+		if (option == 'h')
+			return usage(stdout), 0;
+		if (option == 'v')
+			return puts("godwitctl " GODWIT_VERSION), 0;
+		if (option == ':')
+			return misuse("a value is missing after ", argv[optind - 1]);
+		if (option == '?')
+			return misuse("unknown option ", argv[optind - 1]);
+	}
+	return usage(stderr), EXIT_MISUSE;
+}
+
+struct status_options {
+	const char *socket; /* NULL: the default */
+	bool json, all;
+};
+
 /* -1: go on with *o; otherwise the exit code. */
-static int options_read(int argc, char **argv, struct options *o)
+static int status_read(int argc, char **argv, struct status_options *o)
 {
 	static const struct option known[] = {
 		{"socket", required_argument, NULL, 's'},
@@ -58,7 +120,7 @@ static int options_read(int argc, char **argv, struct options *o)
 		{NULL, 0, NULL, 0},
 	};
 	int option;
-	opterr = 0;
+
 	while ((option = getopt_long(argc, argv, ":h", known, NULL)) != -1) {
 		if (option == 's')
 			o->socket = optarg;
@@ -75,44 +137,25 @@ static int options_read(int argc, char **argv, struct options *o)
 		else
 			return misuse("unknown option ", argv[optind - 1]);
 	}
-	if (optind == argc)
-		return usage(stderr), EXIT_MISUSE;
-	o->command = argv[optind++];
-	if (strcmp(o->command, "status") != 0)
-		return misuse("unknown command ", o->command);
-	if (optind < argc)
-		return misuse("one command at a time, not also ", argv[optind]);
+	if (optind + 1 < argc)
+		return misuse("one command at a time, not also ", argv[optind + 1]);
 	return -1;
 }
 
-/* The embedded defaults know where this user's broker listens. NULL when they cannot be had. */
-static const char *socket_default(void)
+int command_status(int argc, char **argv)
 {
-	static struct config defaults;
-	if (config_load(NULL, &defaults, stderr))
-		return NULL;
-	return defaults.control.socket;
-}
-
-int main(int argc, char **argv)
-{
-	struct options o = {0};
+	struct status_options o = {0};
 	json_t *result;
 	char error[512];
-	int code = options_read(argc, argv, &o);
+	int code = status_read(argc, argv, &o);
 	if (code >= 0)
 		return code;
-	const char *path = o.socket ? o.socket : socket_default();
+	const char *path = socket_path(o.socket);
 	if (!path)
-		return misuse("no default for ", "--socket");
-	code = (int)ask(path, o.command, TIMEOUT_MS, &result, error, sizeof(error));
-	if (code != ASK_OK) {
-		fprintf(stderr, "godwitctl: %s\n", error);
-		if (code == ASK_UNREACHABLE && !o.socket && strcmp(path, root_socket) != 0 &&
-			access(root_socket, F_OK) == 0)
-			fprintf(stderr, "godwitctl: root's broker is there: --socket %s\n", root_socket);
-		return code;
-	}
+		return EXIT_MISUSE;
+	enum ask_result asked = ask(path, "status", COMMAND_TIMEOUT_MS, &result, error, sizeof(error));
+	if (asked != ASK_OK)
+		return say_failed(asked, error, o.socket, path);
 	if (o.json)
 		print_json(result, stdout);
 	else
@@ -123,4 +166,17 @@ int main(int argc, char **argv)
 		return EXIT_REFUSED;
 	}
 	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = command_name(argc, argv);
+
+	opterr = 0;
+	if (!name)
+		return no_command(argc, argv);
+	for (size_t i = 0; commands[i].name; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return commands[i].run(argc, argv);
+	return misuse("unknown command ", name);
 }

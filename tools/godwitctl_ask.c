@@ -15,9 +15,11 @@
 
 enum { ANSWER_BYTES_MAX = 64 << 20 /* a guard against a peer that is no broker */ };
 
-struct answer {
-	char *text;
-	size_t bytes, room;
+struct talk {
+	const char *path;
+	int fd;
+	char *text; /* text[at..bytes - 1] was received and not given yet */
+	size_t at, bytes, room;
 };
 
 static void name_user(uid_t uid, char *out, size_t out_bytes)
@@ -92,34 +94,55 @@ static int connect_to(const char *path, unsigned timeout_ms, char *error, size_t
 	return fd;
 }
 
-static int answer_grow(struct answer *a)
+/* Room for more behind what there is. */
+static int talk_room(struct talk *t)
 {
-	size_t room = a->room ? a->room * 2 : 1 << 16;
-	char *text = room <= ANSWER_BYTES_MAX ? realloc(a->text, room) : NULL;
+	if (t->at) {
+		memmove(t->text, t->text + t->at, t->bytes - t->at);
+		t->bytes -= t->at;
+		t->at = 0;
+	}
+	if (t->bytes < t->room)
+		return 0;
+	size_t room = t->room ? t->room * 2 : 1 << 16;
+	char *text = room <= ANSWER_BYTES_MAX ? realloc(t->text, room) : NULL;
 	if (!text)
 		return -ENOBUFS;
-	a->text = text;
-	a->room = room;
+	t->text = text;
+	t->room = room;
 	return 0;
 }
 
-/* Until the first line feed. 0 or -errno (-ENODATA: the end came first). */
-static int answer_receive(int fd, struct answer *a)
+/* More bytes. 0 or -errno (-ENODATA: the end came). */
+static int talk_receive(struct talk *t)
 {
+	ssize_t n;
+
+	if (talk_room(t))
+		return -ENOBUFS;
+	do
+		n = recv(t->fd, t->text + t->bytes, t->room - t->bytes, 0);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n < 0 ? -errno : -ENODATA;
+	t->bytes += (size_t)n;
+	return 0;
+}
+
+/* A whole line: its bytes without the line feed, or -errno. It stays at t->at. */
+static ssize_t talk_line(struct talk *t)
+{
+	size_t seen = 0;
+
 	for (;;) {
-		if (a->bytes == a->room && answer_grow(a))
-			return -ENOBUFS;
-		ssize_t n = recv(fd, a->text + a->bytes, a->room - a->bytes, 0);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -ENODATA;
-		const char *end = memchr(a->text + a->bytes, '\n', (size_t)n);
-		a->bytes += (size_t)n;
-		if (end) {
-			a->bytes = (size_t)(end - a->text);
-			return 0;
-		}
+		size_t there = t->bytes - t->at;
+		const char *end = there > seen ? memchr(t->text + t->at + seen, '\n', there - seen) : NULL;
+		if (end)
+			return end - (t->text + t->at);
+		seen = there;
+		int code = talk_receive(t);
+		if (code)
+			return code;
 	}
 }
 
@@ -134,9 +157,10 @@ static void say_no_answer(const char *path, int code, char *error, size_t error_
 		snprintf(error, error_bytes, "%s: the answer did not come: %s", path, strerror(-code));
 }
 
-static int question_send(int fd, const char *command)
+/* Takes arguments. */
+static int question_send(int fd, const char *command, json_t *arguments)
 {
-	json_t *question = json_pack("{s:s}", "command", command);
+	json_t *question = json_pack("{s:s, s:o*}", "command", command, "arguments", arguments);
 	char *text = json_dumps(question, JSON_COMPACT);
 	json_decref(question);
 	if (!text)
@@ -148,16 +172,19 @@ static int question_send(int fd, const char *command)
 	return code;
 }
 
-static enum ask_result answer_read(
-	const char *path, const struct answer *a, json_t **result, char *error, size_t error_bytes)
+static enum ask_result reply_read(const char *path, const char *line, size_t bytes, struct talk_reply *out,
+	char *error, size_t error_bytes)
 {
-	json_t *reply = json_loadb(a->text, a->bytes, 0, NULL);
-	json_t *ok = json_object_get(reply, "ok"), *body = json_object_get(reply, "result");
+	json_t *reply = json_loadb(line, bytes, 0, NULL);
+	json_t *ok = json_object_get(reply, "ok"), *result = json_object_get(reply, "result");
 	const char *reason = json_string_value(json_object_get(reply, "error"));
+	json_int_t follow = json_integer_value(json_object_get(reply, "bytes"));
 	enum ask_result code = ASK_UNREACHABLE;
 
-	if (json_is_true(ok) && body) {
-		*result = json_incref(body);
+	*out = (struct talk_reply){.more = json_is_true(json_object_get(reply, "more"))};
+	if (json_is_true(ok) && follow >= 0 && (result || follow || out->more)) {
+		out->result = json_incref(result);
+		out->bytes = (size_t)follow;
 		code = ASK_OK;
 	} else if (json_is_false(ok) && reason) {
 		snprintf(error, error_bytes, "the broker refuses: %s", reason);
@@ -169,21 +196,93 @@ static enum ask_result answer_read(
 	return code;
 }
 
+enum ask_result talk_open(const char *path, const char *command, json_t *arguments_take, unsigned timeout_ms,
+	struct talk **out, char *error, size_t error_bytes)
+{
+	struct talk *t = calloc(1, sizeof(*t));
+
+	if (t)
+		t->fd = connect_to(path, timeout_ms, error, error_bytes);
+	if (!t || t->fd < 0) {
+		if (!t)
+			snprintf(error, error_bytes, "out of memory");
+		json_decref(arguments_take);
+		free(t);
+		return ASK_UNREACHABLE;
+	}
+	t->path = path;
+	/* a broker with too many clients says so at once and closes: its words count, not our failed send */
+	question_send(t->fd, command, arguments_take);
+	*out = t;
+	return ASK_OK;
+}
+
+enum ask_result talk_next(struct talk *t, struct talk_reply *reply, char *error, size_t error_bytes)
+{
+	ssize_t line_bytes = talk_line(t);
+
+	if (line_bytes < 0) {
+		say_no_answer(t->path, (int)line_bytes, error, error_bytes);
+		return ASK_UNREACHABLE;
+	}
+	const char *line = t->text + t->at;
+	t->at += (size_t)line_bytes + 1;
+	return reply_read(t->path, line, (size_t)line_bytes, reply, error, error_bytes);
+}
+
+size_t talk_bytes(struct talk *t, void *to, size_t n, char *error, size_t error_bytes)
+{
+	int code = t->bytes > t->at ? 0 : talk_receive(t);
+
+	if (code) {
+		say_no_answer(t->path, code, error, error_bytes);
+		return 0;
+	}
+	if (n > t->bytes - t->at)
+		n = t->bytes - t->at;
+	memcpy(to, t->text + t->at, n);
+	t->at += n;
+	return n;
+}
+
+bool talk_waiting(const struct talk *t)
+{
+	return t->bytes > t->at;
+}
+
+int talk_fd(const struct talk *t)
+{
+	return t->fd;
+}
+
+void talk_stop(struct talk *t)
+{
+	shutdown(t->fd, SHUT_WR);
+}
+
+void talk_close(struct talk *t)
+{
+	close(t->fd);
+	free(t->text);
+	free(t);
+}
+
 enum ask_result ask(const char *path, const char *command, unsigned timeout_ms, json_t **result, char *error,
 	size_t error_bytes)
 {
-	struct answer a = {0};
-	enum ask_result result_code = ASK_UNREACHABLE;
-	int fd = connect_to(path, timeout_ms, error, error_bytes);
-	if (fd < 0)
-		return ASK_UNREACHABLE;
-	/* a broker with too many clients says so at once and closes: its words count, not our failed send */
-	int sent = question_send(fd, command), received = answer_receive(fd, &a);
-	if (received == 0)
-		result_code = answer_read(path, &a, result, error, error_bytes);
-	else
-		say_no_answer(path, sent ? sent : received, error, error_bytes);
-	free(a.text);
-	close(fd);
-	return result_code;
+	struct talk *t;
+	struct talk_reply reply;
+	enum ask_result code = talk_open(path, command, NULL, timeout_ms, &t, error, error_bytes);
+
+	if (code != ASK_OK)
+		return code;
+	code = talk_next(t, &reply, error, error_bytes);
+	if (code == ASK_OK && !reply.result) {
+		snprintf(error, error_bytes, "%s: what answers there is no Godwit broker", path);
+		code = ASK_UNREACHABLE;
+	}
+	if (code == ASK_OK)
+		*result = reply.result;
+	talk_close(t);
+	return code;
 }

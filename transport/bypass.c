@@ -377,7 +377,10 @@ struct bypass *bypass_create(const struct bypass_config *config, uint64_t now_us
 	sc->offload_flags = stack_offloads(info);
 	sc->tx = stack_tx;
 	sc->tx_ctx = b;
-	b->stack = stack_create(sc, now_us); /* which checks the configuration */
+	for (unsigned i = 0; i < sc->address_count; i++)
+		if (!ip_is_v4(&sc->addresses[i].address))
+			(void)port_take_groups(config->port); /* who cannot has no filter */
+	b->stack = stack_create(sc, now_us);		      /* which checks the configuration */
 	if (b->stack)
 		b->conn_pool = pool_create(
 			"bypass connections", sizeof(struct bypass_conn), sc->conn_max, NULL);

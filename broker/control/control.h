@@ -9,6 +9,15 @@
  * answered by an error and the end of the connection. Requests of one client are answered in their order, one
  * at a time: nothing more is read from a client that has not taken its reply.
  *
+ * Some commands answer with a stream: any number of lines with "more":true, then one without it, or an error.
+ * A line may say "bytes":N; N bytes that are no JSON follow it at once.
+ *
+ *   {"command":"capture","arguments":{...}}  -> {"ok":true,"more":true,"bytes":N}
+ *                                               N bytes
+ *                                               {"ok":true,"result":{...}}
+ *
+ * A client ends a stream early by shutting down its sending side, and still gets the last line.
+ *
  * Everything here runs on the main (control) thread, never on a data core; it allocates and makes system
  * calls, and only control_open may block (for the names of groups, and shortly for another starting broker).
  */
@@ -16,6 +25,7 @@
 #define BROKER_CONTROL_CONTROL_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -25,16 +35,41 @@ enum {
 	CONTROL_REQUEST_BYTES_MAX = 1 << 16, /* a line with its line feed */
 	CONTROL_ERROR_BYTES = 256,	     /* of a handler's error text */
 	CONTROL_IDLE_US = 30 * 1000 * 1000,  /* for a whole request to come, and for its whole reply to go */
+	CONTROL_PACE_US = 5000,		     /* how often a stream that has nothing is asked again */
 };
 
 struct control;
 
-/* A command. run returns the result, a new reference that becomes the caller's, or NULL with its reason in
- * error (error_bytes of room, CONTROL_ERROR_BYTES). arguments is borrowed for the call: the request's object,
- * or NULL where it had none. Runs on the control thread; while it runs no other client is served. */
+/* A part of a streamed answer: JSON, or bytes, or nothing but the news that it was the last. */
+struct control_piece {
+	json_t *result;	   /* a new reference that becomes the caller's, or NULL */
+	const void *bytes; /* borrowed until the stream's next call */
+	size_t bytes_count;
+	bool last;
+};
+
+/* A streamed answer; lies in the object of the handler that made it (caa_container_of). All calls come from
+ * the control thread and may not block for long. */
+struct control_stream {
+	/* 1: *piece (zeroed before) is filled, and once the client has taken it the next is asked for; 0:
+	 * there is nothing yet; negative: it failed, error says why, and that was all. */
+	int (*next)(struct control_stream *s, struct control_piece *piece, char *error, size_t error_bytes);
+	/* The client wants no more than what there is: the next calls come to the last piece. NULL: it goes
+	 * on to its own end. */
+	void (*stop)(struct control_stream *s);
+	/* The end, in any way; the last call. Frees s. */
+	void (*close)(struct control_stream *s);
+	bool logged; /* who asked for it, and how, is worth a line */
+};
+
+/* A command: exactly one of run and open is set. run returns the result, a new reference that becomes the
+ * caller's, or NULL with its reason in error (error_bytes of room, CONTROL_ERROR_BYTES). arguments is
+ * borrowed for the call: the request's object, or NULL where it had none. open does the same for a stream.
+ * Both run on the control thread; meanwhile no other client is served. */
 struct control_handler {
 	const char *name;
 	json_t *(*run)(void *ctx, const json_t *arguments, char *error, size_t error_bytes);
+	struct control_stream *(*open)(void *ctx, const json_t *arguments, char *error, size_t error_bytes);
 };
 
 /* Listens at path (107 bytes at most; its last folder is made with mode 0755 when it is missing, nothing
@@ -70,6 +105,10 @@ int control_fd(const struct control *c);
 /* Does what is ready, without blocking, at most one request of each client. Requests that are refused are
  * logged with the peer's pid, uid and gid. Call again when control_fd is readable. */
 void control_serve(struct control *c);
+
+/* Before what streams stand on goes away: stops every stream, sends what its client takes without waiting,
+ * and closes it. */
+void control_streams_end(struct control *c);
 
 /* Clients connected now. */
 unsigned control_clients(const struct control *c);

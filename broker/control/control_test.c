@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "broker/control/control.h"
+#include "broker/control/control_fixture.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -7,16 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "runtime/clock.h"
 #include "runtime/log.h"
 #include "tests/unit/unit.h"
 
-enum { LARGE_BYTES = 8 << 20, REPLY_BYTES = 4096, WAIT_US_MAX = 10 * 1000 * 1000 };
-
-static char folder[64], path[108], error[256];
+enum { LARGE_BYTES = 8 << 20 };
 
 static json_t *run_status(void *ctx, const json_t *arguments, char *why, size_t why_bytes)
 {
@@ -46,100 +43,17 @@ static json_t *run_large(void *ctx, const json_t *arguments, char *why, size_t w
 
 static unsigned status_runs;
 static const struct control_handler handlers[] = {
-	{"status", run_status},
-	{"fail", run_fail},
-	{"mute", run_mute},
-	{"large", run_large},
-	{NULL, NULL},
+	{.name = "status", .run = run_status},
+	{.name = "fail", .run = run_fail},
+	{.name = "mute", .run = run_mute},
+	{.name = "large", .run = run_large},
+	{0},
 };
-
-static void folder_make(void)
-{
-	snprintf(folder, sizeof(folder), "/tmp/godwit-control-test-XXXXXX");
-	if (!mkdtemp(folder))
-		abort();
-	snprintf(path, sizeof(path), "%s/control.sock", folder);
-	error[0] = '\0';
-	status_runs = 0;
-}
-
-static void folder_remove(void)
-{
-	CU_ASSERT_EQUAL(rmdir(folder), 0); /* empty: nothing is left behind */
-}
 
 static struct control *open_it(mode_t mode)
 {
-	struct control *c = NULL;
-	int result = control_open(path, mode, NULL, &c, error, sizeof(error));
-	if (result) {
-		printf("# %d %s\n", result, error);
-		abort();
-	}
-	control_set_handlers(c, handlers, &status_runs);
-	return c;
-}
-
-static int client_open(void)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	memcpy(address.sun_path, path, sizeof(path));
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
-		abort();
-	return fd;
-}
-
-static void serve_ready(struct control *c, int timeout_ms)
-{
-	struct pollfd p = {.fd = control_fd(c), .events = POLLIN};
-	if (poll(&p, 1, timeout_ms) == 1)
-		control_serve(c);
-}
-
-/* Serves until fd has a line or its end; the line without its feed, "" at the end. */
-static const char *reply_wait(struct control *c, int fd)
-{
-	static char reply[REPLY_BYTES];
-	size_t bytes = 0;
-	uint64_t end_us = clock_now_us() + WAIT_US_MAX;
-	while (clock_now_us() < end_us && bytes + 1 < sizeof(reply)) {
-		serve_ready(c, 1);
-		ssize_t n = recv(fd, reply + bytes, 1, MSG_DONTWAIT);
-		if (n == 0 || (n < 0 && errno != EAGAIN))
-			break;
-		if (n > 0 && reply[bytes] == '\n') {
-			reply[bytes] = '\0';
-			return reply;
-		}
-		bytes += n > 0 ? 1 : 0;
-		if (n > 0) /* what is there already needs no more serving */
-			while (recv(fd, reply + bytes, 1, MSG_DONTWAIT | MSG_PEEK) == 1 &&
-				reply[bytes] != '\n' && bytes + 1 < sizeof(reply))
-				recv(fd, reply + bytes++, 1, MSG_DONTWAIT);
-	}
-	return "";
-}
-
-static void say(int fd, const char *text)
-{
-	size_t bytes = strlen(text);
-	if (send(fd, text, bytes, MSG_NOSIGNAL) != (ssize_t)bytes)
-		abort();
-}
-
-static const char *talk(struct control *c, int fd, const char *line)
-{
-	say(fd, line);
-	return reply_wait(c, fd);
-}
-
-static void clients_wait(struct control *c, unsigned count)
-{
-	uint64_t end_us = clock_now_us() + WAIT_US_MAX;
-	while (control_clients(c) != count && clock_now_us() < end_us)
-		serve_ready(c, 1);
-	CU_ASSERT_EQUAL(control_clients(c), count);
+	status_runs = 0;
+	return control_open_with(mode, handlers, &status_runs);
 }
 
 static void test_status(void)

@@ -31,9 +31,13 @@ int place_open(struct place *p, const char *path, mode_t mode, gid_t gid, char *
 void place_close(struct place *p);
 
 /* The reply to a line of line_bytes (without its line feed): JSON text that ends in a line feed, to be freed
- * with free; NULL without memory. A refusal's reason is put into refused (empty: not refused). */
+ * with free; NULL without memory, or with *stream set, whose pieces are the reply. A refusal's reason is put
+ * into refused (empty: not refused). */
 char *request_answer(const struct control_handler *handlers, void *ctx, const char *line, size_t line_bytes,
-	char *refused, size_t refused_bytes);
+	struct control_stream **stream, char *refused, size_t refused_bytes);
+
+/* A stream's piece as it is sent, its reference taken; the same way, with its length in *bytes. */
+char *request_piece(struct control_piece *piece, size_t *bytes);
 
 /* The reply {"ok":false,"error":reason}, the same way. */
 char *request_refuse(const char *reason);

@@ -83,13 +83,40 @@ static const struct control_handler *request_read(const struct control_handler *
 	return h;
 }
 
+char *request_piece(struct control_piece *piece, size_t *bytes)
+{
+	json_t *reply = json_pack("{s:b}", "ok", 1);
+
+	if (piece->result)
+		json_object_set_new(reply, "result", piece->result);
+	if (piece->bytes_count)
+		json_object_set_new(reply, "bytes", json_integer((json_int_t)piece->bytes_count));
+	if (!piece->last)
+		json_object_set_new(reply, "more", json_true());
+	char *text = reply_text(reply);
+	if (!text)
+		return NULL;
+	size_t line_bytes = strlen(text);
+	*bytes = line_bytes + piece->bytes_count;
+	if (!piece->bytes_count)
+		return text;
+	char *whole = realloc(text, *bytes);
+	if (!whole) {
+		free(text);
+		return NULL;
+	}
+	memcpy(whole + line_bytes, piece->bytes, piece->bytes_count);
+	return whole;
+}
+
 char *request_answer(const struct control_handler *handlers, void *ctx, const char *line, size_t line_bytes,
-	char *refused, size_t refused_bytes)
+	struct control_stream **stream, char *refused, size_t refused_bytes)
 {
 	json_error_t where;
 	const json_t *arguments;
 
 	refused[0] = '\0';
+	*stream = NULL;
 	json_t *request = json_loadb(line, line_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
 	if (!request) {
 		snprintf(refused, refused_bytes, "malformed JSON at byte %d: %s", where.position, where.text);
@@ -97,8 +124,11 @@ char *request_answer(const struct control_handler *handlers, void *ctx, const ch
 	}
 	const struct control_handler *h = request_read(handlers, request, &arguments, refused, refused_bytes);
 	char error[CONTROL_ERROR_BYTES] = "";
-	json_t *result = h ? h->run(ctx, arguments, error, sizeof(error)) : NULL;
+	json_t *result = h && h->run ? h->run(ctx, arguments, error, sizeof(error)) : NULL;
+	*stream = h && h->open ? h->open(ctx, arguments, error, sizeof(error)) : NULL;
 	json_decref(request);
+	if (*stream)
+		return NULL;
 	if (refused[0])
 		return request_refuse(refused);
 	if (!result)

@@ -99,6 +99,17 @@ static int create_server(struct instance *in, struct data_core *d)
 	return d->amqp091 ? 0 : -1;
 }
 
+static const struct tcp_cc *congestion_of(const struct config *c)
+{
+	static const char *const names[] = {
+		[CONFIG_CONGESTION_CUBIC] = "cubic",
+		[CONFIG_CONGESTION_NEWRENO] = "newreno",
+		[CONFIG_CONGESTION_NONE] = "none",
+	};
+
+	return tcp_cc_by_name(names[c->tcp.congestion]);
+}
+
 static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 {
 	const struct config *c = &in->config;
@@ -133,6 +144,10 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	bc.stack.rto_us_min = (uint32_t)c->tcp.rto_us_min;
 	bc.stack.delayed_ack_us = (uint32_t)c->tcp.delayed_ack_us;
 	bc.stack.keepalive_us = (uint32_t)c->tcp.keepalive_us;
+	bc.stack.cc = congestion_of(c);
+	_Static_assert((int)STACK_ECN_OFF == (int)CONFIG_ECN_OFF && (int)STACK_ECN_ON == (int)CONFIG_ECN_ON,
+		"one order");
+	bc.stack.ecn = (enum stack_ecn)c->tcp.ecn;
 	bc.stack.reass_segments_max = c->memory.buffers / 4;
 	bc.stack.key = siphash_key_random();
 	d->bypass[i] = bypass_create(&bc, clock_now_us());

@@ -51,7 +51,11 @@ static int load(struct instance *in)
 
 static void open_control(struct instance *in)
 {
-	static const struct control_handler handlers[] = {{"status", status_handler}, {0}};
+	static const struct control_handler handlers[] = {
+		{.name = "status", .run = status_handler},
+		{.name = "capture", .open = capture_open},
+		{0},
+	};
 	char error[ERROR_BYTES];
 	const struct config_control *c = &in->config.control;
 

@@ -9,6 +9,7 @@
 #define BROKER_MAIN_INSTANCE_H
 
 #include "broker/amqp091/server.h"
+#include "broker/control/control.h"
 #include "broker/main/calls.h"
 #include "config/cli.h"
 #include "config/config.h"
@@ -48,6 +49,7 @@ struct instance {
 	struct listener_state listeners[CONFIG_LISTENERS_MAX];
 	struct data_core core; /* CONFIG_LCORES_MAX is 1 in this release */
 	struct control *control;
+	bool capturing[CONFIG_PORTS_MAX]; /* by port index: a capture has it */
 	bool hugepages;
 	unsigned memory_mb;
 	struct pool_memory message_memory;
@@ -84,6 +86,9 @@ void ready_say(const struct instance *in);
 
 /* status.c: the control command `status`; ctx is the instance. */
 json_t *status_handler(void *ctx, const json_t *arguments, char *error, size_t error_bytes);
+
+/* capture.c: the control command `capture`; ctx is the instance. */
+struct control_stream *capture_open(void *ctx, const json_t *arguments, char *error, size_t error_bytes);
 
 /* users.c: the configured users as auth.h wants them; free() it. NULL without memory. */
 struct auth_user *instance_users(const struct config *c);

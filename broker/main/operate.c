@@ -157,6 +157,8 @@ int operate(struct instance *in)
 			control_serve(in->control);
 	}
 	shut_down(in);
+	if (in->control)
+		control_streams_end(in->control); /* while the data core still answers */
 	close(fd);
 	return 0;
 }

@@ -157,7 +157,7 @@ static const struct {
 	size_t offset, size;
 } options[] = {OPTION(delayed_ack_us), OPTION(rto_us_min), OPTION(keepalive_us),
 	OPTION(keepalive_interval_us), OPTION(keepalive_probes), OPTION(user_timeout_us), OPTION(nodelay),
-	OPTION(syn_backlog_max)};
+	OPTION(syn_backlog_max), OPTION(ecn), OPTION(quick_acks)};
 
 static void options_begin(void)
 {
@@ -267,6 +267,10 @@ static void call_conn(const char *name, const char *a, const char *words)
 	} else if (!strcmp(name, "state")) {
 		if (strcmp(a, tcp_conn_info(c).state))
 			fail("the state is %s", tcp_conn_info(c).state);
+	} else if (!strcmp(name, "nodelay")) {
+		tcp_conn_set_nodelay(c, atoi(a));
+	} else if (!strcmp(name, "cork")) {
+		tcp_conn_cork(c, atoi(a));
 	} else if (!strcmp(name, "shutdown")) {
 		if (tcp_conn_shutdown(c))
 			fail("shutdown was refused");

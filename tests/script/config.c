@@ -26,7 +26,8 @@ static const struct {
 	KEY(rto_us_initial), KEY(rto_us_min), KEY(rto_us_max), KEY(delayed_ack_us), KEY(user_timeout_us),
 	KEY(connect_timeout_us), KEY(half_open_timeout_us), KEY(time_wait_us), KEY(fin_wait_2_us),
 	KEY(keepalive_us), KEY(keepalive_interval_us), KEY(keepalive_probes), KEY(challenge_acks_per_s),
-	KEY(initial_window_segments), KEY(syn_cookies), KEY(timestamps), KEY(window_scaling), KEY(sack)};
+	KEY(initial_window_segments), KEY(syn_cookies), KEY(ecn), KEY(quick_acks), KEY(timestamps),
+	KEY(window_scaling), KEY(sack)};
 
 static void do_config(const char *name, unsigned long value)
 {
@@ -112,5 +113,6 @@ void config_defaults(struct stack_config *c)
 	c->rx_buffer_bytes = 65535;
 	c->tx_buffer_bytes = 65535;
 	c->delayed_ack_us = 0;
+	c->quick_acks = 0;
 	c->arp_lifetime_us = 2000000000;
 }

@@ -21,7 +21,7 @@
  *   option NAME VALUE | filter allow PREFIX | filter deny PREFIX: for the next listen or connect
  *   listen | unlisten | connect     accept: a connection was accepted     nothing: the time passes
  *   write N...      write N refused      read N      readable N: so much could be read      autoread
- *   shutdown | close | abort
+ *   shutdown | close | abort     nodelay 0 | 1     cork 0 | 1
  *   event NAME [WORD]   accepted, connected [0 or error], readable, peer_closed, writable, closed [reason]:
  *                       happened since it was last asked for     noevent NAME
  *   state NAME    conns N    counter NAME N    pool empty | full

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* IPv6 (RFC 8200): header checks on receipt, the walk over extension headers, the header on sending. */
+#include "tcpstack/stack_impl.h"
+
+enum {
+	NEXT_HOP_BY_HOP = 0,
+	NEXT_ROUTING = 43,
+	NEXT_FRAGMENT = 44,
+	NEXT_DESTINATION = 60,
+	EXTENSIONS_MAX = 8, /* headers in one packet: each costs time, none is needed */
+	OPTION_PAD1 = 0,
+	OPTION_PADN = 1,
+	OPTION_ROUTER_ALERT = 5,
+	OPTION_JUMBO = 0xc2,
+	ICMPV6_TYPE_NS = 135,
+	ICMPV6_TYPE_NA = 136,
+};
+
+bool ipv6_is_on_link(const struct stack *s, const struct ip_addr *a)
+{
+	if (ip_is_link_local(a) || ip_on_link(s, a))
+		return true;
+	for (unsigned i = 0; i < ND_PREFIXES_MAX; i++)
+		if (s->nd.prefixes[i].until_us > s->now_us &&
+			ip_in_prefix(a, &s->nd.prefixes[i].prefix, s->nd.prefixes[i].bits))
+			return true;
+	return false;
+}
+
+/* All nodes of the link, and the solicited-node groups of our addresses (RFC 4291 section 2.7.1). */
+static bool group_is_ours(const struct stack *s, const struct ip_addr *a)
+{
+	static const uint8_t link[8] = {0xff, 2}, node[5] = {0, 0, 0, 1, 0xff};
+
+	if (memcmp(a->bytes, link, 8))
+		return false;
+	if (wire_get32(a->bytes + 8) == 0 && wire_get32(a->bytes + 12) == 1)
+		return true;
+	if (memcmp(a->bytes + 8, node, 5))
+		return false;
+	for (unsigned i = 0; i < s->own_count; i++)
+		if (!ip_is_v4(&s->own[i].address) && !memcmp(s->own[i].address.bytes + 13, a->bytes + 13, 3))
+			return true;
+	return false;
+}
+
+/* Sources that no packet on a wire may have. */
+static bool source_impossible(const struct ip_addr *a)
+{
+	return ip_is_multicast(a) || ip_is_v6_loopback(a) || ip_is_v4(a);
+}
+
+/* Two messages alone come from nowhere, or from an address of ours: who tests whether an address is free
+ * (RFC 4862 section 5.4.3), and another station that claims it. */
+static bool source_good(
+	const struct stack *s, const struct rte_mbuf *m, const struct ip_packet *ip, uint8_t next)
+{
+	bool nowhere = ip_is_unspecified(&ip->src);
+
+	if (!nowhere && !ip_is_ours(s, &ip->src))
+		return true;
+	if (next != IP_PROTOCOL_ICMPV6 || m->data_len == 0)
+		return false;
+	return *rte_pktmbuf_mtod(m, const uint8_t *) == (nowhere ? ICMPV6_TYPE_NS : ICMPV6_TYPE_NA);
+}
+
+/* RFC 8200 section 4.2: the upper two bits of an option's type say what to do with a packet whose option is
+ * not known; 00 goes on. n bytes of options at p. */
+static bool options_good(struct stack *s, const uint8_t *p, uint32_t n)
+{
+	while (n) {
+		if (p[0] == OPTION_PAD1) {
+			p++, n--;
+			continue;
+		}
+		if (n < 2 || p[1] + 2u > n) {
+			COUNT(s, ipv6_extension);
+			return false;
+		}
+		if (p[0] >> 6) {
+			COUNT(s, ipv6_option);
+			return false;
+		}
+		n -= p[1] + 2u;
+		p += p[1] + 2u;
+	}
+	return true;
+}
+
+/* One extension header of n bytes. */
+static bool extension_good(struct stack *s, uint8_t kind, const uint8_t *p, uint32_t n)
+{
+	if (kind == NEXT_ROUTING) {
+		/* With nothing left to visit it is history (section 4.4); else we would be a router, and of
+		 * type 0 a weapon (RFC 5095). */
+		if (p[3] == 0)
+			return true;
+		COUNT(s, ipv6_routing);
+		return false;
+	}
+	return options_good(s, p + 2, n - 2);
+}
+
+/* Walks from the header of kind *next, at the start of m's data, to the protocol above, and cuts off what it
+ * passed. False where the packet is to be dropped (counted). */
+static bool extensions_cut(struct stack *s, struct rte_mbuf *m, uint8_t *next)
+{
+	uint32_t at = 0;
+
+	for (unsigned i = 0;; i++) {
+		const uint8_t *p = frame_data(m) + at;
+		if (*next != NEXT_HOP_BY_HOP && *next != NEXT_ROUTING && *next != NEXT_DESTINATION)
+			break;
+		if (i == EXTENSIONS_MAX || (*next == NEXT_HOP_BY_HOP && i) || at + 8 > m->pkt_len) {
+			COUNT(s, ipv6_extension);
+			return false;
+		}
+		uint32_t n = at + 8 <= m->data_len ? (p[1] + 1u) * 8 : 8;
+		if (at + n > m->pkt_len) {
+			COUNT(s, ipv6_extension);
+			return false;
+		}
+		if (at + n > m->data_len) {
+			COUNT(s, header_split);
+			return false;
+		}
+		if (!extension_good(s, *next, p, n))
+			return false;
+		*next = p[0];
+		at += n;
+	}
+	rte_pktmbuf_adj(m, (uint16_t)at);
+	return true;
+}
+
+/* m's data starts at a header of kind next. */
+static void payload_take(struct stack *s, struct rte_mbuf *m, struct ip_packet *ip, uint8_t next)
+{
+	if (!extensions_cut(s, m, &next)) {
+		rte_pktmbuf_free(m);
+		return;
+	}
+	ip->length = m->pkt_len;
+	if (!source_good(s, m, ip, next))
+		DROP(s, m, ipv6_source);
+	else if (next == IP_PROTOCOL_TCP && !ip_is_multicast(&ip->dst))
+		tcp_input_take(s, m, ip);
+	else if (next == IP_PROTOCOL_ICMPV6)
+		icmp6_input_take(s, m, ip);
+	else if (next == NEXT_FRAGMENT)
+		DROP(s, m, ipv6_fragment);
+	else
+		DROP(s, m, ipv6_protocol);
+}
+
+void ipv6_input_take(struct stack *s, struct rte_mbuf *m, bool to_group)
+{
+	const uint8_t *h = frame_data(m);
+
+	if (m->data_len < IPV6_HEADER_BYTES) {
+		DROP(s, m, ipv6_short);
+		return;
+	}
+	if (h[0] >> 4 != 6) {
+		DROP(s, m, ipv6_version);
+		return;
+	}
+	uint32_t total = IPV6_HEADER_BYTES + wire_get16(h + 4);
+	if (total > m->pkt_len) {
+		DROP(s, m, ipv6_short);
+		return;
+	}
+	struct ip_packet ip = {
+		.src = ip_v6(h + 8), .dst = ip_v6(h + 24), .ecn = h[1] >> 4 & 3, .hop_limit = h[7]};
+	bool group = ip_is_multicast(&ip.dst);
+	if (to_group && !group) {
+		DROP(s, m, eth_broadcast);
+		return;
+	}
+	if (group ? !group_is_ours(s, &ip.dst) : !ip_is_ours(s, &ip.dst)) {
+		DROP(s, m, ipv6_not_ours);
+		return;
+	}
+	if (source_impossible(&ip.src)) {
+		DROP(s, m, ipv6_source);
+		return;
+	}
+	uint8_t next = h[6];
+	frame_truncate(m, total); /* short frames are padded on the link */
+	rte_pktmbuf_adj(m, IPV6_HEADER_BYTES);
+	payload_take(s, m, &ip, next);
+}
+
+void ipv6_header_put(const struct stack *s, struct rte_mbuf *m, const struct ip_send *to)
+{
+	uint32_t length = m->pkt_len;
+	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, IPV6_HEADER_BYTES);
+
+	MUST(h);
+	wire_put32(h, 6u << 28 | (uint32_t)to->ecn << 20 | (to->flow_label & 0xfffff));
+	wire_put16(h + 4, (uint16_t)length);
+	h[6] = to->protocol;
+	h[7] = to->hop_limit ? to->hop_limit : s->nd.hop_limit;
+	memcpy(h + 8, to->src.bytes, 16);
+	memcpy(h + 24, to->dst.bytes, 16);
+	m->ol_flags = to->l4_offload_flags;
+	m->l3_len = IPV6_HEADER_BYTES;
+	if (to->l4_offload_flags)
+		m->ol_flags |= RTE_MBUF_F_TX_IPV6;
+}

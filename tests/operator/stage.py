@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The inner part: one broker, every case of the files beside this one, in order."""
+import sys
+import time
+
+from broker import Broker
+import capture_cases
+import port_cases
+
+CASES = port_cases.CASES + capture_cases.CASES
+LAST = capture_cases.LAST  # ends the broker
+
+
+def main(work):
+    passed = failed = 0
+    broker = None
+    try:
+        broker = Broker(work)
+        for case in CASES + [LAST]:
+            name = case.__doc__.split("\n")[0].rstrip(".")
+            begin = time.monotonic()
+            try:
+                case(broker, work)
+                passed += 1
+                print("PASS %s (%.1f s)" % (name, time.monotonic() - begin), flush=True)
+            except Exception as problem:  # pylint: disable=broad-except
+                failed += 1
+                print("FAIL %s: %s: %s" % (name, type(problem).__name__, problem), flush=True)
+            if broker.process.poll() is not None and case is not LAST:
+                raise AssertionError("the broker ended with %d" % broker.process.returncode)
+        log = broker.log()
+        for word in ("AddressSanitizer", "LeakSanitizer", "runtime error", "MUST"):
+            if word in log:
+                raise AssertionError("the broker's log has " + word)
+    except Exception as problem:  # pylint: disable=broad-except
+        failed += 1
+        print("FAIL broker: %s" % problem)
+    finally:
+        if broker:
+            broker.kill()
+            if failed:
+                print(broker.log())
+    print("%d passed, %d failed, 0 skipped" % (passed, failed))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
