@@ -2,7 +2,9 @@
 /* A timer lies at the level of the highest six bits in which its tick differs from the wheel's, in the slot
  * that these bits name. So a slot of level 0 is one tick, one of level l is 64^l ticks, and every timer of a
  * slot lies ahead of the wheel. When the wheel arrives at the first tick of a slot of a higher level, the
- * slot's timers move to the levels below. The wheel walks from one occupied slot to the next. */
+ * slot's timers move to the levels below. The wheel walks from one occupied slot to the next. A timer that
+ * was armed for later, or rests, lies in a slot before its own, and is seen to when the wheel arrives there.
+ */
 #include "runtime/timer.h"
 
 #include "runtime/check.h"
@@ -41,16 +43,19 @@ static void place(struct timer_wheel *w, struct timer *t)
 	if (level > TOP)
 		level = TOP;
 	unsigned slot = slot_of_tick(tick, level);
+	t->placed = true;
+	t->placed_us = t->expires_us;
 	cds_list_add_tail(&t->link, &w->slot[level][slot]);
 	w->occupied[level] |= UINT64_C(1) << slot;
 }
 
 /* When t is alone in its list, its neighbour is the list's head, which tells the slot (or is w->due). */
-static void unlink_armed(struct timer_wheel *w, struct timer *t)
+static void unplace(struct timer_wheel *w, struct timer *t)
 {
 	struct cds_list_head *head = t->link.next, *first = &w->slot[0][0];
 	bool alone = head == t->link.prev;
 
+	t->placed = false;
 	cds_list_del(&t->link);
 	if (alone && head != &w->due) {
 		size_t i = (size_t)(head - first);
@@ -118,17 +123,23 @@ static bool step(struct timer_wheel *w, uint64_t target)
 
 static unsigned fire_due(struct timer_wheel *w, uint64_t now_us, unsigned budget)
 {
-	unsigned fired = 0;
+	unsigned done = 0;
 
-	while (fired < budget && !cds_list_empty(&w->due)) {
+	for (; done < budget && !cds_list_empty(&w->due); done++) {
 		struct timer *t = cds_list_first_entry(&w->due, struct timer, link);
 		cds_list_del(&t->link);
+		t->placed = false;
+		if (!t->armed)
+			continue;
+		if (tick_at_or_after(w, t->expires_us) >= w->tick) { /* it has moved on */
+			place(w, t);
+			continue;
+		}
 		t->armed = false;
 		w->armed--;
-		fired++;
 		t->fire(t, now_us);
 	}
-	return fired;
+	return done;
 }
 
 void timer_wheel_init(struct timer_wheel *w, uint32_t tick_us, uint64_t now_us)
@@ -151,22 +162,27 @@ void timer_arm(struct timer_wheel *w, struct timer *t, uint64_t expires_us)
 {
 	uint64_t min_us = us_of_tick(w, w->tick_arm_min);
 
-	if (t->armed)
-		unlink_armed(w, t);
-	else
-		w->armed++;
+	w->armed += !t->armed;
 	t->armed = true;
 	t->expires_us = expires_us > min_us ? expires_us : min_us;
+	if (t->placed && t->expires_us >= t->placed_us)
+		return;
+	if (t->placed)
+		unplace(w, t);
 	place(w, t);
+}
+
+void timer_rest(struct timer_wheel *w, struct timer *t)
+{
+	w->armed -= t->armed;
+	t->armed = false;
 }
 
 void timer_cancel(struct timer_wheel *w, struct timer *t)
 {
-	if (!t->armed)
-		return;
-	unlink_armed(w, t);
-	t->armed = false;
-	w->armed--;
+	timer_rest(w, t);
+	if (t->placed)
+		unplace(w, t);
 }
 
 unsigned timer_wheel_advance(struct timer_wheel *w, uint64_t now_us, unsigned budget)
@@ -181,10 +197,10 @@ unsigned timer_wheel_advance(struct timer_wheel *w, uint64_t now_us, unsigned bu
 	if (now_us < target_us)
 		now_us = target_us;
 
-	unsigned fired = fire_due(w, now_us, budget);
-	while (fired < budget && w->tick <= target && step(w, target))
-		fired += fire_due(w, now_us, budget - fired);
-	return fired;
+	unsigned done = fire_due(w, now_us, budget);
+	while (done < budget && w->tick <= target && step(w, target))
+		done += fire_due(w, now_us, budget - done);
+	return done;
 }
 
 uint64_t timer_wheel_next_us(const struct timer_wheel *w)

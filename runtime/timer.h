@@ -12,11 +12,15 @@
 struct timer;
 typedef void (*timer_fn)(struct timer *t, uint64_t now_us);
 
+/* The place in the wheel may be of an earlier time than expires_us: a timer that moves on, as a
+ * retransmission timer does with each acknowledgement, stays where it is and is placed anew when the wheel
+ * gets there. */
 struct timer {
 	struct cds_list_head link;
-	uint64_t expires_us; /* as armed, or the wheel's next tick where that had passed */
 	timer_fn fire;	     /* set by timer_init; container_of finds the object */
-	bool armed;
+	uint64_t expires_us; /* as armed, or the wheel's next tick where that had passed */
+	uint64_t placed_us;  /* of its place, where it has one */
+	bool armed, placed;
 };
 
 enum { TIMER_LEVELS = 6, TIMER_SLOTS = 64 };
@@ -25,7 +29,7 @@ struct timer_wheel {
 	uint64_t tick;	       /* the next tick to be processed */
 	uint64_t tick_arm_min; /* past the last advance: what is armed during it waits for the next */
 	uint32_t tick_us;
-	uint32_t armed;
+	uint32_t armed;			 /* without those that rest in their places */
 	uint64_t occupied[TIMER_LEVELS]; /* a bit a slot that holds timers */
 	struct cds_list_head slot[TIMER_LEVELS][TIMER_SLOTS];
 	struct cds_list_head due; /* expired, not fired yet: a budget ran out */
@@ -43,24 +47,35 @@ void timer_init(struct timer *t, timer_fn fire);
  * advance that is running. Timers of one tick fire in no promised order. O(1). */
 void timer_arm(struct timer_wheel *w, struct timer *t, uint64_t expires_us);
 
-/* Cancels t; a no-op where it is idle. O(1). */
+/* Cancels t and takes it out of the wheel: its memory may be released. A no-op where it is idle. O(1). */
 void timer_cancel(struct timer_wheel *w, struct timer *t);
+
+/* The same for a timer that will soon be armed again: it does not fire, but keeps its place, so that neither
+ * this nor the next timer_arm touches other timers. timer_cancel must follow before its memory is released.
+ * O(1). */
+void timer_rest(struct timer_wheel *w, struct timer *t);
 
 static inline bool timer_armed(const struct timer *t)
 {
 	return t->armed;
 }
 
-/* Fires what is due, oldest tick first, at most budget timers; a fired timer is idle when its function runs
- * and may be armed again (there or by another timer's function), its object released, other timers armed or
- * cancelled. Returns how many fired; equal to budget: there may be more. A jump of the clock costs
- * O(levels * slots), not O(ticks); a timer moves at most TIMER_LEVELS times on its way. A clock that goes
- * backwards stands still. Not from within a timer's function. */
+/* Whether the wheel knows t: false is what a release needs. */
+static inline bool timer_in_wheel(const struct timer *t)
+{
+	return t->placed;
+}
+
+/* Fires what is due, oldest tick first, at most budget timers (those that only move on count); a fired timer
+ * is idle when its function runs and may be armed again (there or by another timer's function), its object
+ * released, other timers armed or cancelled. Returns how many it dealt with; equal to budget: there may be
+ * more. A jump of the clock costs O(levels * slots), not O(ticks); a timer moves at most TIMER_LEVELS times
+ * on its way. A clock that goes backwards stands still. Not from within a timer's function. */
 unsigned timer_wheel_advance(struct timer_wheel *w, uint64_t now_us, unsigned budget);
 
 /* The earliest time at which advance may have something to do (a lower bound, exact to a slot, never past the
- * earliest timer by more than a tick; 0 when a budget left some due); UINT64_MAX when nothing is armed.
- * O(levels). */
+ * earliest timer by more than a tick, before it where a timer has moved on or rests; 0 when a budget left
+ * some due); UINT64_MAX when the wheel is empty. O(levels). */
 uint64_t timer_wheel_next_us(const struct timer_wheel *w);
 
 #endif

@@ -4,6 +4,7 @@
 #include "tests/unit/unit.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { TIMERS = 300 };
 
@@ -38,6 +39,13 @@ static void arm(struct watched *t, uint64_t expires_us)
 static void cancel(struct watched *t)
 {
 	timer_cancel(&wheel, &t->timer);
+	CU_ASSERT_FALSE(timer_in_wheel(&t->timer));
+	t->armed = false;
+}
+
+static void rest(struct watched *t)
+{
+	timer_rest(&wheel, &t->timer);
 	t->armed = false;
 }
 
@@ -98,6 +106,15 @@ static unsigned count_armed(void)
 	return n;
 }
 
+static unsigned count_placed(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < TIMERS; i++)
+		n += timer_in_wheel(&watched[i].timer);
+	return n;
+}
+
 static uint64_t earliest_tick(void)
 {
 	uint64_t best = UINT64_MAX;
@@ -113,7 +130,7 @@ static void check_wheel_against_model(void)
 	uint64_t tick = earliest_tick(), next_us = timer_wheel_next_us(&wheel);
 
 	CU_ASSERT_EQUAL(wheel.armed, count_armed());
-	if (count_armed() == 0)
+	if (count_placed() == 0)
 		CU_ASSERT_EQUAL(next_us, UINT64_MAX)
 	else
 		CU_ASSERT(next_us / wheel.tick_us <= tick && next_us != UINT64_MAX);
@@ -129,8 +146,11 @@ static void random_steps(uint32_t tick_us, uint64_t now_us, unsigned budgets)
 	for (int step = 0; step < 800; step++) {
 		for (unsigned i = unit_random_below(20); i > 0; i--) {
 			struct watched *t = &watched[unit_random_below(TIMERS)];
-			if (unit_random_below(4) == 0)
+			unsigned what = unit_random_below(8);
+			if (what == 0)
 				cancel(t);
+			else if (what == 1)
+				rest(t);
 			else
 				arm(t, now_us + (far() >> 8) - unit_random_below(3) * (uint64_t)tick_us);
 		}
@@ -188,6 +208,45 @@ static void next_leads_to_every_timer(void)
 	}
 	CU_ASSERT_EQUAL(fired, TIMERS);
 	CU_ASSERT_EQUAL(timer_wheel_next_us(&wheel), UINT64_MAX);
+}
+
+/* What a retransmission timer does: it moves on with each acknowledgement, rests when all is acknowledged,
+ * and its neighbours in the wheel are not touched by that. */
+static void moving_on_touches_no_neighbour(void)
+{
+	reset(100, 1000000);
+	arm(&watched[0], 1200000);
+	arm(&watched[1], 1200000);
+	struct timer neighbour = watched[0].timer, *moving = &watched[1].timer;
+	struct cds_list_head link = moving->link;
+	for (unsigned i = 1; i <= 1000; i++) {
+		arm(&watched[1], 1200000 + i * 10);
+		if (i % 3 == 0)
+			rest(&watched[1]);
+	}
+	CU_ASSERT_EQUAL(memcmp(&watched[0].timer, &neighbour, sizeof(neighbour)), 0);
+	CU_ASSERT_EQUAL(memcmp(&moving->link, &link, sizeof(link)), 0);
+	/* Not fired where it lay first, but where it has moved to. */
+	CU_ASSERT(advance(1200000, 10) >= 1);
+	CU_ASSERT_EQUAL(watched[0].fired, 1);
+	CU_ASSERT_EQUAL(watched[1].fired, 0);
+	CU_ASSERT(timer_wheel_next_us(&wheel) <= 1210000);
+	CU_ASSERT_EQUAL(advance(1209999, 10), 0);
+	CU_ASSERT_EQUAL(advance(1210000, 10), 1);
+	CU_ASSERT_EQUAL(watched[1].fired, 1);
+	/* What rests is forgotten when the wheel gets there. */
+	arm(&watched[1], 1300000);
+	rest(&watched[1]);
+	CU_ASSERT(timer_wheel_next_us(&wheel) <= 1300000);
+	CU_ASSERT(advance(1300000, 10) <= 1);
+	CU_ASSERT_EQUAL(watched[1].fired, 1);
+	CU_ASSERT_FALSE(timer_in_wheel(&watched[1].timer));
+	CU_ASSERT_EQUAL(timer_wheel_next_us(&wheel), UINT64_MAX);
+	/* Earlier than its place: it is placed anew. */
+	arm(&watched[1], 1900000);
+	arm(&watched[1], 1400000);
+	CU_ASSERT_EQUAL(advance(1400000, 10), 1);
+	CU_ASSERT_EQUAL(watched[1].fired, 2);
 }
 
 static void never_early_late_by_a_tick(void)
@@ -263,7 +322,8 @@ static void budget_leaves_the_rest_due(void)
 	cancel(&watched[9]);
 	arm(&watched[8], 300); /* moved away although it is due */
 	CU_ASSERT_EQUAL(advance(100, 0), 0);
-	CU_ASSERT_EQUAL(advance(100, 10), 4);
+	CU_ASSERT_EQUAL(advance(100, 10), 5); /* four, and the one that moves on */
+	CU_ASSERT_EQUAL(watched[8].fired, 0);
 	CU_ASSERT_EQUAL(advance(300, 10), 1);
 	CU_ASSERT_EQUAL(wheel.armed, 0);
 }
@@ -309,6 +369,7 @@ int main(int argc, char **argv)
 		(struct unit_test[]){{"like_a_list_of_deadlines", like_a_list_of_deadlines},
 			{"like_a_list_with_budgets", like_a_list_with_budgets},
 			{"next_leads_to_every_timer", next_leads_to_every_timer},
+			{"moving_on_touches_no_neighbour", moving_on_touches_no_neighbour},
 			{"never_early_late_by_a_tick", never_early_late_by_a_tick},
 			{"backwards_clock_stands_still", backwards_clock_stands_still},
 			{"rearming_does_not_loop", rearming_does_not_loop},

@@ -79,6 +79,16 @@ static inline bool ip_is_v6_loopback(const struct ip_addr *a)
 unsigned ip_common_bits(const struct ip_addr *a, const struct ip_addr *b);
 
 /* Whether a lies in prefix/bits: bits counts within the address's own version, 0 to 32 or 0 to 128. */
-bool ip_in_prefix(const struct ip_addr *a, const struct ip_addr *prefix, uint8_t bits);
+static inline bool ip_in_prefix(const struct ip_addr *a, const struct ip_addr *prefix, uint8_t bits)
+{
+	bool v4 = ip_is_v4(prefix);
+	unsigned n = bits + (v4 ? 96u : 0); /* of all 128 */
+	uint64_t high = __builtin_bswap64(a->word[0] ^ prefix->word[0]);
+	uint64_t low = __builtin_bswap64(a->word[1] ^ prefix->word[1]);
+
+	if (n <= 64)
+		return ip_is_v4(a) == v4 && (n == 0 || high >> (64 - n) == 0);
+	return high == 0 && low >> (128 - n) == 0 && ip_is_v4(a) == v4;
+}
 
 #endif

@@ -29,6 +29,7 @@ enum {
 	IPV6_HOP_LIMIT = 64,
 	TIMER_TICK_US = 256,
 	PORT_COUNTERS = 64, /* a power of two */
+	TCP_TABLE_KEYS = 11,
 };
 
 /* What a received IP packet is to the protocol above. m's data starts at that protocol's header and ends with
@@ -118,7 +119,8 @@ struct stack {
 	struct pool *conn_pool, *segment_pool, *reass_pool, *listener_pool;
 	struct pool *request_pool, *time_wait_pool;
 	struct cds_list_head *conn_buckets;
-	uint32_t conn_mask;
+	uint64_t conn_key[TCP_TABLE_KEYS];
+	uint32_t conn_shift; /* from a hash of 64 bits to a bucket */
 	struct cds_list_head listeners;
 	struct cds_list_head requests;	/* oldest first */
 	struct cds_list_head time_wait; /* oldest first */

@@ -66,7 +66,7 @@ static void new_ack(struct tcp_conn *c, const struct tcp_in *in, struct tcp_acke
 static void timer_after_ack(struct tcp_conn *c)
 {
 	if (tcp_nothing_sent(c))
-		timer_cancel(&c->stack->wheel, &c->rexmt);
+		timer_rest(&c->stack->wheel, &c->rexmt);
 	else
 		tcp_rexmt_arm(c);
 }
@@ -85,7 +85,7 @@ static void window_update(struct tcp_conn *c, const struct tcp_in *in)
 		/* What went out as a probe was outside the window and is gone. */
 		tcp_segments_mark_all_lost(c);
 		c->backoff = 0;
-		timer_cancel(&c->stack->wheel, &c->rexmt);
+		timer_rest(&c->stack->wheel, &c->rexmt);
 	}
 	if (edge_before != tcp_snd_edge(c) && (c->unsent || c->lost_count))
 		tcp_output_want(c);

@@ -257,8 +257,8 @@ void tcp_conn_detach(struct tcp_conn *c)
 void tcp_conn_free(struct tcp_conn *c)
 {
 	MUST(c->state == TCP_CLOSED && !c->hashed && list_empty(&c->segments));
-	MUST(!timer_armed(&c->rexmt) && !timer_armed(&c->ack_timer) && !timer_armed(&c->life) &&
-		!timer_armed(&c->hold));
+	MUST(!timer_in_wheel(&c->rexmt) && !timer_in_wheel(&c->ack_timer) && !timer_in_wheel(&c->life) &&
+		!timer_in_wheel(&c->hold));
 	chain_clear(&c->rx);
 	cds_list_del(&c->life_link);
 	cds_list_del(&c->event_link);

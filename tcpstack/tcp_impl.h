@@ -408,6 +408,26 @@ enum {
 	TCP_HASH_FLOW_LABEL
 };
 uint64_t tcp_hash(const struct stack *s, uint32_t purpose, const struct tcp_tuple *t);
+void tcp_table_key_init(struct stack *s);
+
+/* The bucket of a connection. Every segment asks, so this is no SipHash but a universal family with a secret
+ * key of 704 bits (Thorup, High Speed Hashing for Integers and Strings, section 3.5: pair-multiply-shift,
+ * strongly universal): who does not know the key finds no tuples that collide more often than by chance, and
+ * nothing on the wire depends on its value. */
+static inline uint64_t tcp_table_pair(const uint64_t *k, uint64_t two_words)
+{
+	return (k[0] + (two_words >> 32)) * (k[1] + (uint32_t)two_words);
+}
+
+static inline struct cds_list_head *tcp_table_bucket(const struct stack *s, const struct tcp_tuple *t)
+{
+	const uint64_t *k = s->conn_key;
+	uint64_t h = tcp_table_pair(k, t->laddr.word[0]) + tcp_table_pair(k + 2, t->laddr.word[1]) +
+		     tcp_table_pair(k + 4, t->raddr.word[0]) + tcp_table_pair(k + 6, t->raddr.word[1]) +
+		     tcp_table_pair(k + 8, (uint32_t)t->lport << 16 | t->rport) + k[10];
+
+	return &s->conn_buckets[h >> s->conn_shift];
+}
 /* above: as isn_above of tcp_listener_input. */
 uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t, uint32_t above);
 uint32_t tcp_ts_offset(const struct stack *s, const struct tcp_tuple *t);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What must not be guessed: initial sequence numbers (RFC 6528), local ports (RFC 6056), the place in the
- * table. */
+/* What must not be guessed: initial sequence numbers (RFC 6528), local ports (RFC 6056); and the key of the
+ * table of connections. */
 #include "tcpstack/tcp_impl.h"
 
 uint64_t tcp_hash(const struct stack *s, uint32_t purpose, const struct tcp_tuple *t)
@@ -13,6 +13,12 @@ uint64_t tcp_hash(const struct stack *s, uint32_t purpose, const struct tcp_tupl
 	_Static_assert(sizeof(what) == 40, "no hole is hashed");
 
 	return siphash(&s->config.key, &what, sizeof(what));
+}
+
+void tcp_table_key_init(struct stack *s)
+{
+	for (uint32_t i = 0; i < TCP_TABLE_KEYS; i++)
+		s->conn_key[i] = tcp_hash(s, TCP_HASH_TABLE, &(struct tcp_tuple){.laddr.word[0] = i});
 }
 
 uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t, uint32_t above)

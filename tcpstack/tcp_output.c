@@ -86,7 +86,7 @@ static void conn_transmit_take(
 		c->last_ack_sent = c->rcv_nxt;
 		c->ack_now = false;
 		c->unacked_bytes = 0;
-		timer_cancel(&s->wheel, &c->ack_timer);
+		timer_rest(&s->wheel, &c->ack_timer);
 	}
 	c->segments_out++;
 	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, ecn, window, &o,

@@ -8,22 +8,18 @@
 
 int tcp_table_init(struct stack *s, uint64_t n)
 {
-	uint32_t buckets = 64;
+	uint32_t bits = 6;
 
-	while (buckets < n && buckets < 1u << 24)
-		buckets *= 2;
-	s->conn_mask = buckets - 1;
-	s->conn_buckets = calloc(buckets, sizeof(*s->conn_buckets));
+	while (1u << bits < n && bits < 24)
+		bits++;
+	s->conn_shift = 64 - bits;
+	s->conn_buckets = calloc(1u << bits, sizeof(*s->conn_buckets));
 	if (!s->conn_buckets)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < buckets; i++)
+	for (uint32_t i = 0; i < 1u << bits; i++)
 		CDS_INIT_LIST_HEAD(&s->conn_buckets[i]);
+	tcp_table_key_init(s);
 	return 0;
-}
-
-static struct cds_list_head *bucket_of(struct stack *s, const struct tcp_tuple *t)
-{
-	return &s->conn_buckets[tcp_hash(s, TCP_HASH_TABLE, t) & s->conn_mask];
 }
 
 static bool same(const struct tcp_tuple *a, const struct tcp_tuple *b)
@@ -36,7 +32,7 @@ struct tcp_node *tcp_node_find(struct stack *s, const struct tcp_tuple *t)
 {
 	struct tcp_node *node;
 
-	cds_list_for_each_entry (node, bucket_of(s, t), bucket_link)
+	cds_list_for_each_entry (node, tcp_table_bucket(s, t), bucket_link)
 		if (same(&node->tuple, t))
 			return node;
 	return NULL;
@@ -46,7 +42,7 @@ void tcp_node_insert(struct stack *s, struct tcp_node *node, const struct tcp_tu
 {
 	node->tuple = *t;
 	node->kind = kind;
-	cds_list_add(&node->bucket_link, bucket_of(s, t));
+	cds_list_add(&node->bucket_link, tcp_table_bucket(s, t));
 }
 
 struct tcp_conn *tcp_conn_find(struct stack *s, const struct tcp_tuple *t)

@@ -99,8 +99,8 @@ class Godwit:
 
 def used(status):
     """What is in use: pools, and what the broker's core counts."""
-    found = {pool["name"]: pool["used"] for pool in status["pools"]}
-    found.pop("tcp time-wait", None)  # they wait for their time alone
+    # What is in TIME_WAIT waits for its time alone.
+    found = {pool["name"]: pool["used"] for pool in status["pools"] if pool["name"] != "tcp time-wait"}
     for name in ("queues", "exchanges", "bindings", "consumers", "messages_ready", "messages_unacked"):
         found[name] = status["broker"][name]
     found["connections"] = status["connections"]

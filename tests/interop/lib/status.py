@@ -8,8 +8,8 @@ import json
 import subprocess
 import time
 
-# A connection that the broker's side closed first stays for two MSL; those are counted by themselves.
-TCP_POOL = "tcp connections"
+# What is left of a connection that the broker's side closed first stays for two MSL: no use.
+TIME_WAIT_POOL = "tcp time-wait"
 
 
 class StatusError(Exception):
@@ -32,14 +32,12 @@ class Status:
         return sum(port["rx_frames"] for port in ports), sum(port["tx_frames"] for port in ports)
 
     def pools_used(self):
-        """Objects in use by pool; connections in TIME_WAIT are no use."""
+        """Objects in use by pool, but for those in TIME_WAIT."""
         return self._used(self.read())
 
     @staticmethod
     def _used(status):
-        used = {pool["name"]: pool["used"] for pool in status["pools"]}
-        used[TCP_POOL] = used.get(TCP_POOL, 0) - sum(port.get("time_wait", 0) for port in status["tcp"])
-        return used
+        return {pool["name"]: pool["used"] for pool in status["pools"] if pool["name"] != TIME_WAIT_POOL}
 
     def connections(self):
         return self.read()["connections"]
