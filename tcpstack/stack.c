@@ -16,6 +16,7 @@ void stack_config_defaults(struct stack_config *c)
 		.listener_max = 16,
 		.syn_backlog_max = 1024,
 		.time_wait_max = 1024,
+		.orphan_max = 1024,
 		.arp_max = 256,
 		.reass_segments_max = 4096,
 		.reass_conn_segments_max = 256,
@@ -79,6 +80,15 @@ static bool config_valid(const struct stack_config *c)
 	       rte_pktmbuf_data_room_size(c->tx_pool) >= RTE_PKTMBUF_HEADROOM + c->mtu;
 }
 
+/* Each queued segment of data holds one mbuf: what they may not have is there for ACKs, resets, ARP, ND. */
+static void limit_segments(struct stack_config *c)
+{
+	uint32_t size = c->tx_pool->size, reserve = c->tx_reserve ? c->tx_reserve : min_u32(size / 8, 256u);
+	uint32_t most = size > reserve ? size - reserve : 1;
+
+	c->tx_segments_max = c->tx_segments_max ? min_u32(c->tx_segments_max, most) : most;
+}
+
 struct stack *stack_create(const struct stack_config *config, uint64_t now_us)
 {
 	if (!config_valid(config))
@@ -89,8 +99,7 @@ struct stack *stack_create(const struct stack_config *config, uint64_t now_us)
 	memset(s, 0, sizeof(*s));
 	s->config = *config;
 	s->now_us = now_us;
-	if (!s->config.tx_segments_max)
-		s->config.tx_segments_max = config->tx_pool->size;
+	limit_segments(&s->config);
 	timer_wheel_init(&s->wheel, TIMER_TICK_US, now_us);
 	CDS_INIT_LIST_HEAD(&s->neighbours_by_age);
 	CDS_INIT_LIST_HEAD(&s->neighbours_resolving);
@@ -98,6 +107,7 @@ struct stack *stack_create(const struct stack_config *config, uint64_t now_us)
 	CDS_INIT_LIST_HEAD(&s->requests);
 	CDS_INIT_LIST_HEAD(&s->time_wait);
 	CDS_INIT_LIST_HEAD(&s->conns);
+	CDS_INIT_LIST_HEAD(&s->orphans);
 	CDS_INIT_LIST_HEAD(&s->events);
 	CDS_INIT_LIST_HEAD(&s->output);
 	CDS_INIT_LIST_HEAD(&s->starved);

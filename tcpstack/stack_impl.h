@@ -124,10 +124,12 @@ struct stack {
 	struct cds_list_head listeners;
 	struct cds_list_head requests;	/* oldest first */
 	struct cds_list_head time_wait; /* oldest first */
-	struct cds_list_head conns;	/* every connection */
-	struct cds_list_head events;	/* callbacks to make, connections to reap */
-	struct cds_list_head output;	/* something to send */
-	struct cds_list_head starved;	/* were refused a transmit buffer */
+	struct cds_list_head orphans;	/* connections without application, longest ago first */
+	uint32_t orphan_count;
+	struct cds_list_head conns;   /* every connection */
+	struct cds_list_head events;  /* callbacks to make, connections to reap */
+	struct cds_list_head output;  /* something to send */
+	struct cds_list_head starved; /* were refused a transmit buffer */
 	struct timer starved_timer;
 	uint32_t port_next[PORT_COUNTERS]; /* RFC 6056, algorithm 4 */
 	uint64_t challenge_second;

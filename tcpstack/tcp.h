@@ -42,6 +42,9 @@ struct tcp_app {
 	/* After tcp_conn_tx_room had shown less than half of what the connection may queue, or a write was
 	 * refused: half of that is free again, or a refused write may succeed now. */
 	void (*writable)(struct tcp_conn *c);
+	/* Urgent data (RFC 9293 section 3.8.5) is on its way or there, and was not before: tcp_conn_urgent.
+	 */
+	void (*urgent)(struct tcp_conn *c);
 	/* The end: enum tcp_reason. DONE waits until tcp_conn_rx has been consumed. With RESET, TIMED_OUT and
 	 * ABORTED what is in tcp_conn_rx is still readable during the callback. */
 	void (*closed)(struct tcp_conn *c, int reason);
@@ -67,6 +70,8 @@ struct tcp_open_options {
 	uint32_t rto_us_min;
 	uint32_t keepalive_us; /* idle time before the first probe; 0: off */
 	uint32_t keepalive_interval_us, keepalive_probes;
+	uint32_t linger_us; /* after tcp_conn_close: what is queued is given up then; 0: after user_timeout_us
+			     */
 	uint32_t user_timeout_us; /* RFC 9293 section 3.8.3's R2, RFC 5482's local user timeout */
 	bool nodelay;		  /* small segments do not wait for earlier ones' ACK (Nagle) */
 	uint32_t syn_backlog_max; /* half-open connections of a listener; the stack's limit holds too */
@@ -127,6 +132,19 @@ void tcp_conn_set_nodelay(struct tcp_conn *c, bool nodelay);
 /* While corked, only full segments leave: for writes of which more follow. What has waited for 200 ms, and
  * what is there at tcp_conn_shutdown or tcp_conn_close, leaves all the same. */
 void tcp_conn_cork(struct tcp_conn *c, bool corked);
+
+/* How many of the bytes still to be consumed, those that have not arrived included, go up to the end of the
+ * urgent data; 0: none is urgent. The bytes themselves are in line (RFC 6093 section 5). */
+uint32_t tcp_conn_urgent(const struct tcp_conn *c);
+
+/* Tells the peer that what was written up to now is urgent. For old protocols alone (RFC 6093 section 5). */
+void tcp_conn_set_urgent(struct tcp_conn *c);
+
+/* Keepalive as in struct tcp_open_options, for a connection that is there (RFC 9293 MUST-24). */
+void tcp_conn_set_keepalive(struct tcp_conn *c, uint32_t idle_us, uint32_t interval_us, uint32_t probes);
+
+/* RFC 9293 MUST-22; at least 1. */
+void tcp_conn_set_user_timeout(struct tcp_conn *c, uint32_t us);
 
 /* Sends a FIN behind the queued data. Receiving goes on. 0, -ENOTCONN before established, -EPIPE when done
  * already. */

@@ -257,6 +257,39 @@ void tcp_conn_cork(struct tcp_conn *c, bool corked)
 		tcp_output_want(c);
 }
 
+uint32_t tcp_conn_urgent(const struct tcp_conn *c)
+{
+	int32_t left = seq_diff(c->rcv_up, c->rcv_nxt - c->fin_received - c->rx.bytes);
+
+	return c->rcv_urgent && left > 0 ? (uint32_t)left : 0;
+}
+
+void tcp_conn_set_urgent(struct tcp_conn *c)
+{
+	if (!can_send(c))
+		return;
+	c->snd_urgent = true;
+	c->snd_up = c->tx_end;
+	tcp_output_want(c);
+}
+
+void tcp_conn_set_keepalive(struct tcp_conn *c, uint32_t idle_us, uint32_t interval_us, uint32_t probes)
+{
+	c->keepalive_us = idle_us;
+	c->keepalive_interval_us = interval_us;
+	c->keepalive_probes = probes;
+	c->keepalives = 0;
+	if (c->state < TCP_ESTABLISHED)
+		return;
+	timer_cancel(&c->stack->wheel, &c->life);
+	tcp_keepalive_arm(c);
+}
+
+void tcp_conn_set_user_timeout(struct tcp_conn *c, uint32_t us)
+{
+	c->user_timeout_us = max_u32(us, 1u);
+}
+
 int tcp_conn_shutdown(struct tcp_conn *c)
 {
 	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
@@ -291,8 +324,8 @@ void tcp_conn_abort(struct tcp_conn *c)
 {
 	if (aborts_aloud(c))
 		tcp_send_control(c, tcp_snd_seq(c), TCP_RST | TCP_ACK);
-	tcp_conn_detach(c);
 	tcp_conn_end(c, TCP_REASON_ABORTED);
+	tcp_conn_detach(c);
 }
 
 struct ip_addr tcp_conn_local_addr(const struct tcp_conn *c)

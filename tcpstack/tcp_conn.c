@@ -27,12 +27,50 @@ void tcp_conn_set_state(struct tcp_conn *c, enum tcp_state state)
 	c->state = (uint8_t)state;
 }
 
-bool tcp_conn_room(struct stack *s)
+static void orphan_remove(struct tcp_conn *c)
+{
+	if (list_empty(&c->orphan_link))
+		return;
+	cds_list_del_init(&c->orphan_link);
+	c->stack->orphan_count--;
+}
+
+static bool conn_free_now(const struct stack *s)
 {
 	struct pool_stats p = pool_stats(s->conn_pool);
 
-	if (p.used < p.capacity)
+	return p.used < p.capacity;
+}
+
+/* Nobody holds an orphan: its place may be had at once. */
+static void orphan_evict(struct tcp_conn *c)
+{
+	COUNT(c->stack, tcp_orphan_evicted);
+	tcp_send_control(c, tcp_snd_seq(c), TCP_RST | TCP_ACK);
+	tcp_conn_end(c, TCP_REASON_ABORTED);
+}
+
+/* What goes first when something runs dry, and what is kept. Each has a pool of its own, so that a flood of
+ *one kind leaves the others alone; from the first to go to the last:
+ *   requests		a half-open connection gives way to a newer one, or becomes a cookie (tcp_request.c)
+ *   TIME_WAIT		the oldest ends early (tcp_time_wait.c)
+ *   orphans		what the application has left is reset, the oldest first, for its place
+ *   out-of-order data	is dropped unacknowledged (tcp_reass.h)
+ *   writes		are refused, half of what others leave at a time, but for a little (tcp_api.c)
+ *   established	keep what they have; their ACKs, resets and ARP, ND and ICMP answers find the mbufs
+ *that queued data may not take (stack_config.tx_reserve) */
+bool tcp_conn_room(struct stack *s)
+{
+	if (conn_free_now(s))
 		return true;
+	if (!list_empty(&s->orphans)) {
+		struct tcp_conn *old = cds_list_first_entry(&s->orphans, struct tcp_conn, orphan_link);
+		if (old != s->delivering) {
+			orphan_evict(old);
+			tcp_conn_free(old);
+			return true;
+		}
+	}
 	COUNT(s, tcp_conn_full);
 	return false;
 }
@@ -79,6 +117,7 @@ struct tcp_conn *tcp_conn_new(
 		.keepalive_interval_us = options->keepalive_interval_us,
 		.keepalive_probes = options->keepalive_probes,
 		.user_timeout_us = options->user_timeout_us,
+		.linger_us = options->linger_us,
 		.nodelay = options->nodelay,
 		.quick_acks = options->quick_acks,
 		.quick_acks_max = options->quick_acks,
@@ -95,6 +134,7 @@ struct tcp_conn *tcp_conn_new(
 	CDS_INIT_LIST_HEAD(&c->flight);
 	CDS_INIT_LIST_HEAD(&c->lost);
 	cds_list_add_tail(&c->life_link, &s->conns);
+	CDS_INIT_LIST_HEAD(&c->orphan_link);
 	CDS_INIT_LIST_HEAD(&c->event_link);
 	CDS_INIT_LIST_HEAD(&c->output_link);
 	CDS_INIT_LIST_HEAD(&c->starved_link);
@@ -226,6 +266,7 @@ void tcp_conn_end(struct tcp_conn *c, enum tcp_reason reason)
 	tcp_timers_cancel(c);
 	tcp_segments_clear(c);
 	tcp_reass_clear(&c->reass, s->reass_pool);
+	orphan_remove(c);
 	cds_list_del_init(&c->output_link);
 	cds_list_del_init(&c->starved_link);
 	cds_list_del(&c->bucket_link);
@@ -242,16 +283,31 @@ void tcp_conn_end(struct tcp_conn *c, enum tcp_reason reason)
 	tcp_reap_later(c);
 }
 
+static void orphan_add(struct tcp_conn *c)
+{
+	struct stack *s = c->stack;
+
+	if (s->orphan_count >= s->config.orphan_max)
+		orphan_evict(cds_list_first_entry(&s->orphans, struct tcp_conn, orphan_link));
+	cds_list_add_tail(&c->orphan_link, &s->orphans);
+	s->orphan_count++;
+}
+
 void tcp_conn_detach(struct tcp_conn *c)
 {
 	c->app = NULL;
 	c->events = 0;
 	c->orphan_us = c->stack->now_us;
 	chain_clear(&c->rx);
-	if (c->state == TCP_CLOSED)
+	if (c->state == TCP_CLOSED) {
 		tcp_reap_later(c);
-	else if (c->state == TCP_FIN_WAIT_2)
+		return;
+	}
+	orphan_add(c);
+	if (c->state == TCP_FIN_WAIT_2)
 		tcp_life_arm(c, c->stack->config.fin_wait_2_us);
+	else if (c->linger_us)
+		tcp_life_arm(c, c->linger_us);
 }
 
 void tcp_conn_free(struct tcp_conn *c)

@@ -112,6 +112,7 @@ enum tcp_event {
 	TCP_EVENT_PEER_CLOSED = 8,
 	TCP_EVENT_WRITABLE = 16,
 	TCP_EVENT_CLOSED = 32,
+	TCP_EVENT_URGENT = 64,
 };
 
 struct tcp_listener {
@@ -200,6 +201,7 @@ struct tcp_conn {
 	uint8_t frto;	    /* RFC 5682: 0: no, 1: the first segment went out again, 2: then new data */
 	uint8_t rexmt_kind; /* enum tcp_rexmt_kind */
 	bool hashed;
+	bool rcv_urgent, snd_urgent; /* rcv_up, snd_up say something */
 	bool nodelay;
 	bool corked;
 	bool hold_over;			    /* what waits for the hold timer may leave */
@@ -221,10 +223,11 @@ struct tcp_conn {
 	uint32_t last_ack_sent, ts_recent;
 	uint64_t ts_recent_us;
 	uint32_t fin_seq;
-	uint32_t unacked_bytes; /* received since the last ACK left */
-	uint32_t peer_mss;	/* what the peer calls a full segment: the largest one, or two alike */
-	uint32_t last_len;	/* payload of the last segment */
-	uint64_t data_us;	/* and when it came */
+	uint32_t rcv_up, snd_up; /* behind the last urgent byte */
+	uint32_t unacked_bytes;	 /* received since the last ACK left */
+	uint32_t peer_mss;	 /* what the peer calls a full segment: the largest one, or two alike */
+	uint32_t last_len;	 /* payload of the last segment */
+	uint64_t data_us;	 /* and when it came */
 	struct chain rx;
 	struct tcp_reass reass;
 	struct tcp_sack_rx sack_rx;
@@ -264,6 +267,7 @@ struct tcp_conn {
 	uint32_t srtt_us, rttvar_us, rto_us;
 	uint32_t rto_us_min, delayed_ack_us, user_timeout_us;
 	uint32_t keepalive_us, keepalive_interval_us, keepalive_probes;
+	uint32_t linger_us;
 	uint64_t heard_us;    /* last acceptable segment */
 	uint64_t progress_us; /* last time snd_una moved, or sending began from rest */
 	uint64_t orphan_us;   /* since when the application is gone */
@@ -272,7 +276,8 @@ struct tcp_conn {
 	uint64_t rto_at_us; /* when the retransmission timeout is due, whatever rexmt waits for */
 	struct timer rexmt, ack_timer, life, hold;
 
-	struct cds_list_head life_link; /* every connection of the stack */
+	struct cds_list_head life_link;	  /* every connection of the stack */
+	struct cds_list_head orphan_link; /* those whose application is gone, longest ago first */
 	struct cds_list_head event_link, output_link, starved_link;
 
 	uint64_t bytes_in, bytes_out;
@@ -285,7 +290,7 @@ struct tcp_in {
 	struct rte_mbuf *m; /* NULL once taken */
 	struct ip_addr src, dst;
 	uint32_t seq, ack, len;
-	uint16_t sport, dport, wnd;
+	uint16_t sport, dport, wnd, urgent;
 	uint8_t flags;
 	uint8_t ecn; /* enum ip_ecn */
 	struct tcp_options options;

@@ -8,8 +8,8 @@
 
 /* Puts the TCP header in front of the payload in m and sends the packet. */
 static void header_put(struct stack *s, struct rte_mbuf *m, const struct tcp_tuple *t, uint32_t seq,
-	uint32_t ack, uint8_t flags, uint8_t ecn, uint16_t window, const struct tcp_options *options,
-	uint32_t flow_label)
+	uint32_t ack, uint8_t flags, uint8_t ecn, uint16_t window, uint16_t urgent,
+	const struct tcp_options *options, uint32_t flow_label)
 {
 	uint8_t opts[TCP_OPTIONS_BYTES_MAX];
 	uint32_t opts_n = tcp_options_write(opts, options), header = TCP_HEADER_BYTES + opts_n;
@@ -30,7 +30,7 @@ static void header_put(struct stack *s, struct rte_mbuf *m, const struct tcp_tup
 	h[13] = flags;
 	wire_put16(h + 14, window);
 	wire_put16(h + 16, 0);
-	wire_put16(h + 18, 0);
+	wire_put16(h + 18, urgent);
 	memcpy(h + TCP_HEADER_BYTES, opts, opts_n);
 	if (s->config.offload_flags & STACK_OFFLOAD_TX_TCP_CKSUM) {
 		to.l4_offload_flags = RTE_MBUF_F_TX_TCP_CKSUM;
@@ -54,6 +54,21 @@ static void sack_put(struct tcp_conn *c, uint32_t payload_bytes, struct tcp_opti
 	if (c->sack_rx.has_duplicate)
 		COUNT(c->stack, tcp_dsack_out);
 	tcp_sack_rx_write(&c->sack_rx, left, o);
+}
+
+/* The urgent pointer of a segment at seq, told from now on in all that come before its end. */
+static uint16_t urgent_of(struct tcp_conn *c, uint32_t seq, uint8_t *flags)
+{
+	if (!c->snd_urgent || (*flags & (TCP_SYN | TCP_RST)))
+		return 0;
+	if (!seq_lt(c->snd_una, c->snd_up)) {
+		c->snd_urgent = false;
+		return 0;
+	}
+	if (!seq_lt(seq, c->snd_up))
+		return 0;
+	*flags |= TCP_URG;
+	return (uint16_t)min_u32(c->snd_up - seq, (uint32_t)UINT16_MAX);
 }
 
 /* Fills in what every segment of a connection carries; the acknowledgement in it is no longer owed. */
@@ -88,8 +103,9 @@ static void conn_transmit_take(
 		c->unacked_bytes = 0;
 		timer_rest(&s->wheel, &c->ack_timer);
 	}
+	uint16_t urgent = urgent_of(c, seq, &flags);
 	c->segments_out++;
-	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, ecn, window, &o,
+	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, ecn, window, urgent, &o,
 		c->flow_label);
 }
 
@@ -168,7 +184,7 @@ int tcp_send_bare(struct stack *s, const struct tcp_tuple *t, uint32_t seq, uint
 
 	if (!m)
 		return -ENOBUFS;
-	header_put(s, m, t, seq, ack, flags, IP_ECN_NOT_ECT, window, options, tcp_flow_label(s, t));
+	header_put(s, m, t, seq, ack, flags, IP_ECN_NOT_ECT, window, 0, options, tcp_flow_label(s, t));
 	return 0;
 }
 
@@ -182,9 +198,9 @@ void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in)
 		return;
 	COUNT(s, tcp_rst_out);
 	if (in->flags & TCP_ACK)
-		header_put(s, m, &t, in->ack, 0, TCP_RST, IP_ECN_NOT_ECT, 0, &none, tcp_flow_label(s, &t));
+		header_put(s, m, &t, in->ack, 0, TCP_RST, IP_ECN_NOT_ECT, 0, 0, &none, tcp_flow_label(s, &t));
 	else
-		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, IP_ECN_NOT_ECT, 0, &none,
+		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, IP_ECN_NOT_ECT, 0, 0, &none,
 			tcp_flow_label(s, &t));
 }
 

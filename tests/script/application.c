@@ -8,7 +8,7 @@
 #include "tests/script/run.h"
 
 static const char *const event_names[EVENTS] = {
-	"accepted", "connected", "readable", "peer_closed", "writable", "closed"};
+	"accepted", "connected", "readable", "peer_closed", "writable", "closed", "urgent"};
 static const char *const reason_names[] = {"done", "reset", "timed_out", "refused", "aborted"};
 
 static void note(enum event e, int word)
@@ -60,6 +60,11 @@ static void on_writable(struct tcp_conn *c)
 	note(EVENT_WRITABLE, 0);
 }
 
+static void on_urgent(struct tcp_conn *c)
+{
+	note(EVENT_URGENT, 0);
+}
+
 static void on_closed(struct tcp_conn *c, int reason)
 {
 	note(EVENT_CLOSED, reason);
@@ -72,6 +77,7 @@ static const struct tcp_app app = {.accepted = on_accepted,
 	.readable = on_readable,
 	.peer_closed = on_peer_closed,
 	.writable = on_writable,
+	.urgent = on_urgent,
 	.closed = on_closed};
 
 static enum event event_of(const char *name)
@@ -157,7 +163,7 @@ static const struct {
 	size_t offset, size;
 } options[] = {OPTION(delayed_ack_us), OPTION(rto_us_min), OPTION(keepalive_us),
 	OPTION(keepalive_interval_us), OPTION(keepalive_probes), OPTION(user_timeout_us), OPTION(nodelay),
-	OPTION(syn_backlog_max), OPTION(ecn), OPTION(quick_acks)};
+	OPTION(syn_backlog_max), OPTION(linger_us), OPTION(ecn), OPTION(quick_acks)};
 
 static void options_begin(void)
 {
@@ -247,6 +253,16 @@ static bool call_stack(const char *name, const char *a, const char *b)
 	return true;
 }
 
+static void call_keepalive(const char *words)
+{
+	unsigned idle_us, interval_us, probes;
+
+	if (sscanf(words, "%u %u %u", &idle_us, &interval_us, &probes) == 3)
+		tcp_conn_set_keepalive(run.conn, idle_us, interval_us, probes);
+	else
+		fail("keepalive takes three numbers");
+}
+
 static void call_conn(const char *name, const char *a, const char *words)
 {
 	struct tcp_conn *c = run.conn;
@@ -271,6 +287,15 @@ static void call_conn(const char *name, const char *a, const char *words)
 		tcp_conn_set_nodelay(c, atoi(a));
 	} else if (!strcmp(name, "cork")) {
 		tcp_conn_cork(c, atoi(a));
+	} else if (!strcmp(name, "urgent")) {
+		if (tcp_conn_urgent(c) != (uint32_t)atoi(a))
+			fail("%u bytes to the end of the urgent data", tcp_conn_urgent(c));
+	} else if (!strcmp(name, "seturgent")) {
+		tcp_conn_set_urgent(c);
+	} else if (!strcmp(name, "keepalive")) {
+		call_keepalive(words);
+	} else if (!strcmp(name, "usertimeout")) {
+		tcp_conn_set_user_timeout(c, (uint32_t)strtoul(a, NULL, 0));
 	} else if (!strcmp(name, "shutdown")) {
 		if (tcp_conn_shutdown(c))
 			fail("shutdown was refused");

@@ -24,7 +24,8 @@
  *   shutdown | close | abort     nodelay 0 | 1     cork 0 | 1
  *   event NAME [WORD]   accepted, connected [0 or error], readable, peer_closed, writable, closed [reason]:
  *                       happened since it was last asked for     noevent NAME
- *   state NAME    conns N    counter NAME N    pool empty | full
+ *   urgent N: bytes up to the end of the urgent data     seturgent     usertimeout US
+ *   keepalive IDLE_US INTERVAL_US PROBES     state NAME    conns N    counter NAME N    pool empty | full
  *
  * packetscript --offload runs the scripts on a port that does all it can: what they see stays the same.
  */

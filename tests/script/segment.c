@@ -254,6 +254,8 @@ const char *segment_differs(const struct segment *expected, const struct segment
 		return "ack";
 	if (expected->has_win && expected->win != seen->win)
 		return "win";
+	if (expected->urg != seen->urg)
+		return "urg";
 	if (expected->has_options && strcmp(expected->options_text, seen->options_text))
 		return "options";
 	if (expected->peer_port != seen->peer_port)

@@ -237,6 +237,7 @@ bool segment_from_frame(
 		.has_ack = tcp[13] & ACK,
 		.has_win = true,
 		.win = wire_get16(tcp + 14),
+		.urg = wire_get16(tcp + 18),
 		.has_options = true,
 		.has_ecn = true,
 		.ecn = l.v6 ? wire_get16(l.ip) >> 4 & 3 : l.ip[1] & 3,
