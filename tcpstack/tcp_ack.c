@@ -74,7 +74,8 @@ static void timer_after_ack(struct tcp_conn *c)
 static void window_update(struct tcp_conn *c, const struct tcp_in *in)
 {
 	/* Only from a segment that is newer than the last one used. */
-	if (!(seq_lt(c->snd_wl1, in->seq) || (c->snd_wl1 == in->seq && seq_leq(c->snd_wl2, in->ack))))
+	if (!(seq_lt(c->snd_wl1, in->seq) || (c->snd_wl1 == in->seq && seq_leq(c->snd_wl2, in->ack))) &&
+		!MUTANT(window_from_an_old_ack))
 		return;
 	uint32_t before = c->snd_wnd, edge_before = tcp_snd_edge(c);
 	c->snd_wnd = (uint32_t)in->wnd << c->snd_wscale;
@@ -115,12 +116,12 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 {
 	struct stack *s = c->stack;
 
-	if (seq_lt(c->snd_nxt, in->ack)) {
+	if (seq_lt(c->snd_nxt, in->ack) && !MUTANT(ack_of_unsent_taken)) {
 		COUNT(s, tcp_ack_unsent);
 		tcp_send_challenge_ack(c);
 		return false;
 	}
-	if (seq_lt(in->ack, c->snd_una - c->snd_wnd_max)) {
+	if (seq_lt(in->ack, c->snd_una - c->snd_wnd_max) && !MUTANT(blind_old_ack_taken)) {
 		COUNT(s, tcp_ack_too_old);
 		tcp_send_challenge_ack(c);
 		return false;
@@ -145,7 +146,7 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 	if (acked.bytes && c->recovery != TCP_RECOVERY_FAST && !(c->ecn && in->flags & TCP_ECE))
 		cc_acked(c, &acked);
 	window_update(c, in);
-	if (advances)
+	if (advances || (duplicate && MUTANT(duplicate_ack_restarts_the_timer)))
 		timer_after_ack(c);
 	if (reduced && c->ecn_hold)
 		tcp_rexmt_arm(c);

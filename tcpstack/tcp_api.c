@@ -95,7 +95,7 @@ static uint32_t segment_room(const struct tcp_conn *c, const struct tcp_segment 
 /* The last segment, where it has not left and more can be put behind its payload. */
 static struct tcp_segment *open_tail(const struct tcp_conn *c)
 {
-	if (!c->unsent)
+	if (!c->unsent && !(MUTANT(resend_past_snd_nxt) && c->tx_segments))
 		return NULL;
 	struct tcp_segment *g = cds_list_entry(c->segments.prev, struct tcp_segment, link);
 	return g->m && segment_room(c, g) ? g : NULL;
@@ -180,7 +180,8 @@ static bool segments_take(struct tcp_conn *c, uint32_t n, struct cds_list_head *
 			if (g)
 				pool_give(s->segment_pool, g);
 			cds_list_for_each_entry_safe (g, next, list, link)
-				segment_discard(s, g);
+				if (!MUTANT(failed_write_leaks))
+					segment_discard(s, g);
 			return false;
 		}
 		*g = (struct tcp_segment){.m = m, .off = m->data_off};
@@ -311,13 +312,13 @@ void tcp_conn_close(struct tcp_conn *c)
 	tcp_conn_detach(c);
 }
 
-/* RFC 9293 section 3.10.5: in CLOSING and LAST-ACK both have said all, unless some of it was not read
- * or has not left. */
+/* RFC 9293 section 3.10.5: in CLOSING and LAST-ACK both have said all, unless some of it was not read or has
+ * not left. */
 static bool aborts_aloud(const struct tcp_conn *c)
 {
 	bool both_closed = c->state == TCP_CLOSING || c->state == TCP_LAST_ACK;
 
-	return c->state >= TCP_SYN_RCVD && (!both_closed || c->rx.bytes || !c->fin.sent);
+	return c->state >= TCP_SYN_RCVD && (!both_closed || c->rx.bytes || c->unsent);
 }
 
 void tcp_conn_abort(struct tcp_conn *c)

@@ -612,7 +612,7 @@ static inline uint32_t tcp_window_room(const struct tcp_conn *c, const struct tc
 {
 	int32_t room = seq_diff(tcp_snd_edge(c), g->seq);
 
-	return room <= 0 ? 0 : min_u32((uint32_t)room, g->len);
+	return MUTANT(window_of_the_peer_ignored) ? g->len : room <= 0 ? 0 : min_u32((uint32_t)room, g->len);
 }
 
 /* The number of a segment without data: SND.NXT, but not where a probe's octet or a shrunk window has put

@@ -19,7 +19,8 @@ static bool checksum_good(const struct stack *s, const struct rte_mbuf *m, const
 			return false;
 	}
 	uint64_t sum = checksum_pseudo(&ip->src, &ip->dst, IP_PROTOCOL_TCP, ip->length);
-	return checksum_fold(checksum_add_mbuf(sum, m, 0, ip->length)) == 0xffff;
+	return checksum_fold(checksum_add_mbuf(sum, m, 0, ip->length)) == 0xffff ||
+	       MUTANT(checksum_not_checked);
 }
 
 /* SYN-SENT: section 3.10.7.3. */
@@ -29,7 +30,8 @@ static void syn_sent_input(struct tcp_conn *c, struct tcp_in *in)
 	bool acks = in->flags & TCP_ACK;
 
 	/* first: the ACK */
-	if (acks && (!seq_lt(c->iss, in->ack) || seq_lt(c->snd_nxt, in->ack))) {
+	if (acks && (!seq_lt(c->iss, in->ack) || seq_lt(c->snd_nxt, in->ack)) &&
+		!MUTANT(syn_sent_ack_unchecked)) {
 		COUNT(s, tcp_ack_unsent);
 		if (!(in->flags & TCP_RST))
 			tcp_send_reset_reply(s, in);
@@ -58,7 +60,8 @@ static void syn_sent_input(struct tcp_conn *c, struct tcp_in *in)
 	tcp_conn_negotiate(c, &peer);
 	/* Our SYN told a window already. */
 	tcp_window_syn(c);
-	c->snd_wnd = c->snd_wnd_max = in->wnd;
+	c->snd_wnd = c->snd_wnd_max = (uint32_t)in->wnd
+				      << (MUTANT(syn_ack_window_scaled) ? c->snd_wscale : 0);
 	c->snd_wl1 = in->seq;
 	c->snd_wl2 = in->ack;
 	if (!acks) {
@@ -92,7 +95,7 @@ static bool paws_good(struct tcp_conn *c, const struct tcp_in *in)
 {
 	struct stack *s = c->stack;
 
-	if (!c->timestamps || (in->flags & TCP_RST))
+	if (!c->timestamps || (in->flags & TCP_RST) || MUTANT(paws_not_checked))
 		return true;
 	if (!in->options.has_timestamp) {
 		COUNT(s, tcp_no_timestamp); /* RFC 7323 section 3.2 */
@@ -115,7 +118,7 @@ bool tcp_in_window(const struct tcp_in *in, uint32_t nxt, uint32_t edge)
 {
 	uint32_t end = tcp_in_end(in);
 
-	if (in->seq == nxt)
+	if (in->seq == nxt || MUTANT(sequence_not_checked))
 		return true;
 	if (end == in->seq)
 		/* One past the window as well: a peer whose full window was lost acknowledges from there. */
@@ -128,7 +131,7 @@ static void sequence_bad(struct tcp_conn *c, const struct tcp_in *in)
 	struct stack *s = c->stack;
 
 	COUNT(s, tcp_out_of_window);
-	if (in->flags & TCP_RST) {
+	if ((in->flags & TCP_RST) && !MUTANT(rst_answered_with_ack)) {
 		COUNT(s, tcp_rst_ignored);
 		return;
 	}
@@ -157,7 +160,7 @@ static void reset_input(struct tcp_conn *c, const struct tcp_in *in)
 {
 	struct stack *s = c->stack;
 
-	if (in->seq != c->rcv_nxt) {
+	if (in->seq != c->rcv_nxt && !MUTANT(rst_in_window_believed)) {
 		COUNT(s, tcp_rst_ignored);
 		tcp_send_challenge_ack(c);
 		return;
@@ -178,7 +181,8 @@ static void window_begin(struct tcp_conn *c, const struct tcp_in *in)
 /* Fifth step in SYN-RECEIVED. False drops the segment. */
 static bool syn_rcvd_ack(struct tcp_conn *c, const struct tcp_in *in)
 {
-	if (!seq_lt(c->snd_una, in->ack) || seq_lt(c->snd_nxt, in->ack)) {
+	if ((!seq_lt(c->snd_una, in->ack) || seq_lt(c->snd_nxt, in->ack)) &&
+		!MUTANT(syn_rcvd_ack_unchecked)) {
 		COUNT(c->stack, tcp_ack_unsent);
 		tcp_send_reset_reply(c->stack, in);
 		return false;
@@ -192,7 +196,8 @@ static bool syn_rcvd_ack(struct tcp_conn *c, const struct tcp_in *in)
  * otherwise make the peer's own timestamps look old. */
 static void timestamp_note(struct tcp_conn *c, const struct tcp_in *in)
 {
-	if (!c->timestamps || !in->options.has_timestamp || seq_lt(c->last_ack_sent, in->seq))
+	if (!c->timestamps || !in->options.has_timestamp ||
+		(seq_lt(c->last_ack_sent, in->seq) && !MUTANT(timestamp_from_the_future)))
 		return;
 	c->ts_recent = in->options.ts_val;
 	c->ts_recent_us = c->stack->now_us;
@@ -235,13 +240,13 @@ static void synchronised_input(struct tcp_conn *c, struct tcp_in *in)
 		return;
 	}
 	/* third, security, is not done; fourth: SYN, by RFC 5961 section 4.2 */
-	if (in->flags & TCP_SYN) {
+	if ((in->flags & TCP_SYN) && !MUTANT(syn_on_connection_ignored)) {
 		COUNT(s, tcp_syn_in_window);
 		tcp_send_challenge_ack(c);
 		return;
 	}
 	/* fifth: ACK */
-	if (!(in->flags & TCP_ACK)) {
+	if (!(in->flags & TCP_ACK) && !MUTANT(no_ack_flag_taken)) {
 		COUNT(s, tcp_no_ack_flag);
 		return;
 	}
@@ -279,7 +284,7 @@ static void segment_input(struct stack *s, struct tcp_in *in)
 		return;
 	}
 	/* CLOSED: section 3.10.7.1 */
-	if (in->flags & TCP_RST) {
+	if ((in->flags & TCP_RST) && !MUTANT(rst_answered_with_rst)) {
 		COUNT(s, tcp_no_conn_rst);
 		return;
 	}

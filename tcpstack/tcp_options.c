@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "runtime/wire.h"
+#include "tcpstack/mutants.h"
 
 enum {
 	KIND_END = 0,
@@ -81,7 +82,7 @@ int tcp_options_parse(struct tcp_options *out, const uint8_t *p, uint32_t n, boo
 			continue;
 		}
 		if (n < 2 || p[1] < 2 || p[1] > n)
-			return -EBADMSG;
+			return MUTANT(bad_option_length_taken) ? 0 : -EBADMSG;
 		uint8_t length = p[1];
 		if (parse_one(out, p, length, syn))
 			return -EBADMSG;

@@ -133,7 +133,7 @@ void tcp_send_paced_ack(struct tcp_conn *c)
 {
 	struct stack *s = c->stack;
 
-	if (s->now_us < c->challenge_next_us) {
+	if (s->now_us < c->challenge_next_us && !MUTANT(acks_outside_not_paced)) {
 		COUNT(s, tcp_challenge_limited);
 		return;
 	}
@@ -161,7 +161,7 @@ static void challenge_refill(struct stack *s)
 bool tcp_challenge_allowed(struct stack *s, uint64_t *next_us)
 {
 	challenge_refill(s);
-	if (!s->challenge_left || s->now_us < *next_us) {
+	if ((!s->challenge_left && !MUTANT(challenges_not_limited)) || s->now_us < *next_us) {
 		COUNT(s, tcp_challenge_limited);
 		return false;
 	}
@@ -209,7 +209,7 @@ static struct rte_mbuf *payload_buffer(struct tcp_conn *c, struct tcp_segment *g
 {
 	struct rte_mbuf *m = g->m;
 
-	if (m && rte_mbuf_refcnt_read(m) == 1) {
+	if (m && (rte_mbuf_refcnt_read(m) == 1 || MUTANT(held_buffer_rewritten))) {
 		m->data_off = g->off;
 		m->data_len = g->len;
 		m->pkt_len = g->len;
@@ -343,13 +343,13 @@ static bool too_little(struct tcp_conn *c, const struct tcp_segment *g)
 	if (usable >= c->mss)
 		return false;
 	/* RFC 9293 section 3.8.6.2.1: not all that there is, nor half of the largest window seen. */
-	if (usable < data && usable < c->snd_wnd_max / 2 && held(c))
+	if (usable < data && usable < c->snd_wnd_max / 2 && !MUTANT(silly_segments_sent) && held(c))
 		return true;
 	/* Until all before it is acknowledged (Nagle, RFC 9293 section 3.7.4), or something comes behind it;
 	 * the last of a connection waits for neither. */
 	if (c->fin_queued)
 		return false;
-	return (!c->nodelay && !tcp_nothing_sent(c)) || (c->corked && held(c));
+	return (!c->nodelay && !MUTANT(nagle_off) && !tcp_nothing_sent(c)) || (c->corked && held(c));
 }
 
 /* True when g may leave for the first time, cut to *n bytes. */

@@ -91,6 +91,8 @@ uint32_t tcp_rack_reo_wnd_us(const struct tcp_conn *c)
 {
 	const struct tcp_rack *r = &c->rack;
 
+	if (MUTANT(no_reordering_window))
+		return 0;
 	/* Step 4: without reordering three segments that arrived are proof enough (RFC 5681's threshold). */
 	if (!r->reordering_seen && (c->recovery != TCP_RECOVERY_NONE || c->sacked_count >= DUP_THRESHOLD))
 		return 0;

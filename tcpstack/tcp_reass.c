@@ -86,7 +86,8 @@ int tcp_reass_insert_take(
 	}
 	n = r->segments < segments_max ? pool_take(nodes) : NULL;
 	if (!n) {
-		rte_pktmbuf_free(m);
+		if (!MUTANT(refused_reassembly_leaks))
+			rte_pktmbuf_free(m);
 		return -ENOBUFS;
 	}
 	n->m = m;

@@ -72,7 +72,7 @@ static void reduce_rate(struct tcp_conn *c, const struct tcp_acked *acked, bool 
 	/* The first retransmission is not held up. */
 	if (p->out == 0)
 		out = max_u64(out, (uint64_t)c->mss);
-	c->cwnd = (uint32_t)min_u64(c->in_flight + out, 1u << 30);
+	c->cwnd = MUTANT(recovery_bursts) ? c->ssthresh : (uint32_t)min_u64(c->in_flight + out, 1u << 30);
 }
 
 /* What was in flight when the timer fired and has arrived without being sent again proves that the timer was
@@ -80,7 +80,8 @@ static void reduce_rate(struct tcp_conn *c, const struct tcp_acked *acked, bool 
  */
 static void timeout_judge(struct tcp_conn *c, const struct tcp_acked *acked, bool duplicate)
 {
-	if (c->frto && acked->original && (c->sack || (c->frto == 2 && acked->bytes))) {
+	if (c->frto && acked->original && !MUTANT(spurious_timeout_stands) &&
+		(c->sack || (c->frto == 2 && acked->bytes))) {
 		COUNT(c->stack, tcp_spurious_rto);
 		tcp_rack_original(c, acked);
 		undo(c);
@@ -105,7 +106,7 @@ static void sack_ack(struct tcp_conn *c, const struct tcp_in *in, const struct t
 		return;
 	tcp_tlp_acked(c, in, acked);
 	tcp_rack_round(c, acked->dsack, left);
-	if (acked->all_duplicate) {
+	if (acked->all_duplicate && !MUTANT(spurious_recovery_stands)) {
 		COUNT(c->stack, tcp_spurious_recovery);
 		undo(c);
 	}
@@ -113,7 +114,7 @@ static void sack_ack(struct tcp_conn *c, const struct tcp_in *in, const struct t
 		return;
 	uint32_t later_us = tcp_rack_detect(c);
 	bool lost = c->lost_count > lost_before;
-	if (lost && c->recovery == TCP_RECOVERY_NONE) {
+	if (lost && (c->recovery == TCP_RECOVERY_NONE || MUTANT(ssthresh_cut_twice))) {
 		COUNT(c->stack, tcp_sack_recovery);
 		fast_enter(c, acked);
 	}
@@ -157,7 +158,7 @@ static void reneging_check(struct tcp_conn *c)
 {
 	struct tcp_segment *first = tcp_segment_first(c);
 
-	if (!first || !first->sacked)
+	if (!first || !first->sacked || MUTANT(reneging_not_noticed))
 		return;
 	COUNT(c->stack, tcp_sack_reneged);
 	tcp_segments_unsack(c);

@@ -32,6 +32,8 @@ static bool duplicate_believable(const struct tcp_conn *c, const struct tcp_sack
 static bool block_believable(
 	const struct tcp_conn *c, const struct tcp_in *in, const struct tcp_sack_block *b)
 {
+	if (MUTANT(sack_compared_without_wrap))
+		return b->start < b->end && in->ack < b->start && b->end <= c->snd_nxt;
 	return seq_lt(b->start, b->end) && seq_lt(in->ack, b->start) && seq_leq(b->end, c->snd_nxt);
 }
 

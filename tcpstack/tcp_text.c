@@ -16,7 +16,7 @@ uint16_t tcp_window_syn(struct tcp_conn *c)
 	uint32_t window = min_u32(c->stack->config.rx_buffer_bytes, (uint32_t)UINT16_MAX);
 
 	c->rcv_adv = c->rcv_nxt + window;
-	return (uint16_t)window;
+	return (uint16_t)(MUTANT(own_syn_window_scaled) ? window >> c->rcv_wscale : window);
 }
 
 /* The right edge that we could tell: a multiple of the window's unit behind rcv_nxt. */
@@ -36,7 +36,7 @@ uint16_t tcp_window(struct tcp_conn *c)
 
 	/* RFC 9293 section 3.8.6.2.2: the edge moves in worthwhile steps, and never back: rounding is
 	 * upwards. */
-	if (seq_diff(edge, c->rcv_adv) < (int32_t)step)
+	if (seq_diff(edge, c->rcv_adv) < (int32_t)step && !MUTANT(window_retracted))
 		edge = c->rcv_adv;
 	uint32_t field = seq_lt(c->rcv_nxt, edge) ? (edge - c->rcv_nxt + unit - 1) >> c->rcv_wscale : 0;
 	field = min_u32(field, (uint32_t)UINT16_MAX);
@@ -49,7 +49,8 @@ bool tcp_window_update_due(const struct tcp_conn *c)
 	uint32_t half = c->stack->config.rx_buffer_bytes / 2, mss = c->mss;
 
 	/* What a SYN could not tell, the first data's acknowledgement does. */
-	if (c->state < TCP_ESTABLISHED || c->fin_received || c->bytes_in == 0)
+	if (c->state < TCP_ESTABLISHED || c->fin_received || c->bytes_in == 0 ||
+		MUTANT(window_update_forgotten))
 		return false;
 	/* A peer that cannot send a full segment is told sooner. */
 	uint32_t open = c->rcv_adv - c->rcv_nxt, step = min_u32(half, open < mss ? mss : 2 * mss);
@@ -100,19 +101,19 @@ static bool trim_to_window(struct tcp_conn *c, struct tcp_in *in)
 
 	if (old && c->sack)
 		tcp_sack_rx_duplicate(&c->sack_rx, in->seq, in->seq + old);
-	frame_trim_front(in->m, old);
+	frame_trim_front(in->m, MUTANT(old_bytes_taken_again) ? 0 : old);
 	in->seq += old;
 	in->len -= old;
 	int32_t room = seq_diff(c->rcv_adv, in->seq);
 	uint32_t keep = room <= 0 ? 0 : min_u32((uint32_t)room, in->len);
-	if (keep < in->len) {
+	if (keep < in->len && !MUTANT(bytes_beyond_the_window_taken)) {
 		COUNT(c->stack, tcp_out_of_window);
 		fin_fits = false;
 		frame_truncate(in->m, keep);
 		in->len = keep;
 		c->ack_now = true;
 	}
-	if (c->fin_known && seq_lt(c->fin_seq, in->seq + in->len)) {
+	if (c->fin_known && seq_lt(c->fin_seq, in->seq + in->len) && !MUTANT(data_past_fin_kept)) {
 		COUNT(c->stack, tcp_data_after_fin);
 		keep = seq_lt(in->seq, c->fin_seq) ? c->fin_seq - in->seq : 0;
 		frame_truncate(in->m, keep);
@@ -181,9 +182,10 @@ static void in_order_take(struct tcp_conn *c, struct tcp_in *in)
 		reass_pull(c);
 	/* RFC 5681 section 4.2: every second full segment, and whatever fills a gap, at once. */
 	c->unacked_bytes += in->len;
-	if (gap)
+	if (gap && !MUTANT(gap_filled_acked_late))
 		c->quick_acks = c->quick_acks_max;
-	tcp_ack_due(c, quick(c) || gap || c->unacked_bytes >= 2 * c->peer_mss);
+	tcp_ack_due(c, quick(c) || (gap && !MUTANT(gap_filled_acked_late)) ||
+			       (c->unacked_bytes >= 2 * c->peer_mss && !MUTANT(second_segment_acked_late)));
 	tcp_raise(c, TCP_EVENT_READABLE);
 }
 
@@ -266,12 +268,12 @@ void tcp_text_input(struct tcp_conn *c, struct tcp_in *in)
 	}
 	if (!trim_to_window(c, in))
 		fin = false;
-	if (fin && !c->fin_known) {
+	if (fin && !c->fin_known && !(MUTANT(early_fin_forgotten) && in->seq != c->rcv_nxt)) {
 		c->fin_known = true;
 		c->fin_seq = in->seq + in->len;
 		tcp_reass_cut(&c->reass, c->stack->reass_pool, c->fin_seq);
 	}
-	if (in->len && !c->app) {
+	if (in->len && !c->app && !MUTANT(data_after_close_taken)) {
 		COUNT(s, tcp_data_closed);
 		tcp_send_control(c, tcp_snd_seq(c), TCP_RST | TCP_ACK);
 		tcp_conn_end(c, TCP_REASON_ABORTED);
@@ -283,6 +285,6 @@ void tcp_text_input(struct tcp_conn *c, struct tcp_in *in)
 		out_of_order_take(c, in);
 	else
 		tcp_ack_due(c, true);
-	if (c->fin_known && c->rcv_nxt == c->fin_seq)
+	if (c->fin_known && (c->rcv_nxt == c->fin_seq || MUTANT(early_fin_taken)))
 		fin_reached(c);
 }

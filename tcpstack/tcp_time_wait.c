@@ -72,7 +72,7 @@ void tcp_time_wait_new(const struct tcp_conn *c)
 {
 	struct stack *s = c->stack;
 
-	if (pool_stats(s->time_wait_pool).used >= s->config.time_wait_max) {
+	if (pool_stats(s->time_wait_pool).used >= s->config.time_wait_max && !MUTANT(time_wait_not_capped)) {
 		COUNT(s, tcp_time_wait_evicted);
 		time_wait_free(cds_list_first_entry(&s->time_wait, struct tcp_time_wait, link));
 	}
@@ -124,13 +124,14 @@ static bool reused(struct tcp_time_wait *w, struct tcp_in *in)
 {
 	struct stack *s = w->stack;
 
-	if ((in->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN || !newer(w, in))
+	if ((in->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN ||
+		(!newer(w, in) && !MUTANT(time_wait_reused_by_old_syn)))
 		return false;
 	struct tcp_listener *l = tcp_listener_find(s, &in->dst, in->dport);
 	if (!l || !tcp_filter_passes(l->options.filter, &in->src))
 		return false;
 	COUNT(s, tcp_time_wait_reused);
-	tcp_listener_input(s, l, in, isn_not_0(w));
+	tcp_listener_input(s, l, in, MUTANT(time_wait_isn_inside) ? 0 : isn_not_0(w));
 	return true;
 }
 
@@ -165,6 +166,8 @@ void tcp_time_wait_input(struct stack *s, struct tcp_node *node, struct tcp_in *
 
 	if (in->flags & TCP_RST) {
 		COUNT(s, tcp_rst_ignored); /* RFC 1337 section 3, F1 */
+		if (MUTANT(time_wait_assassinated))
+			time_wait_free(w);
 		return;
 	}
 	if (reused(w, in) || !acceptable(w, in))

@@ -61,7 +61,7 @@ static bool given_up(const struct tcp_conn *c)
 {
 	uint64_t since = c->progress_us;
 
-	if (c->snd_wnd == 0 && c->app)
+	if (c->snd_wnd == 0 && c->app && !MUTANT(answered_probes_give_up))
 		since = max_u64(since, c->heard_us);
 	if (!c->app)
 		since = max_u64(since, c->orphan_us);
@@ -111,7 +111,8 @@ static void rexmt_fire(struct timer *t, uint64_t now_us)
 		return;
 	}
 	back_off(c); /* RFC 6298 (5.5), (5.6) */
-	if (c->state >= TCP_ESTABLISHED && (c->snd_wnd == 0 || tcp_nothing_sent(c)))
+	if (c->state >= TCP_ESTABLISHED && !MUTANT(closed_window_not_probed) &&
+		(c->snd_wnd == 0 || tcp_nothing_sent(c)))
 		probe(c);
 	else if (tcp_nothing_sent(c))
 		tcp_output_want(c);
@@ -147,7 +148,7 @@ static void keepalive(struct tcp_conn *c)
 		tcp_life_arm(c, quiet_us < c->keepalive_us ? c->keepalive_us - quiet_us : c->keepalive_us);
 		return;
 	}
-	if (c->keepalives >= c->keepalive_probes) {
+	if (c->keepalives >= c->keepalive_probes && !MUTANT(keepalive_never_gives_up)) {
 		COUNT(s, tcp_timed_out);
 		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
 		return;

@@ -13,8 +13,8 @@ enum {
 
 bool tcp_tlp_wanted(const struct tcp_conn *c)
 {
-	return c->sack && !c->tlp_out && c->recovery == TCP_RECOVERY_NONE && !c->sacked_count &&
-	       !c->lost_count && c->state >= TCP_ESTABLISHED && !list_empty(&c->flight);
+	return c->sack && !MUTANT(no_tail_loss_probe) && !c->tlp_out && c->recovery == TCP_RECOVERY_NONE &&
+	       !c->sacked_count && !c->lost_count && c->state >= TCP_ESTABLISHED && !list_empty(&c->flight);
 }
 
 uint64_t tcp_tlp_us(const struct tcp_conn *c)

@@ -2,7 +2,8 @@
 /* The same random segments and calls to Linux's TCP and to the stack, and everything compared on which the
  * RFCs leave no freedom (freedoms.def has what is left out):
  *
- *   diff DEVICE [--seeds N] [--seed FIRST] [--seconds S] [--plant NAME] [--verbose]
+ *   diff DEVICE [--seeds N] [--seed FIRST] [--seconds S] [--min EXCHANGES] [--plant NAME]
+ *   [--verbose]
  *   diff --plants        names of wrong behaviour that a comparison must find
  *
  * A seed is a conversation; the same seed repeats it. */
@@ -14,7 +15,7 @@
 #include "tcpstack/tcp_seq.h"
 #include "tests/diff/exchange.h"
 
-enum { EXCHANGES_MAX = 60, SLOW_US = 500000, TRIES = 5, STATES = 11 };
+enum { EXCHANGES_MAX = 60, SLOW_US = 500000, TRIES = 5, WRITES_MAX = 3, STATES = 11 };
 
 static const struct {
 	const char *name, *clause, *why;
@@ -87,8 +88,8 @@ static bool all_is_sent(const struct conversation *c)
 
 	return (!strcmp(c->state, "ESTABLISHED") || !strcmp(c->state, "CLOSE-WAIT") || c->shut ||
 		       c->closed) &&
-	       !c->unsure && c->dup_acks < 2 && !sides[0]->side.resent && !sides[1]->side.resent &&
-	       seq_lt(1 + s->written + 1, c->edge);
+	       !c->unsure && c->dup_acks < 2 && c->writes <= WRITES_MAX && !sides[0]->side.resent &&
+	       !sides[1]->side.resent && seq_lt(1 + s->written + 1, c->edge);
 }
 
 static unsigned free_of(const struct exchange *x)
@@ -112,7 +113,7 @@ static const char *differs(
 	if (!(free & FREE_NUMBERS) && a->resets && b->resets && !x->is_act &&
 		resets_differ(x, &a->reset, &b->reset))
 		return "the reset's numbers";
-	if (!(free & FREE_RESET) && !a->syn_acks != !b->syn_acks)
+	if (!(free & FREE_SYN_ACK) && !a->syn_acks != !b->syn_acks)
 		return "whether a SYN-ACK is sent";
 	if (!(free & FREE_ANSWER) && !a->sent_data && !b->sent_data && a->acked != b->acked)
 		return "whether an acknowledgement is sent";
@@ -276,8 +277,23 @@ static void report(uint64_t first, uint64_t next)
 #include "tests/diff/freedoms.def"
 }
 
+/* Every state was there, and many exchanges. */
+static bool enough(uint64_t min)
+{
+	bool all = counts.exchanges >= min;
+
+	if (!all)
+		printf("# too few exchanges\n");
+	for (unsigned i = 0; min && states[i]; i++)
+		if (!counts.state[i]) {
+			printf("# never in %s\n", states[i]);
+			all = false;
+		}
+	return all;
+}
+
 struct options {
-	uint64_t first, seeds, seconds;
+	uint64_t first, seeds, seconds, min; /* min: so many exchanges, or the run says nothing */
 };
 
 static bool options_read(struct options *o, int argc, char **argv)
@@ -292,6 +308,8 @@ static bool options_read(struct options *o, int argc, char **argv)
 			o->seeds = strtoull(value, NULL, 0), i++;
 		else if (!strcmp(argv[i], "--seconds"))
 			o->seconds = strtoull(value, NULL, 0), i++;
+		else if (!strcmp(argv[i], "--min"))
+			o->min = strtoull(value, NULL, 0), i++;
 		else if (!strcmp(argv[i], "--plant") && stack_plant(value))
 			i++;
 		else
@@ -310,8 +328,10 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (!options_read(&o, argc, argv)) {
-		fprintf(stderr, "usage: diff DEVICE [--seeds N] [--seed FIRST] [--seconds S] [--plant NAME] "
-				"[--verbose]\n");
+		fprintf(stderr,
+			"usage: diff DEVICE [--seeds N] [--seed FIRST] [--seconds S] [--min EXCHANGES] "
+			"[--plant NAME] "
+			"[--verbose]\n");
 		return 2;
 	}
 	stack_start();
@@ -326,5 +346,5 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	report(o.first, seed);
-	return 0;
+	return !enough(o.min);
 }

@@ -6,7 +6,13 @@
 #include "runtime/check.h"
 #include "tcpstack/tcp_seq.h"
 
-enum { STREAM_BYTES_MAX = 20000, WRITTEN_BYTES_MAX = 4000, GAP_BYTES_MAX = 2000, WINDOW_BYTES = 30000 };
+enum {
+	STREAM_BYTES_MAX = 20000,
+	WRITTEN_BYTES_MAX = 4000,
+	GAP_BYTES_MAX = 2000,
+	WINDOW_BYTES = 30000,
+	SMALL_WINDOW = 5000
+};
 
 uint32_t conversation_random(struct conversation *c, uint32_t below)
 {
@@ -104,7 +110,8 @@ static void window_used(struct conversation *c, const struct segment *g, uint32_
 	c->unsure |= seq_lt(edge, c->edge);
 	c->edge = edge;
 	c->edge_max = seq_max(edge, c->edge_max);
-	c->wnd_max = wnd > c->wnd_max ? wnd : c->wnd_max;
+	if (!(g->flags & SYN) && wnd > c->wnd_low)
+		c->wnd_low = wnd;
 }
 
 /* The handshake is complete but for our last ACK, or more. */
@@ -121,7 +128,7 @@ static bool acceptable(const struct conversation *c, const struct view *v, const
 }
 
 /* What an acceptable segment of the peer means to both sides. */
-static void told(struct conversation *c, const struct segment *g)
+static void told(struct conversation *c, const struct view *v, const struct segment *g)
 {
 	if (g->ack == c->una && !g->len && !(g->flags & FIN))
 		c->dup_acks++;
@@ -131,6 +138,8 @@ static void told(struct conversation *c, const struct segment *g)
 	c->edge += g->ack - c->una;
 	c->edge_max = seq_max(c->edge, c->edge_max);
 	c->una = g->ack;
+	if (g->ack == v->sent_max)
+		c->writes = 0;
 	if (seq_lt(c->wl1, g->seq) || (c->wl1 == g->seq && seq_leq(c->wl2, g->ack)))
 		window_used(c, g, g->ack);
 }
@@ -174,11 +183,13 @@ static bool make_syn(struct conversation *c, const struct view *v, struct exchan
 	g->has_sackok = c->syn.has_sackok;
 	g->has_ts = c->syn.has_ts;
 	g->wnd = windows[1 + conversation_random(c, 5)];
-	c->una = c->edge = c->edge_max = c->wnd_max = 0;
+	c->top = c->una = c->edge = c->edge_max = c->wnd_low = c->wnd_high = 0;
 	c->over_time_wait = c->fin_sent = c->shut = c->closed = c->unsure = c->urgent = false;
-	c->dup_acks = 0;
+	c->dup_acks = c->writes = 0;
 	c->wnd = g->wnd;
 	window_used(c, g, 0);
+	/* Linux makes its segments small for a peer whose window has always been. */
+	c->unsure = g->wnd < SMALL_WINDOW;
 	return true;
 }
 
@@ -304,6 +315,11 @@ static bool make_fin(struct conversation *c, const struct view *v, struct exchan
 		g->seq += 1 + conversation_random(c, 1000); /* early */
 	else if (chance(c, 2))
 		acknowledge(c, v, g);
+	if (seq_lt(g->seq - c->isn + g->len, c->top)) {
+		if (!synchronised(c))
+			return false;
+		g->seq = c->isn + c->top;
+	}
 	c->fin_sent = true;
 	c->fin_at = g->seq - c->isn + g->len;
 	return true;
@@ -321,7 +337,7 @@ static bool make_fill(struct conversation *c, const struct view *v, struct excha
 
 static bool make_ack_old(struct conversation *c, const struct view *v, struct exchange *x)
 {
-	if (!synchronised(c) || c->una < 2 || c->wnd_max < c->una)
+	if (!synchronised(c) || c->una < 2 || c->wnd_low < c->una)
 		return false;
 	x->segment.ack = c->una - 1 - conversation_random(c, c->una - 1);
 	return true;
@@ -331,7 +347,7 @@ static bool make_ack_too_old(struct conversation *c, const struct view *v, struc
 {
 	if (!synchronised(c))
 		return false;
-	x->segment.ack = c->una - c->wnd_max - 1 - conversation_random(c, 1 << 30);
+	x->segment.ack = c->una - c->wnd_high - 1 - conversation_random(c, 1 << 30);
 	return true;
 }
 
@@ -377,6 +393,7 @@ static bool make_syn_again(struct conversation *c, const struct view *v, struct 
 	switch (conversation_random(c, 4)) {
 	case 0:
 		g->seq = c->isn;
+		c->unsure |= in_state(c, "SYN-RECEIVED"); /* AVOIDED(syn_ack_lost) */
 		break;
 	case 1:
 		g->seq += conversation_random(c, 1000);
@@ -466,7 +483,7 @@ static bool make_time_wait_syn(struct conversation *c, const struct view *v, str
 		return false;
 	g->has_ts = c->syn.has_ts = ts;
 	c->over_time_wait = true;
-	g->seq = g->isn = c->isn = seq + 1 + conversation_random(c, 1 << 30);
+	g->seq = g->isn = c->isn = c->wl1 = seq + 1 + conversation_random(c, 1 << 30);
 	return true;
 }
 
@@ -477,6 +494,7 @@ static bool make_write(struct conversation *c, const struct view *v, struct exch
 		return false;
 	x->is_act = true;
 	x->act = ACT_WRITE;
+	c->writes++;
 	x->bytes = 1 + conversation_random(c, chance(c, 3) ? 1500 : 100);
 	return true;
 }
@@ -578,18 +596,25 @@ static uint32_t freedoms(const struct conversation *c, const struct view *v, con
 	const struct segment *g = &x->segment;
 	uint32_t f = 0;
 
-	if (x->is_act || g->dport)
+	if (x->is_act)
+		return x->act == ACT_ABORT && v->sent_min != v->side->written + 2 ? 1u << FREEDOM_abort_unsent
+										  : 0;
+	if (g->dport)
 		return 0;
 	if (c->closed && g->len)
 		f |= 1u << FREEDOM_data_after_close;
 	else if (c->closed && (g->flags & FIN) && seq_lt(c->isn + v->rcv, g->seq))
 		f |= 1u << FREEDOM_early_fin_after_close;
 	if (c->closed && in_state(c, "FIN-WAIT-2"))
-		f |= 1u << (g->flags & SYN ? FREEDOM_orphan_syn : FREEDOM_orphan);
+		f |= 1u << (g->flags & (SYN | RST) ? FREEDOM_orphan_challenged : FREEDOM_orphan);
 	if (in_state(c, "SYN-RECEIVED") && (g->flags & (SYN | RST)) == SYN)
 		f |= 1u << FREEDOM_syn_rcvd_syn;
 	if (in_state(c, "SYN-RECEIVED") && c->over_time_wait && (g->flags & (SYN | RST)))
 		f |= 1u << FREEDOM_time_wait_again;
+	if (in_state(c, "SYN-RECEIVED") && c->active && (g->flags & SYN) && (g->flags & ACK))
+		f |= 1u << FREEDOM_crossed_syn_ack;
+	if (in_state(c, "SYN-RECEIVED") && c->active)
+		f |= 1u << ((g->flags & (SYN | ACK)) == SYN ? FREEDOM_syn_again : FREEDOM_syn_ack_again);
 	if (in_state(c, "TIME-WAIT") && !(g->flags & (ACK | SYN)))
 		f |= 1u << FREEDOM_time_wait_no_ack;
 	if (in_state(c, "SYN-RECEIVED") && c->active && (g->flags & ACK) && seq_leq(g->ack, c->una))
@@ -610,8 +635,13 @@ struct exchange exchange_next(struct conversation *c, const struct side *a, cons
 		struct exchange x = {.name = k->name, .segment = usual(c, &v)};
 		if (k->make(c, &v, &x)) {
 			x.freedoms = freedoms(&before, &v, &x);
+			uint32_t end = x.segment.seq - c->isn + x.segment.len;
+			if (!x.is_act && !x.segment.dport && seq_lt(end, v.rcv + WINDOW_BYTES))
+				c->top = seq_max(c->top, end);
+			uint32_t wnd = (uint32_t)x.segment.wnd << scale(c);
+			c->wnd_high = wnd > c->wnd_high ? wnd : c->wnd_high;
 			if (!x.is_act && acceptable(&before, &v, &x.segment))
-				told(c, &x.segment);
+				told(c, &v, &x.segment);
 			return x;
 		}
 		before.random = c->random;

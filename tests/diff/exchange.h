@@ -7,11 +7,12 @@
 
 /* What a freedom leaves out of the comparison of one exchange. */
 enum free {
-	FREE_ANSWER = 1,  /* whether there is an acknowledgement */
-	FREE_RESET = 2,	  /* whether there is a reset */
-	FREE_NUMBERS = 4, /* a reset's numbers */
-	FREE_ACKED = 8,	  /* up to where the peer's data is acknowledged */
-	FREE_REST = 16,	  /* the state, and with it all that follows: the conversation ends here */
+	FREE_ANSWER = 1,   /* whether there is an acknowledgement */
+	FREE_RESET = 2,	   /* whether there is a reset */
+	FREE_SYN_ACK = 32, /* whether there is a SYN-ACK */
+	FREE_NUMBERS = 4,  /* a reset's numbers */
+	FREE_ACKED = 8,	   /* up to where the peer's data is acknowledged */
+	FREE_REST = 16,	   /* the state, and with it all that follows: the conversation ends here */
 };
 
 enum freedom {
@@ -36,19 +37,21 @@ struct conversation {
 	uint32_t addr, isn;
 	uint16_t port;
 	bool active;
-	struct segment syn;	 /* the options that the peer offers */
-	uint32_t una;		 /* what the peer has acknowledged */
-	uint32_t wnd;		 /* the window it tells, as in the header */
-	uint32_t wl1, wl2;	 /* RFC 9293's SND.WL1 and WL2: the segment whose window both sides use */
-	uint32_t edge, edge_max; /* behind the last byte of it; where it was farthest */
-	uint32_t wnd_max;
+	struct segment syn;	    /* the options that the peer offers */
+	uint32_t una;		    /* what the peer has acknowledged */
+	uint32_t wnd;		    /* the window it tells, as in the header */
+	uint32_t wl1, wl2;	    /* RFC 9293's SND.WL1 and WL2: the segment whose window both sides use */
+	uint32_t edge, edge_max;    /* behind the last byte of it; where it was farthest */
+	uint32_t wnd_low, wnd_high; /* the largest window: what both took after the SYN, and what was told */
 	uint32_t ts;
 	bool fin_sent;
-	uint32_t fin_at;
+	uint32_t fin_at,
+		top; /* top: behind the last byte sent in or above the window, which no FIN may precede */
 	bool shut, closed;
 	bool unsure;	     /* the window has shrunk, or the two use different ones */
 	bool over_time_wait; /* the connection is being opened over one in TIME-WAIT */
 	unsigned dup_acks;
+	unsigned writes; /* that are not all acknowledged: each is up to three segments */
 	bool urgent;
 };
 

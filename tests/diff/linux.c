@@ -30,6 +30,21 @@ static bool device_open(const char *name)
 	return device >= 0 && !ioctl(device, TUNSETIFF, &request);
 }
 
+/* The device has just found its program: before the kernel has noticed, it sends nothing. */
+static bool device_runs(const char *name)
+{
+	struct ifreq request = {0};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	for (int i = 0; i < 5000 && !(request.ifr_flags & IFF_RUNNING); i++) {
+		usleep(1000);
+		ioctl(fd, SIOCGIFFLAGS, &request);
+	}
+	close(fd);
+	return request.ifr_flags & IFF_RUNNING;
+}
+
 static struct sockaddr_in address(uint32_t addr, uint16_t port)
 {
 	return (struct sockaddr_in){
@@ -40,7 +55,7 @@ bool linux_start(const char *name)
 {
 	struct sockaddr_in here = address(SIDE_ADDR, LISTEN_PORT);
 
-	if (!device_open(name)) {
+	if (!device_open(name) || !device_runs(name)) {
 		perror(name);
 		return false;
 	}
@@ -56,10 +71,11 @@ bool linux_start(const char *name)
 
 static void options_set(int fd)
 {
-	int one = 1;
+	int one = 1, bytes = 1 << 18;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 }
 
 /* What the application and the wire know of a connection starts anew. */
@@ -147,7 +163,10 @@ static void act(enum act act, uint32_t n)
 		for (uint32_t i = 0; i < n; i++)
 			data[i] = side_byte(i + linux_side.side.written + 1);
 		linux_side.side.written += n;
-		MUST(send(connection, data, n, MSG_NOSIGNAL) == (ssize_t)n);
+		if (send(connection, data, n, MSG_NOSIGNAL) != (ssize_t)n) {
+			perror("the kernel's side: send");
+			linux_side.side.wrong = true;
+		}
 		return;
 	case ACT_SHUTDOWN:
 		shutdown(connection, SHUT_WR);

@@ -184,13 +184,16 @@ static void begin(uint32_t peer_addr, uint16_t peer_port, bool active)
 	c.rto_us_initial = c.rto_us_min = c.rto_us_max = c.user_timeout_us = c.connect_timeout_us = never_us;
 	c.half_open_timeout_us = c.time_wait_us = c.fin_wait_2_us = c.arp_lifetime_us = never_us;
 	stack = stack_create(&c, now_us);
-	MUST(stack && tcp_listen(stack, NULL, LISTEN_PORT, NULL, &app, NULL, NULL) == 0);
+	MUST(stack);
+	struct tcp_open_options options = tcp_open_options_of(stack);
+	options.nodelay = true;
+	MUST(tcp_listen(stack, NULL, LISTEN_PORT, &options, &app, NULL, NULL) == 0);
 	gateway_tell();
 	connection = NULL;
 	if (!active)
 		return;
 	struct ip_addr peer = ip_v4(peer_addr);
-	connection = tcp_connect(stack, &peer, peer_port, NULL, &app, NULL, now_us);
+	connection = tcp_connect(stack, &peer, peer_port, &options, &app, NULL, now_us);
 	MUST(connection);
 }
 

@@ -157,6 +157,8 @@ void segment_print(FILE *out, const struct segment *g, uint32_t peer_isn)
 	if (g->flags & ACK)
 		fprintf(out, g->ack_absolute ? " ack #%u" : " ack %d", g->ack);
 	fprintf(out, " win %u%s%s", g->wnd, g->has_ts ? " ts" : "", g->bad_checksum ? " badsum" : "");
+	if (g->has_wscale)
+		fprintf(out, " wscale %u", g->wscale);
 	if (g->flags & URG)
 		fprintf(out, " urg %u", g->urg);
 	if (g->dport)

@@ -125,15 +125,16 @@ static void call_write(const char *words)
 	}
 }
 
-void application_pool(const char *word)
+void application_pool(const char *word, unsigned left)
 {
-	if (!strcmp(word, "empty")) {
-		while ((run.hoard[run.hoarded] = rte_pktmbuf_alloc(run.config.tx_pool)))
-			run.hoarded++;
-	} else {
-		rte_pktmbuf_free_bulk(run.hoard, run.hoarded);
-		run.hoarded = 0;
-	}
+	rte_pktmbuf_free_bulk(run.hoard, run.hoarded);
+	run.hoarded = 0;
+	if (!strcmp(word, "full"))
+		return;
+	while ((run.hoard[run.hoarded] = rte_pktmbuf_alloc(run.config.tx_pool)))
+		run.hoarded++;
+	for (; left && run.hoarded; left--)
+		rte_pktmbuf_free(run.hoard[--run.hoarded]);
 }
 
 static void call_counter(const char *name, const char *value)
@@ -242,9 +243,12 @@ static bool call_stack(const char *name, const char *a, const char *b)
 	} else if (!strcmp(name, "counter")) {
 		call_counter(a, b);
 	} else if (!strcmp(name, "pool")) {
-		application_pool(a);
+		application_pool(a, (unsigned)atoi(b));
 	} else if (!strcmp(name, "autoread")) {
 		run.autoread = true;
+	} else if (!strcmp(name, "isn")) {
+		if (run.base.stack_isn != (uint32_t)strtoul(a, NULL, 0))
+			fail("the stack's initial number is %u", run.base.stack_isn);
 	} else if (!strcmp(name, "nothing")) {
 		return true;
 	} else {

@@ -25,7 +25,8 @@
  *   event NAME [WORD]   accepted, connected [0 or error], readable, peer_closed, writable, closed [reason]:
  *                       happened since it was last asked for     noevent NAME
  *   urgent N: bytes up to the end of the urgent data     seturgent     usertimeout US
- *   keepalive IDLE_US INTERVAL_US PROBES     state NAME    conns N    counter NAME N    pool empty | full
+ *   keepalive IDLE_US INTERVAL_US PROBES     state NAME    conns N    isn N: the stack's own    counter NAME N
+ *   pool empty | full | left N
  *
  * packetscript --offload runs the scripts on a port that does all it can: what they see stays the same.
  */
@@ -44,6 +45,7 @@ enum { LINE_BYTES_MAX = 1000 };
 struct script_run run;
 struct rte_mempool *pool, *peer_pool;
 static bool offload;
+static uint32_t isn_of_port[UINT16_MAX + 1];
 
 void fail(const char *fmt, ...)
 {
@@ -135,6 +137,8 @@ static bool run_script(const char *path)
 	run.path = path;
 	run.now_us = 10000000;
 	run.base.peer_isn = 1000000;
+	memset(isn_of_port, 0, sizeof(isn_of_port));
+	run.base.isn_of_port = isn_of_port;
 	run.stack_port = STACK_PORT;
 	run.written = run.read = 1;
 	config_defaults(&run.config);
@@ -152,7 +156,7 @@ static bool run_script(const char *path)
 	fclose(f);
 	if (!run.failed)
 		wire_expect_nothing();
-	application_pool("full");
+	application_pool("full", 0);
 	rte_pktmbuf_free_bulk(run.burst, run.burst_count);
 	wire_sent_clear();
 	if (run.stack)

@@ -100,6 +100,7 @@ bool config_line(const char *line);
 
 /* application.c: what stands between the semicolons of a line, then a turn */
 void application_calls(char *text);
-void application_pool(const char *word);
+/* word: empty, full, or left: so many buffers */
+void application_pool(const char *word, unsigned left);
 
 #endif

@@ -48,9 +48,10 @@ struct segment {
 /* What relates a script's numbers to the wire's. */
 struct segment_base {
 	uint32_t peer_isn;
-	uint32_t stack_isn;
-	uint32_t last_ts; /* the newest timestamp value that the stack sent */
-	bool v6;	  /* the script speaks IPv6 */
+	uint32_t stack_isn;    /* of the connection that was seen last */
+	uint32_t *isn_of_port; /* 65536, by the peer's port; NULL: stack_isn is all that is known */
+	uint32_t last_ts;      /* the newest timestamp value that the stack sent */
+	bool v6;	       /* the script speaks IPv6 */
 };
 
 /* Reads a segment; on failure returns what is wrong with it, else NULL. expected: it is one to be compared.

@@ -49,12 +49,19 @@ uint32_t segment_eth_header(uint8_t *frame, uint16_t vlan, bool v6)
 	return vlan ? ETH + VLAN : ETH;
 }
 
+/* What the stack's numbers on the connection to a port of the peer's are relative to. */
+static uint32_t stack_isn(const struct segment_base *base, uint16_t peer_port)
+{
+	return base->isn_of_port ? base->isn_of_port[peer_port] : base->stack_isn;
+}
+
 static uint32_t tcp_put(const struct segment *g, const struct segment_base *base, bool from_stack,
 	const struct ip_addr *src, const struct ip_addr *dst, uint8_t *tcp)
 {
 	uint32_t header = TCP + g->options_n, n = header + g->len;
-	uint32_t own_isn = from_stack ? base->stack_isn : base->peer_isn;
-	uint32_t other_isn = from_stack ? base->peer_isn : base->stack_isn;
+	uint32_t isn = stack_isn(base, g->peer_port);
+	uint32_t own_isn = from_stack ? isn : base->peer_isn;
+	uint32_t other_isn = from_stack ? base->peer_isn : isn;
 
 	memset(tcp, 0, TCP);
 	wire_put16(tcp, from_stack ? g->stack_port : g->peer_port);
@@ -250,8 +257,9 @@ bool segment_from_frame(
 	};
 	if (*broken)
 		return true;
-	if (g->flags & SYN)
-		base->stack_isn = wire_get32(tcp + 4);
+	base->stack_isn = g->flags & SYN ? wire_get32(tcp + 4) : stack_isn(base, g->peer_port);
+	if (base->isn_of_port)
+		base->isn_of_port[g->peer_port] = base->stack_isn;
 	segment_options_text(g, base, tcp + TCP, header - TCP);
 	g->seq = (int32_t)(wire_get32(tcp + 4) - base->stack_isn);
 	g->ack = g->has_ack ? (int32_t)(wire_get32(tcp + 8) - base->peer_isn) : 0;
