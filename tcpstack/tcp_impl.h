@@ -379,6 +379,7 @@ int tcp_time_wait_init(struct stack *s);
 void tcp_time_wait_fini(struct stack *s);
 /* Takes over for a connection that ends. */
 void tcp_time_wait_new(const struct tcp_conn *c);
+uint64_t tcp_time_wait_until_us(struct tcp_node *node);
 void tcp_time_wait_input(struct stack *s, struct tcp_node *node, struct tcp_in *in);
 /* Whether its tuple may be used for an active open, with a number behind *isn_above. */
 bool tcp_time_wait_reusable(const struct stack *s, struct tcp_node *node, uint32_t *isn_above);

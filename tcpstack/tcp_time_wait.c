@@ -27,6 +27,11 @@ static uint32_t isn_not_0(const struct tcp_time_wait *w)
 	return w->snd_nxt ? w->snd_nxt : 1;
 }
 
+uint64_t tcp_time_wait_until_us(struct tcp_node *node)
+{
+	return time_wait_of(node)->timer.expires_us;
+}
+
 static void time_wait_free(struct tcp_time_wait *w)
 {
 	timer_cancel(&w->stack->wheel, &w->timer);
