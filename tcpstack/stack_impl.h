@@ -51,6 +51,7 @@ struct ip_send {
 	struct ip_addr src, dst;
 	uint8_t protocol;
 	uint8_t ecn;		   /* enum ip_ecn */
+	uint8_t dscp;		   /* RFC 2474, 0 to 63 */
 	uint8_t hop_limit;	   /* 0: the usual one */
 	uint32_t flow_label;	   /* of IPv6 (RFC 6437), 20 bits */
 	uint64_t l4_offload_flags; /* mbuf TX flags wanted for the protocol above */
@@ -217,6 +218,11 @@ static inline uint16_t ip_header_bytes(const struct ip_addr *a)
 	return ip_is_v4(a) ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
 }
 
+/* Whether another host may have this address: no group, no broadcast, not ours. */
+bool ip_is_peer(const struct stack *s, const struct ip_addr *a);
+
+bool ipv4_source_impossible(const struct stack *s, uint32_t src);
+bool ipv6_source_impossible(const struct ip_addr *a);
 void ipv4_input_take(struct stack *s, struct rte_mbuf *m);
 void ipv4_header_put(const struct stack *s, struct rte_mbuf *m, const struct ip_send *to);
 

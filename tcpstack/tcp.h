@@ -35,6 +35,8 @@ struct tcp_app {
 	/* An active open ended: 0, or -ECONNREFUSED, -ETIMEDOUT, -ENOBUFS; after an error the connection is
 	 * gone when this returns and closed is not called. */
 	void (*connected)(struct tcp_conn *c, int error);
+	/* The peer tells of urgent data: see tcp_conn_urgent_in (RFC 9293 MUST-32). */
+	void (*urgent)(struct tcp_conn *c);
 	/* tcp_conn_rx has grown. */
 	void (*readable)(struct tcp_conn *c);
 	/* The peer's FIN was reached, all its data is in tcp_conn_rx. Sending is still possible. */
@@ -42,9 +44,6 @@ struct tcp_app {
 	/* After tcp_conn_tx_room had shown less than half of what the connection may queue, or a write was
 	 * refused: half of that is free again, or a refused write may succeed now. */
 	void (*writable)(struct tcp_conn *c);
-	/* Urgent data (RFC 9293 section 3.8.5) is on its way or there, and was not before: tcp_conn_urgent.
-	 */
-	void (*urgent)(struct tcp_conn *c);
 	/* The end: enum tcp_reason. DONE waits until tcp_conn_rx has been consumed. With RESET, TIMED_OUT and
 	 * ABORTED what is in tcp_conn_rx is still readable during the callback. */
 	void (*closed)(struct tcp_conn *c, int reason);
@@ -77,6 +76,9 @@ struct tcp_open_options {
 	uint32_t syn_backlog_max; /* half-open connections of a listener; the stack's limit holds too */
 	const struct tcp_filter *filter; /* NULL: everyone; borrowed for the listener's life */
 	const struct tcp_cc *cc;
+	struct ip_addr local; /* tcp_connect: our address; unspecified: chosen for the destination */
+	uint8_t dscp;	      /* RFC 2474 codepoint of an established connection's packets, 0 to 63 */
+	uint8_t hop_limit;    /* time to live of these; 0: the usual one (64, or a router's word) */
 	enum stack_ecn ecn;
 	uint8_t quick_acks; /* see struct stack_config */
 };
@@ -96,8 +98,9 @@ int tcp_listen(struct stack *s, const struct ip_addr *addr_or_null, uint16_t por
 void tcp_listener_close(struct tcp_listener *l);
 
 /* Opens a connection from an unpredictable local port (RFC 6056, algorithm 4). connected tells how it ended.
- * NULL when no connection or port is free, or we have no address of that version (counted). The SYN leaves at
- * stack_output. */
+ * NULL when no connection or port is free, options name a local address that is not ours or we have none of
+ * that version, or addr is no host's address: unspecified, multicast, broadcast (all counted; RFC 9293
+ * MUST-46). The SYN leaves at stack_output. */
 struct tcp_conn *tcp_connect(struct stack *s, const struct ip_addr *addr, uint16_t port,
 	const struct tcp_open_options *options, const struct tcp_app *app, void *user, uint64_t now_us);
 
@@ -133,18 +136,22 @@ void tcp_conn_set_nodelay(struct tcp_conn *c, bool nodelay);
  * what is there at tcp_conn_shutdown or tcp_conn_close, leaves all the same. */
 void tcp_conn_cork(struct tcp_conn *c, bool corked);
 
-/* How many of the bytes still to be consumed, those that have not arrived included, go up to the end of the
- * urgent data; 0: none is urgent. The bytes themselves are in line (RFC 6093 section 5). */
-uint32_t tcp_conn_urgent(const struct tcp_conn *c);
-
-/* Tells the peer that what was written up to now is urgent. For old protocols alone (RFC 6093 section 5). */
-void tcp_conn_set_urgent(struct tcp_conn *c);
-
 /* Keepalive as in struct tcp_open_options, for a connection that is there (RFC 9293 MUST-24). */
 void tcp_conn_set_keepalive(struct tcp_conn *c, uint32_t idle_us, uint32_t interval_us, uint32_t probes);
 
 /* RFC 9293 MUST-22; at least 1. */
 void tcp_conn_set_user_timeout(struct tcp_conn *c, uint32_t us);
+
+/* How many of the bytes to be read, from the next one on, are urgent by the peer's word, whether they have
+ * arrived or not; 0: none are. They are read in line (RFC 6093 section 6). O(1). */
+uint32_t tcp_conn_urgent_in(const struct tcp_conn *c);
+
+/* Tells the peer that all that was written so far is urgent (RFC 9293 MUST-30). Nothing leaves for it alone.
+ * New protocols do without (RFC 6093 section 6). O(1). */
+void tcp_conn_urgent_out(struct tcp_conn *c);
+
+/* Packets that leave from now on carry this Differentiated Services codepoint (RFC 2474), 0 to 63. */
+void tcp_conn_set_dscp(struct tcp_conn *c, uint8_t dscp);
 
 /* Sends a FIN behind the queued data. Receiving goes on. 0, -ENOTCONN before established, -EPIPE when done
  * already. */

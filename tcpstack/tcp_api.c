@@ -21,12 +21,17 @@ struct tcp_conn *tcp_connect(struct stack *s, const struct ip_addr *addr, uint16
 	const struct tcp_open_options *options, const struct tcp_app *app, void *user, uint64_t now_us)
 {
 	struct tcp_open_options defaults = tcp_open_options_of(s);
-	const struct ip_addr *laddr = ip_source_for(s, addr);
+	const struct ip_addr *laddr = options && !ip_is_unspecified(&options->local) ? &options->local
+										     : ip_source_for(s, addr);
 
 	MUST(app && port);
 	if (now_us > s->now_us)
 		s->now_us = now_us;
-	if (!laddr) {
+	if (!ip_is_peer(s, addr)) { /* RFC 9293 MUST-46 */
+		COUNT(s, tcp_connect_nowhere);
+		return NULL;
+	}
+	if (!laddr || !ip_is_ours(s, laddr) || ip_is_v4(laddr) != ip_is_v4(addr)) {
 		COUNT(s, ip_no_route);
 		return NULL;
 	}
@@ -258,22 +263,6 @@ void tcp_conn_cork(struct tcp_conn *c, bool corked)
 		tcp_output_want(c);
 }
 
-uint32_t tcp_conn_urgent(const struct tcp_conn *c)
-{
-	int32_t left = seq_diff(c->rcv_up, c->rcv_nxt - c->fin_received - c->rx.bytes);
-
-	return c->rcv_urgent && left > 0 ? (uint32_t)left : 0;
-}
-
-void tcp_conn_set_urgent(struct tcp_conn *c)
-{
-	if (!can_send(c))
-		return;
-	c->snd_urgent = true;
-	c->snd_up = c->tx_end;
-	tcp_output_want(c);
-}
-
 void tcp_conn_set_keepalive(struct tcp_conn *c, uint32_t idle_us, uint32_t interval_us, uint32_t probes)
 {
 	c->keepalive_us = idle_us;
@@ -356,6 +345,11 @@ struct stack *tcp_conn_stack(const struct tcp_conn *c)
 
 static const char *const recovery_names[] = {
 	[TCP_RECOVERY_NONE] = "none", [TCP_RECOVERY_FAST] = "fast", [TCP_RECOVERY_RTO] = "timeout"};
+
+void tcp_conn_set_dscp(struct tcp_conn *c, uint8_t dscp)
+{
+	c->dscp = dscp & 63;
+}
 
 struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 {

@@ -118,6 +118,8 @@ struct tcp_conn *tcp_conn_new(
 		.keepalive_probes = options->keepalive_probes,
 		.user_timeout_us = options->user_timeout_us,
 		.linger_us = options->linger_us,
+		.dscp = options->dscp & 63,
+		.hop_limit = options->hop_limit,
 		.nodelay = options->nodelay,
 		.quick_acks = options->quick_acks,
 		.quick_acks_max = options->quick_acks,

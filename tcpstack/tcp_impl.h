@@ -201,7 +201,9 @@ struct tcp_conn {
 	uint8_t frto;	    /* RFC 5682: 0: no, 1: the first segment went out again, 2: then new data */
 	uint8_t rexmt_kind; /* enum tcp_rexmt_kind */
 	bool hashed;
-	bool rcv_urgent, snd_urgent; /* rcv_up, snd_up say something */
+	bool urgent_in;	 /* the peer told of urgent data that may not have been read */
+	bool urgent_out; /* so did we, of what may not be acknowledged */
+	uint8_t dscp, hop_limit;
 	bool nodelay;
 	bool corked;
 	bool hold_over;			    /* what waits for the hold timer may leave */
@@ -223,7 +225,7 @@ struct tcp_conn {
 	uint32_t last_ack_sent, ts_recent;
 	uint64_t ts_recent_us;
 	uint32_t fin_seq;
-	uint32_t rcv_up, snd_up; /* behind the last urgent byte */
+	uint32_t rcv_up, snd_up; /* behind the urgent data, with urgent_in and urgent_out */
 	uint32_t unacked_bytes;	 /* received since the last ACK left */
 	uint32_t peer_mss;	 /* what the peer calls a full segment: the largest one, or two alike */
 	uint32_t last_len;	 /* payload of the last segment */
@@ -544,6 +546,10 @@ void tcp_recovery_reorder_fire(struct tcp_conn *c);
 
 /* tcp_ack.c */
 bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in);
+/* tcp_urgent.c: the sixth step */
+void tcp_urgent_input(struct tcp_conn *c, const struct tcp_in *in);
+/* The urgent pointer of a segment at seq, or 0: no URG in it. */
+uint16_t tcp_urgent_pointer(struct tcp_conn *c, uint32_t seq);
 /* tcp_text.c: RFC 9293's seventh and eighth step */
 void tcp_text_input(struct tcp_conn *c, struct tcp_in *in);
 void tcp_ack_due(struct tcp_conn *c, bool now);

@@ -236,28 +236,13 @@ static void fin_reached(struct tcp_conn *c)
 	}
 }
 
-/* Sixth step; RFC 6093: the pointer lies behind the last urgent byte, and all bytes stay in line. */
-static void urgent_input(struct tcp_conn *c, const struct tcp_in *in)
-{
-	uint32_t up = in->seq + in->urgent;
-	bool pending = tcp_conn_urgent(c) != 0;
-
-	COUNT(c->stack, tcp_urgent);
-	if (!seq_lt(c->rcv_nxt - c->rx.bytes, up) || (pending && !seq_lt(c->rcv_up, up)))
-		return;
-	c->rcv_up = up;
-	c->rcv_urgent = true;
-	if (!pending)
-		tcp_raise(c, TCP_EVENT_URGENT);
-}
-
 void tcp_text_input(struct tcp_conn *c, struct tcp_in *in)
 {
 	struct stack *s = c->stack;
 	bool fin = in->flags & TCP_FIN;
 
-	if ((in->flags & TCP_URG) && !c->fin_received)
-		urgent_input(c, in);
+	if (in->flags & TCP_URG)
+		tcp_urgent_input(c, in);
 	if (in->len == 0 && !fin)
 		return;
 	tcp_ecn_text(c, in);

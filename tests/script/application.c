@@ -8,7 +8,7 @@
 #include "tests/script/run.h"
 
 static const char *const event_names[EVENTS] = {
-	"accepted", "connected", "readable", "peer_closed", "writable", "closed", "urgent"};
+	"accepted", "connected", "readable", "urgent", "peer_closed", "writable", "closed"};
 static const char *const reason_names[] = {"done", "reset", "timed_out", "refused", "aborted"};
 
 static void note(enum event e, int word)
@@ -50,6 +50,11 @@ static void on_readable(struct tcp_conn *c)
 		consume(tcp_conn_rx(c)->bytes);
 }
 
+static void on_urgent(struct tcp_conn *c)
+{
+	note(EVENT_URGENT, 0);
+}
+
 static void on_peer_closed(struct tcp_conn *c)
 {
 	note(EVENT_PEER_CLOSED, 0);
@@ -58,11 +63,6 @@ static void on_peer_closed(struct tcp_conn *c)
 static void on_writable(struct tcp_conn *c)
 {
 	note(EVENT_WRITABLE, 0);
-}
-
-static void on_urgent(struct tcp_conn *c)
-{
-	note(EVENT_URGENT, 0);
 }
 
 static void on_closed(struct tcp_conn *c, int reason)
@@ -75,9 +75,9 @@ static void on_closed(struct tcp_conn *c, int reason)
 static const struct tcp_app app = {.accepted = on_accepted,
 	.connected = on_connected,
 	.readable = on_readable,
+	.urgent = on_urgent,
 	.peer_closed = on_peer_closed,
 	.writable = on_writable,
-	.urgent = on_urgent,
 	.closed = on_closed};
 
 static enum event event_of(const char *name)
@@ -164,7 +164,8 @@ static const struct {
 	size_t offset, size;
 } options[] = {OPTION(delayed_ack_us), OPTION(rto_us_min), OPTION(keepalive_us),
 	OPTION(keepalive_interval_us), OPTION(keepalive_probes), OPTION(user_timeout_us), OPTION(nodelay),
-	OPTION(syn_backlog_max), OPTION(linger_us), OPTION(ecn), OPTION(quick_acks)};
+	OPTION(syn_backlog_max), OPTION(linger_us), OPTION(ecn), OPTION(quick_acks), OPTION(dscp),
+	OPTION(hop_limit)};
 
 static void options_begin(void)
 {
@@ -292,10 +293,12 @@ static void call_conn(const char *name, const char *a, const char *words)
 	} else if (!strcmp(name, "cork")) {
 		tcp_conn_cork(c, atoi(a));
 	} else if (!strcmp(name, "urgent")) {
-		if (tcp_conn_urgent(c) != (uint32_t)atoi(a))
-			fail("%u bytes to the end of the urgent data", tcp_conn_urgent(c));
-	} else if (!strcmp(name, "seturgent")) {
-		tcp_conn_set_urgent(c);
+		tcp_conn_urgent_out(c);
+	} else if (!strcmp(name, "urgent_in")) {
+		if (tcp_conn_urgent_in(c) != (uint32_t)atoi(a))
+			fail("%u bytes are urgent", tcp_conn_urgent_in(c));
+	} else if (!strcmp(name, "dscp")) {
+		tcp_conn_set_dscp(c, (uint8_t)atoi(a));
 	} else if (!strcmp(name, "keepalive")) {
 		call_keepalive(words);
 	} else if (!strcmp(name, "usertimeout")) {
