@@ -133,6 +133,12 @@ struct stack {
 	struct cds_list_head output;  /* something to send */
 	struct cds_list_head starved; /* were refused a transmit buffer */
 	struct timer starved_timer;
+
+	/* receive buffers that connections hold: tcp_memory.c */
+	uint32_t rx_held, rx_held_high;
+	uint32_t rx_shared, rx_shared_max; /* beyond what is guaranteed to each */
+	uint32_t rx_guaranteed;
+	struct cds_list_head rx_waiting;   /* connections whose window is small for want of buffers */
 	uint32_t port_next[PORT_COUNTERS]; /* RFC 6056, algorithm 4 */
 	uint64_t challenge_second;
 	uint32_t challenge_left;

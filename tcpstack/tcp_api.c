@@ -78,6 +78,7 @@ struct chain *tcp_conn_rx(struct tcp_conn *c)
 void tcp_conn_rx_consume(struct tcp_conn *c, uint32_t n)
 {
 	chain_consume(&c->rx, n);
+	tcp_memory_account(c);
 	if (c->rx.bytes == 0 && (c->events & TCP_EVENT_CLOSED))
 		tcp_reap_later(c);
 	if (tcp_window_update_due(c))
@@ -367,6 +368,8 @@ struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 		.tx_queued_bytes = c->tx_bytes,
 		.rx_queued_bytes = c->rx.bytes,
 		.reass_bytes = c->reass.bytes,
+		.rx_buffers = c->rx_buffers,
+		.rx_buffers_allowed = tcp_memory_allowed(c),
 		.mss_bytes = c->mss,
 		.snd_wscale = c->snd_wscale,
 		.rcv_wscale = c->rcv_wscale,

@@ -108,6 +108,7 @@ struct tcp_conn *tcp_conn_new(
 		.timestamps = s->config.timestamps,
 		.mss = mss,
 		.peer_mss = TCP_MSS_DEFAULT,
+		.peer_buffers = 1,
 		.cc = options->cc,
 		.cwnd = mss,
 		.ssthresh = UINT32_MAX,
@@ -140,6 +141,7 @@ struct tcp_conn *tcp_conn_new(
 	CDS_INIT_LIST_HEAD(&c->event_link);
 	CDS_INIT_LIST_HEAD(&c->output_link);
 	CDS_INIT_LIST_HEAD(&c->starved_link);
+	CDS_INIT_LIST_HEAD(&c->rx_wait_link);
 	chain_init(&c->rx);
 	tcp_reass_init(&c->reass);
 	tcp_sack_rx_init(&c->sack_rx);
@@ -272,6 +274,8 @@ void tcp_conn_end(struct tcp_conn *c, enum tcp_reason reason)
 	orphan_remove(c);
 	cds_list_del_init(&c->output_link);
 	cds_list_del_init(&c->starved_link);
+	cds_list_del_init(&c->rx_wait_link);
+	tcp_memory_account(c);
 	cds_list_del(&c->bucket_link);
 	c->hashed = false;
 	tcp_conn_set_state(c, TCP_CLOSED);
@@ -302,6 +306,7 @@ void tcp_conn_detach(struct tcp_conn *c)
 	c->events = 0;
 	c->orphan_us = c->stack->now_us;
 	chain_clear(&c->rx);
+	tcp_memory_account(c);
 	if (c->state == TCP_CLOSED) {
 		tcp_reap_later(c);
 		return;
@@ -319,6 +324,7 @@ void tcp_conn_free(struct tcp_conn *c)
 	MUST(!timer_in_wheel(&c->rexmt) && !timer_in_wheel(&c->ack_timer) && !timer_in_wheel(&c->life) &&
 		!timer_in_wheel(&c->hold));
 	chain_clear(&c->rx);
+	tcp_memory_account(c);
 	cds_list_del(&c->life_link);
 	cds_list_del(&c->event_link);
 	cds_list_del(&c->output_link);
@@ -345,6 +351,7 @@ int tcp_init(struct stack *s)
 			s, TCP_HASH_PORT, &(struct tcp_tuple){.lport = 1, .rport = (uint16_t)i});
 	s->challenge_second = UINT64_MAX;
 	tcp_starved_init(s);
+	tcp_memory_init(s);
 	return 0;
 }
 

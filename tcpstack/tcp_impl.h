@@ -232,6 +232,9 @@ struct tcp_conn {
 	uint64_t data_us;	 /* and when it came */
 	struct chain rx;
 	struct tcp_reass reass;
+	uint32_t rx_buffers;   /* what both hold, as the stack has it accounted */
+	uint32_t peer_buffers; /* that a full segment takes; 1 where it fits one */
+	struct cds_list_head rx_wait_link;
 	struct tcp_sack_rx sack_rx;
 
 	/* send sequence space */
@@ -556,6 +559,22 @@ void tcp_ack_due(struct tcp_conn *c, bool now);
 uint16_t tcp_window(struct tcp_conn *c);
 uint16_t tcp_window_syn(struct tcp_conn *c);
 bool tcp_window_update_due(const struct tcp_conn *c);
+/* The window is too small for a full segment because others hold the buffers. */
+bool tcp_window_waits(const struct tcp_conn *c);
+
+/* tcp_memory.c */
+void tcp_memory_init(struct stack *s);
+/* Buffers that the connection may hold at this moment. */
+uint32_t tcp_memory_allowed(const struct tcp_conn *c);
+bool tcp_memory_may_hold(const struct tcp_conn *c, uint32_t n);
+/* More than half of that is held, or there is no more to be had. */
+bool tcp_memory_tight(const struct tcp_conn *c);
+/* Bytes behind rcv_nxt that there are buffers for, if they come in full segments. */
+uint32_t tcp_memory_window(const struct tcp_conn *c);
+/* The connection's buffers have become more or fewer. */
+void tcp_memory_account(struct tcp_conn *c);
+/* It is looked at again when others give buffers back. */
+void tcp_memory_wait(struct tcp_conn *c);
 
 /* tcp_ecn.c */
 /* What a SYN or SYN-ACK asks for or agrees to. */

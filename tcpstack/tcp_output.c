@@ -398,6 +398,8 @@ void tcp_output(struct tcp_conn *c)
 	}
 	if (tcp_window_update_due(c))
 		c->ack_now = true;
+	else if (tcp_window_waits(c))
+		tcp_memory_wait(c);
 	if (c->ack_now)
 		tcp_send_ack(c);
 }

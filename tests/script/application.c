@@ -232,6 +232,9 @@ static bool call_stack(const char *name, const char *a, const char *b)
 	} else if (!strcmp(name, "noevent")) {
 		if (run.events[event_of(a)])
 			fail("%s happened", a);
+	} else if (!strcmp(name, "held")) {
+		if (stack_usage(run.stack).rx_buffers != (uint32_t)atoi(a))
+			fail("%u receive buffers are held", stack_usage(run.stack).rx_buffers);
 	} else if (!strcmp(name, "conns")) {
 		struct stack_usage u = stack_usage(run.stack);
 		uint32_t n = u.conns + u.half_open + u.time_wait;
