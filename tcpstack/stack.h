@@ -76,6 +76,9 @@ struct stack_config {
 	uint32_t orphan_max;	  /* connections whose application is gone; beyond it the oldest is reset */
 	uint32_t time_wait_max;	  /* beyond it the oldest ends early */
 	uint32_t arp_max;	  /* neighbours of both versions of IP */
+	/* Datagrams that arrive in fragments: how many are reassembled at once, 1 to 1024, and the bytes of
+	 * the buffers that they may hold; one source has a quarter of both. */
+	uint32_t frag_datagrams_max, frag_bytes_max;
 	uint32_t tx_reserve;	  /* mbufs of tx_pool that queued data leaves to ACKs and other control; 0: an
 				   * eighth, at most 256 */
 	uint32_t tx_segments_max; /* segments queued in all connections; at most, and with 0:

@@ -51,6 +51,7 @@ static void new_ack(struct tcp_conn *c, const struct tcp_in *in, struct tcp_acke
 	c->snd_una = in->ack;
 	c->progress_us = s->now_us;
 	neighbour_confirm(s, &c->tuple.raddr);
+	tcp_pmtu_acked(c);
 	tcp_segments_acked(c, in->ack, acked);
 	/* It follows, or after 2^31 bytes without a loss it would seem to lie ahead. */
 	if (c->recovery == TCP_RECOVERY_NONE) {
