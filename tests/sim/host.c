@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/sim/host.h"
-#include "tests/unit/poison.h"
 
 #include <string.h>
 
 #include "tcpstack/tcp_impl.h" /* host_connect_from looks into it */
 #include "tests/sim/observer.h"
+#include "tests/unit/poison.h"
 #include "tests/unit/unit.h"
 
 struct host hosts[SIM_HOSTS_MAX];
