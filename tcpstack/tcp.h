@@ -167,6 +167,28 @@ struct tcp_conn_info {
 };
 struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c);
 
+/* One of everything that has local and peer addresses and ports: connections, and what is half open or in
+ * TIME_WAIT, of which little is known. */
+struct tcp_entry {
+	struct ip_addr laddr, raddr;
+	uint16_t lport, rport;
+	uint8_t backoff;   /* doublings of the timeout, or SYN-ACKs sent again */
+	const char *timer; /* the next one that is due, or NULL: "retransmit", "tail-probe", "reorder",
+			    * "persist", "delayed-ack", "hold", "keepalive", "connect", "fin-wait-2",
+			    * "time-wait" */
+	uint32_t timer_us; /* from now on */
+	/* Since data was sent, received, and any acceptable segment received; 0: never, or now. */
+	uint64_t since_sent_us, since_data_us, since_heard_us;
+	struct tcp_conn_info info;
+};
+
+/* Writes up to n (at least TCP_LIST_MIN) entries from *cursor on, and moves it; it begins at 0 and ends at
+ * TCP_LIST_END. Entries may come and go between the calls of one walk; those that stay come once. May return
+ * 0 before the end. O(n), and a step over some thousand empty places. */
+enum { TCP_LIST_MIN = 16 };
+#define TCP_LIST_END UINT32_MAX
+unsigned tcp_list(struct stack *s, uint32_t *cursor, struct tcp_entry *out, unsigned n);
+
 /* Calls each for every connection; each must not end connections. O(connections). */
 void tcp_conn_each(struct stack *s, void (*each)(void *ctx, struct tcp_conn *c), void *ctx);
 

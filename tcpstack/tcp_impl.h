@@ -409,6 +409,7 @@ int tcp_time_wait_init(struct stack *s);
 void tcp_time_wait_fini(struct stack *s);
 /* Takes over for a connection that ends. */
 void tcp_time_wait_new(const struct tcp_conn *c);
+uint64_t tcp_time_wait_until_us(struct tcp_node *node);
 void tcp_time_wait_input(struct stack *s, struct tcp_node *node, struct tcp_in *in);
 /* The tuple's next connection is established. */
 void tcp_time_wait_forget(struct stack *s, const struct tcp_tuple *t);

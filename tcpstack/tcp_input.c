@@ -121,8 +121,9 @@ bool tcp_in_window(const struct tcp_in *in, uint32_t nxt, uint32_t edge)
 	if (in->seq == nxt || MUTANT(sequence_not_checked))
 		return true;
 	if (end == in->seq)
-		/* One past the window as well: a peer whose full window was lost acknowledges from there. */
-		return seq_lt(nxt, in->seq) && seq_leq(in->seq, edge);
+		/* One past the window as well: a peer whose full window was lost acknowledges from there. But
+		 * no reset (RFC 5961 section 3.2). */
+		return seq_lt(nxt, in->seq) && seq_lt(in->seq, edge + !(in->flags & TCP_RST));
 	return seq_lt(nxt, end) && seq_lt(in->seq, edge);
 }
 

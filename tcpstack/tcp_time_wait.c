@@ -22,6 +22,11 @@ static struct tcp_time_wait *time_wait_of(struct tcp_node *node)
 	return caa_container_of(node, struct tcp_time_wait, node);
 }
 
+uint64_t tcp_time_wait_until_us(struct tcp_node *node)
+{
+	return time_wait_of(node)->timer.expires_us;
+}
+
 static void time_wait_free(struct tcp_time_wait *w)
 {
 	timer_cancel(&w->stack->wheel, &w->timer);

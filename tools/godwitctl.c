@@ -17,6 +17,7 @@ static const struct {
 } commands[] = {
 	{"status", command_status},
 	{"capture", command_capture},
+	{"tcp", command_tcp},
 	{NULL, NULL},
 };
 
@@ -29,6 +30,8 @@ static void usage(FILE *out)
 	      "  status         what the broker is and does: cores, ports, connections, queues, counters\n"
 	      "    --json       as JSON with sorted keys\n"
 	      "    --all        counters that are zero too\n"
+	      "  tcp            the TCP connections of its ports, one by one, as `ss -ti` shows the "
+	      "kernel's\n"
 	      "  capture        the frames of its ports, both directions, as pcapng\n"
 	      "\n"
 	      "  --socket PATH  the broker's control.socket; without it, where a broker of this user puts "

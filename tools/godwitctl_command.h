@@ -22,5 +22,6 @@ int say_failed(enum ask_result code, const char *error, const char *asked_or_nul
 
 int command_status(int argc, char **argv);
 int command_capture(int argc, char **argv);
+int command_tcp(int argc, char **argv);
 
 #endif

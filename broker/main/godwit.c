@@ -54,6 +54,7 @@ static void open_control(struct instance *in)
 	static const struct control_handler handlers[] = {
 		{.name = "status", .run = status_handler},
 		{.name = "capture", .open = capture_open},
+		{.name = "tcp", .open = connections_open},
 		{0},
 	};
 	char error[ERROR_BYTES];

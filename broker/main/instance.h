@@ -90,6 +90,9 @@ json_t *status_handler(void *ctx, const json_t *arguments, char *error, size_t e
 /* capture.c: the control command `capture`; ctx is the instance. */
 struct control_stream *capture_open(void *ctx, const json_t *arguments, char *error, size_t error_bytes);
 
+/* connections.c: the control command `tcp`; ctx is the instance. */
+struct control_stream *connections_open(void *ctx, const json_t *arguments, char *error, size_t error_bytes);
+
 /* users.c: the configured users as auth.h wants them; free() it. NULL without memory. */
 struct auth_user *instance_users(const struct config *c);
 

@@ -6,8 +6,9 @@ import time
 from broker import Broker
 import capture_cases
 import port_cases
+import tcp_cases
 
-CASES = port_cases.CASES + capture_cases.CASES
+CASES = port_cases.CASES + tcp_cases.CASES + capture_cases.CASES
 LAST = capture_cases.LAST  # ends the broker
 
 
