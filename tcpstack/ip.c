@@ -96,6 +96,13 @@ const struct ip_addr *ip_source_for(const struct stack *s, const struct ip_addr 
 	return own ? &own->address : NULL;
 }
 
+bool ip_is_peer(const struct stack *s, const struct ip_addr *a)
+{
+	if (ip_is_v4(a))
+		return !ipv4_source_impossible(s, ip_to_v4(a));
+	return !ip_is_unspecified(a) && !ipv6_source_impossible(a) && !ip_is_ours(s, a);
+}
+
 bool ip_next_hop(struct stack *s, const struct ip_addr *dst, struct ip_addr *out)
 {
 	bool v4 = ip_is_v4(dst);

@@ -8,7 +8,7 @@ enum { IPV4_DF = 0x4000, IPV4_MF_OR_OFFSET = 0x3fff };
 
 /* Sources that no packet on a wire may have (RFC 1122 section 3.2.1.3, RFC 6890): ourselves, and the own
  * network's number and broadcast address, which no host of it has (a /31 has neither, RFC 3021). */
-static bool source_impossible(const struct stack *s, uint32_t src)
+bool ipv4_source_impossible(const struct stack *s, uint32_t src)
 {
 	struct ip_addr a = ip_v4(src);
 	const struct ip_own *own = ip_on_link(s, &a);
@@ -67,7 +67,7 @@ void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
 		DROP(s, m, ipv4_not_ours);
 		return;
 	}
-	if (source_impossible(s, ip_to_v4(&ip.src))) {
+	if (ipv4_source_impossible(s, ip_to_v4(&ip.src))) {
 		DROP(s, m, ipv4_source);
 		return;
 	}
@@ -91,7 +91,7 @@ void ipv4_header_put(const struct stack *s, struct rte_mbuf *m, const struct ip_
 	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, IPV4_HEADER_BYTES);
 	MUST(h);
 	h[0] = 0x45;
-	h[1] = to->ecn;
+	h[1] = (uint8_t)(to->dscp << 2 | to->ecn);
 	wire_put16(h + 2, (uint16_t)m->pkt_len);
 	wire_put16(h + 4, 0); /* an atomic datagram needs no number: RFC 6864 section 4.1 */
 	wire_put16(h + 6, IPV4_DF);

@@ -45,7 +45,7 @@ static bool group_is_ours(const struct stack *s, const struct ip_addr *a)
 }
 
 /* Sources that no packet on a wire may have. */
-static bool source_impossible(const struct ip_addr *a)
+bool ipv6_source_impossible(const struct ip_addr *a)
 {
 	return ip_is_multicast(a) || ip_is_v6_loopback(a) || ip_is_v4(a);
 }
@@ -181,7 +181,7 @@ void ipv6_input_take(struct stack *s, struct rte_mbuf *m, bool to_group)
 		DROP(s, m, ipv6_not_ours);
 		return;
 	}
-	if (source_impossible(&ip.src)) {
+	if (ipv6_source_impossible(&ip.src)) {
 		DROP(s, m, ipv6_source);
 		return;
 	}
@@ -197,7 +197,7 @@ void ipv6_header_put(const struct stack *s, struct rte_mbuf *m, const struct ip_
 	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, IPV6_HEADER_BYTES);
 
 	MUST(h);
-	wire_put32(h, 6u << 28 | (uint32_t)to->ecn << 20 | (to->flow_label & 0xfffff));
+	wire_put32(h, 6u << 28 | (uint32_t)(to->dscp << 2 | to->ecn) << 20 | (to->flow_label & 0xfffff));
 	wire_put16(h + 4, (uint16_t)length);
 	h[6] = to->protocol;
 	h[7] = to->hop_limit ? to->hop_limit : s->nd.hop_limit;

@@ -309,5 +309,7 @@ struct stack_usage stack_usage(const struct stack *s)
 		.neighbours = pool_stats(s->neighbour_pool).used,
 		.tx_segments = pool_stats(s->segment_pool).used,
 		.reass_segments = pool_stats(s->reass_pool).used,
+		.rx_buffers = s->rx_held,
+		.rx_buffers_high = s->rx_held_high,
 	};
 }

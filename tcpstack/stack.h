@@ -78,8 +78,10 @@ struct stack_config {
 	uint32_t tx_segments_max; /* segments queued in all connections; 0: as many as tx_pool has mbufs */
 	uint32_t reass_segments_max;	  /* out-of-order segments held in all connections */
 	uint32_t reass_conn_segments_max; /* and in one connection */
-	uint32_t rx_buffer_bytes;	  /* per connection: the receive window; 2048 to 1 GiB */
-	uint32_t tx_buffer_bytes;	  /* per connection: bytes queued and unacknowledged; 2048 to 1 GiB */
+	uint32_t rx_buffers_max;  /* received buffers held in all connections, beside which the port's rings
+				   * find enough; 0: no limit */
+	uint32_t rx_buffer_bytes; /* per connection: the receive window; 2048 to 1 GiB */
+	uint32_t tx_buffer_bytes; /* per connection: bytes queued and unacknowledged; 2048 to 1 GiB */
 
 	uint32_t rto_us_initial, rto_us_min, rto_us_max; /* RFC 6298 */
 	/* An ACK waits at most so long for data to ride on or a second full segment: a round trip, 40 ms
@@ -183,6 +185,7 @@ const char *stack_counter_text(enum stack_counter which);
 /* How much of each limit is in use. */
 struct stack_usage {
 	uint32_t conns, half_open, time_wait, listeners, neighbours, tx_segments, reass_segments;
+	uint32_t rx_buffers, rx_buffers_high; /* held by connections, now and at most */
 };
 struct stack_usage stack_usage(const struct stack *s);
 

@@ -50,6 +50,7 @@ struct ip_send {
 	struct ip_addr src, dst;
 	uint8_t protocol;
 	uint8_t ecn;		   /* enum ip_ecn */
+	uint8_t dscp;		   /* RFC 2474, 0 to 63 */
 	uint8_t hop_limit;	   /* 0: the usual one */
 	uint32_t flow_label;	   /* of IPv6 (RFC 6437), 20 bits */
 	uint64_t l4_offload_flags; /* mbuf TX flags wanted for the protocol above */
@@ -129,7 +130,13 @@ struct stack {
 	struct cds_list_head output;	/* something to send */
 	struct cds_list_head starved;	/* were refused a transmit buffer */
 	struct timer starved_timer;
-	uint32_t port_next; /* RFC 6056, algorithm 3 */
+
+	/* receive buffers that connections hold: tcp_memory.c */
+	uint32_t rx_held, rx_held_high;
+	uint32_t rx_shared, rx_shared_max; /* beyond what is guaranteed to each */
+	uint32_t rx_guaranteed;
+	struct cds_list_head rx_waiting; /* connections whose window is small for want of buffers */
+	uint32_t port_next;		 /* RFC 6056, algorithm 3 */
 	uint64_t challenge_second;
 	uint32_t challenge_left;
 	bool dispatching;
@@ -214,6 +221,11 @@ static inline uint16_t ip_header_bytes(const struct ip_addr *a)
 	return ip_is_v4(a) ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
 }
 
+/* Whether another host may have this address: no group, no broadcast, not ours. */
+bool ip_is_peer(const struct stack *s, const struct ip_addr *a);
+
+bool ipv4_source_impossible(const struct stack *s, uint32_t src);
+bool ipv6_source_impossible(const struct ip_addr *a);
 void ipv4_input_take(struct stack *s, struct rte_mbuf *m);
 void ipv4_header_put(const struct stack *s, struct rte_mbuf *m, const struct ip_send *to);
 

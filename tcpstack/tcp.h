@@ -35,6 +35,8 @@ struct tcp_app {
 	/* An active open ended: 0, or -ECONNREFUSED, -ETIMEDOUT, -ENOBUFS; after an error the connection is
 	 * gone when this returns and closed is not called. */
 	void (*connected)(struct tcp_conn *c, int error);
+	/* The peer tells of urgent data: see tcp_conn_urgent_in (RFC 9293 MUST-32). */
+	void (*urgent)(struct tcp_conn *c);
 	/* tcp_conn_rx has grown. */
 	void (*readable)(struct tcp_conn *c);
 	/* The peer's FIN was reached, all its data is in tcp_conn_rx. Sending is still possible. */
@@ -72,6 +74,9 @@ struct tcp_open_options {
 	uint32_t syn_backlog_max; /* half-open connections of a listener; the stack's limit holds too */
 	const struct tcp_filter *filter; /* NULL: everyone; borrowed for the listener's life */
 	const struct tcp_cc *cc;
+	struct ip_addr local; /* tcp_connect: our address; unspecified: chosen for the destination */
+	uint8_t dscp;	      /* RFC 2474 codepoint of an established connection's packets, 0 to 63 */
+	uint8_t hop_limit;    /* time to live of these; 0: the usual one (64, or a router's word) */
 	enum stack_ecn ecn;
 	uint8_t quick_acks; /* see struct stack_config */
 };
@@ -91,8 +96,9 @@ int tcp_listen(struct stack *s, const struct ip_addr *addr_or_null, uint16_t por
 void tcp_listener_close(struct tcp_listener *l);
 
 /* Opens a connection from an unpredictable local port (RFC 6056, algorithm 3). connected tells how it ended.
- * NULL when no connection or port is free, or we have no address of that version (counted). The SYN leaves at
- * stack_output. */
+ * NULL when no connection or port is free, options name a local address that is not ours or we have none of
+ * that version, or addr is no host's address: unspecified, multicast, broadcast (all counted; RFC 9293
+ * MUST-46). The SYN leaves at stack_output. */
 struct tcp_conn *tcp_connect(struct stack *s, const struct ip_addr *addr, uint16_t port,
 	const struct tcp_open_options *options, const struct tcp_app *app, void *user, uint64_t now_us);
 
@@ -128,6 +134,17 @@ void tcp_conn_set_nodelay(struct tcp_conn *c, bool nodelay);
  * what is there at tcp_conn_shutdown or tcp_conn_close, leaves all the same. */
 void tcp_conn_cork(struct tcp_conn *c, bool corked);
 
+/* How many of the bytes to be read, from the next one on, are urgent by the peer's word, whether they have
+ * arrived or not; 0: none are. They are read in line (RFC 6093 section 6). O(1). */
+uint32_t tcp_conn_urgent_in(const struct tcp_conn *c);
+
+/* Tells the peer that all that was written so far is urgent (RFC 9293 MUST-30). Nothing leaves for it alone.
+ * New protocols do without (RFC 6093 section 6). O(1). */
+void tcp_conn_urgent_out(struct tcp_conn *c);
+
+/* Packets that leave from now on carry this Differentiated Services codepoint (RFC 2474), 0 to 63. */
+void tcp_conn_set_dscp(struct tcp_conn *c, uint8_t dscp);
+
 /* Sends a FIN behind the queued data. Receiving goes on. 0, -ENOTCONN before established, -EPIPE when done
  * already. */
 int tcp_conn_shutdown(struct tcp_conn *c);
@@ -154,6 +171,7 @@ struct tcp_conn_info {
 	uint32_t snd_wnd_bytes, rcv_wnd_bytes;
 	uint32_t tx_queued_bytes; /* written and not yet acknowledged */
 	uint32_t rx_queued_bytes, reass_bytes;
+	uint32_t rx_buffers, rx_buffers_allowed; /* held by both, and its share; UINT32_MAX: no limit */
 	uint32_t mss_bytes;
 	uint8_t snd_wscale, rcv_wscale;
 	uint8_t timestamps, sack, nodelay, corked;

@@ -21,12 +21,17 @@ struct tcp_conn *tcp_connect(struct stack *s, const struct ip_addr *addr, uint16
 	const struct tcp_open_options *options, const struct tcp_app *app, void *user, uint64_t now_us)
 {
 	struct tcp_open_options defaults = tcp_open_options_of(s);
-	const struct ip_addr *laddr = ip_source_for(s, addr);
+	const struct ip_addr *laddr = options && !ip_is_unspecified(&options->local) ? &options->local
+										     : ip_source_for(s, addr);
 
 	MUST(app && port);
 	if (now_us > s->now_us)
 		s->now_us = now_us;
-	if (!laddr) {
+	if (!ip_is_peer(s, addr)) { /* RFC 9293 MUST-46 */
+		COUNT(s, tcp_connect_nowhere);
+		return NULL;
+	}
+	if (!laddr || !ip_is_ours(s, laddr) || ip_is_v4(laddr) != ip_is_v4(addr)) {
 		COUNT(s, ip_no_route);
 		return NULL;
 	}
@@ -67,6 +72,7 @@ struct chain *tcp_conn_rx(struct tcp_conn *c)
 void tcp_conn_rx_consume(struct tcp_conn *c, uint32_t n)
 {
 	chain_consume(&c->rx, n);
+	tcp_memory_account(c);
 	if (c->rx.bytes == 0 && (c->events & TCP_EVENT_CLOSED))
 		tcp_reap_later(c);
 	if (tcp_window_update_due(c))
@@ -318,6 +324,11 @@ struct stack *tcp_conn_stack(const struct tcp_conn *c)
 static const char *const recovery_names[] = {
 	[TCP_RECOVERY_NONE] = "none", [TCP_RECOVERY_FAST] = "fast", [TCP_RECOVERY_RTO] = "timeout"};
 
+void tcp_conn_set_dscp(struct tcp_conn *c, uint8_t dscp)
+{
+	c->dscp = dscp & 63;
+}
+
 struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 {
 	return (struct tcp_conn_info){
@@ -334,6 +345,8 @@ struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 		.tx_queued_bytes = c->tx_bytes,
 		.rx_queued_bytes = c->rx.bytes,
 		.reass_bytes = c->reass.bytes,
+		.rx_buffers = c->rx_buffers,
+		.rx_buffers_allowed = tcp_memory_allowed(c),
 		.mss_bytes = c->mss,
 		.snd_wscale = c->snd_wscale,
 		.rcv_wscale = c->rcv_wscale,

@@ -71,6 +71,7 @@ struct tcp_conn *tcp_conn_new(
 		.timestamps = true,
 		.mss = mss,
 		.peer_mss = TCP_MSS_DEFAULT,
+		.peer_buffers = 1,
 		.cc = options->cc,
 		.cwnd = mss,
 		.ssthresh = UINT32_MAX,
@@ -80,6 +81,8 @@ struct tcp_conn *tcp_conn_new(
 		.keepalive_interval_us = options->keepalive_interval_us,
 		.keepalive_probes = options->keepalive_probes,
 		.user_timeout_us = options->user_timeout_us,
+		.dscp = options->dscp & 63,
+		.hop_limit = options->hop_limit,
 		.nodelay = options->nodelay,
 		.quick_acks = options->quick_acks,
 		.quick_acks_max = options->quick_acks,
@@ -99,6 +102,7 @@ struct tcp_conn *tcp_conn_new(
 	CDS_INIT_LIST_HEAD(&c->event_link);
 	CDS_INIT_LIST_HEAD(&c->output_link);
 	CDS_INIT_LIST_HEAD(&c->starved_link);
+	CDS_INIT_LIST_HEAD(&c->rx_wait_link);
 	chain_init(&c->rx);
 	tcp_reass_init(&c->reass);
 	tcp_sack_rx_init(&c->sack_rx);
@@ -230,6 +234,8 @@ void tcp_conn_end(struct tcp_conn *c, enum tcp_reason reason)
 	tcp_reass_clear(&c->reass, s->reass_pool);
 	cds_list_del_init(&c->output_link);
 	cds_list_del_init(&c->starved_link);
+	cds_list_del_init(&c->rx_wait_link);
+	tcp_memory_account(c);
 	cds_list_del(&c->bucket_link);
 	c->hashed = false;
 	tcp_conn_set_state(c, TCP_CLOSED);
@@ -250,6 +256,7 @@ void tcp_conn_detach(struct tcp_conn *c)
 	c->events = 0;
 	c->orphan_us = c->stack->now_us;
 	chain_clear(&c->rx);
+	tcp_memory_account(c);
 	if (c->state == TCP_CLOSED)
 		tcp_reap_later(c);
 	else if (c->state == TCP_FIN_WAIT_2)
@@ -262,6 +269,7 @@ void tcp_conn_free(struct tcp_conn *c)
 	MUST(!timer_in_wheel(&c->rexmt) && !timer_in_wheel(&c->ack_timer) && !timer_in_wheel(&c->life) &&
 		!timer_in_wheel(&c->hold));
 	chain_clear(&c->rx);
+	tcp_memory_account(c);
 	cds_list_del(&c->life_link);
 	cds_list_del(&c->event_link);
 	cds_list_del(&c->output_link);
@@ -286,6 +294,7 @@ int tcp_init(struct stack *s)
 	s->port_next = (uint32_t)tcp_hash(s, TCP_HASH_PORT, &(struct tcp_tuple){0});
 	s->challenge_second = UINT64_MAX;
 	tcp_starved_init(s);
+	tcp_memory_init(s);
 	return 0;
 }
 

@@ -111,6 +111,7 @@ enum tcp_event {
 	TCP_EVENT_PEER_CLOSED = 8,
 	TCP_EVENT_WRITABLE = 16,
 	TCP_EVENT_CLOSED = 32,
+	TCP_EVENT_URGENT = 64,
 };
 
 struct tcp_listener {
@@ -171,6 +172,7 @@ struct tcp_request {
  * lines; TCP_CONN_HOT_LINES are fetched ahead of each received segment (tcp_prefetch). */
 enum { TCP_CONN_HOT_LINES = 10 };
 
+#define TCP_LINE __attribute__((aligned(RTE_CACHE_LINE_SIZE)))
 struct tcp_conn {
 	/* line 0: who it is */
 	union {
@@ -182,13 +184,12 @@ struct tcp_conn {
 	};
 
 	/* line 1: flags, one byte each: they are set and read apart */
-	struct stack *stack;
+	TCP_LINE struct stack *stack;
 	const struct tcp_app *app; /* NULL: nobody is told */
 	void *user;
 	uint8_t state;
 	uint8_t snd_wscale, rcv_wscale;
 	uint8_t dup_acks;
-	bool active; /* by tcp_connect */
 	bool timestamps;
 	bool ack_now;	    /* an ACK leaves at the next output, alone if need be */
 	bool fin_queued;    /* nothing can be written any more */
@@ -198,30 +199,28 @@ struct tcp_conn {
 	bool force_resend;  /* the next lost segment goes out whatever cwnd says */
 	bool sack;	    /* both sides speak SACK */
 	bool tlp_out;	    /* a tail loss probe is on its way: tlp_end says how far it reaches */
-	bool tlp_resent;    /* and was a retransmission */
-	bool undo_possible; /* the last reduction of cwnd may turn out to have been wrong */
 	uint8_t recovery;   /* enum tcp_recovery */
 	uint8_t frto;	    /* RFC 5682: 0: no, 1: the first segment went out again, 2: then new data */
 	uint8_t rexmt_kind; /* enum tcp_rexmt_kind */
-	bool hashed;
+	bool urgent_in;	    /* the peer told of urgent data that may not have been read */
+	bool urgent_out;    /* so did we, of what may not be acknowledged */
+	uint8_t dscp, hop_limit;
 	bool nodelay;
 	bool corked;
 	bool hold_over;			    /* what waits for the hold timer may leave */
 	uint8_t quick_acks, quick_acks_max; /* segments still to be acknowledged at once */
-	uint8_t ecn_mode;		    /* enum stack_ecn */
 	bool ecn;			    /* agreed on */
 	bool ecn_echo;			    /* a mark came in, and no CWR since */
 	bool ecn_cwr_due;		    /* the next new data tells that the window was reduced */
 	bool ecn_hold;			    /* nothing new before the retransmission timer has run out */
 	uint8_t events;			    /* enum tcp_event */
-	uint8_t reason;			    /* enum tcp_reason, with TCP_EVENT_CLOSED */
 	uint8_t backoff;		    /* doublings of the RTO */
 	uint8_t keepalives;		    /* probes sent since the peer was heard */
 	bool tx_short; /* the application was shown less room than it may have: writable is owed */
 	uint16_t mss;  /* payload of a full segment to the peer */
 
 	/* line 2: receive sequence space */
-	uint32_t rcv_nxt;
+	TCP_LINE uint32_t rcv_nxt;
 	uint32_t rcv_adv; /* right edge told to the peer: never moves back */
 	uint32_t last_ack_sent, ts_recent;
 	uint64_t ts_recent_us;
@@ -234,12 +233,13 @@ struct tcp_conn {
 	uint64_t bytes_in;
 
 	/* line 3 */
-	struct chain rx;
+	TCP_LINE struct chain rx;
 	struct cds_list_head event_link, output_link;
 	uint32_t segments_in, segments_out;
 
 	/* line 4: send sequence space */
-	uint32_t snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2, snd_wnd_max;
+	TCP_LINE uint32_t snd_una;
+	uint32_t snd_nxt, snd_wnd, snd_wl1, snd_wl2, snd_wnd_max;
 	uint32_t tx_end;   /* behind everything queued */
 	uint32_t tx_bytes; /* payload queued */
 	uint32_t cwnd, in_flight, lost_count;
@@ -249,7 +249,7 @@ struct tcp_conn {
 	uint32_t flow_label; /* of IPv6 */
 
 	/* line 5 */
-	struct cds_list_head segments;
+	TCP_LINE struct cds_list_head segments;
 	struct cds_list_head lost;
 	struct tcp_segment *unsent; /* the first in segments that never left */
 	uint64_t sent_us;	    /* last data out */
@@ -257,72 +257,69 @@ struct tcp_conn {
 	uint64_t progress_us;	    /* last time snd_una moved, or sending began from rest */
 
 	/* line 6 */
-	struct timer ack_timer;
+	TCP_LINE struct timer ack_timer;
 	uint64_t bytes_out;
 	uint64_t delivered_bytes; /* that the peer is known to have */
 
 	/* line 7 */
-	struct timer rexmt;
+	TCP_LINE struct timer rexmt;
 	uint32_t sacked_count, sacked_bytes;
 	uint32_t dup_bytes; /* of in_flight: have left the network, say duplicate ACKs */
 	uint32_t recover;
 
 	/* line 8 */
-	struct tcp_reass reass;
+	TCP_LINE struct tcp_reass reass;
 	struct cds_list_head
 		flight; /* sent and not known to be lost or to have arrived: in order of sending */
 	const struct tcp_cc *cc;
-	uint32_t ssthresh;
-	uint32_t tx_wanted;   /* a refused write's size, or 0 */
-	uint32_t ecn_recover; /* what was sent when the window was reduced last */
-	uint32_t rttvar_us;
+	uint32_t rx_buffers;   /* what rx and reass hold, as the stack has it accounted */
+	uint32_t peer_buffers; /* that a full segment takes; 1 where it fits one */
 
 	/* line 9 and further */
-	struct tcp_rack rack;
-	struct tcp_segment *sack_hint; /* where the last SACK block ended, or NULL */
+	TCP_LINE struct tcp_rack rack;
+	uint32_t ssthresh, rttvar_us;
 	struct tcp_sack_rx sack_rx;
 	union tcp_cc_state cc_state;
 
 	/* what no segment of the fast path needs */
 	uint32_t irs, iss, fin_seq;
+	uint32_t rcv_up, snd_up; /* behind the urgent data, with urgent_in and urgent_out */
 	uint32_t tx_segments_max;
+	uint32_t tx_wanted;   /* a refused write's size, or 0 */
+	uint32_t ecn_recover; /* what was sent when the window was reduced last */
 	uint32_t undo_from;   /* snd_una when recovery began */
 	uint32_t undo_resent; /* segments sent again since, less those that the peer had twice */
 	uint32_t tlp_end;
 	uint32_t rto_us_min, user_timeout_us;
 	uint32_t keepalive_us, keepalive_interval_us, keepalive_probes;
 	struct tcp_prr prr;
-	struct tcp_cc_prior cc_prior; /* what undo brings back */
+	struct tcp_segment *sack_hint; /* where the last SACK block ended, or NULL */
+	struct tcp_cc_prior cc_prior;  /* what undo brings back */
 	struct tcp_segment syn, fin;
+	bool active;	    /* by tcp_connect */
+	bool tlp_resent;    /* and was a retransmission */
+	bool undo_possible; /* the last reduction of cwnd may turn out to have been wrong */
+	uint8_t ecn_mode;   /* enum stack_ecn */
+	bool hashed;
+	uint8_t reason;	    /* enum tcp_reason, with TCP_EVENT_CLOSED */
 	int connect_error;  /* with TCP_EVENT_CONNECTED */
 	uint64_t orphan_us; /* since when the application is gone */
 	uint64_t challenge_next_us;
 	struct timer life, hold;
 	struct cds_list_head life_link; /* every connection of the stack */
-	struct cds_list_head starved_link;
+	struct cds_list_head rx_wait_link, starved_link;
 	uint32_t resent, timeouts, fast_retransmits;
 };
-/* Measured with a callgrind cache, and stated in bench/README.md: no line is crossed by accident. */
-#define TCP_LINE(member, line)                                         \
-	_Static_assert(offsetof(struct tcp_conn, member) == (line)*64, \
-		#member " begins the line that its comment names")
-TCP_LINE(stack, 1);
-TCP_LINE(rcv_nxt, 2);
-TCP_LINE(rx, 3);
-TCP_LINE(snd_una, 4);
-TCP_LINE(segments, 5);
-TCP_LINE(ack_timer, 6);
-TCP_LINE(rexmt, 7);
-TCP_LINE(reass, 8);
-TCP_LINE(rack, 9);
 #undef TCP_LINE
+_Static_assert(offsetof(struct tcp_conn, cc_state) <= (TCP_CONN_HOT_LINES + 1) * RTE_CACHE_LINE_SIZE,
+	"the fast path's lines are full: what it does not need goes to the end");
 
 /* A received segment, parsed; m's data is its payload. */
 struct tcp_in {
 	struct rte_mbuf *m; /* NULL once taken */
 	struct ip_addr src, dst;
 	uint32_t seq, ack, len;
-	uint16_t sport, dport, wnd;
+	uint16_t sport, dport, wnd, urgent;
 	uint8_t flags;
 	uint8_t ecn; /* enum ip_ecn */
 	struct tcp_options options;
@@ -566,12 +563,32 @@ void tcp_recovery_reorder_fire(struct tcp_conn *c);
 
 /* tcp_ack.c */
 bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in);
+/* tcp_urgent.c: the sixth step */
+void tcp_urgent_input(struct tcp_conn *c, const struct tcp_in *in);
+/* The urgent pointer of a segment at seq, or 0: no URG in it. */
+uint16_t tcp_urgent_pointer(struct tcp_conn *c, uint32_t seq);
 /* tcp_text.c: RFC 9293's seventh and eighth step */
 void tcp_text_input(struct tcp_conn *c, struct tcp_in *in);
 void tcp_ack_due(struct tcp_conn *c, bool now);
 uint16_t tcp_window(struct tcp_conn *c);
 uint16_t tcp_window_syn(struct tcp_conn *c);
 bool tcp_window_update_due(const struct tcp_conn *c);
+/* The window is too small for a full segment because others hold the buffers. */
+bool tcp_window_waits(const struct tcp_conn *c);
+
+/* tcp_memory.c */
+void tcp_memory_init(struct stack *s);
+/* Buffers that the connection may hold at this moment. */
+uint32_t tcp_memory_allowed(const struct tcp_conn *c);
+bool tcp_memory_may_hold(const struct tcp_conn *c, uint32_t n);
+/* More than half of that is held, or there is no more to be had. */
+bool tcp_memory_tight(const struct tcp_conn *c);
+/* Bytes behind rcv_nxt that there are buffers for, if they come in full segments. */
+uint32_t tcp_memory_window(const struct tcp_conn *c);
+/* The connection's buffers have become more or fewer. */
+void tcp_memory_account(struct tcp_conn *c);
+/* It is looked at again when others give buffers back. */
+void tcp_memory_wait(struct tcp_conn *c);
 
 /* tcp_ecn.c */
 /* What a SYN or SYN-ACK asks for or agrees to. */

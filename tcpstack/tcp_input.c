@@ -324,6 +324,7 @@ void tcp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet 
 		.flags = h[13],
 		.ecn = ip->ecn,
 		.wnd = wire_get16(h + 14),
+		.urgent = wire_get16(h + 18),
 		.len = ip->length - header,
 	};
 	if (tcp_options_parse(

@@ -8,19 +8,18 @@
 
 /* Puts the TCP header in front of the payload in m and sends the packet. */
 static void header_put(struct stack *s, struct rte_mbuf *m, const struct tcp_tuple *t, uint32_t seq,
-	uint32_t ack, uint8_t flags, uint8_t ecn, uint16_t window, const struct tcp_options *options,
-	uint32_t flow_label)
+	uint32_t ack, uint8_t flags, uint16_t window, uint16_t urgent, const struct tcp_options *options,
+	const struct ip_send *how)
 {
 	uint8_t opts[TCP_OPTIONS_BYTES_MAX];
 	uint32_t opts_n = tcp_options_write(opts, options), header = TCP_HEADER_BYTES + opts_n;
 	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)header);
 	uint64_t sum = checksum_pseudo(&t->laddr, &t->raddr, IP_PROTOCOL_TCP, m->pkt_len);
-	struct ip_send to = {.src = t->laddr,
-		.dst = t->raddr,
-		.protocol = IP_PROTOCOL_TCP,
-		.ecn = ecn,
-		.flow_label = flow_label};
+	struct ip_send to = *how;
 
+	to.src = t->laddr;
+	to.dst = t->raddr;
+	to.protocol = IP_PROTOCOL_TCP;
 	MUST(h);
 	wire_put16(h, t->lport);
 	wire_put16(h + 2, t->rport);
@@ -30,7 +29,7 @@ static void header_put(struct stack *s, struct rte_mbuf *m, const struct tcp_tup
 	h[13] = flags;
 	wire_put16(h + 14, window);
 	wire_put16(h + 16, 0);
-	wire_put16(h + 18, 0);
+	wire_put16(h + 18, urgent);
 	memcpy(h + TCP_HEADER_BYTES, opts, opts_n);
 	if (s->config.offload_flags & STACK_OFFLOAD_TX_TCP_CKSUM) {
 		to.l4_offload_flags = RTE_MBUF_F_TX_TCP_CKSUM;
@@ -88,8 +87,12 @@ static void conn_transmit_take(
 		timer_rest(&s->wheel, &c->ack_timer);
 	}
 	c->segments_out++;
-	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, ecn, window, &o,
-		c->flow_label);
+	struct ip_send how = {
+		.ecn = ecn, .dscp = c->dscp, .hop_limit = c->hop_limit, .flow_label = c->flow_label};
+	uint16_t urgent = flags & (TCP_SYN | TCP_RST) ? 0 : tcp_urgent_pointer(c, seq);
+	if (urgent)
+		flags |= TCP_URG;
+	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, window, urgent, &o, &how);
 }
 
 int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
@@ -167,7 +170,8 @@ int tcp_send_bare(struct stack *s, const struct tcp_tuple *t, uint32_t seq, uint
 
 	if (!m)
 		return -ENOBUFS;
-	header_put(s, m, t, seq, ack, flags, IP_ECN_NOT_ECT, window, options, tcp_flow_label(s, t));
+	header_put(s, m, t, seq, ack, flags, window, 0, options,
+		&(struct ip_send){.flow_label = tcp_flow_label(s, t)});
 	return 0;
 }
 
@@ -180,11 +184,11 @@ void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in)
 	if (!m)
 		return;
 	COUNT(s, tcp_rst_out);
+	struct ip_send how = {.flow_label = tcp_flow_label(s, &t)};
 	if (in->flags & TCP_ACK)
-		header_put(s, m, &t, in->ack, 0, TCP_RST, IP_ECN_NOT_ECT, 0, &none, tcp_flow_label(s, &t));
+		header_put(s, m, &t, in->ack, 0, TCP_RST, 0, 0, &none, &how);
 	else
-		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, IP_ECN_NOT_ECT, 0, &none,
-			tcp_flow_label(s, &t));
+		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, 0, 0, &none, &how);
 }
 
 /* A buffer with g's payload that the driver does not hold, with a reference for it; or NULL. */
@@ -393,6 +397,8 @@ void tcp_output(struct tcp_conn *c)
 	}
 	if (tcp_window_update_due(c))
 		c->ack_now = true;
+	else if (tcp_window_waits(c))
+		tcp_memory_wait(c);
 	if (c->ack_now)
 		tcp_send_ack(c);
 }

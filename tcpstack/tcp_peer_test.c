@@ -222,6 +222,39 @@ static void an_acknowledged_buffer_may_be_in_use(void)
 	end();
 }
 
+static void with_two_addresses(struct stack_config *c)
+{
+	stack_config_add(c, ip_v4(STACK_ADDR + 100), 24);
+}
+
+/* RFC 9293 MUST-43 to MUST-46. */
+static void connections_begin_between_hosts(void)
+{
+	static const uint32_t nowhere[] = {
+		0, 0x7f000001, 0xe0000001, 0xffffffff, STACK_ADDR, STACK_ADDR | 255, STACK_ADDR & ~255u};
+	struct ip_addr peer = ip_v4(PEER_ADDR), other = ip_v4(STACK_ADDR + 100), group = {.bytes = {0xff, 2}};
+	struct tcp_conn *c;
+
+	begin(with_two_addresses);
+	struct tcp_open_options o = tcp_open_options_of(stack);
+	for (unsigned i = 0; i < RTE_DIM(nowhere); i++) {
+		struct ip_addr a = ip_v4(nowhere[i]);
+		CU_ASSERT_PTR_NULL(tcp_connect(stack, &a, 80, NULL, &app, NULL, now_us));
+	}
+	CU_ASSERT_PTR_NULL(tcp_connect(stack, &group, 80, NULL, &app, NULL, now_us));
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_tcp_connect_nowhere), RTE_DIM(nowhere) + 1);
+	c = tcp_connect(stack, &peer, 80, &o, &app, NULL, now_us);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	CU_ASSERT_EQUAL(ip_to_v4((struct ip_addr[]){tcp_conn_local_addr(c)}), STACK_ADDR);
+	o.local = other;
+	c = tcp_connect(stack, &peer, 80, &o, &app, NULL, now_us);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	CU_ASSERT_EQUAL(ip_to_v4((struct ip_addr[]){tcp_conn_local_addr(c)}), STACK_ADDR + 100);
+	o.local = peer;
+	CU_ASSERT_PTR_NULL(tcp_connect(stack, &peer, 80, &o, &app, NULL, now_us));
+	end();
+}
+
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
@@ -231,6 +264,7 @@ int main(int argc, char **argv)
 			{"the_port_tells_of_checksums", the_port_tells_of_checksums},
 			{"recover_follows_what_is_acknowledged", recover_follows_what_is_acknowledged},
 			{"an_acknowledged_buffer_may_be_in_use", an_acknowledged_buffer_may_be_in_use},
+			{"connections_begin_between_hosts", connections_begin_between_hosts},
 			{0},
 		});
 }

@@ -23,6 +23,44 @@ void tcp_reass_init(struct tcp_reass *r)
 	CDS_INIT_LIST_HEAD(&r->nodes);
 	r->bytes = 0;
 	r->segments = 0;
+	r->buffers = 0;
+}
+
+uint32_t tcp_buffers_of(const struct rte_mbuf *m)
+{
+	uint32_t n = 0;
+
+	for (; m; m = m->next)
+		n++;
+	return n;
+}
+
+bool tcp_buffer_has_room(const struct rte_mbuf *tail, const struct rte_mbuf *m)
+{
+	return !m->next && rte_mbuf_refcnt_read(tail) == 1 && RTE_MBUF_DIRECT(tail) &&
+	       rte_pktmbuf_tailroom(tail) >= m->data_len;
+}
+
+bool tcp_buffer_append(struct rte_mbuf *tail, const struct rte_mbuf *m)
+{
+	if (!tcp_buffer_has_room(tail, m))
+		return false;
+	memcpy(rte_pktmbuf_mtod_offset(tail, uint8_t *, tail->data_len), rte_pktmbuf_mtod(m, uint8_t *),
+		m->data_len);
+	tail->data_len += m->data_len;
+	return true;
+}
+
+/* A small segment that continues what a node has moves into its last buffer. */
+static bool coalesce_take(struct tcp_reass *r, struct node *n, uint32_t seq, struct rte_mbuf *m)
+{
+	if (node_end(n) != seq || m->pkt_len > TCP_COALESCE_BYTES_MAX ||
+		!tcp_buffer_append(rte_pktmbuf_lastseg(n->m), m))
+		return false;
+	n->m->pkt_len += m->data_len;
+	r->bytes += m->data_len;
+	rte_pktmbuf_free(m);
+	return true;
 }
 
 static struct rte_mbuf *node_remove(struct tcp_reass *r, struct pool *nodes, struct node *n)
@@ -31,6 +69,7 @@ static struct rte_mbuf *node_remove(struct tcp_reass *r, struct pool *nodes, str
 
 	r->bytes -= m->pkt_len;
 	r->segments--;
+	r->buffers -= tcp_buffers_of(m);
 	cds_list_del(&n->link);
 	pool_give(nodes, n);
 	return m;
@@ -84,6 +123,8 @@ int tcp_reass_insert_take(
 		rte_pktmbuf_free(m);
 		return -EEXIST;
 	}
+	if (before && coalesce_take(r, before, seq, m))
+		return 0;
 	n = r->segments < segments_max ? pool_take(nodes) : NULL;
 	if (!n) {
 		if (!MUTANT(refused_reassembly_leaks))
@@ -95,6 +136,7 @@ int tcp_reass_insert_take(
 	cds_list_add(&n->link, before ? &before->link : &r->nodes);
 	r->bytes += m->pkt_len;
 	r->segments++;
+	r->buffers += tcp_buffers_of(m);
 	return 0;
 }
 
@@ -119,6 +161,16 @@ uint32_t tcp_reass_pull(struct tcp_reass *r, struct pool *nodes, uint32_t *rcv_n
 	return to->bytes - before;
 }
 
+uint32_t tcp_reass_drop_last(struct tcp_reass *r, struct pool *nodes)
+{
+	MUST(r->segments);
+	struct node *n = cds_list_entry(r->nodes.prev, struct node, link);
+	uint32_t seq = n->seq;
+
+	rte_pktmbuf_free(node_remove(r, nodes, n));
+	return seq;
+}
+
 void tcp_reass_cut(struct tcp_reass *r, struct pool *nodes, uint32_t end)
 {
 	while (!list_empty(&r->nodes)) {
@@ -126,8 +178,10 @@ void tcp_reass_cut(struct tcp_reass *r, struct pool *nodes, uint32_t end)
 		if (seq_leq(node_end(n), end))
 			return;
 		if (seq_lt(n->seq, end)) {
+			uint32_t buffers = tcp_buffers_of(n->m);
 			r->bytes -= node_end(n) - end;
 			frame_truncate(n->m, end - n->seq);
+			r->buffers -= buffers - tcp_buffers_of(n->m);
 			return;
 		}
 		rte_pktmbuf_free(node_remove(r, nodes, n));

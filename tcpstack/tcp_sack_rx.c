@@ -40,6 +40,18 @@ void tcp_sack_rx_advance(struct tcp_sack_rx *x, uint32_t rcv_nxt)
 	}
 }
 
+void tcp_sack_rx_cut(struct tcp_sack_rx *x, uint32_t from)
+{
+	for (unsigned i = 0; i < x->count;) {
+		if (seq_lt(from, x->block[i].end))
+			x->block[i].end = from;
+		if (seq_leq(x->block[i].end, x->block[i].start))
+			block_remove(x, i);
+		else
+			i++;
+	}
+}
+
 void tcp_sack_rx_duplicate(struct tcp_sack_rx *x, uint32_t start, uint32_t end)
 {
 	x->duplicate = (struct tcp_sack_block){start, end};

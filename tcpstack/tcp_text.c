@@ -6,7 +6,6 @@
 #include "tcpstack/tcp_impl.h"
 
 enum {
-	COALESCE_BYTES_MAX = 512,    /* larger segments are worth a buffer of their own */
 	COALESCE_FROM_SEGMENTS = 16, /* a reader that keeps up costs no copy */
 };
 
@@ -25,6 +24,7 @@ static uint32_t window_edge(const struct tcp_conn *c)
 	uint32_t size = c->stack->config.rx_buffer_bytes;
 	uint32_t room = size > c->rx.bytes ? size - c->rx.bytes : 0;
 
+	room = min_u32(room, tcp_memory_window(c));
 	room = min_u32(room, (uint32_t)UINT16_MAX << c->rcv_wscale);
 	return c->rcv_nxt + (room >> c->rcv_wscale << c->rcv_wscale);
 }
@@ -57,6 +57,14 @@ bool tcp_window_update_due(const struct tcp_conn *c)
 	return seq_diff(window_edge(c), c->rcv_adv) >= (int32_t)step;
 }
 
+bool tcp_window_waits(const struct tcp_conn *c)
+{
+	uint32_t open = c->rcv_adv - c->rcv_nxt;
+
+	return c->state >= TCP_ESTABLISHED && !c->fin_received && open < c->peer_mss &&
+	       tcp_memory_window(c) < c->stack->config.rx_buffer_bytes / 2;
+}
+
 /* A short wait suffices for an answer that the application has at hand; behind a long path one more round
  * trip is no harm. Far below 200 ms at any rate where the path is short: peers' retransmission timers begin
  * there. */
@@ -75,17 +83,13 @@ void tcp_ack_due(struct tcp_conn *c, bool now)
 }
 
 /* A small segment's bytes move into the last buffer's free room, when many buffers are held already: a peer
- * that sends bytes one by one must not pin a pool. */
+ * that sends bytes one by one must not pin a pool. So do larger ones when buffers are short. */
 static bool coalesce_take(struct tcp_conn *c, struct rte_mbuf *m)
 {
-	struct rte_mbuf *tail = c->rx.tail;
+	bool small = c->rx.segments >= COALESCE_FROM_SEGMENTS && m->data_len <= TCP_COALESCE_BYTES_MAX;
 
-	if (c->rx.segments < COALESCE_FROM_SEGMENTS || m->nb_segs != 1 || m->data_len > COALESCE_BYTES_MAX ||
-		rte_mbuf_refcnt_read(tail) != 1 || !RTE_MBUF_DIRECT(tail) ||
-		rte_pktmbuf_tailroom(tail) < m->data_len)
+	if (!c->rx.tail || !(small || tcp_memory_tight(c)) || !tcp_buffer_append(c->rx.tail, m))
 		return false;
-	memcpy(rte_pktmbuf_mtod_offset(tail, uint8_t *, tail->data_len), frame_data(m), m->data_len);
-	tail->data_len += m->data_len;
 	c->rx.bytes += m->data_len;
 	COUNT(c->stack, tcp_rx_coalesced);
 	rte_pktmbuf_free(m);
@@ -126,6 +130,26 @@ static void rx_append_take(struct tcp_conn *c, struct rte_mbuf *m)
 {
 	if (!coalesce_take(c, m))
 		chain_append_take(&c->rx, m);
+	tcp_memory_account(c);
+}
+
+/* Whether there are buffers for data right at rcv_nxt. What waits out of order gives way to it: that can be
+ * sent again, this holds everything up. */
+static bool in_order_fits(struct tcp_conn *c, struct rte_mbuf *m)
+{
+	uint32_t n = tcp_buffers_of(m);
+
+	if (c->rx.tail && !tcp_memory_may_hold(c, n) && tcp_buffer_has_room(c->rx.tail, m))
+		return true;
+	while (!tcp_memory_may_hold(c, n)) {
+		if (!c->reass.segments)
+			return false;
+		uint32_t from = tcp_reass_drop_last(&c->reass, c->stack->reass_pool);
+		tcp_sack_rx_cut(&c->sack_rx, from);
+		tcp_memory_account(c);
+		COUNT(c->stack, tcp_out_of_order_pruned);
+	}
+	return true;
 }
 
 /* What waited for the gap that was closed: small segments are copied together here as well. */
@@ -144,6 +168,7 @@ static void reass_pull(struct tcp_conn *c)
 		rx_append_take(c, m);
 	}
 	tcp_sack_rx_advance(&c->sack_rx, c->rcv_nxt);
+	tcp_memory_account(c);
 }
 
 /* The peer's window is small at the start, after a loss and after a pause, and grows by ACKs: then they leave
@@ -161,8 +186,10 @@ static void segment_measure(struct tcp_conn *c, const struct tcp_in *in)
 {
 	uint64_t now_us = c->stack->now_us;
 
-	if (in->len > c->peer_mss || (in->len == c->last_len && in->len >= TCP_MSS_DEFAULT))
+	if (in->len > c->peer_mss || (in->len == c->last_len && in->len >= TCP_MSS_DEFAULT)) {
 		c->peer_mss = in->len;
+		c->peer_buffers = tcp_buffers_of(in->m);
+	}
 	c->last_len = in->len;
 	if (now_us - c->data_us > c->rto_us)
 		c->quick_acks = c->quick_acks_max;
@@ -173,7 +200,6 @@ static void in_order_take(struct tcp_conn *c, struct tcp_in *in)
 {
 	bool gap = c->reass.segments != 0;
 
-	segment_measure(c, in);
 	c->rcv_nxt += in->len;
 	c->bytes_in += in->len;
 	rx_append_take(c, in->m);
@@ -189,20 +215,43 @@ static void in_order_take(struct tcp_conn *c, struct tcp_in *in)
 	tcp_raise(c, TCP_EVENT_READABLE);
 }
 
-static void out_of_order_take(struct tcp_conn *c, struct tcp_in *in)
+/* How many segments may wait out of order: no more than half of what the other connections leave. */
+static uint32_t reass_segments_allowed(const struct tcp_conn *c)
+{
+	struct pool_stats p = pool_stats(c->stack->reass_pool);
+	uint32_t half = (p.capacity - p.used + c->reass.segments + 1) / 2;
+
+	return min_u32(c->stack->config.reass_conn_segments_max, half);
+}
+
+static int reass_insert(struct tcp_conn *c, struct tcp_in *in)
 {
 	struct stack *s = c->stack;
-	uint32_t end = in->seq + in->len;
-	int error = tcp_reass_insert_take(
-		&c->reass, s->reass_pool, s->config.reass_conn_segments_max, in->seq, in->m);
+	uint32_t n = tcp_buffers_of(in->m);
 
+	/* The segment that fills the gap must find room. */
+	if (!tcp_memory_may_hold(c, n + c->peer_buffers)) {
+		COUNT(s, tcp_rx_memory_dropped);
+		return -ENOMEM;
+	}
+	int error = tcp_reass_insert_take(
+		&c->reass, s->reass_pool, reass_segments_allowed(c), in->seq, in->m);
 	in->m = NULL;
+	tcp_memory_account(c);
 	if (error == 0)
 		COUNT(s, tcp_out_of_order);
 	else if (error == -EEXIST)
 		COUNT(s, tcp_duplicate_data);
 	else
 		COUNT(s, tcp_out_of_order_full);
+	return error;
+}
+
+static void out_of_order_take(struct tcp_conn *c, struct tcp_in *in)
+{
+	uint32_t end = in->seq + in->len;
+	int error = reass_insert(c, in);
+
 	if (c->sack && error == -EEXIST)
 		tcp_sack_rx_duplicate(&c->sack_rx, in->seq, end);
 	/* A duplicate's block is told first as well (RFC 2883 section 4). */
@@ -213,12 +262,28 @@ static void out_of_order_take(struct tcp_conn *c, struct tcp_in *in)
 	tcp_send_ack(c);
 }
 
+/* Text in the window. What there is no memory for stays unacknowledged, and comes again. */
+static void text_take(struct tcp_conn *c, struct tcp_in *in)
+{
+	segment_measure(c, in);
+	if (in->seq != c->rcv_nxt) {
+		out_of_order_take(c, in);
+		return;
+	}
+	if (!in_order_fits(c, in->m)) {
+		COUNT(c->stack, tcp_rx_memory_dropped);
+		return;
+	}
+	in_order_take(c, in);
+}
+
 /* Eighth step. */
 static void fin_reached(struct tcp_conn *c)
 {
 	c->rcv_nxt++;
 	c->fin_received = true;
 	tcp_reass_clear(&c->reass, c->stack->reass_pool);
+	tcp_memory_account(c);
 	tcp_raise(c, TCP_EVENT_PEER_CLOSED);
 	tcp_ack_due(c, true);
 	switch (c->state) {
@@ -242,7 +307,7 @@ void tcp_text_input(struct tcp_conn *c, struct tcp_in *in)
 	bool fin = in->flags & TCP_FIN;
 
 	if (in->flags & TCP_URG)
-		COUNT(s, tcp_urgent); /* RFC 6093: the data is in line */
+		tcp_urgent_input(c, in);
 	if (in->len == 0 && !fin)
 		return;
 	tcp_ecn_text(c, in);
@@ -257,6 +322,8 @@ void tcp_text_input(struct tcp_conn *c, struct tcp_in *in)
 		c->fin_known = true;
 		c->fin_seq = in->seq + in->len;
 		tcp_reass_cut(&c->reass, c->stack->reass_pool, c->fin_seq);
+		tcp_sack_rx_cut(&c->sack_rx, c->fin_seq);
+		tcp_memory_account(c);
 	}
 	if (in->len && !c->app && !MUTANT(data_after_close_taken)) {
 		COUNT(s, tcp_data_closed);
@@ -264,10 +331,8 @@ void tcp_text_input(struct tcp_conn *c, struct tcp_in *in)
 		tcp_conn_end(c, TCP_REASON_ABORTED);
 		return;
 	}
-	if (in->len && in->seq == c->rcv_nxt)
-		in_order_take(c, in);
-	else if (in->len)
-		out_of_order_take(c, in);
+	if (in->len)
+		text_take(c, in);
 	else
 		tcp_ack_due(c, true);
 	if (c->fin_known && (c->rcv_nxt == c->fin_seq || MUTANT(early_fin_taken)))

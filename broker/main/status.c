@@ -111,6 +111,8 @@ static void add_tcp(struct data_core *d, const struct config *c, json_t *result)
 		set_int(o, "connections", b.conns);
 		set_int(o, "half_open", u.half_open);
 		set_int(o, "time_wait", u.time_wait);
+		set_int(o, "rx_buffers", u.rx_buffers);
+		set_int(o, "rx_buffers_high", u.rx_buffers_high);
 		set_int(o, "accepted", b.accepted);
 		set_int(o, "refused", b.refused);
 		set_int(o, "conns_exhausted", b.conns_exhausted);

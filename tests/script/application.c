@@ -8,7 +8,7 @@
 #include "tests/script/run.h"
 
 static const char *const event_names[EVENTS] = {
-	"accepted", "connected", "readable", "peer_closed", "writable", "closed"};
+	"accepted", "connected", "readable", "urgent", "peer_closed", "writable", "closed"};
 static const char *const reason_names[] = {"done", "reset", "timed_out", "refused", "aborted"};
 
 static void note(enum event e, int word)
@@ -50,6 +50,11 @@ static void on_readable(struct tcp_conn *c)
 		consume(tcp_conn_rx(c)->bytes);
 }
 
+static void on_urgent(struct tcp_conn *c)
+{
+	note(EVENT_URGENT, 0);
+}
+
 static void on_peer_closed(struct tcp_conn *c)
 {
 	note(EVENT_PEER_CLOSED, 0);
@@ -70,6 +75,7 @@ static void on_closed(struct tcp_conn *c, int reason)
 static const struct tcp_app app = {.accepted = on_accepted,
 	.connected = on_connected,
 	.readable = on_readable,
+	.urgent = on_urgent,
 	.peer_closed = on_peer_closed,
 	.writable = on_writable,
 	.closed = on_closed};
@@ -158,7 +164,7 @@ static const struct {
 	size_t offset, size;
 } options[] = {OPTION(delayed_ack_us), OPTION(rto_us_min), OPTION(keepalive_us),
 	OPTION(keepalive_interval_us), OPTION(keepalive_probes), OPTION(user_timeout_us), OPTION(nodelay),
-	OPTION(syn_backlog_max), OPTION(ecn), OPTION(quick_acks)};
+	OPTION(syn_backlog_max), OPTION(ecn), OPTION(quick_acks), OPTION(dscp), OPTION(hop_limit)};
 
 static void options_begin(void)
 {
@@ -225,6 +231,9 @@ static bool call_stack(const char *name, const char *a, const char *b)
 	} else if (!strcmp(name, "noevent")) {
 		if (run.events[event_of(a)])
 			fail("%s happened", a);
+	} else if (!strcmp(name, "held")) {
+		if (stack_usage(run.stack).rx_buffers != (uint32_t)atoi(a))
+			fail("%u receive buffers are held", stack_usage(run.stack).rx_buffers);
 	} else if (!strcmp(name, "conns")) {
 		struct stack_usage u = stack_usage(run.stack);
 		uint32_t n = u.conns + u.half_open + u.time_wait;
@@ -275,6 +284,13 @@ static void call_conn(const char *name, const char *a, const char *words)
 		tcp_conn_set_nodelay(c, atoi(a));
 	} else if (!strcmp(name, "cork")) {
 		tcp_conn_cork(c, atoi(a));
+	} else if (!strcmp(name, "urgent")) {
+		tcp_conn_urgent_out(c);
+	} else if (!strcmp(name, "urgent_in")) {
+		if (tcp_conn_urgent_in(c) != (uint32_t)atoi(a))
+			fail("%u bytes are urgent", tcp_conn_urgent_in(c));
+	} else if (!strcmp(name, "dscp")) {
+		tcp_conn_set_dscp(c, (uint8_t)atoi(a));
 	} else if (!strcmp(name, "shutdown")) {
 		if (tcp_conn_shutdown(c))
 			fail("shutdown was refused");

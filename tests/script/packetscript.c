@@ -22,8 +22,10 @@
  *   listen | unlisten | connect     accept: a connection was accepted     nothing: the time passes
  *   write N...      write N refused      read N      readable N: so much could be read      autoread
  *   shutdown | close | abort     nodelay 0 | 1     cork 0 | 1
- *   event NAME [WORD]   accepted, connected [0 or error], readable, peer_closed, writable, closed [reason]:
- *                       happened since it was last asked for     noevent NAME
+ *   urgent | urgent_in N | dscp N
+ *   event NAME [WORD]   accepted, connected [0 or error], readable, urgent, peer_closed, writable,
+ *                       closed [reason]: happened since it was last asked for     noevent NAME
+ *   held N: receive buffers that connections hold
  *   state NAME    conns N    isn N: the stack's own    counter NAME N    pool empty | full | left N
  *
  * packetscript --offload runs the scripts on a port that does all it can: what they see stays the same.

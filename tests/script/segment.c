@@ -99,6 +99,10 @@ static const char *parse_number(struct segment *g, const char *name, int64_t v)
 		g->win = (uint32_t)v;
 	} else if (!strcmp(name, "urg")) {
 		g->urg = (uint32_t)v;
+		g->has_urg = true;
+	} else if (!strcmp(name, "dscp")) {
+		g->dscp = (uint8_t)v;
+		g->has_dscp = true;
 	} else if (!strcmp(name, "port")) {
 		g->peer_port = (uint16_t)v;
 	} else if (!strcmp(name, "doff")) {
@@ -230,6 +234,10 @@ const char *segment_text(const struct segment *g, char *out)
 		p += sprintf(p, " %s", ecn_words[g->ecn]);
 	if (g->has_ttl && g->ttl != 64)
 		p += sprintf(p, " ttl %u", g->ttl);
+	if (g->urg)
+		p += sprintf(p, " urg %u", g->urg);
+	if (g->dscp)
+		p += sprintf(p, " dscp %u", g->dscp);
 	if (g->has_vlan && g->vlan)
 		p += sprintf(p, " vlan %u", g->vlan);
 	p = address_text(p, "src", &g->src);
@@ -258,8 +266,12 @@ const char *segment_differs(const struct segment *expected, const struct segment
 		return "options";
 	if (expected->peer_port != seen->peer_port)
 		return "port";
+	if (expected->has_urg && expected->urg != seen->urg)
+		return "urg";
 	if (expected->has_ecn && expected->ecn != seen->ecn)
 		return "ECN";
+	if (expected->has_dscp && expected->dscp != seen->dscp)
+		return "dscp";
 	if (expected->has_ttl && expected->ttl != seen->ttl)
 		return "ttl";
 	if (expected->has_vlan && expected->vlan != seen->vlan)

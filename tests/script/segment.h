@@ -9,11 +9,11 @@
  * is not written is not compared, ts is written "ts ECR", and P only matters where it is written. port is the
  * peer's (40000 unless told).
  *
- * Fields of the layers below, which count in both directions: ect0, ect1, ce, notect (RFC 3168), ttl N (hop
- * limit), vlan N, src ADDRESS (the sender's), dst ADDRESS. What a peer may do beside: id N (IPv4 or fragment
- * identification), frag A:B (only those bytes of the IP packet's payload, as a fragment; B may be missing:
- * the last one), and broken ones: rsv N (reserved bits), badsum, ipbadsum, doff N, iplen N, cut N (bytes off
- * the frame's end). */
+ * Fields of the layers below, which count in both directions: ect0, ect1, ce, notect (RFC 3168), dscp N, ttl
+ * N (hop limit), vlan N, src ADDRESS (the sender's), dst ADDRESS. What a peer may do beside: id N (IPv4 or
+ * fragment identification), frag A:B (only those bytes of the IP packet's payload, as a fragment; B may be
+ * missing: the last one), and broken ones: rsv N (reserved bits), badsum, ipbadsum, doff N, iplen N, cut N
+ * (bytes off the frame's end). */
 #ifndef TESTS_SCRIPT_SEGMENT_H
 #define TESTS_SCRIPT_SEGMENT_H
 
@@ -38,7 +38,8 @@ struct segment {
 	char options_text[200];
 	uint8_t ecn, ttl, reserved; /* ttl 0: 64 */
 	uint16_t vlan;		    /* 0: untagged */
-	bool has_ecn, has_ttl, has_vlan;
+	uint8_t dscp;
+	bool has_ecn, has_ttl, has_vlan, has_urg, has_dscp;
 	struct ip_addr src, dst; /* unspecified: the usual ones */
 	uint32_t id;
 	bool fragment;
