@@ -32,10 +32,14 @@ void tcp_cc_grow(struct tcp_conn *c, uint32_t bytes)
 
 uint32_t tcp_cc_slow_start(struct tcp_conn *c, uint32_t bytes, uint32_t segments_max)
 {
-	uint32_t room = c->ssthresh - c->cwnd, step = min_u32(min_u32(bytes, segments_max * c->mss), room);
+	uint32_t segments = c->cc_prior.timed_out ? 1 : segments_max, room = c->ssthresh - c->cwnd;
+	uint32_t step = min_u32(min_u32(bytes, segments * c->mss), room);
 
 	tcp_cc_grow(c, step);
-	return step == room ? bytes - step : 0;
+	if (step < room)
+		return 0;
+	c->cc_prior.timed_out = false;
+	return bytes - step;
 }
 
 void tcp_cc_remember(struct tcp_conn *c)
@@ -43,11 +47,17 @@ void tcp_cc_remember(struct tcp_conn *c)
 	c->cc_prior = (struct tcp_cc_prior){.valid = true, .cwnd = c->cwnd, .ssthresh = c->ssthresh};
 }
 
+void tcp_cc_timed_out(struct tcp_conn *c)
+{
+	c->cc_prior.timed_out = true;
+	c->cwnd = c->mss;
+}
+
 bool tcp_cc_restore(struct tcp_conn *c)
 {
 	if (!c->cc_prior.valid)
 		return false;
-	c->cc_prior.valid = false;
+	c->cc_prior.valid = c->cc_prior.timed_out = false;
 	c->cwnd = max_u32(c->cwnd, c->cc_prior.cwnd);
 	c->ssthresh = c->cc_prior.ssthresh;
 	return true;

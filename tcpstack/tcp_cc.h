@@ -79,6 +79,7 @@ union tcp_cc_state {
 /* What the algorithms share (tcp_cc.c). */
 struct tcp_cc_prior {
 	bool valid;
+	bool timed_out; /* slow start after a timeout is not over */
 	uint32_t cwnd, ssthresh;
 };
 
@@ -87,14 +88,17 @@ enum { TCP_CWND_MAX = 1 << 30 };
 uint32_t tcp_cc_initial_window(const struct tcp_conn *c);
 /* FlightSize of RFC 5681, without what limited transmit added to it. */
 uint32_t tcp_cc_flight(const struct tcp_conn *c);
-/* Slow start by RFC 5681 equation 2, segments_max (RFC 3465's L) an ACK at the most. Returns the bytes that
- * were left for avoidance once ssthresh was reached. */
+/* Slow start by RFC 5681 equation 2, segments_max (RFC 3465's L) an ACK at the most, one after a timeout,
+ * when an ACK may cover what had arrived before. Returns the bytes that were left for avoidance once ssthresh
+ * was reached. */
 uint32_t tcp_cc_slow_start(struct tcp_conn *c, uint32_t bytes, uint32_t segments_max);
 /* Adds to cwnd, within TCP_CWND_MAX. */
 void tcp_cc_grow(struct tcp_conn *c, uint32_t bytes);
 void tcp_cc_remember(struct tcp_conn *c);
 /* True when there was something to undo, and cwnd and ssthresh are as remembered. */
 bool tcp_cc_restore(struct tcp_conn *c);
+/* The loss window (RFC 5681 section 3.1). */
+void tcp_cc_timed_out(struct tcp_conn *c);
 void tcp_cc_recovered(struct tcp_conn *c);
 void tcp_cc_idle(struct tcp_conn *c, uint64_t idle_us);
 

@@ -223,7 +223,7 @@ static void cubic_timeout(struct tcp_conn *c, bool again)
 		congestion(c);
 	c->cc_state.cubic.w_max = 0; /* section 4.8: the next epoch's begins where slow start ends */
 	c->cc_state.cubic.epoch = false;
-	c->cwnd = c->mss;
+	tcp_cc_timed_out(c);
 }
 
 /* Section 4.9 */

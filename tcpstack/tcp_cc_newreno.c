@@ -47,7 +47,7 @@ static void newreno_timeout(struct tcp_conn *c, bool again)
 		tcp_cc_remember(c);
 		c->ssthresh = half_flight(c);
 	}
-	c->cwnd = c->mss;
+	tcp_cc_timed_out(c);
 	c->cc_state.newreno.acked = 0;
 }
 

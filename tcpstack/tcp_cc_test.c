@@ -43,7 +43,7 @@ static void lose(void)
 /* RFC 9438 in segments and seconds */
 struct model {
 	double mss, rtt, cwnd, ssthresh, w_max, k, cwnd_prior, est, epoch, limited_out, last;
-	bool in_epoch;
+	bool in_epoch, timed_out;
 	struct {
 		double cwnd, ssthresh, w_max, k, cwnd_prior, est, epoch;
 		bool in_epoch, valid;
@@ -105,12 +105,14 @@ static void model_ack(double segments, double now, bool limited)
 	if (!limited)
 		return;
 	if (model.cwnd < model.ssthresh) {
-		double step = segments < 8 ? segments : 8, room = model.ssthresh - model.cwnd;
+		double most = model.timed_out ? 1 : 8, room = model.ssthresh - model.cwnd;
+		double step = segments < most ? segments : most;
 		if (step < room) {
 			model.cwnd += step;
 			return;
 		}
 		model.cwnd = model.ssthresh;
+		model.timed_out = false;
 		segments -= room;
 	}
 	if (segments > 0)
@@ -119,6 +121,7 @@ static void model_ack(double segments, double now, bool limited)
 
 static void model_event(void)
 {
+	model.timed_out = false;
 	model.prior = (__typeof__(model.prior)){model.cwnd, model.ssthresh, model.w_max, model.k,
 		model.cwnd_prior, model.est, model.epoch, model.in_epoch, true};
 	model.w_max = model.cwnd < model.w_max ? model.cwnd * 1.7 / 2 : model.cwnd;
@@ -132,6 +135,7 @@ static void model_timeout(void)
 	model_event();
 	model.w_max = 0;
 	model.cwnd = 1;
+	model.timed_out = true;
 }
 
 static void model_undo(void)
@@ -147,7 +151,7 @@ static void model_undo(void)
 	model.est = model.prior.est;
 	model.epoch = model.prior.epoch;
 	model.in_epoch = model.prior.in_epoch;
-	model.prior.valid = false;
+	model.prior.valid = model.timed_out = false;
 }
 
 static void model_idle(double now)

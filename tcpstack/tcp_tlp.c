@@ -17,12 +17,22 @@ bool tcp_tlp_wanted(const struct tcp_conn *c)
 	       !c->sacked_count && !c->lost_count && c->state >= TCP_ESTABLISHED && !list_empty(&c->flight);
 }
 
+/* One frame is on its way: a FIN rides on the data before it. */
+static bool is_alone(const struct tcp_conn *c)
+{
+	const struct cds_list_head *first = c->flight.next, *last = c->flight.prev;
+	const struct tcp_segment *g = caa_container_of(first, struct tcp_segment, sent_link);
+	const struct tcp_segment *fin = caa_container_of(last, struct tcp_segment, sent_link);
+
+	return first == last || (first->next == last && fin->control == TCP_FIN &&
+					fin->seq == tcp_segment_end(g) && fin->sent_us == g->sent_us);
+}
+
 uint64_t tcp_tlp_us(const struct tcp_conn *c)
 {
 	if (!c->srtt_us)
 		return PTO_US_NO_RTT;
-	bool alone = c->flight.next == c->flight.prev;
-	return 2ull * c->srtt_us + (alone ? MAX_ACK_DELAY_US : PTO_SLACK_US);
+	return 2ull * c->srtt_us + (is_alone(c) ? MAX_ACK_DELAY_US : PTO_SLACK_US);
 }
 
 /* Section 7.3: new data where there is some, else what was sent last. */
@@ -57,6 +67,7 @@ void tcp_tlp_acked(struct tcp_conn *c, const struct tcp_in *in, const struct tcp
 		COUNT(c->stack, tcp_tlp_repaired);
 		c->cc->loss(c);
 		c->cwnd = min_u32(c->cwnd, c->ssthresh);
+		tcp_ecn_reduced(c);
 	} else if (!acked->bytes && !in->options.sack_count && !in->len) {
 		c->tlp_out = false;
 	}

@@ -590,6 +590,14 @@ static const struct kind *kind_pick(struct conversation *c)
 			return &kinds[i];
 }
 
+static bool ends_there(const struct conversation *c, uint32_t seq)
+{
+	for (unsigned i = 0; i < c->ends_n && i < ENDS_MAX; i++)
+		if (c->ends[i] == seq)
+			return true;
+	return false;
+}
+
 /* Where two may differ, whatever kind it is. */
 static uint32_t freedoms(const struct conversation *c, const struct view *v, const struct exchange *x)
 {
@@ -615,6 +623,8 @@ static uint32_t freedoms(const struct conversation *c, const struct view *v, con
 		f |= 1u << FREEDOM_crossed_syn_ack;
 	if (in_state(c, "SYN-RECEIVED") && c->active)
 		f |= 1u << ((g->flags & (SYN | ACK)) == SYN ? FREEDOM_syn_again : FREEDOM_syn_ack_again);
+	if ((g->flags & RST) && c->syn.has_sackok && ends_there(c, g->seq))
+		f |= 1u << FREEDOM_reset_at_sack;
 	if (in_state(c, "TIME-WAIT") && !(g->flags & (ACK | SYN)))
 		f |= 1u << FREEDOM_time_wait_no_ack;
 	if (in_state(c, "SYN-RECEIVED") && c->active && (g->flags & ACK) && seq_leq(g->ack, c->una))
@@ -640,6 +650,8 @@ struct exchange exchange_next(struct conversation *c, const struct side *a, cons
 				c->top = seq_max(c->top, end);
 			uint32_t wnd = (uint32_t)x.segment.wnd << scale(c);
 			c->wnd_high = wnd > c->wnd_high ? wnd : c->wnd_high;
+			if (!x.is_act && seq_lt(c->isn + v.rcv, x.segment.seq))
+				c->ends[c->ends_n++ % ENDS_MAX] = c->isn + end + !!(x.segment.flags & FIN);
 			if (!x.is_act && acceptable(&before, &v, &x.segment))
 				told(c, &v, &x.segment);
 			return x;

@@ -30,6 +30,8 @@ struct exchange {
 	uint32_t freedoms; /* bits by enum freedom */
 };
 
+enum { ENDS_MAX = 64 };
+
 /* Numbers count from the initial ones of their sender. */
 struct conversation {
 	uint64_t random;
@@ -48,8 +50,10 @@ struct conversation {
 	uint32_t fin_at,
 		top; /* top: behind the last byte sent in or above the window, which no FIN may precede */
 	bool shut, closed;
-	bool unsure;	     /* the window has shrunk, or the two use different ones */
-	bool over_time_wait; /* the connection is being opened over one in TIME-WAIT */
+	bool unsure;		 /* the window has shrunk, or the two use different ones */
+	bool over_time_wait;	 /* the connection is being opened over one in TIME-WAIT */
+	uint32_t ends[ENDS_MAX]; /* of the last segments beyond a gap */
+	unsigned ends_n;
 	unsigned dup_acks;
 	unsigned writes; /* that are not all acknowledged: each is up to three segments */
 	bool urgent;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The stack on a TAP device, against this machine's kernel: kerneltcp DEVICE CAPTURE SEED [KEY=VALUE]... with
- * members of struct stack_config as keys. It serves what service.h lists, takes requests on standard input
- * until it is told to quit, lets what is left of its connections come to an end, and says whether every
- * buffer and every connection came back. */
+ * members of struct stack_config as keys, and version=6 for connections over IPv6. It serves what service.h
+ * lists, takes requests on standard input until it is told to quit, lets what is left of its connections come
+ * to an end, and says whether every buffer and every connection came back. */
 #include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -14,7 +14,14 @@
 #include "tests/kerneltcp/service.h"
 #include "tests/unit/unit.h"
 
-enum { CONNS_MAX = 4096, TX_MBUFS = 8192, RX_MBUFS = 8192, END_US = 20000000, LINE_BYTES_MAX = 200 };
+enum {
+	CONNS_MAX = 4096,
+	TX_MBUFS = 8192,
+	RX_MBUFS = 8192,
+	END_US = 20000000,
+	LINE_BYTES_MAX = 200,
+	IPV6_MTU_MIN = 1280
+};
 
 static uint64_t now_us;
 static struct rte_mempool *tx_pool, *rx_pool;
@@ -44,13 +51,28 @@ static void tx(void *ctx, struct rte_mbuf **frames_take, unsigned n)
 static const struct {
 	const char *name;
 	size_t offset, size;
-} keys[] = {KEY(mtu), KEY(conn_max), KEY(syn_backlog_max), KEY(rx_buffer_bytes), KEY(tx_buffer_bytes),
-	KEY(delayed_ack_us), KEY(user_timeout_us), KEY(keepalive_us), KEY(keepalive_interval_us),
-	KEY(keepalive_probes), KEY(time_wait_us), KEY(half_open_timeout_us)};
+} keys[] = {KEY(mtu), KEY(vlan), KEY(dad_transmits), KEY(ecn), KEY(sack), KEY(syn_cookies),
+	KEY(delayed_ack_us), KEY(quick_acks), KEY(time_wait_max), KEY(conn_max), KEY(syn_backlog_max),
+	KEY(rx_buffer_bytes), KEY(tx_buffer_bytes), KEY(delayed_ack_us), KEY(user_timeout_us),
+	KEY(keepalive_us), KEY(keepalive_interval_us), KEY(keepalive_probes), KEY(time_wait_us),
+	KEY(half_open_timeout_us)};
+
+/* Both versions of IP, 10.77.0.0/24 and fd00:4d::/64: the kernel is 1, the stack 2. */
+static struct ip_addr address(bool v6, uint8_t host)
+{
+	uint8_t bytes[16] = {0xfd, 0, 0, 0x4d, [15] = host};
+
+	return v6 ? ip_v6(bytes) : ip_v4(0x0a4d0000u + host);
+}
 
 static bool key_set(struct stack_config *c, const char *word)
 {
 	const char *value = strchr(word, '=');
+
+	if (!strcmp(word, "version=6")) {
+		service_kernel = address(true, 1);
+		return true;
+	}
 
 	for (unsigned i = 0; value && i < RTE_DIM(keys); i++)
 		if (!strncmp(keys[i].name, word, (size_t)(value - word)) && !keys[i].name[value - word]) {
@@ -69,7 +91,10 @@ static struct stack *stack_start(char **words)
 	stack_config_defaults(&c);
 	c.mac[0] = 2;
 	c.mac[5] = 77;
-	stack_config_add(&c, ip_v4(SERVICE_STACK_ADDR), 24);
+	service_kernel = address(false, 1);
+	/* The way to those who are nowhere: a flood's senders. */
+	c.gateway_v4 = service_kernel;
+	c.dad_transmits = 0;
 	c.tx_pool = tx_pool;
 	c.key = (struct siphash_key){(uint64_t)getpid(), now_us};
 	c.tx = tx;
@@ -79,12 +104,18 @@ static struct stack *stack_start(char **words)
 	for (; *words; words++)
 		if (!key_set(&c, *words))
 			return NULL;
+	stack_config_add(&c, address(false, 2), 24);
+	if (c.mtu >= IPV6_MTU_MIN)
+		stack_config_add(&c, address(true, 2), 64);
+	link_vlan = c.vlan;
 	struct stack *s = stack_create(&c, now_us);
 	if (!s) {
 		fprintf(stderr, "the configuration is not accepted\n");
 		return NULL;
 	}
 	service_start(s);
+	if (stack_announce(s, now_us))
+		return NULL;
 	return s;
 }
 
@@ -193,9 +224,10 @@ int main(int argc, char **argv)
 		return 1;
 	while (!service_over())
 		turn(s);
-	for (uint64_t end_us = now_us + END_US; now_us < end_us && stack_usage(s).conns;)
+	for (uint64_t end_us = now_us + END_US;
+		now_us < end_us && (stack_usage(s).conns || stack_usage(s).half_open);)
 		turn(s);
-	uint32_t conns = stack_usage(s).conns;
+	uint32_t conns = stack_usage(s).conns + stack_usage(s).half_open;
 	stack_destroy(s);
 	link_close();
 	printf("connections left: %u, transmit buffers missing: %u, receive buffers missing: %u\n", conns,

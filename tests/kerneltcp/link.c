@@ -13,16 +13,26 @@
 
 #include "runtime/wire.h"
 
-enum { FRAMES_MAX = 8192, LATE_US_MAX = 4000, BURST_FRAMES = 4, ETHERNET_BYTES = 14 };
+enum {
+	FRAMES_MAX = 8192,
+	LATE_US_MAX = 4000,
+	BURST_FRAMES = 4,
+	ETHERNET_BYTES = 14,
+	TAG_AT = 12,
+	TAG_BYTES = 4,
+	STRAY_EVERY = 20
+};
 
 struct frame {
 	struct cds_list_head link;
 	uint64_t due_us;
 	uint32_t n;
-	uint8_t bytes[LINK_FRAME_BYTES_MAX];
+	int32_t vlan; /* -1: the link's own */
+	uint8_t bytes[LINK_FRAME_BYTES_MAX + TAG_BYTES];
 };
 
 struct link_faults link_faults;
+uint16_t link_vlan;
 uint64_t link_lost, link_doubled, link_late, link_damaged, link_marked;
 static struct frame frames[FRAMES_MAX];
 static struct cds_list_head unused, under_way[LINK_WAYS]; /* the latter by due_us */
@@ -138,9 +148,9 @@ static void damage(struct frame *f)
 	link_damaged++;
 }
 
-static void frame_send(enum link_way way, const void *bytes, uint32_t n, uint64_t due_us)
+static void frame_send(enum link_way way, const void *bytes, uint32_t n, uint64_t due_us, int32_t vlan)
 {
-	if (cds_list_empty(&unused) || n > LINK_FRAME_BYTES_MAX) {
+	if (cds_list_empty(&unused) || n > LINK_FRAME_BYTES_MAX + TAG_BYTES) {
 		link_lost++;
 		return;
 	}
@@ -148,6 +158,7 @@ static void frame_send(enum link_way way, const void *bytes, uint32_t n, uint64_
 	cds_list_del(&f->link);
 	f->due_us = due_us;
 	f->n = n;
+	f->vlan = vlan;
 	memcpy(f->bytes, bytes, n);
 	if (happens(link_faults.congestion))
 		congestion_mark(f);
@@ -157,10 +168,40 @@ static void frame_send(enum link_way way, const void *bytes, uint32_t n, uint64_
 	cds_list_add(&f->link, &before->link); /* behind it, or behind the head */
 }
 
+/* Takes the tag off. False where it is not there. */
+static bool tag_take(uint8_t *frame, uint32_t *n)
+{
+	if (*n < ETHERNET_BYTES + TAG_BYTES || wire_get16(frame + TAG_AT) != 0x8100 ||
+		(wire_get16(frame + TAG_AT + 2) & 0xfff) != link_vlan)
+		return false;
+	*n -= TAG_BYTES;
+	memmove(frame + TAG_AT, frame + TAG_AT + TAG_BYTES, *n - TAG_AT);
+	return true;
+}
+
+static void tag_put(struct frame *f)
+{
+	memmove(f->bytes + TAG_AT + TAG_BYTES, f->bytes + TAG_AT, f->n - TAG_AT);
+	wire_put16(f->bytes + TAG_AT, 0x8100);
+	wire_put16(f->bytes + TAG_AT + 2, (uint16_t)(f->vlan < 0 ? link_vlan : f->vlan));
+	f->n += TAG_BYTES;
+}
+
 void link_put(enum link_way way, const void *frame, uint32_t n, uint64_t now_us)
 {
-	if (way == LINK_TO_KERNEL)
+	uint8_t untagged[LINK_FRAME_BYTES_MAX + TAG_BYTES];
+
+	if (way == LINK_TO_KERNEL) {
 		capture_put(frame, n, now_us);
+		if (link_vlan) {
+			memcpy(untagged, frame, n);
+			frame = untagged;
+			if (!tag_take(untagged, &n)) {
+				link_lost++;
+				return;
+			}
+		}
+	}
 	uint64_t due_us = lost(way) ? 0 : departs_us(way, n, now_us);
 	if (!due_us) {
 		link_lost++;
@@ -169,13 +210,15 @@ void link_put(enum link_way way, const void *frame, uint32_t n, uint64_t now_us)
 	due_us += link_faults.delay_us;
 	if (happens(link_faults.twice)) {
 		link_doubled++;
-		frame_send(way, frame, n, due_us + random_below(LATE_US_MAX));
+		frame_send(way, frame, n, due_us + random_below(LATE_US_MAX), -1);
 	}
 	if (happens(link_faults.late)) {
 		link_late++;
 		due_us += random_below(LATE_US_MAX);
 	}
-	frame_send(way, frame, n, due_us);
+	frame_send(way, frame, n, due_us, -1);
+	if (way == LINK_TO_STACK && link_vlan && random_below(STRAY_EVERY) == 0)
+		frame_send(way, frame, n, due_us, random_below(2) ? 0 : link_vlan ^ 1);
 }
 
 const uint8_t *link_get(enum link_way way, uint64_t now_us, uint32_t *n)
@@ -190,8 +233,10 @@ const uint8_t *link_get(enum link_way way, uint64_t now_us, uint32_t *n)
 		return NULL;
 	cds_list_del(&f->link);
 	handed_out = f;
+	if (way == LINK_TO_STACK && link_vlan && f->vlan)
+		tag_put(f);
 	*n = f->n;
-	if (way == LINK_TO_STACK)
+	if (way == LINK_TO_STACK && f->vlan < 0)
 		capture_put(f->bytes, f->n, now_us);
 	return f->bytes;
 }

@@ -23,6 +23,10 @@ enum link_way { LINK_TO_STACK, LINK_TO_KERNEL, LINK_WAYS };
 enum { LINK_FRAME_BYTES_MAX = 9216 };
 
 extern struct link_faults link_faults;
+/* The link's VLAN, 0: none. Frames have its tag where the stack sees them, and one without is lost; the
+ * kernel's side of the device is untagged, since not every kernel has VLAN devices. Some come a second time
+ * as frames of another VLAN and without a tag, for the stack to drop. */
+extern uint16_t link_vlan;
 extern uint64_t link_lost, link_doubled, link_late, link_damaged, link_marked;
 
 /* Makes the device in this network namespace, and the capture. The file descriptor, or -1 with a message. */

@@ -7,6 +7,7 @@ import time
 
 DEVICE = "kerneltcp"
 TIMEOUT_S = 30
+IPV6_MTU_MIN = 1280
 # The kernel's side as each group starts; a group says what is different.
 SETTINGS = {
     "ipv4/tcp_sack": 1, "ipv4/tcp_timestamps": 1, "ipv4/tcp_window_scaling": 1, "ipv4/tcp_ecn": 2,
@@ -45,9 +46,12 @@ def setting(name, value):
 
 class Program:
     """One run of it, from the device's appearance to its disappearance. Requests are service.h's."""
-    kernel, stack, family = "10.77.0.1", "10.77.0.2", socket.AF_INET
 
     def __init__(self, capture, seed, options=(), settings=None, mtu=1500):
+        if "version=6" in options:
+            self.kernel, self.stack, self.family = "fd00:4d::1", "fd00:4d::2", socket.AF_INET6
+        else:
+            self.kernel, self.stack, self.family = "10.77.0.1", "10.77.0.2", socket.AF_INET
         for name, value in {**SETTINGS, **(settings or {})}.items():
             setting(name, value)
         self.capture = capture
@@ -59,8 +63,10 @@ class Program:
     def device_up(self, mtu):
         until(lambda: os.path.exists(f"/sys/class/net/{DEVICE}") or self.process.poll() is not None, "the device")
         need(self.process.poll() is None, "the program ended at once")
-        ip("addr", "add", f"{self.kernel}/24", "dev", DEVICE)
+        ip("addr", "add", "10.77.0.1/24", "dev", DEVICE)
         ip("link", "set", DEVICE, "mtu", str(mtu), "up")
+        if mtu >= IPV6_MTU_MIN:
+            ip("addr", "add", "fd00:4d::1/64", "dev", DEVICE, "nodad")
 
     def ask(self, *words):
         self.process.stdin.write(" ".join(map(str, words)) + "\n")

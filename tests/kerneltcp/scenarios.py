@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 
-from program import TIMEOUT_S, need, until
+from program import DEVICE, TIMEOUT_S, need, until
 
 ECHO, SLOW, RESET, FAREWELL, HOLD = 7, 8, 9, 10, 11  # service.h has them
 STALL_S = 1.5
@@ -322,3 +322,92 @@ def ten_thousand_short(p):
     for _ in range(SHORT_BY_THE_STACK // 250):
         opened_by_the_stack(p, 250, 20)
     at_rest(p)
+
+
+def congestion_marked(p):
+    """transfer() on a link that marks instead of dropping: both sides slow down and nothing is sent again."""
+    p.link(congestion=20)
+    transfer(2_000_000)(p)
+    need(p.faults()["marked"] > 0, "nothing was marked")
+    need(p.counter("tcp_ecn_ce_in") > 0, "no mark came to the stack")
+    need(p.counter("tcp_ecn_cwr_out") > 0, "the stack did not say that it slows down")
+    need(p.counter("tcp_resent") == 0, "something was sent again")
+
+
+def no_ecn(p):
+    """transfer() where ECN was not agreed on: the link finds nothing to mark."""
+    p.link(congestion=500)
+    transfer(400_000)(p)
+    need(p.faults()["marked"] == 0, "packets were ECN-capable")
+
+
+def other_vlans_are_dropped(p):
+    """The link has mixed in frames without the tag and with another one."""
+    transfer(400_000)(p)
+    need(p.counter("eth_vlan") > 0, "no such frame came")
+
+
+def addresses_are_tested(p):
+    """RFC 4862: the stack's IPv6 addresses come into use when nobody has objected."""
+    until(lambda: p.counter("nd_solicits_out") >= 2, "each is tested")
+    until(lambda: int(p.ask("addresses")) >= 3, "all addresses are in use")
+    need(p.counter("nd_duplicate") == 0, "somebody objected")
+
+
+# A flood of connection requests from senders that are nowhere (198.18.0.0/15 is for tests).
+
+STACK_MAC, FLOOD_MAC = bytes.fromhex("02000000004d"), bytes.fromhex("020000000099")
+
+
+def ones_complement(data):
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    total = (total & 0xffff) + (total >> 16)
+    return ~((total & 0xffff) + (total >> 16)) & 0xffff
+
+
+def syn_frame(port):
+    source = struct.pack(">I", 0xc6120000 | random.getrandbits(17))
+    target = socket.inet_aton("10.77.0.2")
+    tcp = struct.pack(">HHIIBBHHHBBH", random.randrange(1024, 65536), port, random.getrandbits(32), 0, 6 << 4, 2,
+                      8192, 0, 0, 2, 4, 1460)
+    check = ones_complement(source + target + struct.pack(">HH", 6, len(tcp)) + tcp)
+    tcp = tcp[:16] + struct.pack(">H", check) + tcp[18:]
+    header = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(tcp), 0, 0, 64, 6, 0) + source + target
+    header = header[:10] + struct.pack(">H", ones_complement(header)) + header[12:]
+    return STACK_MAC + FLOOD_MAC + b"\x08\x00" + header + tcp
+
+
+def flood(count, *moved, good=400):
+    """count half-open attempts from as many senders; meanwhile good clients connect, are served and close, and
+    every one of them succeeds. Each counter in moved has moved by the end."""
+    def scenario(p):
+        before, began = p.counter("tcp_syn_in"), time.monotonic()
+        served, over = [], threading.Event()
+
+        def client(i):
+            while not over.is_set() or len(served) < good:
+                data = b"client %d, %d" % (i, len(served))
+                same(data, echoed(p, ECHO, data))
+                served.append(i)
+
+        def attack(_):
+            try:
+                with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as s:
+                    s.bind((DEVICE, 0))
+                    # What the device loses is sent again, but not for ever.
+                    while p.counter("tcp_syn_in") - before < count and time.monotonic() < began + TIMEOUT_S:
+                        for _ in range(1000):
+                            try:
+                                s.send(syn_frame(ECHO))
+                            except OSError:
+                                time.sleep(0.001)
+            finally:
+                over.set()
+        in_parallel(5, lambda i: attack(i) if i == 4 else client(i))
+        seen = p.counter("tcp_syn_in") - before
+        need(seen >= count, f"only {seen} attempts came in {TIMEOUT_S} s")
+        for name in moved:
+            need(p.counter(name) > 0, f"{name} is 0")
+        at_rest(p)
+        return f"{seen} attempts, {len(served)} good clients, {time.monotonic() - began:.1f} s"
+    return scenario

@@ -13,6 +13,7 @@
 
 enum { BLOCK_BYTES = 16384, OPENED_MAX = 512 };
 
+struct ip_addr service_kernel;
 static uint8_t block[BLOCK_BYTES];
 static uint64_t farewell_bytes, clock_us;
 static bool over;
@@ -210,10 +211,9 @@ static void open_many(struct stack *s, unsigned port, unsigned count, uint32_t b
 {
 	opened_count = RTE_MIN(count, (unsigned)OPENED_MAX);
 	opened_ended = opened_good = 0;
-	struct ip_addr kernel = ip_v4(SERVICE_KERNEL_ADDR);
 	for (unsigned i = 0; i < opened_count; i++) {
 		opened[i] = (struct opened){.to_send = bytes};
-		if (!tcp_connect(s, &kernel, (uint16_t)port, NULL, &opened_app, &opened[i], clock_us))
+		if (!tcp_connect(s, &service_kernel, (uint16_t)port, NULL, &opened_app, &opened[i], clock_us))
 			opened_end(&opened[i], false);
 	}
 }
@@ -233,6 +233,17 @@ static void usage_tell(struct stack *s)
 	struct stack_usage u = stack_usage(s);
 
 	reply("%u %u %u %u %u", u.conns, u.half_open, u.time_wait, u.tx_segments, u.reass_segments);
+}
+
+static void addresses_tell(struct stack *s)
+{
+	enum stack_address_state state;
+	struct ip_addr a;
+	unsigned used = 0;
+
+	for (unsigned i = 0; stack_address_get(s, i, &a, &state); i++)
+		used += state == STACK_ADDRESS_USED;
+	reply("%u", used);
 }
 
 static void link_set(const char *words)
@@ -277,6 +288,8 @@ void service_request(struct stack *s, const char *line)
 		open_many(s, port, count, bytes);
 	else if (sscanf(line, "counter %63s", name) == 1)
 		counter_tell(s, name);
+	else if (!strcmp(line, "addresses"))
+		addresses_tell(s);
 	else if (!strcmp(line, "usage"))
 		usage_tell(s);
 	else if (!strcmp(line, "farewell"))

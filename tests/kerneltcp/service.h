@@ -13,7 +13,10 @@ enum service_port {
 	SERVICE_HOLD = 11,     /* reads, stays open until the other side closes */
 };
 
-enum { SERVICE_STALL_US = 1500000, SERVICE_KERNEL_ADDR = 0x0a4d0001, SERVICE_STACK_ADDR = 0x0a4d0002 };
+enum { SERVICE_STALL_US = 1500000 };
+
+/* Where "open" finds the kernel. */
+extern struct ip_addr service_kernel;
 
 /* Listens on all ports. */
 void service_start(struct stack *s);
@@ -28,6 +31,7 @@ void service_start(struct stack *s);
  *   all of it back; answers at the end of the last with how many saw that
  * held: how many connections SERVICE_HOLD has, and how the last one ended
  * write BYTES: on SERVICE_HOLD's youngest connection; tcp_conn_write's result
+ * addresses: how many of the stack's own can be used
  * quit: ends the program; no answer */
 void service_request(struct stack *s, const char *line);
 
