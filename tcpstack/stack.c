@@ -147,10 +147,11 @@ void stack_input(struct stack *s, struct rte_mbuf **frames_take, unsigned n, uin
 	MUST(!s->dispatching);
 	set_now(s, now_us);
 	s->counters[STACK_COUNTER_rx_frames] += n;
-	for (unsigned i = 0; i < n; i++) {
-		if (i + 1 < n)
-			rte_prefetch0(rte_pktmbuf_mtod(frames_take[i + 1], void *));
-		eth_input_take(s, frames_take[i]);
+	for (unsigned at = 0; at < n; at += STACK_BURST) {
+		unsigned burst = min_u32(n - at, STACK_BURST);
+		tcp_prefetch(s, frames_take + at, burst);
+		for (unsigned i = at; i < at + burst; i++)
+			eth_input_take(s, frames_take[i]);
 	}
 	tcp_dispatch(s);
 }

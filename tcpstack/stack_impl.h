@@ -266,6 +266,8 @@ void icmp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet
 void icmp6_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
 void tcp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
 
+/* Fetches into the cache what up to STACK_BURST frames will need, all of them at once: only a hint. */
+void tcp_prefetch(const struct stack *s, struct rte_mbuf **frames, unsigned n);
 int tcp_init(struct stack *s);
 void tcp_fini(struct stack *s);
 void tcp_dispatch(struct stack *s); /* makes the callbacks that are outstanding, reaps what ended */
