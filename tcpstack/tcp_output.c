@@ -87,8 +87,11 @@ static void conn_transmit_take(
 		timer_rest(&s->wheel, &c->ack_timer);
 	}
 	c->segments_out++;
-	struct ip_send how = {
-		.ecn = ecn, .dscp = c->dscp, .hop_limit = c->hop_limit, .flow_label = c->flow_label};
+	struct ip_send how = {.ecn = ecn,
+		.dscp = c->dscp,
+		.hop_limit = c->hop_limit,
+		.flow_label = c->flow_label,
+		.may_fragment = c->may_fragment};
 	uint16_t urgent = flags & (TCP_SYN | TCP_RST) ? 0 : tcp_urgent_pointer(c, seq);
 	if (urgent)
 		flags |= TCP_URG;
@@ -255,13 +258,15 @@ void tcp_syn_was_sent(struct tcp_conn *c, uint64_t sent_us, bool resent)
 
 int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g)
 {
-	struct rte_mbuf *m = payload_buffer(c, g);
-	uint8_t flags = g->control | TCP_ACK;
+	if (!tcp_pmtu_fits(c, g))
+		g = tcp_segment_split(c, g, c->mss);
+	struct rte_mbuf *m = g ? payload_buffer(c, g) : NULL;
 
 	if (!m) {
 		tcp_starved(c);
 		return -ENOBUFS;
 	}
+	uint8_t flags = g->control | TCP_ACK;
 	bool with_fin = fin_rides(c, g);
 	if (with_fin)
 		flags |= TCP_FIN;
@@ -360,6 +365,7 @@ static void output_new(struct tcp_conn *c)
 
 	if (tcp_ecn_held(c))
 		return;
+	tcp_pmtu_probe(c);
 	while ((g = c->unsent) && new_segment_allowed(c, g, &n)) {
 		if (n < g->len) {
 			g = tcp_segment_split(c, g, n);
