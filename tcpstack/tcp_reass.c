@@ -45,8 +45,7 @@ bool tcp_buffer_append(struct rte_mbuf *tail, const struct rte_mbuf *m)
 {
 	if (!tcp_buffer_has_room(tail, m))
 		return false;
-	memcpy(rte_pktmbuf_mtod_offset(tail, uint8_t *, tail->data_len), rte_pktmbuf_mtod(m, uint8_t *),
-		m->data_len);
+	memcpy(frame_room(tail, m->data_len), rte_pktmbuf_mtod(m, uint8_t *), m->data_len);
 	tail->data_len += m->data_len;
 	return true;
 }
@@ -54,7 +53,7 @@ bool tcp_buffer_append(struct rte_mbuf *tail, const struct rte_mbuf *m)
 /* A small segment that continues what a node has moves into its last buffer. */
 static bool coalesce_take(struct tcp_reass *r, struct node *n, uint32_t seq, struct rte_mbuf *m)
 {
-	if (node_end(n) != seq || m->pkt_len > TCP_COALESCE_BYTES_MAX ||
+	if (MUTANT(reassembly_not_coalesced) || node_end(n) != seq || m->pkt_len > TCP_COALESCE_BYTES_MAX ||
 		!tcp_buffer_append(rte_pktmbuf_lastseg(n->m), m))
 		return false;
 	n->m->pkt_len += m->data_len;
