@@ -15,6 +15,7 @@ void stack_config_defaults(struct stack_config *c)
 		.frag_datagrams_max = 64,
 		.frag_bytes_max = 1 << 20,
 		.router_discovery = true,
+		.mld = true,
 		.conn_max = 4096,
 		.listener_max = 16,
 		.syn_backlog_max = 1024,
