@@ -189,8 +189,12 @@ struct rte_mbuf *stack_tx_alloc(struct stack *s);
 void frame_trim_front(struct rte_mbuf *m, uint32_t n);
 /* stack.c: cuts m down to n bytes; it has them, MUST. pkt_len follows in both. */
 void frame_truncate(struct rte_mbuf *m, uint32_t n);
-/* stack.c: makes a received frame's first buffer an empty one to send in, with the usual headroom. */
+/* stack.c: makes a received frame's first buffer an empty one to send in; the headers that were cut off leave
+ * room for others of the same size. */
 void frame_empty(struct rte_mbuf *m);
+/* stack.c: from now on the whole of a received frame's first buffer is ours to write: sanitizers poison what
+ * lies around its data. */
+void frame_room_use(struct rte_mbuf *m);
 
 /* stack.c: 64 bits that nobody outside can guess. */
 uint64_t stack_random(struct stack *s);
