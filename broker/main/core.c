@@ -138,7 +138,7 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	if (p->gateway)
 		bc.stack.gateway_v4 = ip_v4(p->gateway);
 	bc.stack.tx_pool = tx;
-	bc.stack.conn_max = c->limits.connections + bc.stack.syn_backlog_max + bc.stack.time_wait_max;
+	bc.stack.conn_max = c->limits.connections + bc.stack.orphan_max;
 	bc.stack.rx_buffers_max = sizes_rx_held(c);
 	bc.stack.rx_buffer_bytes = (uint32_t)c->tcp.rx_buffer_bytes;
 	bc.stack.tx_buffer_bytes = (uint32_t)c->tcp.tx_buffer_bytes;
