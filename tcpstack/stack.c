@@ -147,10 +147,11 @@ void stack_input(struct stack *s, struct rte_mbuf **frames_take, unsigned n, uin
 	MUST(!s->dispatching);
 	set_now(s, now_us);
 	s->counters[STACK_COUNTER_rx_frames] += n;
-	for (unsigned i = 0; i < n; i++) {
-		if (i + 1 < n)
-			rte_prefetch0(rte_pktmbuf_mtod(frames_take[i + 1], void *));
-		eth_input_take(s, frames_take[i]);
+	for (unsigned at = 0; at < n; at += STACK_BURST) {
+		unsigned burst = min_u32(n - at, STACK_BURST);
+		tcp_prefetch(s, frames_take + at, burst);
+		for (unsigned i = at; i < at + burst; i++)
+			eth_input_take(s, frames_take[i]);
 	}
 	tcp_dispatch(s);
 }
@@ -277,6 +278,8 @@ void frame_empty(struct rte_mbuf *m)
 	m->data_len = 0;
 	m->pkt_len = 0;
 	m->ol_flags = 0;
+	/* Tests poison what lies around received data. From here on it is a buffer like any other. */
+	ASAN_UNPOISON_MEMORY_REGION(m->buf_addr, m->buf_len);
 }
 
 static const struct {

@@ -100,7 +100,7 @@ struct stack_config {
 	uint32_t half_open_timeout_us; /* a passive open, all its SYN-ACKs together */
 	uint32_t time_wait_us;	       /* 2 MSL */
 	uint32_t fin_wait_2_us;	       /* FIN_WAIT_2 after the application has closed */
-	uint32_t keepalive_us;	       /* idle time before the first probe; 0: off */
+	uint64_t keepalive_us;	       /* idle time before the first probe; 0: off */
 	uint32_t keepalive_interval_us, keepalive_probes;
 	/* A neighbour that is used is asked again after this long; IPv6: where no router has told a
 	 * reachable time. */

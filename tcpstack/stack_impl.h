@@ -4,6 +4,7 @@
 #ifndef TCPSTACK_STACK_IMPL_H
 #define TCPSTACK_STACK_IMPL_H
 
+#include <sanitizer/asan_interface.h>
 #include <stdbool.h>
 #include <urcu/list.h>
 
@@ -267,6 +268,8 @@ void icmp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet
 void icmp6_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
 void tcp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
 
+/* Fetches into the cache what up to STACK_BURST frames will need, all of them at once: only a hint. */
+void tcp_prefetch(const struct stack *s, struct rte_mbuf **frames, unsigned n);
 int tcp_init(struct stack *s);
 void tcp_fini(struct stack *s);
 void tcp_dispatch(struct stack *s); /* makes the callbacks that are outstanding, reaps what ended */
@@ -301,6 +304,16 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b)
 static inline uint8_t *frame_data(struct rte_mbuf *m)
 {
 	return rte_pktmbuf_mtod(m, uint8_t *);
+}
+
+/* Where n bytes behind the data of a received buffer are about to be written; it has the room. Tests poison
+ * what lies around received data: this says that it is meant. */
+static inline uint8_t *frame_room(struct rte_mbuf *m, uint32_t n)
+{
+	uint8_t *room = frame_data(m) + m->data_len;
+
+	ASAN_UNPOISON_MEMORY_REGION(room, n);
+	return room;
 }
 
 #endif

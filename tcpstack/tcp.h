@@ -68,7 +68,7 @@ struct tcp_filter {
 struct tcp_open_options {
 	uint32_t delayed_ack_us;
 	uint32_t rto_us_min;
-	uint32_t keepalive_us; /* idle time before the first probe; 0: off */
+	uint64_t keepalive_us; /* idle time before the first probe; 0: off */
 	uint32_t keepalive_interval_us, keepalive_probes;
 	uint32_t linger_us; /* after tcp_conn_close: what is queued is given up then; 0: after user_timeout_us
 			     */

@@ -362,12 +362,12 @@ int tcp_init(struct stack *s)
 
 static void free_all(struct stack *s)
 {
-	struct tcp_conn *c, *next_conn;
 	struct tcp_listener *l, *next;
 
 	while (!list_empty(&s->requests))
 		tcp_request_free(cds_list_first_entry(&s->requests, struct tcp_request, stack_link));
-	cds_list_for_each_entry_safe (c, next_conn, &s->conns, life_link) {
+	while (!list_empty(&s->conns)) {
+		struct tcp_conn *c = cds_list_first_entry(&s->conns, struct tcp_conn, life_link);
 		c->app = NULL;
 		tcp_conn_end(c, TCP_REASON_ABORTED);
 		tcp_conn_free(c);
@@ -393,8 +393,8 @@ void tcp_fini(struct stack *s)
 
 void tcp_conn_each(struct stack *s, void (*each)(void *ctx, struct tcp_conn *c), void *ctx)
 {
-	struct tcp_conn *c;
+	struct cds_list_head *at;
 
-	cds_list_for_each_entry (c, &s->conns, life_link)
-		each(ctx, c);
+	/* By node: the list's head lies in no connection, and none has its alignment. */
+	cds_list_for_each(at, &s->conns) each(ctx, cds_list_entry(at, struct tcp_conn, life_link));
 }
