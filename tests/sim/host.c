@@ -47,6 +47,7 @@ static void limits_choose(struct stack_config *c, unsigned talks)
 	c->time_wait_max = SIM_ONE_OF(1, talks);
 	c->arp_max = SIM_ONE_OF(SIM_HOSTS_MAX, 256);
 	c->challenge_acks_per_s = SIM_ONE_OF(1, 1000);
+	c->rx_buffers_max = SIM_ONE_OF(0, 0, 30, 300);
 }
 
 static void protocol_choose(struct stack_config *c)
