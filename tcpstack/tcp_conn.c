@@ -182,7 +182,7 @@ void tcp_opening_accept(
 	c->app = l->app;
 	c->user = l->ctx;
 	c->irs = o->irs;
-	c->rcv_nxt = c->last_ack_sent = o->irs + 1;
+	c->rcv_nxt = c->rcv_adv = c->last_ack_sent = o->irs + 1;
 	tcp_conn_negotiate(c, &o->peer);
 	c->ts_recent_us = o->ts_recent_us;
 	tcp_window_syn(c);			   /* as our SYN told it */

@@ -579,6 +579,11 @@ uint16_t tcp_urgent_pointer(struct tcp_conn *c, uint32_t seq);
 /* tcp_text.c: RFC 9293's seventh and eighth step */
 void tcp_text_input(struct tcp_conn *c, struct tcp_in *in);
 void tcp_ack_due(struct tcp_conn *c, bool now);
+/* bytes in the unit that wscale makes, rounded up. */
+static inline uint32_t tcp_window_field(uint32_t bytes, uint8_t wscale)
+{
+	return (bytes + (1u << wscale) - 1) >> wscale;
+}
 uint16_t tcp_window(struct tcp_conn *c);
 uint16_t tcp_window_syn(struct tcp_conn *c);
 bool tcp_window_update_due(const struct tcp_conn *c);
