@@ -320,7 +320,7 @@ static bool output_lost(struct tcp_conn *c)
 /* Whether a partial segment has to wait; not for ever. */
 static bool held(struct tcp_conn *c)
 {
-	if (c->hold_over)
+	if (c->hold_over && !MUTANT(held_segment_never_leaves))
 		return false;
 	if (!timer_armed(&c->hold))
 		timer_arm(&c->stack->wheel, &c->hold, c->stack->now_us + TCP_HOLD_US);
@@ -341,7 +341,8 @@ static bool too_little(struct tcp_conn *c, const struct tcp_segment *g)
 	 * the last of a connection waits for neither. */
 	if (c->fin_queued)
 		return false;
-	return (!c->nodelay && !MUTANT(nagle_off) && !tcp_nothing_sent(c)) || (c->corked && held(c));
+	return (!c->nodelay && !MUTANT(nagle_off) && !tcp_nothing_sent(c)) ||
+	       (c->corked && !MUTANT(cork_ignored) && held(c));
 }
 
 /* True when g may leave for the first time, cut to *n bytes. */

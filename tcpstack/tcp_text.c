@@ -71,7 +71,8 @@ bool tcp_window_waits(const struct tcp_conn *c)
  * there. */
 static uint32_t delayed_ack_us(const struct tcp_conn *c)
 {
-	return min_u32(c->delayed_ack_us, max_u32(TCP_DELAYED_ACK_US, c->srtt_us));
+	return MUTANT(ack_delayed_long) ? 600000
+					: min_u32(c->delayed_ack_us, max_u32(TCP_DELAYED_ACK_US, c->srtt_us));
 }
 
 void tcp_ack_due(struct tcp_conn *c, bool now)
@@ -176,7 +177,7 @@ static void reass_pull(struct tcp_conn *c)
  * at once. */
 static bool quick(struct tcp_conn *c)
 {
-	if (!c->quick_acks)
+	if (!c->quick_acks || MUTANT(no_quick_acks))
 		return false;
 	c->quick_acks--;
 	return true;
