@@ -167,7 +167,7 @@ static uint64_t run(const struct cell *cell, uint64_t seed)
 	uint64_t start_us = now_us = 1000000;
 
 	sim_random_seed(&dice, seed);
-	sim_net_init(&net, 2, false, &dice, net.pool, &now_us);
+	sim_net_init(&net, 2, false, false, &dice, net.pool, &now_us);
 	net.links[1].conditions = cell->there;
 	net.links[0].conditions = cell->back;
 	written = received = 0;
