@@ -151,7 +151,10 @@ struct tcp_conn *host_connect_from(unsigned i, uint16_t lport, const struct ip_a
 	struct stack *s = hosts[i].stack;
 	struct tcp_tuple t = {.laddr = sim_net_address(&sim.net, i), .raddr = *to, .rport = port};
 
-	s->port_next = (uint32_t)(lport - TCP_PORT_FIRST) - (uint32_t)tcp_hash(s, TCP_HASH_PORT, &t);
+	/* Every counter of algorithm 4, whichever is this destination's. */
+	for (unsigned k = 0; k < PORT_COUNTERS; k++)
+		s->port_next[k] = (uint32_t)(lport - TCP_PORT_FIRST) -
+				  (uint32_t)tcp_hash(s, TCP_HASH_PORT, &t);
 	t.lport = lport;
 	if (tcp_node_find(s, &t) || tcp_listener_find(s, &t.laddr, lport))
 		return NULL;
