@@ -204,6 +204,8 @@ void arp_solicit(struct stack *s, const struct ip_addr *addr, const uint8_t *mac
 /* neighbour.c: sends an IP packet to a neighbour, or keeps it until the neighbour's address is known. */
 void neighbour_output_take(struct stack *s, struct rte_mbuf *m, const struct ip_addr *next_hop);
 /* Forward progress of a connection to dst says that the way there works (RFC 4861 section 7.3.1). */
+/* What is sent to dst seems not to arrive: its next hop is asked soon whether it is there. */
+void neighbour_doubt(struct stack *s, const struct ip_addr *dst);
 void neighbour_confirm_slow(struct stack *s, const struct ip_addr *dst);
 static inline void neighbour_confirm(struct stack *s, const struct ip_addr *dst)
 {
