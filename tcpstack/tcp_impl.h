@@ -21,8 +21,10 @@ enum {
 	TCP_PORT_LAST = 60999,
 	TCP_STARVED_RETRY_US = 2000,
 	TCP_TX_SHARE_BYTES_MIN = 8192, /* what a connection may queue however short segments are */
-	TCP_HOLD_US = 200000,	       /* a partial segment waits no longer for more data, or for window */
-	TCP_DELAYED_ACK_US = 40000,    /* an ACK's wait on a short path; on a longer one it is a round trip */
+	TCP_R1 = 3,		       /* retransmissions of one segment: RFC 9293 SHLD-9 */
+	TCP_TIME_WAIT_REUSE_US = 1000000,
+	TCP_HOLD_US = 200000,	    /* a partial segment waits no longer for more data, or for window */
+	TCP_DELAYED_ACK_US = 40000, /* an ACK's wait on a short path; on a longer one it is a round trip */
 	TCP_CHALLENGE_CONN_US = 500000, /* one ACK a connection for what carries no data */
 };
 
@@ -168,7 +170,13 @@ struct tcp_request {
 	struct tcp_syn_options peer;
 };
 
+/* What a segment in order, its acknowledgement, and an acknowledgement of ours touch stands first, by cache
+ * lines; TCP_CONN_HOT_LINES are fetched ahead of each received segment (tcp_prefetch). */
+enum { TCP_CONN_HOT_LINES = 10 };
+
+#define TCP_LINE __attribute__((aligned(RTE_CACHE_LINE_SIZE)))
 struct tcp_conn {
+	/* line 0: who it is */
 	union {
 		struct tcp_node node;
 		struct {
@@ -176,15 +184,14 @@ struct tcp_conn {
 			struct tcp_tuple tuple;
 		};
 	};
+
+	/* line 1: flags, one byte each: they are set and read apart */
+	TCP_LINE struct stack *stack;
+	const struct tcp_app *app; /* NULL: nobody is told */
+	void *user;
 	uint8_t state;
 	uint8_t snd_wscale, rcv_wscale;
 	uint8_t dup_acks;
-	struct stack *stack;
-	const struct tcp_app *app; /* NULL: nobody is told */
-	void *user;
-
-	/* Flags, one byte each: they are set and read apart. */
-	bool active; /* by tcp_connect */
 	bool timestamps;
 	bool ack_now;	    /* an ACK leaves at the next output, alone if need be */
 	bool fin_queued;    /* nothing can be written any more */
@@ -194,56 +201,119 @@ struct tcp_conn {
 	bool force_resend;  /* the next lost segment goes out whatever cwnd says */
 	bool sack;	    /* both sides speak SACK */
 	bool tlp_out;	    /* a tail loss probe is on its way: tlp_end says how far it reaches */
-	bool tlp_resent;    /* and was a retransmission */
-	bool undo_possible; /* the last reduction of cwnd may turn out to have been wrong */
 	uint8_t recovery;   /* enum tcp_recovery */
 	uint8_t frto;	    /* RFC 5682: 0: no, 1: the first segment went out again, 2: then new data */
 	uint8_t rexmt_kind; /* enum tcp_rexmt_kind */
-	bool hashed;
-	bool urgent_in;	 /* the peer told of urgent data that may not have been read */
-	bool urgent_out; /* so did we, of what may not be acknowledged */
+	bool urgent_in;	    /* the peer told of urgent data that may not have been read */
+	bool urgent_out;    /* so did we, of what may not be acknowledged */
 	uint8_t dscp, hop_limit;
 	bool nodelay;
 	bool corked;
 	bool hold_over;			    /* what waits for the hold timer may leave */
 	uint8_t quick_acks, quick_acks_max; /* segments still to be acknowledged at once */
-	uint8_t ecn_mode;		    /* enum stack_ecn */
 	bool ecn;			    /* agreed on */
 	bool ecn_echo;			    /* a mark came in, and no CWR since */
 	bool ecn_cwr_due;		    /* the next new data tells that the window was reduced */
 	bool ecn_hold;			    /* nothing new before the retransmission timer has run out */
 	uint8_t events;			    /* enum tcp_event */
-	uint8_t reason;			    /* enum tcp_reason, with TCP_EVENT_CLOSED */
 	uint8_t backoff;		    /* doublings of the RTO */
 	uint8_t keepalives;		    /* probes sent since the peer was heard */
-	int connect_error;		    /* with TCP_EVENT_CONNECTED */
+	bool tx_short; /* the application was shown less room than it may have: writable is owed */
+	uint16_t mss;  /* payload of a full segment to the peer */
 
-	/* receive sequence space */
-	uint32_t irs, rcv_nxt;
+	/* line 2: receive sequence space */
+	TCP_LINE uint32_t rcv_nxt;
 	uint32_t rcv_adv; /* right edge told to the peer: never moves back */
 	uint32_t last_ack_sent, ts_recent;
 	uint64_t ts_recent_us;
-	uint32_t fin_seq;
-	uint32_t rcv_up, snd_up; /* behind the urgent data, with urgent_in and urgent_out */
-	uint32_t unacked_bytes;	 /* received since the last ACK left */
-	uint32_t peer_mss;	 /* what the peer calls a full segment: the largest one, or two alike */
-	uint32_t last_len;	 /* payload of the last segment */
-	uint64_t data_us;	 /* and when it came */
-	struct chain rx;
-	struct tcp_reass reass;
-	uint32_t rx_buffers;   /* what both hold, as the stack has it accounted */
-	uint32_t peer_buffers; /* that a full segment takes; 1 where it fits one */
-	struct cds_list_head rx_wait_link;
-	struct tcp_sack_rx sack_rx;
+	uint32_t unacked_bytes; /* received since the last ACK left */
+	uint32_t peer_mss;	/* what the peer calls a full segment: the largest one, or two alike */
+	uint32_t last_len;	/* payload of the last segment */
+	uint32_t delayed_ack_us;
+	uint64_t data_us;  /* when it came */
+	uint64_t heard_us; /* last acceptable segment */
+	uint64_t bytes_in;
 
-	/* send sequence space */
-	uint32_t iss, snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2, snd_wnd_max;
-	uint32_t tx_end;    /* behind everything queued */
-	uint32_t tx_bytes;  /* payload queued */
-	uint32_t tx_wanted; /* a refused write's size, or 0 */
-	bool tx_short;	    /* the application was shown less room than it may have: writable is owed */
-	uint16_t mss;	    /* payload of a full segment to the peer */
-	uint16_t mss_peer;  /* what it takes, options included */
+	/* line 3 */
+	TCP_LINE struct chain rx;
+	struct cds_list_head event_link, output_link;
+	uint32_t segments_in, segments_out;
+
+	/* line 4: send sequence space */
+	TCP_LINE uint32_t snd_una;
+	uint32_t snd_nxt, snd_wnd, snd_wl1, snd_wl2, snd_wnd_max;
+	uint32_t tx_end;   /* behind everything queued */
+	uint32_t tx_bytes; /* payload queued */
+	uint32_t cwnd, in_flight, lost_count;
+	uint32_t srtt_us, rto_us;
+	uint32_t ts_offset;
+	uint32_t tx_segments;
+	uint32_t flow_label; /* of IPv6 */
+
+	/* line 5 */
+	TCP_LINE struct cds_list_head segments;
+	struct cds_list_head lost;
+	struct tcp_segment *unsent; /* the first in segments that never left */
+	uint64_t sent_us;	    /* last data out */
+	uint64_t rto_at_us;	    /* when the retransmission timeout is due, whatever rexmt waits for */
+	uint64_t progress_us;	    /* last time snd_una moved, or sending began from rest */
+
+	/* line 6 */
+	TCP_LINE struct timer ack_timer;
+	uint64_t bytes_out;
+	uint64_t delivered_bytes; /* that the peer is known to have */
+
+	/* line 7 */
+	TCP_LINE struct timer rexmt;
+	uint32_t sacked_count, sacked_bytes;
+	uint32_t dup_bytes; /* of in_flight: have left the network, say duplicate ACKs */
+	uint32_t recover;
+
+	/* line 8 */
+	TCP_LINE struct tcp_reass reass;
+	struct cds_list_head
+		flight; /* sent and not known to be lost or to have arrived: in order of sending */
+	const struct tcp_cc *cc;
+	uint32_t rx_buffers;   /* what rx and reass hold, as the stack has it accounted */
+	uint32_t peer_buffers; /* that a full segment takes; 1 where it fits one */
+
+	/* line 9 and further */
+	TCP_LINE struct tcp_rack rack;
+	uint32_t ssthresh, rttvar_us;
+	struct tcp_sack_rx sack_rx;
+	union tcp_cc_state cc_state;
+
+	/* what no segment of the fast path needs */
+	uint32_t irs, iss, fin_seq;
+	uint32_t rcv_up, snd_up; /* behind the urgent data, with urgent_in and urgent_out */
+	uint32_t tx_segments_max;
+	uint32_t tx_wanted;   /* a refused write's size, or 0 */
+	uint32_t ecn_recover; /* what was sent when the window was reduced last */
+	uint32_t undo_from;   /* snd_una when recovery began */
+	uint32_t undo_resent; /* segments sent again since, less those that the peer had twice */
+	uint32_t tlp_end;
+	uint32_t rto_us_min, user_timeout_us;
+	uint64_t keepalive_us;
+	uint32_t keepalive_interval_us, keepalive_probes;
+	uint32_t linger_us;
+	struct tcp_prr prr;
+	struct tcp_segment *sack_hint; /* where the last SACK block ended, or NULL */
+	struct tcp_cc_prior cc_prior;  /* what undo brings back */
+	struct tcp_segment syn, fin;
+	bool active;	    /* by tcp_connect */
+	bool tlp_resent;    /* and was a retransmission */
+	bool undo_possible; /* the last reduction of cwnd may turn out to have been wrong */
+	uint8_t ecn_mode;   /* enum stack_ecn */
+	bool hashed;
+	uint8_t reason;	    /* enum tcp_reason, with TCP_EVENT_CLOSED */
+	int connect_error;  /* with TCP_EVENT_CONNECTED */
+	uint64_t orphan_us; /* since when the application is gone */
+	uint64_t challenge_next_us;
+	struct timer life, hold;
+	struct cds_list_head life_link;	  /* every connection of the stack */
+	struct cds_list_head orphan_link; /* those whose application is gone, longest ago first */
+	struct cds_list_head rx_wait_link, starved_link;
+	uint16_t mss_peer; /* what the peer takes, options included */
 	uint16_t path_mtu;
 	uint16_t pmtu_probe; /* tcp_pmtu.c: the path MTU being tried, or 0 */
 	uint32_t pmtu_probe_end;
@@ -252,49 +322,11 @@ struct tcp_conn {
 	bool pmtu_untold;	/* found by ourselves, and nothing has arrived since */
 	bool may_fragment;	/* the path takes less than we can live with */
 	bool unreachable;	/* an ICMP error said so */
-	uint32_t tx_segments, tx_segments_max;
-	uint32_t ts_offset;
-	uint32_t flow_label; /* of IPv6 */
-	struct cds_list_head segments;
-	struct tcp_segment *unsent; /* the first in segments that never left */
-	struct tcp_segment syn, fin;
-	struct cds_list_head
-		flight; /* sent and not known to be lost or to have arrived: in order of sending */
-	struct cds_list_head lost;
-	struct tcp_segment *sack_hint; /* where the last SACK block ended, or NULL */
-	uint32_t lost_count, sacked_count, sacked_bytes;
-
-	/* congestion and time */
-	const struct tcp_cc *cc;
-	uint32_t cwnd, ssthresh, in_flight;
-	uint32_t dup_bytes; /* of in_flight: have left the network, say duplicate ACKs */
-	uint32_t recover;
-	uint32_t ecn_recover; /* what was sent when the window was reduced last */
-	uint32_t undo_from;   /* snd_una when recovery began */
-	uint32_t undo_resent; /* segments sent again since, less those that the peer had twice */
-	uint32_t tlp_end;
-	struct tcp_rack rack;
-	struct tcp_prr prr;
-	union tcp_cc_state cc_state;
-	struct tcp_cc_prior cc_prior; /* what undo brings back */
-	uint32_t srtt_us, rttvar_us, rto_us;
-	uint32_t rto_us_min, delayed_ack_us, user_timeout_us;
-	uint32_t keepalive_us, keepalive_interval_us, keepalive_probes;
-	uint64_t heard_us;    /* last acceptable segment */
-	uint64_t progress_us; /* last time snd_una moved, or sending began from rest */
-	uint64_t orphan_us;   /* since when the application is gone */
-	uint64_t sent_us;     /* last data out */
-	uint64_t challenge_next_us;
-	uint64_t rto_at_us; /* when the retransmission timeout is due, whatever rexmt waits for */
-	struct timer rexmt, ack_timer, life, hold;
-
-	struct cds_list_head life_link; /* every connection of the stack */
-	struct cds_list_head event_link, output_link, starved_link;
-
-	uint64_t bytes_in, bytes_out;
-	uint64_t delivered_bytes; /* that the peer is known to have */
-	uint32_t segments_in, segments_out, resent, timeouts, fast_retransmits;
+	uint32_t resent, timeouts, fast_retransmits;
 };
+#undef TCP_LINE
+_Static_assert(offsetof(struct tcp_conn, cc_state) <= (TCP_CONN_HOT_LINES + 1) * RTE_CACHE_LINE_SIZE,
+	"the fast path's lines are full: what it does not need goes to the end");
 
 /* A received segment, parsed; m's data is its payload. */
 struct tcp_in {
@@ -352,7 +384,7 @@ void tcp_pmtu_probe(struct tcp_conn *c); /* before new data leaves: makes its fi
 bool tcp_pmtu_fits(struct tcp_conn *c, const struct tcp_segment *g);
 
 /* tcp_conn.c: the life of connections */
-/* A connection in the table, with defaults; NULL when none is free (counted). */
+/* A connection in the table, with defaults. There is one (tcp_conn_room), MUST. */
 struct tcp_conn *tcp_conn_new(
 	struct stack *s, const struct tcp_tuple *t, const struct tcp_open_options *options, uint32_t iss);
 /* Queues its SYN. */
@@ -360,7 +392,9 @@ void tcp_conn_syn(struct tcp_conn *c);
 void tcp_conn_set_state(struct tcp_conn *c, enum tcp_state state);
 /* Learns the peer's options from its SYN. */
 void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_syn_options *o);
-struct tcp_syn_options tcp_syn_options_of(const struct tcp_options *o, const struct ip_addr *peer);
+/* Less what is switched off here. */
+struct tcp_syn_options tcp_syn_options_of(
+	const struct stack *s, const struct tcp_options *o, const struct ip_addr *peer);
 void tcp_conn_established(struct tcp_conn *c);
 /* The MSS that we announce (RFC 6691: of the link, without options). */
 uint16_t tcp_own_mss(const struct stack *s, const struct ip_addr *peer);
@@ -417,7 +451,9 @@ void tcp_time_wait_fini(struct stack *s);
 void tcp_time_wait_new(const struct tcp_conn *c);
 uint64_t tcp_time_wait_until_us(struct tcp_node *node);
 void tcp_time_wait_input(struct stack *s, struct tcp_node *node, struct tcp_in *in);
-/* The tuple's next connection is established. */
+/* Whether its tuple may be used for an active open, with a number behind *isn_above. */
+bool tcp_time_wait_reusable(const struct stack *s, struct tcp_node *node, uint32_t *isn_above);
+/* The tuple has its next connection. */
 void tcp_time_wait_forget(struct stack *s, const struct tcp_tuple *t);
 
 /* tcp_cookie.c: requests without memory (RFC 4987 section 3.6) */
@@ -473,8 +509,14 @@ uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t, uint32_t abov
 uint32_t tcp_ts_offset(const struct stack *s, const struct tcp_tuple *t);
 /* RFC 6437: one a connection, which nobody can foresee; 0 for IPv4. */
 uint32_t tcp_flow_label(const struct stack *s, const struct tcp_tuple *t);
-/* A free local port for t, whose lport does not count, or 0. */
-uint16_t tcp_port_pick(struct stack *s, const struct tcp_tuple *t);
+/* A free local port for t, whose lport does not count: no other connection of that tuple and no listener has
+ * it. With none left one of a TIME_WAIT whose timestamps tell old from new (RFC 6191's reasoning, for our
+ * side), or 0. O(ports in use to that peer). */
+struct tcp_port {
+	uint16_t port;
+	uint32_t isn_above;
+};
+struct tcp_port tcp_port_pick(struct stack *s, const struct tcp_tuple *t);
 
 /* tcp_api.c: what can be queued at most: a peer with tiny segments gets no more of them than another. */
 uint32_t tcp_tx_capacity(const struct tcp_conn *c);

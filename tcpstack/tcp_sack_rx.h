@@ -9,10 +9,10 @@
 #include "tcpstack/tcp_options.h"
 
 struct tcp_sack_rx {
-	struct tcp_sack_block block[TCP_SACK_BLOCKS_MAX]; /* disjoint, all behind rcv_nxt, latest first */
-	struct tcp_sack_block duplicate;		  /* to be told once, where has_duplicate */
 	uint8_t count;
 	bool has_duplicate;
+	struct tcp_sack_block duplicate;		  /* to be told once, where has_duplicate */
+	struct tcp_sack_block block[TCP_SACK_BLOCKS_MAX]; /* disjoint, all behind rcv_nxt, latest first */
 };
 
 static inline void tcp_sack_rx_init(struct tcp_sack_rx *x)
