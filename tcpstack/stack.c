@@ -7,15 +7,6 @@
 #include "tcpstack/neighbour.h"
 #include "tcpstack/tcp_cc.h"
 
-#ifndef __has_feature
-#define __has_feature(x) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
-#endif
-
 void stack_config_defaults(struct stack_config *c)
 {
 	*c = (struct stack_config){

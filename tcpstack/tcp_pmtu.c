@@ -2,9 +2,10 @@
 /* Path MTU discovery: RFC 1191 and RFC 8201 where routers tell, RFC 4821 and RFC 8899 where they are silent.
  *
  * A router's word is taken when it is about something in flight that was larger than it says (RFC 5927
- * section 7). Two timeouts in a row of a full segment are taken for a black hole: the next lower step is
- * tried. Ten minutes after the last reduction, and again and again once it went well, one segment is made
- * larger: when it arrives, so large they all become. Lost ones are cut to the new size when they leave again.
+ * section 7). Two timeouts in a row of a segment that need not fit are taken for a black hole: the next lower
+ * step is tried. Ten minutes after the last reduction, and again and again once it went well, one segment is
+ * made larger: when it arrives, so large they all become. Lost ones are cut to the new size when they leave
+ * again.
  *
  * IPv4 packets carry DF, but where a router tells of less than 576 bytes: then we stay at 576 and let it cut
  * them. IPv6 has no path below 1280. */
@@ -112,7 +113,7 @@ void tcp_pmtu_timeout(struct tcp_conn *c)
 
 	uint32_t bytes = g->len + headers(c);
 
-	if (c->state < TCP_ESTABLISHED || g->len < c->mss || c->path_mtu <= least)
+	if (c->state < TCP_ESTABLISHED || g->len <= mss_of(c, least) || c->path_mtu <= least)
 		return;
 	if (c->backoff < (bytes > IPV6_MTU_MIN ? TIMEOUTS : TIMEOUTS_SMALL))
 		return;
@@ -120,7 +121,7 @@ void tcp_pmtu_timeout(struct tcp_conn *c)
 	if (c->pmtu_full_us >= c->progress_us)
 		return;
 	for (unsigned i = 0; i < sizeof(step) / sizeof(step[0]); i++)
-		if (step[i] < c->path_mtu && mss_of(c, step[i]) < c->mss) {
+		if (step[i] < c->path_mtu && mss_of(c, step[i]) < g->len) {
 			mtu = step[i] > least ? step[i] : least;
 			break;
 		}

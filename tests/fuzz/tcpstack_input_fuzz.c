@@ -257,7 +257,7 @@ static void conn_check(void *ctx, struct tcp_conn *c)
 		unsent = !g->sent;
 		seq = tcp_segment_end(g);
 		tx_bytes += g->len;
-		in_flight += g->sent && !g->lost ? g->len : 0;
+		in_flight += g->sent && !g->lost && !g->sacked ? g->len : 0;
 		lost += g->lost;
 		n++;
 	}
@@ -267,7 +267,7 @@ static void conn_check(void *ctx, struct tcp_conn *c)
 	FUZZ_MUST(c->fin_received || seq_leq(c->rcv_nxt, c->rcv_adv));
 	FUZZ_MUST(c->rx.bytes + c->reass.bytes <= stack->config.rx_buffer_bytes + (1u << c->rcv_wscale));
 	/* Nothing waits without a timer, once everything that can be sent was. */
-	FUZZ_MUST(list_empty(&c->segments) || timer_armed(&c->rexmt));
+	FUZZ_MUST(list_empty(&c->segments) || timer_armed(&c->rexmt) || timer_armed(&c->hold));
 	FUZZ_MUST(list_empty(&c->output_link) && !(c->ack_now && list_empty(&c->starved_link)));
 }
 
