@@ -81,6 +81,13 @@ static bool opening_was_disturbed(const struct side *s)
 					    stack_counter(server, STACK_COUNTER_tcp_syn_in_window));
 }
 
+/* The peer's application was done, and what it had left to be delivered gave way to somebody else. */
+static bool orphan_gave_way(const struct side *s)
+{
+	return s->other->ended &&
+	       stack_counter(hosts[s->other->host].stack, STACK_COUNTER_tcp_orphan_evicted);
+}
+
 static void check_end(const struct side *s, int reason)
 {
 	if (reason == TCP_REASON_DONE && s->read != s->other->send_total)
@@ -89,7 +96,8 @@ static void check_end(const struct side *s, int reason)
 		return;
 	if (reason == TCP_REASON_RESET && time_wait_was_short(s) && s->read == s->other->send_total)
 		return;
-	if (reason == TCP_REASON_RESET && (half_open_was_lost(s) || opening_was_disturbed(s)))
+	if (reason == TCP_REASON_RESET &&
+		(half_open_was_lost(s) || opening_was_disturbed(s) || orphan_gave_way(s)))
 		return;
 	side_fail(s, tcp_reason_text(reason));
 }
