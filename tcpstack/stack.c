@@ -10,6 +10,7 @@ void stack_config_defaults(struct stack_config *c)
 {
 	*c = (struct stack_config){
 		.mtu = 1500,
+		.tso_segments_max = 40,
 		.dad_transmits = 1,
 		.router_discovery = true,
 		.conn_max = 4096,
