@@ -32,10 +32,10 @@ void fx_begin(void (*change)(struct stack_config *c))
 {
 	struct stack_config c;
 
-	if (!fx_tx_pool) {
+	if (!fx_tx_pool)
 		fx_tx_pool = unit_pool("fx_tx", 256, 2048);
+	if (!fx_rx_pool)
 		fx_rx_pool = unit_pool("fx_rx", 1024, 2048);
-	}
 	stack_config_defaults(&c);
 	memcpy(c.mac, fx_our_mac, 6);
 	stack_config_add(&c, ip_v4(FX_US4), 24);

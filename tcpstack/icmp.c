@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ICMP echo (RFC 792, RFC 1122 section 3.2.2.6). The request's own buffer carries the reply, so that we
- * answer when pools are empty. */
+/* ICMP echo (RFC 792, RFC 1122 section 3.2.2.6), and the way to errors. The request's own buffer carries the
+ * reply, so that we answer when pools are empty. */
 #include "tcpstack/checksum.h"
 #include "tcpstack/stack_impl.h"
 
@@ -17,6 +17,11 @@ void icmp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet
 		return;
 	}
 	uint8_t *h = frame_data(m);
+	if (icmp_is_error(true, h[0])) {
+		icmp_error_input(s, m, ip);
+		rte_pktmbuf_free(m);
+		return;
+	}
 	bool sendable = m->nb_segs == 1 || (s->config.offload_flags & STACK_OFFLOAD_MULTI_SEG);
 	if (h[0] != ICMP_ECHO_REQUEST || h[1] != 0 || !sendable ||
 		ip->length + IPV4_HEADER_BYTES > s->config.mtu) {

@@ -46,6 +46,11 @@ void icmp6_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packe
 		DROP(s, m, icmp_checksum);
 		return;
 	}
+	if (icmp_is_error(false, *frame_data(m))) {
+		icmp_error_input(s, m, ip);
+		rte_pktmbuf_free(m);
+		return;
+	}
 	switch (*frame_data(m)) {
 	case ECHO_REQUEST:
 		echo_take(s, m, ip);

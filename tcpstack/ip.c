@@ -36,6 +36,7 @@ void ip_init(struct stack *s)
 		link_local |= ip_is_link_local(&a->address);
 	}
 	s->has_ipv6 = v6;
+	s->ipv4_id = (uint16_t)stack_random(s); /* RFC 7739: not to be foreseen */
 	if (v6 && !link_local)
 		own_add(s, link_local_of(s->config.mac), 64);
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* IPv4 (RFC 791, RFC 1122 section 3.2.1): header checks on receipt, one route on sending. Fragments are
- * counted and dropped. */
+/* IPv4 (RFC 791, RFC 1122 section 3.2.1): header checks on receipt, the header on sending. */
 #include "tcpstack/checksum.h"
-#include "tcpstack/stack_impl.h"
+#include "tcpstack/frag.h"
 
-enum { IPV4_DF = 0x4000, IPV4_MF_OR_OFFSET = 0x3fff };
+enum { IPV4_DF = 0x4000, IPV4_MF = 0x2000, IPV4_OFFSET = 0x1fff, IPV4_MF_OR_OFFSET = 0x3fff };
 
 /* Sources that no packet on a wire may have (RFC 1122 section 3.2.1.3, RFC 6890): ourselves, and the own
  * network's number and broadcast address, which no host of it has (a /31 has neither, RFC 3021). */
@@ -31,6 +30,45 @@ static bool header_checksum_good(
 			return false;
 	}
 	return checksum_fold(checksum_add(0, h, n)) == 0xffff;
+}
+
+static void upper_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip, uint8_t protocol)
+{
+	if (protocol == IP_PROTOCOL_TCP)
+		tcp_input_take(s, m, ip);
+	else if (protocol == IP_PROTOCOL_ICMP)
+		icmp_input_take(s, m, ip);
+	else
+		DROP(s, m, ipv4_protocol);
+}
+
+/* RFC 1858 section 3, RFC 3128: a first fragment without all of TCP's header, and one that would write over
+ * it, are made to slip past filters. */
+static bool tiny(const struct rte_mbuf *m, uint16_t word, uint8_t protocol)
+{
+	uint16_t offset = word & IPV4_OFFSET;
+
+	if (protocol != IP_PROTOCOL_TCP)
+		return false;
+	return offset == 1 || (offset == 0 && m->pkt_len < 20);
+}
+
+/* word: the header's flags and offset. m's data is the fragment's payload. */
+static void fragment_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip, uint16_t id,
+	uint16_t word, uint8_t protocol)
+{
+	struct frag_in in = {.ip = *ip,
+		.id = id,
+		.offset = (uint16_t)((word & IPV4_OFFSET) * 8),
+		.more = word & IPV4_MF,
+		.next = protocol};
+	struct frag_whole whole;
+
+	COUNT(s, frag_in);
+	if (tiny(m, word, protocol))
+		DROP(s, m, frag_tiny);
+	else if (frag_input_take(s, m, &in, &whole))
+		upper_take(s, whole.m, &whole.ip, whole.next);
 }
 
 void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
@@ -71,30 +109,26 @@ void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
 		DROP(s, m, ipv4_source);
 		return;
 	}
-	if (wire_get16(h + 6) & IPV4_MF_OR_OFFSET) {
-		DROP(s, m, ipv4_fragment);
-		return;
-	}
 	uint8_t protocol = h[9];
+	uint16_t id = wire_get16(h + 4), word = wire_get16(h + 6);
 	frame_truncate(m, total); /* short frames are padded on the link */
 	rte_pktmbuf_adj(m, (uint16_t)header);
-	if (protocol == IP_PROTOCOL_TCP)
-		tcp_input_take(s, m, &ip);
-	else if (protocol == IP_PROTOCOL_ICMP)
-		icmp_input_take(s, m, &ip);
+	if (word & IPV4_MF_OR_OFFSET)
+		fragment_take(s, m, &ip, id, word, protocol);
 	else
-		DROP(s, m, ipv4_protocol);
+		upper_take(s, m, &ip, protocol);
 }
 
-void ipv4_header_put(const struct stack *s, struct rte_mbuf *m, const struct ip_send *to)
+void ipv4_header_put(struct stack *s, struct rte_mbuf *m, const struct ip_send *to)
 {
 	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, IPV4_HEADER_BYTES);
 	MUST(h);
 	h[0] = 0x45;
 	h[1] = (uint8_t)(to->dscp << 2 | to->ecn);
 	wire_put16(h + 2, (uint16_t)m->pkt_len);
-	wire_put16(h + 4, 0); /* an atomic datagram needs no number: RFC 6864 section 4.1 */
-	wire_put16(h + 6, IPV4_DF);
+	/* An atomic datagram needs no number: RFC 6864 section 4.1. */
+	wire_put16(h + 4, to->may_fragment ? s->ipv4_id++ : 0);
+	wire_put16(h + 6, to->may_fragment ? 0 : IPV4_DF);
 	h[8] = to->hop_limit ? to->hop_limit : IPV4_TTL;
 	h[9] = to->protocol;
 	wire_put16(h + 10, 0);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* IPv6 (RFC 8200): header checks on receipt, the walk over extension headers, the header on sending. */
-#include "tcpstack/stack_impl.h"
+#include "tcpstack/frag.h"
 
 enum {
 	NEXT_HOP_BY_HOP = 0,
 	NEXT_ROUTING = 43,
 	NEXT_FRAGMENT = 44,
 	NEXT_DESTINATION = 60,
+	FRAGMENT_HEADER_BYTES = 8,
 	EXTENSIONS_MAX = 8, /* headers in one packet: each costs time, none is needed */
 	OPTION_PAD1 = 0,
 	OPTION_PADN = 1,
@@ -133,6 +134,52 @@ static bool extensions_cut(struct stack *s, struct rte_mbuf *m, uint8_t *next)
 	return true;
 }
 
+static void payload_take(struct stack *s, struct rte_mbuf *m, struct ip_packet *ip, uint8_t next);
+
+/* RFC 7112: the first fragment has every header, to the end of the protocol's above. */
+static bool headers_in(struct rte_mbuf *m, uint8_t next)
+{
+	uint32_t at = 0;
+
+	for (unsigned i = 0; i < EXTENSIONS_MAX; i++) {
+		if (next == IP_PROTOCOL_TCP)
+			return at + 20 <= m->pkt_len;
+		if (next != NEXT_HOP_BY_HOP && next != NEXT_ROUTING && next != NEXT_DESTINATION)
+			return at + 8 <= m->pkt_len;
+		if (at + 8 > m->data_len)
+			return false;
+		const uint8_t *p = frame_data(m) + at;
+		next = p[0];
+		at += (p[1] + 1u) * 8;
+	}
+	return true; /* too many: found when it is whole */
+}
+
+/* m's data starts at a fragment header. */
+static void fragment_take(struct stack *s, struct rte_mbuf *m, struct ip_packet *ip)
+{
+	const uint8_t *p = frame_data(m);
+	struct frag_whole whole;
+
+	COUNT(s, frag_in);
+	if (m->data_len < FRAGMENT_HEADER_BYTES || ip->fragmented) {
+		DROP(s, m, frag_malformed);
+		return;
+	}
+	uint16_t word = wire_get16(p + 2);
+	struct frag_in in = {
+		.ip = *ip, .id = wire_get32(p + 4), .offset = word & 0xfff8, .more = word & 1, .next = p[0]};
+	rte_pktmbuf_adj(m, FRAGMENT_HEADER_BYTES);
+	if (in.offset == 0 && !in.more) { /* RFC 6946: whole by itself, whatever else is going on */
+		ip->fragmented = true;
+		payload_take(s, m, ip, in.next);
+	} else if (in.offset == 0 && !headers_in(m, in.next)) {
+		DROP(s, m, frag_tiny);
+	} else if (frag_input_take(s, m, &in, &whole)) {
+		payload_take(s, whole.m, &whole.ip, whole.next);
+	}
+}
+
 /* m's data starts at a header of kind next. */
 static void payload_take(struct stack *s, struct rte_mbuf *m, struct ip_packet *ip, uint8_t next)
 {
@@ -141,14 +188,14 @@ static void payload_take(struct stack *s, struct rte_mbuf *m, struct ip_packet *
 		return;
 	}
 	ip->length = m->pkt_len;
-	if (!source_good(s, m, ip, next))
+	if (next == NEXT_FRAGMENT && !ip_is_unspecified(&ip->src) && !ip_is_multicast(&ip->dst))
+		fragment_take(s, m, ip);
+	else if (!source_good(s, m, ip, next))
 		DROP(s, m, ipv6_source);
 	else if (next == IP_PROTOCOL_TCP && !ip_is_multicast(&ip->dst))
 		tcp_input_take(s, m, ip);
 	else if (next == IP_PROTOCOL_ICMPV6)
 		icmp6_input_take(s, m, ip);
-	else if (next == NEXT_FRAGMENT)
-		DROP(s, m, ipv6_fragment);
 	else
 		DROP(s, m, ipv6_protocol);
 }

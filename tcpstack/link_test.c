@@ -44,6 +44,7 @@ static void begin(void (*change)(struct stack_config *c))
 	c.key = (struct siphash_key){1, 2};
 	c.tx = capture;
 	c.arp_max = 4;
+	c.frag_bytes_max = 16 * 2176; /* of the 64 buffers that there are */
 	c.conn_max = 16;
 	if (change)
 		change(&c);
@@ -535,8 +536,8 @@ static void every_bad_frame_has_its_counter(void)
 	EXPECT_DROP(ipv4_source, (wire_put32(p + 12, US | 0xffu), ipv4_sum(p)));
 	EXPECT_DROP(ipv4_source, (wire_put32(p + 12, 0x7f000001), ipv4_sum(p)));
 	EXPECT_DROP(ipv4_source, (wire_put32(p + 12, 0xffffffff), ipv4_sum(p)));
-	EXPECT_DROP(ipv4_fragment, (wire_put16(p + 6, 0x2000), ipv4_sum(p)));
-	EXPECT_DROP(ipv4_fragment, (wire_put16(p + 6, 0x0001), ipv4_sum(p)));
+	EXPECT_DROP(frag_in, (wire_put16(p + 6, 0x2000), ipv4_sum(p)));
+	EXPECT_DROP(frag_tiny, (p[9] = 6, wire_put16(p + 6, 0x0001), ipv4_sum(p)));
 	EXPECT_DROP(ipv4_protocol, (p[9] = 17, ipv4_sum(p)));
 	EXPECT_DROP(icmp_checksum, p[30]++);
 	EXPECT_DROP(icmp_short, (wire_put16(p + 2, 27), ipv4_sum(p)));

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "tcpstack/frag.h"
 #include "tcpstack/neighbour.h"
 #include "tcpstack/tcp_cc.h"
 
@@ -12,6 +13,8 @@ void stack_config_defaults(struct stack_config *c)
 		.mtu = 1500,
 		.tso_segments_max = 40,
 		.dad_transmits = 1,
+		.frag_datagrams_max = 64,
+		.frag_bytes_max = 1 << 20,
 		.router_discovery = true,
 		.conn_max = 4096,
 		.listener_max = 16,
@@ -55,7 +58,8 @@ bool stack_config_add(struct stack_config *config, struct ip_addr address, uint8
 
 static bool addresses_valid(const struct stack_config *c)
 {
-	if (c->address_count == 0 || c->address_count > STACK_ADDRESSES_MAX || c->vlan > 4094)
+	if (c->address_count == 0 || c->address_count > STACK_ADDRESSES_MAX || c->vlan > 4094 ||
+		c->frag_datagrams_max == 0 || c->frag_datagrams_max > 1024)
 		return false;
 	for (unsigned i = 0; i < c->address_count; i++) {
 		const struct stack_address *a = &c->addresses[i];
@@ -102,7 +106,7 @@ struct stack *stack_create(const struct stack_config *config, uint64_t now_us)
 	CDS_INIT_LIST_HEAD(&s->starved);
 	ip_init(s);
 	nd_init(s);
-	if (neighbour_init(s) || tcp_init(s)) {
+	if (neighbour_init(s) || frag_init(s) || tcp_init(s)) {
 		stack_destroy(s);
 		return NULL;
 	}
@@ -114,6 +118,7 @@ void stack_destroy(struct stack *s)
 	MUST(!s->dispatching);
 	tcp_fini(s);
 	neighbour_fini(s);
+	frag_fini(s);
 	nd_fini(s);
 	rte_pktmbuf_free_bulk(s->tx_burst, s->tx_count);
 	free(s);
@@ -295,7 +300,7 @@ const char *stack_counter_text(enum stack_counter which)
 const struct pool *stack_pool(const struct stack *s, unsigned index)
 {
 	const struct pool *pools[] = {s->conn_pool, s->request_pool, s->time_wait_pool, s->segment_pool,
-		s->reass_pool, s->listener_pool, s->neighbour_pool};
+		s->reass_pool, s->listener_pool, s->neighbour_pool, s->frag_pool};
 
 	return index < sizeof(pools) / sizeof(pools[0]) ? pools[index] : NULL;
 }

@@ -79,8 +79,11 @@ struct stack_config {
 	uint32_t syn_backlog_max; /* half-open connections, each a small object of its own; see syn_cookies */
 	uint32_t time_wait_max;	  /* beyond it the oldest ends early */
 	uint32_t arp_max;	  /* neighbours of both versions of IP */
-	uint32_t tx_segments_max; /* segments queued in all connections; 0: as many as tx_pool has mbufs */
-	uint32_t reass_segments_max;	  /* out-of-order segments held in all connections */
+	/* Datagrams that arrive in fragments: how many are reassembled at once, 1 to 1024, and the bytes of
+	 * the buffers that they may hold; one source has a quarter of both. */
+	uint32_t frag_datagrams_max, frag_bytes_max;
+	uint32_t tx_segments_max;    /* segments queued in all connections; 0: as many as tx_pool has mbufs */
+	uint32_t reass_segments_max; /* out-of-order segments held in all connections */
 	uint32_t reass_conn_segments_max; /* and in one connection */
 	uint32_t rx_buffers_max;  /* received buffers held in all connections, beside which the port's rings
 				   * find enough; 0: no limit */

@@ -52,6 +52,7 @@ struct ip_send {
 	uint8_t ecn;		   /* enum ip_ecn */
 	uint8_t dscp;		   /* RFC 2474, 0 to 63 */
 	uint8_t hop_limit;	   /* 0: the usual one */
+	bool may_fragment;	   /* IPv4 without DF: routers may cut it up */
 	uint32_t flow_label;	   /* of IPv6 (RFC 6437), 20 bits */
 	uint64_t l4_offload_flags; /* mbuf TX flags wanted for the protocol above */
 };
@@ -90,6 +91,15 @@ struct nd {
 	struct timer solicit_timer;
 };
 
+/* pmtu.c: the largest packet that got through, or was said to, on the way to a destination. */
+enum { PMTU_SETS = 64, PMTU_WAYS = 4 };
+#define PMTU_US (600 * 1000000ull) /* RFC 1191 section 6.3, RFC 8899's PMTU_RAISE_TIMER */
+struct pmtu_entry {
+	struct ip_addr dst;
+	uint64_t until_us; /* 0: free */
+	uint16_t mtu;
+};
+
 struct stack {
 	struct stack_config config;
 	uint64_t now_us; /* frozen for the current call */
@@ -97,6 +107,8 @@ struct stack {
 	struct ip_own own[IP_OWN_MAX];
 	unsigned own_count;
 	bool has_ipv6;
+	uint16_t ipv4_id; /* of the next packet that may be cut up */
+	struct pmtu_entry pmtu[PMTU_SETS][PMTU_WAYS];
 	uint64_t counters[STACK_COUNTERS];
 	struct timer_wheel wheel;
 
@@ -115,6 +127,11 @@ struct stack {
 	uint32_t solicits_left;
 
 	struct nd nd;
+
+	/* frag.c */
+	struct pool *frag_pool;
+	struct cds_list_head frag_datagrams; /* oldest first */
+	uint32_t frag_bytes;
 
 	/* TCP: tables and pools */
 	struct pool *conn_pool, *segment_pool, *reass_pool, *listener_pool;
@@ -227,13 +244,20 @@ bool ip_is_peer(const struct stack *s, const struct ip_addr *a);
 bool ipv4_source_impossible(const struct stack *s, uint32_t src);
 bool ipv6_source_impossible(const struct ip_addr *a);
 void ipv4_input_take(struct stack *s, struct rte_mbuf *m);
-void ipv4_header_put(const struct stack *s, struct rte_mbuf *m, const struct ip_send *to);
+void ipv4_header_put(struct stack *s, struct rte_mbuf *m, const struct ip_send *to);
 
 /* to_group: the frame was for a group of stations. */
 void ipv6_input_take(struct stack *s, struct rte_mbuf *m, bool to_group);
 void ipv6_header_put(const struct stack *s, struct rte_mbuf *m, const struct ip_send *to);
 bool ipv6_is_on_link(const struct stack *s, const struct ip_addr *a);
 
+/* What is known of the path to dst, at most the link's MTU; 68 or more for IPv4, 1280 for IPv6. */
+uint16_t pmtu_get(struct stack *s, const struct ip_addr *dst);
+void pmtu_set(struct stack *s, const struct ip_addr *dst, uint16_t mtu);
+
+/* icmp_error.c: an ICMP error; m stays the caller's. Its header is there, its checksum right. */
+bool icmp_is_error(bool v4, uint8_t type);
+void icmp_error_input(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
 void icmp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
 void icmp6_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
 void tcp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);

@@ -17,11 +17,12 @@ struct tcp_conn;
 struct tcp_listener;
 
 enum tcp_reason {
-	TCP_REASON_DONE,      /* both sides have closed and everything was delivered and read */
-	TCP_REASON_RESET,     /* the peer reset it */
-	TCP_REASON_TIMED_OUT, /* no answer for user_timeout_us, or to keepalives */
-	TCP_REASON_REFUSED,   /* an active open was answered with a reset */
-	TCP_REASON_ABORTED,   /* by the stack: the listener or the instance needed its place */
+	TCP_REASON_DONE,	/* both sides have closed and everything was delivered and read */
+	TCP_REASON_RESET,	/* the peer reset it */
+	TCP_REASON_TIMED_OUT,	/* no answer for user_timeout_us, or to keepalives */
+	TCP_REASON_REFUSED,	/* an active open was answered with a reset */
+	TCP_REASON_UNREACHABLE, /* an active open was told that nobody is or may be reached there */
+	TCP_REASON_ABORTED,	/* by the stack: the listener or the instance needed its place */
 };
 
 /* Words for a reason, for logs. */
@@ -32,8 +33,8 @@ struct tcp_app {
 	/* A passive open is established. app is the listener's; the connection's user pointer starts as app.
 	 */
 	void (*accepted)(void *app, struct tcp_conn *c);
-	/* An active open ended: 0, or -ECONNREFUSED, -ETIMEDOUT, -ENOBUFS; after an error the connection is
-	 * gone when this returns and closed is not called. */
+	/* An active open ended: 0, or -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -ENOBUFS; after an error the
+	 * connection is gone when this returns and closed is not called. */
 	void (*connected)(struct tcp_conn *c, int error);
 	/* The peer tells of urgent data: see tcp_conn_urgent_in (RFC 9293 MUST-32). */
 	void (*urgent)(struct tcp_conn *c);

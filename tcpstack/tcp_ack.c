@@ -51,6 +51,7 @@ static void new_ack(struct tcp_conn *c, const struct tcp_in *in, struct tcp_acke
 	c->snd_una = in->ack;
 	c->progress_us = s->now_us;
 	neighbour_confirm(s, &c->tuple.raddr);
+	tcp_pmtu_acked(c);
 	tcp_segments_acked(c, in->ack, acked);
 	/* It follows, or after 2^31 bytes without a loss it would seem to lie ahead. */
 	if (c->recovery == TCP_RECOVERY_NONE) {
@@ -71,16 +72,19 @@ static void timer_after_ack(struct tcp_conn *c)
 		tcp_rexmt_arm(c);
 }
 
-static void window_update(struct tcp_conn *c, const struct tcp_in *in)
+static void window_update(struct tcp_conn *c, const struct tcp_in *in, bool acks_new)
 {
-	/* Only from a segment that is newer than the last one used. */
-	if (!(seq_lt(c->snd_wl1, in->seq) || (c->snd_wl1 == in->seq && seq_leq(c->snd_wl2, in->ack))) &&
-		!MUTANT(window_from_an_old_ack))
+	/* Only from a segment that is newer than the last one used: by its number, or, when the peer sent old
+	 * text again, by its acknowledgement. Else the window of before would slide on with SND.UNA, beyond
+	 * what the peer ever told. */
+	bool newer = acks_new || seq_lt(c->snd_wl1, in->seq) ||
+		     (c->snd_wl1 == in->seq && seq_leq(c->snd_wl2, in->ack));
+	if (!newer && !MUTANT(window_from_an_old_ack))
 		return;
 	uint32_t before = c->snd_wnd, edge_before = tcp_snd_edge(c);
 	c->snd_wnd = (uint32_t)in->wnd << c->snd_wscale;
 	c->snd_wnd_max = max_u32(c->snd_wnd_max, c->snd_wnd);
-	c->snd_wl1 = in->seq;
+	c->snd_wl1 = seq_max(c->snd_wl1, in->seq);
 	c->snd_wl2 = in->ack;
 	if (before == 0 && c->snd_wnd) {
 		/* What went out as a probe was outside the window and is gone. */
@@ -145,7 +149,7 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 	/* RFC 3168 section 6.1.2: an echo lets nothing grow */
 	if (acked.bytes && c->recovery != TCP_RECOVERY_FAST && !(c->ecn && in->flags & TCP_ECE))
 		cc_acked(c, &acked);
-	window_update(c, in);
+	window_update(c, in, advances);
 	if (advances || (duplicate && MUTANT(duplicate_ack_restarts_the_timer)))
 		timer_after_ack(c);
 	if (reduced && c->ecn_hold)

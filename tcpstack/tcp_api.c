@@ -11,6 +11,7 @@ const char *tcp_reason_text(int reason)
 		[TCP_REASON_RESET] = "reset by the peer",
 		[TCP_REASON_TIMED_OUT] = "timed out",
 		[TCP_REASON_REFUSED] = "refused",
+		[TCP_REASON_UNREACHABLE] = "unreachable",
 		[TCP_REASON_ABORTED] = "aborted",
 	};
 

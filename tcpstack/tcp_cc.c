@@ -32,7 +32,8 @@ void tcp_cc_grow(struct tcp_conn *c, uint32_t bytes)
 
 uint32_t tcp_cc_slow_start(struct tcp_conn *c, uint32_t bytes, uint32_t segments_max)
 {
-	uint32_t segments = c->cc_prior.timed_out ? 1 : segments_max, room = c->ssthresh - c->cwnd;
+	uint32_t segments = c->cc_prior.timed_out && !MUTANT(timeout_grows_fast) ? 1 : segments_max,
+		 room = c->ssthresh - c->cwnd;
 	uint32_t step = min_u32(min_u32(bytes, segments * c->mss), room);
 
 	tcp_cc_grow(c, step);
@@ -50,7 +51,8 @@ void tcp_cc_remember(struct tcp_conn *c)
 void tcp_cc_timed_out(struct tcp_conn *c)
 {
 	c->cc_prior.timed_out = true;
-	c->cwnd = c->mss;
+	if (!MUTANT(timeout_keeps_cwnd))
+		c->cwnd = c->mss;
 }
 
 bool tcp_cc_restore(struct tcp_conn *c)
@@ -75,5 +77,6 @@ void tcp_cc_idle(struct tcp_conn *c, uint64_t idle_us)
 	/* RFC 5681 section 4.1: the restart window; RFC 2861: what is known of the path is kept in ssthresh,
 	 * so that slow start leads back most of the way. */
 	c->ssthresh = max_u32(c->ssthresh, c->cwnd / 4 * 3);
-	c->cwnd = min_u32(c->cwnd, tcp_cc_initial_window(c));
+	if (!MUTANT(idle_keeps_cwnd))
+		c->cwnd = min_u32(c->cwnd, tcp_cc_initial_window(c));
 }

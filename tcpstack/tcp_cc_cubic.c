@@ -180,7 +180,8 @@ static void epoch_shift(struct tcp_conn *c, uint64_t now_us)
 {
 	struct tcp_cc_cubic *q = &c->cc_state.cubic;
 
-	q->epoch_us += now_us - q->seen_us;
+	if (!MUTANT(cubic_counts_idle_time))
+		q->epoch_us += now_us - q->seen_us;
 	q->seen_us = now_us;
 }
 
@@ -214,7 +215,8 @@ static void congestion(struct tcp_conn *c)
 	q->w_max = c->cwnd < q->w_max ? (uint32_t)(17ull * c->cwnd / 20) : c->cwnd;
 	q->cwnd_prior = c->cwnd;
 	q->epoch = false;
-	c->ssthresh = max_u32(seven_tenths(tcp_cc_flight(c)), 2u * c->mss);
+	c->ssthresh = max_u32(
+		MUTANT(cubic_halves) ? tcp_cc_flight(c) / 2 : seven_tenths(tcp_cc_flight(c)), 2u * c->mss);
 }
 
 static void cubic_timeout(struct tcp_conn *c, bool again)

@@ -20,7 +20,7 @@ static void newreno_acked(struct tcp_conn *c, const struct tcp_cc_ack *a)
 {
 	uint32_t bytes = a->bytes, *gathered = &c->cc_state.newreno.acked;
 
-	if (!a->cwnd_limited)
+	if (!a->cwnd_limited && !MUTANT(cwnd_grows_unused))
 		return;
 	if (c->cwnd < c->ssthresh)
 		bytes = tcp_cc_slow_start(c, bytes, SLOW_START_SEGMENTS);

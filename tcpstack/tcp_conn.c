@@ -70,6 +70,8 @@ struct tcp_conn *tcp_conn_new(
 		.rcv_wscale = tcp_own_wscale(s),
 		.timestamps = true,
 		.mss = mss,
+		.mss_peer = mss,
+		.path_mtu = ip_mtu(s, &t->raddr),
 		.peer_mss = TCP_MSS_DEFAULT,
 		.peer_buffers = 1,
 		.cc = options->cc,
@@ -130,13 +132,11 @@ struct tcp_syn_options tcp_syn_options_of(const struct tcp_options *o, const str
 
 void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_syn_options *o)
 {
-	uint16_t mss = (uint16_t)max_u32(o->mss, TCP_MSS_MIN);
-
 	c->timestamps = o->has_timestamp;
 	c->sack = o->sack_permitted && c->stack->config.sack;
 	c->ecn = o->ecn;
-	c->mss = (uint16_t)(min_u32(mss, tcp_own_mss(c->stack, &c->tuple.raddr)) -
-			    (c->timestamps ? TCP_TIMESTAMP_BYTES : 0));
+	c->mss_peer = (uint16_t)max_u32(o->mss, TCP_MSS_MIN);
+	tcp_pmtu_init(c);
 	if (o->has_wscale)
 		c->snd_wscale = o->wscale;
 	else
@@ -182,7 +182,7 @@ void tcp_opening_accept(
 	c->app = l->app;
 	c->user = l->ctx;
 	c->irs = o->irs;
-	c->rcv_nxt = c->last_ack_sent = o->irs + 1;
+	c->rcv_nxt = c->rcv_adv = c->last_ack_sent = o->irs + 1;
 	tcp_conn_negotiate(c, &o->peer);
 	c->ts_recent_us = o->ts_recent_us;
 	tcp_window_syn(c);			   /* as our SYN told it */
@@ -214,6 +214,8 @@ static int connect_error_of(enum tcp_reason reason)
 	switch (reason) {
 	case TCP_REASON_TIMED_OUT:
 		return -ETIMEDOUT;
+	case TCP_REASON_UNREACHABLE:
+		return -EHOSTUNREACH;
 	case TCP_REASON_ABORTED:
 		return -ENOBUFS;
 	default:
@@ -241,6 +243,9 @@ void tcp_conn_end(struct tcp_conn *c, enum tcp_reason reason)
 	tcp_conn_set_state(c, TCP_CLOSED);
 	if (connecting) {
 		COUNT(s, tcp_connect_failed);
+		/* RFC 1122 section 4.2.3.9: a soft error is what the application hears in the end. */
+		if (reason == TCP_REASON_TIMED_OUT && c->unreachable)
+			reason = TCP_REASON_UNREACHABLE;
 		c->connect_error = connect_error_of(reason);
 		tcp_raise(c, TCP_EVENT_CONNECTED);
 	} else if (!(c->events & TCP_EVENT_CLOSED)) {

@@ -217,7 +217,9 @@ struct tcp_conn {
 	uint8_t keepalives;		    /* probes sent since the peer was heard */
 	bool tx_short; /* the application was shown less room than it may have: writable is owed */
 	uint16_t mss;  /* payload of a full segment to the peer */
-	uint8_t spare[4];
+	uint16_t path_mtu;
+	bool may_fragment; /* the path takes less than we can live with */
+	uint8_t spare;
 
 	/* line 2: receive sequence space */
 	uint32_t rcv_nxt;
@@ -283,6 +285,13 @@ struct tcp_conn {
 	/* what no segment of the fast path needs */
 	uint32_t irs, iss, fin_seq;
 	uint32_t rcv_up, snd_up; /* behind the urgent data, with urgent_in and urgent_out */
+	uint16_t mss_peer;	 /* what it takes, options included */
+	uint16_t pmtu_probe;	 /* tcp_pmtu.c: the path MTU being tried, or 0 */
+	uint32_t pmtu_probe_end;
+	uint64_t pmtu_raise_us; /* from when on a larger one may be tried */
+	uint64_t pmtu_full_us;	/* when the last full segment left that the peer has */
+	bool pmtu_untold;	/* found by ourselves, and nothing has arrived since */
+	bool unreachable;	/* an ICMP error said so */
 	uint32_t tx_segments_max;
 	uint32_t tx_wanted;   /* a refused write's size, or 0 */
 	uint32_t ecn_recover; /* what was sent when the window was reduced last */
@@ -352,6 +361,33 @@ struct tcp_node *tcp_node_find(struct stack *s, const struct tcp_tuple *t);
 void tcp_node_insert(struct stack *s, struct tcp_node *node, const struct tcp_tuple *t, enum tcp_kind kind);
 struct tcp_conn *tcp_conn_find(struct stack *s, const struct tcp_tuple *t);
 struct tcp_request *tcp_request_of(struct tcp_node *node);
+
+/* An ICMP error about a packet of ours. */
+enum tcp_icmp_kind {
+	TCP_ICMP_IGNORED,
+	TCP_ICMP_SOFT,
+	TCP_ICMP_REFUSED,
+	TCP_ICMP_PROHIBITED,
+	TCP_ICMP_TOO_BIG,
+};
+struct tcp_icmp {
+	struct tcp_tuple tuple;
+	uint32_t seq;
+	enum tcp_icmp_kind kind;
+	uint32_t mtu;	/* of TOO_BIG: what the next link takes; 0: not told */
+	uint32_t total; /* the packet's length, says its header */
+};
+void tcp_icmp_input(struct stack *s, const struct tcp_icmp *e);
+
+/* tcp_pmtu.c */
+void tcp_pmtu_init(struct tcp_conn *c); /* once mss_peer is known */
+void tcp_pmtu_told(struct tcp_conn *c, const struct tcp_icmp *e);
+void tcp_pmtu_timeout(struct tcp_conn *c); /* before the first segment is sent again */
+void tcp_pmtu_delivered(struct tcp_conn *c, const struct tcp_segment *g); /* the peer has it */
+void tcp_pmtu_acked(struct tcp_conn *c);				  /* snd_una has moved */
+void tcp_pmtu_probe(struct tcp_conn *c); /* before new data leaves: makes its first segment larger */
+/* Whether g may leave as it is, or must be cut to mss. */
+bool tcp_pmtu_fits(struct tcp_conn *c, const struct tcp_segment *g);
 
 /* tcp_conn.c: the life of connections */
 /* A connection in the table, with defaults; NULL when none is free (counted). */
@@ -597,6 +633,11 @@ uint16_t tcp_urgent_pointer(struct tcp_conn *c, uint32_t seq);
 /* tcp_text.c: RFC 9293's seventh and eighth step */
 void tcp_text_input(struct tcp_conn *c, struct tcp_in *in);
 void tcp_ack_due(struct tcp_conn *c, bool now);
+/* bytes in the unit that wscale makes, rounded up. */
+static inline uint32_t tcp_window_field(uint32_t bytes, uint8_t wscale)
+{
+	return (bytes + (1u << wscale) - 1) >> wscale;
+}
 uint16_t tcp_window(struct tcp_conn *c);
 uint16_t tcp_window_syn(struct tcp_conn *c);
 bool tcp_window_update_due(const struct tcp_conn *c);

@@ -29,7 +29,8 @@ uint32_t tcp_memory_allowed(const struct tcp_conn *c)
 	if (!s->config.rx_buffers_max)
 		return UINT32_MAX;
 	uint32_t others = s->rx_shared - shared_part(s, c->rx_buffers);
-	return s->rx_guaranteed + (s->rx_shared_max - others) / 2;
+	return s->rx_guaranteed +
+	       (MUTANT(one_takes_all_buffers) ? s->rx_shared_max : s->rx_shared_max - others) / 2;
 }
 
 bool tcp_memory_may_hold(const struct tcp_conn *c, uint32_t n)
@@ -38,7 +39,8 @@ bool tcp_memory_may_hold(const struct tcp_conn *c, uint32_t n)
 
 	if (!s->config.rx_buffers_max)
 		return true;
-	return s->rx_held + n <= s->config.rx_buffers_max && c->rx_buffers + n <= tcp_memory_allowed(c);
+	return (s->rx_held + n <= s->config.rx_buffers_max && c->rx_buffers + n <= tcp_memory_allowed(c)) ||
+	       MUTANT(receive_memory_not_limited);
 }
 
 bool tcp_memory_tight(const struct tcp_conn *c)
@@ -70,7 +72,7 @@ void tcp_memory_account(struct tcp_conn *c)
 	s->rx_held += now - before;
 	s->rx_shared += shared_part(s, now) - shared_part(s, before);
 	s->rx_held_high = max_u32(s->rx_held_high, s->rx_held);
-	if (now > before || list_empty(&s->rx_waiting))
+	if (now > before || list_empty(&s->rx_waiting) || MUTANT(freed_buffers_wake_nobody))
 		return;
 	/* One at a time: each release wakes somebody, and who finds too little waits again, as the last. */
 	struct tcp_conn *next = cds_list_first_entry(&s->rx_waiting, struct tcp_conn, rx_wait_link);

@@ -89,8 +89,11 @@ void tcp_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uin
 		timer_rest(&s->wheel, &c->ack_timer);
 	}
 	c->segments_out++;
-	struct ip_send how = {
-		.ecn = ecn, .dscp = c->dscp, .hop_limit = c->hop_limit, .flow_label = c->flow_label};
+	struct ip_send how = {.ecn = ecn,
+		.dscp = c->dscp,
+		.hop_limit = c->hop_limit,
+		.flow_label = c->flow_label,
+		.may_fragment = c->may_fragment};
 	uint16_t urgent = flags & (TCP_SYN | TCP_RST) ? 0 : tcp_urgent_pointer(c, seq);
 	if (urgent)
 		flags |= TCP_URG;
@@ -258,13 +261,15 @@ void tcp_syn_was_sent(struct tcp_conn *c, uint64_t sent_us, bool resent)
 /* Others may follow it on the train. */
 static int segment_send(struct tcp_conn *c, struct tcp_segment *g, struct tcp_train *train)
 {
-	struct rte_mbuf *m = payload_buffer(c, g);
-	uint8_t flags = g->control | TCP_ACK;
+	if (!tcp_pmtu_fits(c, g))
+		g = tcp_segment_split(c, g, c->mss);
+	struct rte_mbuf *m = g ? payload_buffer(c, g) : NULL;
 
 	if (!m) {
 		tcp_starved(c);
 		return -ENOBUFS;
 	}
+	uint8_t flags = g->control | TCP_ACK;
 	bool with_fin = fin_rides(c, g);
 	if (with_fin)
 		flags |= TCP_FIN;
@@ -327,7 +332,7 @@ static bool output_lost(struct tcp_conn *c)
 /* Whether a partial segment has to wait; not for ever. */
 static bool held(struct tcp_conn *c)
 {
-	if (c->hold_over)
+	if (c->hold_over && !MUTANT(held_segment_never_leaves))
 		return false;
 	if (!timer_armed(&c->hold))
 		timer_arm(&c->stack->wheel, &c->hold, c->stack->now_us + TCP_HOLD_US);
@@ -348,7 +353,8 @@ static bool too_little(struct tcp_conn *c, const struct tcp_segment *g)
 	 * the last of a connection waits for neither. */
 	if (c->fin_queued)
 		return false;
-	return (!c->nodelay && !MUTANT(nagle_off) && !tcp_nothing_sent(c)) || (c->corked && held(c));
+	return (!c->nodelay && !MUTANT(nagle_off) && !tcp_nothing_sent(c)) ||
+	       (c->corked && !MUTANT(cork_ignored) && held(c));
 }
 
 /* True when g may leave for the first time, cut to *n bytes. */
@@ -393,6 +399,7 @@ static void output_new(struct tcp_conn *c)
 
 	if (tcp_ecn_held(c))
 		return;
+	tcp_pmtu_probe(c);
 	bool all = new_segments_send(c, &train);
 	tcp_train_leave(c, &train);
 	if (!all)

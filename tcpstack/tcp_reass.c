@@ -54,7 +54,7 @@ bool tcp_buffer_append(struct rte_mbuf *tail, const struct rte_mbuf *m)
 /* A small segment that continues what a node has moves into its last buffer. */
 static bool coalesce_take(struct tcp_reass *r, struct node *n, uint32_t seq, struct rte_mbuf *m)
 {
-	if (node_end(n) != seq || m->pkt_len > TCP_COALESCE_BYTES_MAX ||
+	if (MUTANT(reassembly_not_coalesced) || node_end(n) != seq || m->pkt_len > TCP_COALESCE_BYTES_MAX ||
 		!tcp_buffer_append(rte_pktmbuf_lastseg(n->m), m))
 		return false;
 	n->m->pkt_len += m->data_len;

@@ -81,6 +81,12 @@ static void one_stream(uint32_t isn, uint32_t cap)
 			for (uint32_t i = next; i < BYTES; i++)
 				have[i] = false;
 		}
+		if (unit_random_below(30) == 0) {
+			uint32_t end = next + unit_random_below(600);
+			tcp_reass_cut(&r, nodes, isn + end);
+			for (uint32_t i = RTE_MAX(end, next); i < BYTES; i++)
+				have[i] = false;
+		}
 		CU_ASSERT_TRUE(r.segments <= cap);
 		if (r.bytes != count_from(have, next))
 			CU_FAIL_FATAL("the count of bytes is wrong");

@@ -207,6 +207,7 @@ void tcp_recovery_timeout(struct tcp_conn *c)
 
 	COUNT(c->stack, tcp_rto);
 	c->timeouts++;
+	tcp_pmtu_timeout(c);
 	if (c->state >= TCP_ESTABLISHED) {
 		reneging_check(c);
 		if (again) /* the scoreboard has not helped: start afresh (RFC 2018 section 8) */

@@ -139,9 +139,11 @@ void tcp_request_new(struct stack *s, struct tcp_listener *l, const struct tcp_i
 static void ack_send(struct tcp_request *r)
 {
 	struct tcp_options o = ack_options(r);
+	/* No SYN: this window has its unit (RFC 7323 section 2.2). */
+	uint8_t wscale = r->peer.has_wscale ? tcp_own_wscale(r->stack) : 0;
 
-	(void)tcp_send_bare(
-		r->stack, &r->node.tuple, r->iss + 1, r->irs + 1, TCP_ACK, (uint16_t)window(r->stack), &o);
+	(void)tcp_send_bare(r->stack, &r->node.tuple, r->iss + 1, r->irs + 1, TCP_ACK,
+		(uint16_t)tcp_window_field(window(r->stack), wscale), &o);
 }
 
 static void challenge(struct tcp_request *r)

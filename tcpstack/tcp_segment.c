@@ -67,18 +67,30 @@ void tcp_segments_mark_all_lost(struct tcp_conn *c)
 	c->dup_bytes = 0;
 }
 
+/* Moves g into the flight where its time is, looked for from at, which is nearly always right. */
+static void to_flight(struct tcp_conn *c, struct tcp_segment *g, struct cds_list_head *at)
+{
+	while (at != &c->flight && g->sent_us < cds_list_entry(at, struct tcp_segment, sent_link)->sent_us)
+		at = at->prev;
+	while (at->next != &c->flight &&
+		cds_list_entry(at->next, struct tcp_segment, sent_link)->sent_us <= g->sent_us)
+		at = at->next;
+	cds_list_del(&g->sent_link);
+	cds_list_add(&g->sent_link, at);
+}
+
 void tcp_segments_unmark_lost(struct tcp_conn *c)
 {
-	struct tcp_segment *g;
+	struct cds_list_head *at = &c->flight;
 
-	cds_list_for_each_entry (g, &c->lost, sent_link) {
+	while (!list_empty(&c->lost)) {
+		struct tcp_segment *g = cds_list_first_entry(&c->lost, struct tcp_segment, sent_link);
 		g->lost = false;
 		c->in_flight += g->len;
+		to_flight(c, g, at);
+		at = &g->sent_link;
 	}
 	c->lost_count = 0;
-	/* They left before whatever is in flight now. */
-	cds_list_splice(&c->lost, &c->flight);
-	CDS_INIT_LIST_HEAD(&c->lost);
 }
 
 void tcp_segment_mark_sacked(struct tcp_conn *c, struct tcp_segment *g)
@@ -150,6 +162,7 @@ void tcp_segment_delivered(struct tcp_conn *c, struct tcp_segment *g, struct tcp
 {
 	acked->segments++;
 	acked->delivered += g->len;
+	tcp_pmtu_delivered(c, g);
 	/* Karn: a segment that was sent twice says nothing. The newest counts: the others may have waited for
 	 * a delayed ACK. */
 	if (g->resent && !MUTANT(karn_ignored))

@@ -11,10 +11,11 @@ enum {
 
 uint16_t tcp_window_syn(struct tcp_conn *c)
 {
-	/* Never scaled (RFC 7323 section 2.2). */
+	/* Never scaled (RFC 7323 section 2.2). What other segments said meanwhile, in their unit, stands. */
 	uint32_t window = min_u32(c->stack->config.rx_buffer_bytes, (uint32_t)UINT16_MAX);
+	uint32_t told = tcp_window_field(window, c->rcv_wscale) << c->rcv_wscale;
 
-	c->rcv_adv = c->rcv_nxt + window;
+	c->rcv_adv = seq_max(c->rcv_adv, c->rcv_nxt + told);
 	return (uint16_t)(MUTANT(own_syn_window_scaled) ? window >> c->rcv_wscale : window);
 }
 
@@ -31,14 +32,14 @@ static uint32_t window_edge(const struct tcp_conn *c)
 
 uint16_t tcp_window(struct tcp_conn *c)
 {
-	uint32_t edge = window_edge(c), unit = 1u << c->rcv_wscale;
+	uint32_t edge = window_edge(c);
 	uint32_t step = min_u32(c->stack->config.rx_buffer_bytes / 2, (uint32_t)c->mss);
 
 	/* RFC 9293 section 3.8.6.2.2: the edge moves in worthwhile steps, and never back: rounding is
 	 * upwards. */
 	if (seq_diff(edge, c->rcv_adv) < (int32_t)step && !MUTANT(window_retracted))
 		edge = c->rcv_adv;
-	uint32_t field = seq_lt(c->rcv_nxt, edge) ? (edge - c->rcv_nxt + unit - 1) >> c->rcv_wscale : 0;
+	uint32_t field = seq_lt(c->rcv_nxt, edge) ? tcp_window_field(edge - c->rcv_nxt, c->rcv_wscale) : 0;
 	field = min_u32(field, (uint32_t)UINT16_MAX);
 	c->rcv_adv = seq_max(c->rcv_adv, c->rcv_nxt + (field << c->rcv_wscale));
 	return (uint16_t)field;
@@ -70,7 +71,8 @@ bool tcp_window_waits(const struct tcp_conn *c)
  * there. */
 static uint32_t delayed_ack_us(const struct tcp_conn *c)
 {
-	return min_u32(c->delayed_ack_us, max_u32(TCP_DELAYED_ACK_US, c->srtt_us));
+	return MUTANT(ack_delayed_long) ? 600000
+					: min_u32(c->delayed_ack_us, max_u32(TCP_DELAYED_ACK_US, c->srtt_us));
 }
 
 void tcp_ack_due(struct tcp_conn *c, bool now)
@@ -175,7 +177,7 @@ static void reass_pull(struct tcp_conn *c)
  * at once. */
 static bool quick(struct tcp_conn *c)
 {
-	if (!c->quick_acks)
+	if (!c->quick_acks || MUTANT(no_quick_acks))
 		return false;
 	c->quick_acks--;
 	return true;

@@ -82,7 +82,9 @@ void tcp_time_wait_new(const struct tcp_conn *c)
 		.stack = s,
 		.snd_nxt = c->snd_nxt,
 		.rcv_nxt = c->rcv_nxt,
-		.window = (uint16_t)min_u32((c->rcv_adv - c->rcv_nxt) >> c->rcv_wscale, (uint32_t)UINT16_MAX),
+		/* Upwards: the edge that was told is not taken back. */
+		.window = (uint16_t)min_u32(
+			tcp_window_field(c->rcv_adv - c->rcv_nxt, c->rcv_wscale), (uint32_t)UINT16_MAX),
 		.timestamps = c->timestamps,
 		.ts_recent = c->ts_recent,
 		.ts_recent_us = c->ts_recent_us,

@@ -69,8 +69,9 @@ void tcp_train_add_take(
 		*t = (struct tcp_train){
 			.m = m, .seq = seq, .bytes = n, .size = n, .count = 1, .flags = flags, .ecn = ecn};
 		/* Alone: an empty segment, an urgent pointer (which counts from the segment that carries it),
-		 * a port that cuts nothing. */
-		if (!n || c->urgent_out || (c->stack->config.offload_flags & NEEDED) != NEEDED)
+		 * what has a number because it may be fragmented, a port that cuts nothing. */
+		if (!n || c->urgent_out || c->may_fragment ||
+			(c->stack->config.offload_flags & NEEDED) != NEEDED)
 			tcp_train_leave(c, t);
 		return;
 	}

@@ -144,6 +144,19 @@ static void told(struct conversation *c, const struct view *v, const struct segm
 		window_used(c, g, g->ack);
 }
 
+/* Blocks that may be true, reported twice, or of what was never sent. */
+static void sack(struct conversation *c, const struct view *v, struct segment *g)
+{
+	g->sacks = 1 + conversation_random(c, 2);
+	for (unsigned i = 0; i < g->sacks; i++) {
+		uint32_t from = c->una + conversation_random(c, 600);
+		g->sack[2 * i] = chance(c, 4) ? conversation_random(c, UINT32_MAX) : from;
+		g->sack[2 * i + 1] = g->sack[2 * i] + conversation_random(c, 600) - (chance(c, 8) ? 600 : 0);
+	}
+	/* What is sent again, and how much new data with it, are loss recovery's affair. */
+	c->unsure = true;
+}
+
 /* Acknowledges some or all of what both have sent. */
 static void acknowledge(struct conversation *c, const struct view *v, struct segment *g)
 {
@@ -245,6 +258,16 @@ static bool make_ack(struct conversation *c, const struct view *v, struct exchan
 	if (unconnected(c))
 		return false;
 	acknowledge(c, v, &x->segment);
+	return true;
+}
+
+static bool make_sack(struct conversation *c, const struct view *v, struct exchange *x)
+{
+	if (!synchronised(c) || !c->syn.has_sackok || !v->side->written)
+		return false;
+	if (chance(c, 2))
+		acknowledge(c, v, &x->segment);
+	sack(c, v, &x->segment);
 	return true;
 }
 
@@ -537,6 +560,7 @@ static const struct kind {
 	{"refusal", 5, make_refusal},
 	{"stray", 4, make_stray},
 	{"ack", 30, make_ack},
+	{"sack", 6, make_sack},
 	{"data", 20, make_data},
 	{"urgent", 4, make_urgent},
 	{"gap", 10, make_gap},
@@ -608,7 +632,7 @@ static uint32_t freedoms(const struct conversation *c, const struct view *v, con
 		return x->act == ACT_ABORT && v->sent_min != v->side->written + 2 ? 1u << FREEDOM_abort_unsent
 										  : 0;
 	if (g->dport)
-		return 0;
+		return in_state(c, "SYN-RECEIVED") && c->active ? 1u << FREEDOM_syn_ack_again : 0;
 	if (c->closed && g->len)
 		f |= 1u << FREEDOM_data_after_close;
 	else if (c->closed && (g->flags & FIN) && seq_lt(c->isn + v->rcv, g->seq))

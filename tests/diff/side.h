@@ -35,6 +35,8 @@ struct segment {
 	uint16_t mss;
 	uint8_t wscale;
 	uint32_t ts_val;
+	unsigned sacks; /* blocks, counted as ack is */
+	uint32_t sack[4];
 };
 
 /* What a side answered, by the wire's numbers. */

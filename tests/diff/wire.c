@@ -44,6 +44,12 @@ static uint32_t options_write(uint8_t *p, const struct segment *g, const struct 
 		wire_put32(p + n + 8, !(g->flags & ACK) ? 0 : g->echo_syn ? to->ts_syn : to->ts_last);
 		n += 12;
 	}
+	if (g->sacks) {
+		memcpy(p + n, (uint8_t[]){1, 1, 5, (uint8_t)(2 + 8 * g->sacks)}, 4);
+		for (unsigned i = 0; i < 2 * g->sacks; i++)
+			wire_put32(p + n + 4 + 4 * (size_t)i, to->isn + g->sack[i]);
+		n += 4 + 8 * g->sacks;
+	}
 	return n;
 }
 
@@ -157,6 +163,8 @@ void segment_print(FILE *out, const struct segment *g, uint32_t peer_isn)
 	if (g->flags & ACK)
 		fprintf(out, g->ack_absolute ? " ack #%u" : " ack %d", g->ack);
 	fprintf(out, " win %u%s%s", g->wnd, g->has_ts ? " ts" : "", g->bad_checksum ? " badsum" : "");
+	for (unsigned i = 0; i < g->sacks; i++)
+		fprintf(out, " sack %d:%d", (int)g->sack[2 * i], (int)g->sack[2 * i + 1]);
 	if (g->has_wscale)
 		fprintf(out, " wscale %u", g->wscale);
 	if (g->flags & URG)

@@ -422,6 +422,8 @@ static void begin(void)
 	c.reass_segments_max = 16;
 	c.reass_conn_segments_max = 12;
 	c.rx_buffer_bytes = how & 1 ? 200000 : 8000;
+	c.rx_buffers_max = how & 1 ? 40 : 0;
+	c.ecn = how & 2 ? STACK_ECN_ON : STACK_ECN_ACCEPT;
 	c.tx_buffer_bytes = 8000;
 	c.delayed_ack_us = how & 2 ? 40000 : 0;
 	c.offload_flags = how & 4 ? STACK_OFFLOAD_RX_CKSUM | STACK_OFFLOAD_MULTI_SEG : 0;

@@ -28,7 +28,6 @@ PROBES = {
 REUSE = {
     "kernel: A new tcp session is started with the same ports as an earlier session in this trace":
         "there are more connections than ports",
-    "kernel: TCP Checksum 0xffff instead of 0x0000 (see RFC 1624)": "Linux writes zero in its other way",
 }
 
 

@@ -20,8 +20,10 @@ ALWAYS = {
     "This frame undergoes the connection closing": "a FIN",
     "TCP window specified by the receiver is now completely full": "the sender used what it was given",
     "stack: TCP Zero Window segment": "an echo reads no faster than it can send",
+    "kernel: TCP Checksum 0xffff instead of 0x0000 (see RFC 1624)": "Linux writes zero in its other way",
     "kernel: This frame is a (suspected) retransmission": "Linux probes for a loss while the machine lets the stack wait",
     "kernel: This frame is a (suspected) spurious retransmission": "the same",
+    "kernel: Connection reset (RST)": "where that was a FIN, our ACK meets a closed socket; any other fails the scenario",
     "stack: D-SACK Sequence": "the answer to that",
     "stack: Duplicate ACK": "the answer to that",
 }

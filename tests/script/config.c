@@ -39,7 +39,7 @@ static void do_config(const char *name, unsigned long value)
 		return;
 	}
 	if (!strcmp(name, "vlan")) {
-		run.vlan = (uint16_t)value;
+		run.vlan = run.config.vlan = (uint16_t)value;
 		return;
 	}
 	if (!strcmp(name, "clock_us")) {
@@ -114,4 +114,6 @@ void config_defaults(struct stack_config *c)
 	c->delayed_ack_us = 0;
 	c->quick_acks = 0;
 	c->arp_lifetime_us = 2000000000;
+	c->dad_transmits = 0;
+	c->router_discovery = false;
 }

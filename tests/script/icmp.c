@@ -159,7 +159,7 @@ const char *icmp_inject(const char *text)
 	checksum_put(icmp, ICMP + n, &src, &dst, &m);
 	segment_eth_header(frame, 0, v6);
 	ip_put(ip, v6, &src, &dst, ICMP + n);
-	wire_input(frame, (uint32_t)(icmp - frame) + ICMP + n);
+	wire_input_tagged(frame, (uint32_t)(icmp - frame) + ICMP + n);
 	return NULL;
 }
 

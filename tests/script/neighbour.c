@@ -6,7 +6,15 @@
 #include "tcpstack/checksum.h"
 #include "tests/script/run.h"
 
-enum { ETH = 14, IP6 = 40, ICMP6 = 58, SOLICITATION = 135, ADVERTISEMENT = 136, SOLICITED_OVERRIDE = 0x60 };
+enum {
+	ETH = 14,
+	TAG = 4,
+	IP6 = 40,
+	ICMP6 = 58,
+	SOLICITATION = 135,
+	ADVERTISEMENT = 136,
+	SOLICITED_OVERRIDE = 0x60
+};
 
 static void arp_send(uint16_t operation, uint32_t target)
 {
@@ -18,7 +26,7 @@ static void arp_send(uint16_t operation, uint32_t target)
 	memcpy(f + 22, peer_mac, 6);
 	wire_put32(f + 28, target);
 	wire_put32(f + 38, STACK_ADDR);
-	wire_input(f, sizeof(f));
+	wire_input_tagged(f, sizeof(f));
 }
 
 /* A solicitation or an advertisement from src, about target, with the peer's link address in it. */
@@ -42,13 +50,20 @@ static void nd_send(
 	memcpy(icmp + 26, peer_mac, 6);
 	wire_put16(icmp + 2,
 		(uint16_t)~checksum_fold(checksum_add(checksum_pseudo(src, dst, ICMP6, 32), icmp, 32)));
-	wire_input(f, sizeof(f));
+	wire_input_tagged(f, sizeof(f));
 }
 
 bool neighbour_captured(const uint8_t *frame, uint32_t n)
 {
 	const uint8_t *ip = frame + ETH, *icmp = ip + IP6;
+	uint8_t untagged[ETH + IP6 + 32] = {0};
 
+	if (n >= ETH + TAG && wire_get16(frame + 12) == 0x8100) {
+		memcpy(untagged, frame, 12);
+		n -= TAG;
+		memcpy(untagged + 12, frame + 12 + TAG, (n < sizeof(untagged) ? n : sizeof(untagged)) - 12);
+		return neighbour_captured(untagged, n);
+	}
 	if (n >= 42 && wire_get16(frame + 12) == 0x0806) {
 		if (frame[21] == 1) {
 			run.asked = ip_v4(wire_get32(frame + 38));

@@ -84,6 +84,8 @@ static bool parse_time(const char **text, uint64_t *us)
 
 static void stack_begin(void)
 {
+	if (run.config.mtu < 1280) /* less than IPv6 takes: IPv4's address alone, which is the first */
+		run.config.address_count = 1;
 	run.stack = stack_create(&run.config, run.now_us);
 	if (!run.stack) {
 		fail("the configuration is not accepted");

@@ -41,6 +41,22 @@ static void burst_add(const uint8_t *frame, uint32_t n)
 	run.burst[run.burst_count++] = m;
 }
 
+void wire_input_tagged(const uint8_t *frame, uint32_t n)
+{
+	static uint8_t tagged[FRAME_BYTES_MAX + 4];
+
+	if (!run.vlan) {
+		wire_input(frame, n);
+		return;
+	}
+	MUST(n + 4 <= sizeof(tagged));
+	memcpy(tagged, frame, 12);
+	wire_put16(tagged + 12, 0x8100);
+	wire_put16(tagged + 14, run.vlan);
+	memcpy(tagged + 16, frame + 12, n - 12);
+	wire_input(tagged, n + 4);
+}
+
 void wire_input(const uint8_t *frame, uint32_t n)
 {
 	burst_add(frame, n);

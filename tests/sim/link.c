@@ -3,26 +3,24 @@
 
 #include <stdio.h>
 
-#include "runtime/wire.h"
+#include "tests/sim/frame.h"
 
-enum { ETH_BYTES = 14, ETH_TYPE_AT = 12 };
+enum { BLACKOUT_US_MAX = 3000000, STALL_US_MAX = 1000000, FRAME_OVERHEAD_BYTES = 24 };
 
-uint64_t sim_random(struct sim_random *r)
+void sim_link_init(
+	struct sim_link *l, struct sim_random *random, struct rte_mempool *pool, const uint64_t *now_us)
 {
-	r->state ^= r->state << 13;
-	r->state ^= r->state >> 7;
-	r->state ^= r->state << 17;
-	return r->state * 0x2545f4914f6cdd1dull;
-}
-
-uint32_t sim_below(struct sim_random *r, uint32_t n)
-{
-	return (uint32_t)((sim_random(r) >> 32) * n >> 32);
-}
-
-bool sim_permille(struct sim_random *r, uint32_t n)
-{
-	return n && sim_below(r, 1000) < n;
+	/* The arrays need no clearing. */
+	l->conditions = (struct sim_link_conditions){0};
+	l->counts = (struct sim_link_counts){0};
+	l->random = random;
+	l->pool = pool;
+	l->now_us = now_us;
+	l->trace = NULL;
+	l->too_big = NULL;
+	l->bad_times = false;
+	l->last_us = l->dark_until_us = l->free_ns = l->order = 0;
+	l->depart_first = l->depart_count = l->count = 0;
 }
 
 static bool earlier(const struct sim_link *l, unsigned a, unsigned b)
@@ -66,67 +64,84 @@ static struct rte_mbuf *pop(struct sim_link *l)
 	return m;
 }
 
-/* One bit, which every checksum sees; not in the Ethernet header or in ARP, which have none. */
-static void corrupt(struct sim_link *l, struct rte_mbuf *m)
+static void trace(const struct sim_link *l, struct rte_mbuf *f, const char *fate)
 {
-	uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
-
-	if (p[ETH_TYPE_AT] != 8 || p[ETH_TYPE_AT + 1] != 0)
-		return;
-	l->corrupted++;
-	p[ETH_BYTES + sim_below(l->random, m->data_len - ETH_BYTES)] ^=
-		(uint8_t)(1 << sim_below(l->random, 8));
-}
-
-static void trace(const struct sim_link *l, const struct rte_mbuf *f, const char *fate)
-{
-	const uint8_t *p = rte_pktmbuf_mtod(f, const uint8_t *), *t = p + ETH_BYTES + 20;
-
 	if (!l->trace)
 		return;
-	printf("# %10llu %s ", (unsigned long long)*l->now_us, l->trace);
-	if (p[ETH_TYPE_AT + 1] == 0 && p[23] == 6)
-		printf("%u>%u %s%s%s%s seq %u ack %u len %u win %u", wire_get16(t), wire_get16(t + 2),
-			t[13] & 2 ? "S" : "", t[13] & 1 ? "F" : "", t[13] & 4 ? "R" : "",
-			t[13] & 16 ? "." : "", wire_get32(t + 4), wire_get32(t + 8),
-			f->pkt_len - ETH_BYTES - 20 - (t[12] >> 4) * 4u, wire_get16(t + 14));
-	else
-		printf("%u bytes of type %04x", f->pkt_len, wire_get16(p + ETH_TYPE_AT));
-	printf("%s\n", fate);
+	printf("# %10llu to %s ", (unsigned long long)*l->now_us, l->trace);
+	sim_frame_print(f);
+	printf("%s%s\n", *fate ? " " : "", fate);
 }
 
 /* Moves what lies behind a random place into a second buffer, as a port with small buffers fills them. */
 static void scatter(struct sim_link *l, struct rte_mbuf *m)
 {
-	enum { HEADERS_MAX = ETH_BYTES + 20 + 60 };
 	struct rte_mbuf *rest;
 
-	if (m->pkt_len <= HEADERS_MAX || !sim_permille(l->random, 300) ||
+	if (m->pkt_len <= SIM_FRAME_HEADERS_MAX || !sim_permille(l->random, 300) ||
 		!(rest = rte_pktmbuf_alloc(l->pool)))
 		return;
-	uint16_t keep = (uint16_t)(HEADERS_MAX + sim_below(l->random, m->pkt_len - HEADERS_MAX));
+	uint16_t keep =
+		(uint16_t)(SIM_FRAME_HEADERS_MAX + sim_below(l->random, m->pkt_len - SIM_FRAME_HEADERS_MAX));
 	uint16_t moved = (uint16_t)(m->data_len - keep);
 	memcpy(rte_pktmbuf_append(rest, moved), rte_pktmbuf_mtod_offset(m, uint8_t *, keep), moved);
 	rte_pktmbuf_trim(m, moved);
 	rte_pktmbuf_chain(m, rest);
 }
 
-/* Copies f onto the wire. */
-static void carry(struct sim_link *l, struct rte_mbuf *f)
+static uint64_t transmit_ns(const struct sim_link *l, uint32_t bytes)
+{
+	return (bytes + FRAME_OVERHEAD_BYTES) * 8000000ull / l->conditions.rate_kbit;
+}
+
+/* How many bytes wait for the transmitter. */
+static uint64_t queued_bytes(const struct sim_link *l)
+{
+	uint64_t now_ns = *l->now_us * 1000;
+
+	return l->free_ns <= now_ns ? 0 : (l->free_ns - now_ns) * l->conditions.rate_kbit / 8000000;
+}
+
+/* Puts f behind what waits; *at_us becomes the time when it has left. False where the queue has no room. */
+static bool queue(struct sim_link *l, struct rte_mbuf *f, uint64_t *at_us, bool *mark)
+{
+	const struct sim_link_conditions *c = &l->conditions;
+	uint64_t now_ns = *l->now_us * 1000, waiting = queued_bytes(l);
+
+	if (!c->rate_kbit)
+		return true;
+	for (; l->depart_count && l->departs_us[l->depart_first] <= *l->now_us; l->depart_count--)
+		l->depart_first = (l->depart_first + 1) % SIM_LINK_FRAMES_MAX;
+	if ((c->queue_bytes && waiting + f->pkt_len > c->queue_bytes) ||
+		l->depart_count >= (c->queue_frames ? c->queue_frames : SIM_LINK_FRAMES_MAX))
+		return false;
+	*mark = c->mark_bytes && waiting >= c->mark_bytes;
+	l->free_ns = RTE_MAX(l->free_ns, now_ns) + transmit_ns(l, f->pkt_len);
+	*at_us = (l->free_ns + 999) / 1000;
+	l->departs_us[(l->depart_first + l->depart_count++) % SIM_LINK_FRAMES_MAX] = *at_us;
+	return true;
+}
+
+/* Copies f onto the wire, which it enters at sent_us. */
+static void carry(struct sim_link *l, struct rte_mbuf *f, uint64_t sent_us, bool mark)
 {
 	const struct sim_link_conditions *c = &l->conditions;
 	struct rte_mbuf *m;
-	uint64_t at_us = *l->now_us + c->delay_us + (c->jitter_us ? sim_below(l->random, c->jitter_us) : 0);
+	uint64_t at_us = sent_us + c->delay_us + (c->jitter_us ? sim_below(l->random, c->jitter_us) : 0);
 
 	if (l->count == SIM_LINK_FRAMES_MAX || !(m = rte_pktmbuf_copy(f, l->pool, 0, UINT32_MAX))) {
-		l->lost++;
+		l->counts.pool_empty++;
 		return;
 	}
-	if (sim_permille(l->random, c->corrupt_permille))
-		corrupt(l, m);
+	if (mark)
+		l->counts.marked += sim_frame_mark_ce(m);
+	if (sim_permille(l->random, c->corrupt_permille) && sim_frame_corrupt(m, sim_random(l->random))) {
+		l->counts.corrupted++;
+		*sim_mark(m) |= SIM_MARK_CORRUPT;
+	}
 	scatter(l, m);
 	if (sim_permille(l->random, c->reorder_permille)) {
-		l->reordered++;
+		l->counts.reordered++;
 		at_us += sim_below(l->random, 4 * (c->delay_us + 1));
 	} else {
 		at_us = RTE_MAX(at_us, l->last_us);
@@ -135,26 +150,77 @@ static void carry(struct sim_link *l, struct rte_mbuf *f)
 	push(l, m, at_us);
 }
 
-void sim_link_tx(void *ctx, struct rte_mbuf **frames_take, unsigned n)
+static bool lost_by_chance(struct sim_link *l)
 {
-	struct sim_link *l = ctx;
+	const struct sim_link_conditions *c = &l->conditions;
 
-	for (unsigned i = 0; i < n; i++) {
-		if (sim_permille(l->random, l->conditions.blackout_permille))
-			l->dark_until_us = *l->now_us + sim_below(l->random, 3000000);
-		if (*l->now_us < l->dark_until_us || sim_permille(l->random, l->conditions.loss_permille)) {
-			l->lost++;
-			trace(l, frames_take[i], " lost");
-		} else {
-			trace(l, frames_take[i], "");
-			carry(l, frames_take[i]);
-			if (sim_permille(l->random, l->conditions.duplicate_permille)) {
-				l->duplicated++;
-				carry(l, frames_take[i]);
-			}
+	if (sim_permille(l->random, l->bad_times ? c->burst_end_permille : c->burst_begin_permille))
+		l->bad_times = !l->bad_times;
+	if (l->bad_times && sim_permille(l->random, c->burst_loss_permille)) {
+		l->counts.burst_lost++;
+		return true;
+	}
+	if (sim_permille(l->random, c->loss_permille)) {
+		l->counts.lost++;
+		return true;
+	}
+	return false;
+}
+
+static bool too_big(struct sim_link *l, struct rte_mbuf *f)
+{
+	struct sim_frame head;
+
+	if (!l->conditions.mtu)
+		return false;
+	sim_frame_read(f, &head);
+	if (!head.version || head.ip_bytes <= l->conditions.mtu)
+		return false;
+	if (l->conditions.mtu_silent || !l->too_big) {
+		l->counts.too_big_silent++;
+	} else {
+		l->counts.too_big++;
+		l->too_big(l->ctx, f, l->conditions.mtu);
+	}
+	return true;
+}
+
+static void interrupt(struct sim_link *l)
+{
+	if (sim_permille(l->random, l->conditions.blackout_permille)) {
+		l->counts.blackouts++;
+		l->dark_until_us = *l->now_us + sim_below(l->random, BLACKOUT_US_MAX);
+	}
+	if (sim_permille(l->random, l->conditions.stall_permille)) {
+		l->counts.stalls++;
+		l->last_us = RTE_MAX(l->last_us, *l->now_us + sim_below(l->random, STALL_US_MAX));
+	}
+}
+
+void sim_link_send(struct sim_link *l, struct rte_mbuf *f)
+{
+	uint64_t at_us = *l->now_us;
+	bool mark = false;
+
+	l->counts.sent++;
+	interrupt(l);
+	if (*l->now_us < l->dark_until_us) {
+		trace(l, f, "lost in the dark");
+	} else if (too_big(l, f)) {
+		trace(l, f, "too big");
+	} else if (!queue(l, f, &at_us, &mark)) {
+		l->counts.queue_lost++;
+		trace(l, f, "lost before a full queue");
+	} else if (lost_by_chance(l)) {
+		trace(l, f, "lost");
+	} else {
+		trace(l, f, mark ? "marked" : "");
+		carry(l, f, at_us, mark);
+		if (sim_permille(l->random, l->conditions.duplicate_permille)) {
+			l->counts.duplicated++;
+			carry(l, f, at_us, mark);
 		}
 	}
-	rte_pktmbuf_free_bulk(frames_take, n);
 }
 
 uint64_t sim_link_next_us(const struct sim_link *l)

@@ -180,7 +180,7 @@ def internet(cases):
     def fragments():
         for fragment in (0x2000, 0x2001, 0x0001, 0x1FFF, 0x3FFF, 0x6000):
             cases.ip(cases.live(payload=GARBAGE), fragment=fragment)
-    cases.case("ipv4_fragments", fragments, ["ipv4_fragment"])
+    cases.case("ipv4_fragments", fragments, ["frag_in"])
 
     def addresses():
         for source in ("0.0.0.0", "127.0.0.1", "255.255.255.255", "224.0.0.1", BROKER, "198.18.0.3", "198.18.0.0"):

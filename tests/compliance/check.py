@@ -1,0 +1,75 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Holds tcpstack/COMPLIANCE.md against what ran.
+
+usage: check.py COMPLIANCE.md RESULTS.json...
+
+RESULTS are the logs of `meson test` for the suites script and unit. Every test that a row names must have run and
+passed in them; skipped counts as missing. A row that is not done must say why, and may not be a MUST. Prints a PASS or
+FAIL line a row and the count.
+"""
+import json
+import re
+import sys
+
+TAP = re.compile(r"^(not ok|ok)\b *\d* *-? *([^#\n]*)(?:# *(SKIP|TODO)\b *(.*))?$", re.I | re.M)
+ROW = re.compile(r"^\| (?P<clause>[^|]+) \| (?P<text>[^|]+) \| (?P<status>[^|]+) \| (?P<tests>[^|]*) \|$")
+REASON_CHARACTERS_MIN = 10
+
+
+def passed_tests(logs):
+    """Names as the table has them, of all that ran and passed."""
+    passed, failed = set(), set()
+    for log in logs:
+        with open(log, encoding="utf-8") as lines:
+            for program in (json.loads(line) for line in lines if line.strip()):
+                for verdict, title, directive, _ in TAP.findall(program.get("stdout") or ""):
+                    title = title.strip()
+                    name = title[:-len(".pkt")] if title.endswith(".pkt") else \
+                        program["name"].split("tcpstack_")[-1] + "." + title
+                    good = verdict.lower() == "ok" and not directive
+                    (passed if good else failed).add(name)
+    return passed - failed
+
+
+def wrong_with(row, passed):
+    """Why a row does not hold, or None."""
+    status, tests = row["status"], row["tests"].strip()
+    if status == "done":
+        names = [name.strip() for name in tests.split(",") if name.strip()]
+        missing = [name for name in names if name not in passed]
+        if not names:
+            return "done, and no test is named"
+        return "did not run and pass: " + ", ".join(missing) if missing else None
+    if status not in ("not done", "n/a"):
+        return f"no status is called {status}"
+    if len(tests) < REASON_CHARACTERS_MIN:
+        return "no reason is given"
+    if status == "not done" and "MUST" in row["clause"]:
+        return "a MUST may not be left out"
+    return None
+
+
+def main(table, logs):
+    passed = passed_tests(logs)
+    count = {"PASS": 0, "FAIL": 0}
+    with open(table, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            row = ROW.match(line.rstrip("\n"))
+            if line.startswith("|---"):
+                continue
+            if line.startswith("|") and not row:
+                print(f"FAIL {table}:{number}: a row has four cells")
+                count["FAIL"] += 1
+            if not row or row["clause"] == "clause":
+                continue
+            wrong = wrong_with(row, passed)
+            count["FAIL" if wrong else "PASS"] += 1
+            if wrong:
+                print(f"FAIL {row['clause']} (line {number}): {wrong}")
+    print(f"{count['PASS']} passed, {count['FAIL']} failed, 0 skipped")
+    return 0 if count["PASS"] and not count["FAIL"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))
