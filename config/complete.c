@@ -81,12 +81,43 @@ static void complete_port(struct load *l, uint32_t i)
 	}
 }
 
+/* What a listener does not say of TCP is as for all of them; kernel sockets are not ours to tune. */
+static void complete_tcp(struct load *l, uint32_t i)
+{
+	struct config_listener *n = &l->c->listeners[i];
+	const struct config_tcp *t = &l->c->tcp;
+
+	for (const struct schema_key *k = listeners_section()->keys; k->name; k++) {
+		if (k->bypass && n->transport == CONFIG_TRANSPORT_KERNEL &&
+			load_find(l, "listeners", i, k->name))
+			report_error(l->r, load_place(l, "listeners", i, k->name),
+				"listeners[%" PRIu32
+				"].%s: only for transport: bypass; allowed: leave the key out",
+				i, k->name);
+	}
+	if (n->transport == CONFIG_TRANSPORT_KERNEL)
+		return;
+#define INHERIT(name, member)                            \
+	do {                                             \
+		if (!load_find(l, "listeners", i, name)) \
+			n->member = t->member;           \
+	} while (0)
+	INHERIT("congestion", congestion);
+	INHERIT("rto_min", rto_us_min);
+	INHERIT("delayed_ack", delayed_ack_us);
+	INHERIT("nodelay", nodelay);
+	INHERIT("keepalive", keepalive_us);
+	INHERIT("user_timeout", user_timeout_us);
+#undef INHERIT
+}
+
 static void complete_listener(struct load *l, uint32_t i)
 {
 	struct config *c = l->c;
 	struct config_listener *n = &c->listeners[i];
 	bool port_given = load_find(l, "listeners", i, "port") != NULL;
 
+	complete_tcp(l, i);
 	if (n->transport == CONFIG_TRANSPORT_KERNEL) {
 		if (port_given)
 			report_error(l->r, load_place(l, "listeners", i, "port"),

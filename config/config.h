@@ -16,6 +16,7 @@ enum {
 	CONFIG_PORTS_MAX = 8,
 	CONFIG_LISTENERS_MAX = 16,
 	CONFIG_USERS_MAX = 256,
+	CONFIG_PREFIXES_MAX = 64, /* of one list */
 	CONFIG_PATH_BYTES = 4096,
 	CONFIG_IFNAME_BYTES = 16, /* IFNAMSIZ: a name of 15 bytes and its end */
 	CONFIG_NAME_BYTES = 64,
@@ -46,6 +47,17 @@ struct config_address {
 	uint8_t bytes[16]; /* the first 4 for version 4; the rest is zero */
 };
 
+/* Addresses with their prefix lengths, in the file's order. */
+struct config_prefixes {
+	uint32_t count;
+	struct config_prefix {
+		struct config_address address;
+		uint8_t bits; /* 0 to 32, 0 to 128 */
+	} entry[CONFIG_PREFIXES_MAX];
+};
+
+enum config_syn_cookies { CONFIG_SYN_COOKIES_AUTO, CONFIG_SYN_COOKIES_ALWAYS, CONFIG_SYN_COOKIES_NEVER };
+
 struct config_memory {
 	enum config_hugepages hugepages;
 	uint64_t message_bytes;	 /* bodies and headers of all messages in memory */
@@ -72,6 +84,11 @@ struct config_listener {
 	uint32_t port_index; /* bypass: index into ports; kernel: 0, meaningless */
 	struct config_address address;
 	uint16_t tcp_port;
+	/* For bypass alone, zero otherwise. What the file leaves out is as in struct config_tcp. */
+	struct config_prefixes allow, deny; /* of peers */
+	enum config_congestion congestion;
+	uint64_t rto_us_min, delayed_ack_us, keepalive_us, user_timeout_us;
+	bool nodelay;
 };
 
 struct config_tcp {
@@ -81,6 +98,12 @@ struct config_tcp {
 	uint64_t keepalive_us;	 /* idle time before the first probe; 0: no probes */
 	enum config_congestion congestion;
 	enum config_ecn ecn;
+	uint64_t user_timeout_us; /* without an answer for so long a connection is given up */
+	bool nodelay, sack;
+	enum config_syn_cookies syn_cookies;
+	uint32_t syn_backlog, time_wait_max; /* objects of each port */
+	uint64_t time_wait_us;
+	uint32_t initial_window_segments;
 	uint64_t busy_poll_us; /* SO_BUSY_POLL of kernel sockets; 0: not set */
 };
 

@@ -127,11 +127,17 @@ static void test_everything_set(void)
 		"     mtu: 9000, mac: 02:00:00:00:00:FF, rx_descriptors: 64, tx_descriptors: 4096}\n"
 		"  - {name: tap9, device: tap, host_address: 192.0.2.1/24, address: 192.0.2.2/24}\n"
 		"listeners:\n"
-		"  - {name: b, transport: bypass, port: tap9, tcp_port: 1}\n"
+		"  - {name: b, transport: bypass, port: tap9, tcp_port: 1, congestion: newreno, rto_min: "
+		"2ms,\n"
+		"     delayed_ack: 1ms, nodelay: true, keepalive: 1h, user_timeout: 100ms,\n"
+		"     allow: [10.0.0.0/8, \"2001:db8::/32\", 0.0.0.0/0], deny: [10.1.1.1, \"::1\"]}\n"
 		"  - {name: a, transport: bypass, port: lan0, address: 10.1.2.3, tcp_port: 65535}\n"
 		"  - {name: k6, transport: kernel, address: '::1'}\n"
 		"tcp: {rx_buffer: 64M, tx_buffer: 16K, rto_min: 1ms, delayed_ack: 0, keepalive: 2h, "
-		"congestion: none, ecn: on, busy_poll: 50us}\n"
+		"congestion: none, ecn: on, nodelay: false, user_timeout: 30s, sack: false, initial_window: "
+		"64,\n"
+		"      syn_backlog: 7, syn_cookies: never, time_wait: 1ms, time_wait_max: 5, busy_poll: "
+		"50us}\n"
 		"limits: {connections: 1, channels: 2047, frame_max: 4096, message_size: 4G,\n"
 		"         heartbeat: 0, handshake_timeout: 10min, queues: 1, exchanges: 16, bindings: 16,\n"
 		"         consumers: 1, messages: 1073741824}\n"
@@ -154,6 +160,22 @@ static void test_everything_set(void)
 	CU_ASSERT_EQUAL(one.tcp.congestion, CONFIG_CONGESTION_NONE);
 	CU_ASSERT_EQUAL(one.tcp.ecn, CONFIG_ECN_ON);
 	CU_ASSERT_EQUAL(one.tcp.busy_poll_us, 50);
+	CU_ASSERT(!one.tcp.nodelay && !one.tcp.sack && one.tcp.user_timeout_us == 30000000);
+	CU_ASSERT(one.tcp.initial_window_segments == 64 && one.tcp.syn_backlog == 7);
+	CU_ASSERT(one.tcp.syn_cookies == CONFIG_SYN_COOKIES_NEVER && one.tcp.time_wait_us == 1000);
+	CU_ASSERT_EQUAL(one.tcp.time_wait_max, 5);
+	const struct config_listener *own = &one.listeners[0], *same_as_tcp = &one.listeners[1];
+	CU_ASSERT(own->congestion == CONFIG_CONGESTION_NEWRENO && own->rto_us_min == 2000 && own->nodelay);
+	CU_ASSERT(own->delayed_ack_us == 1000 && own->keepalive_us == UINT64_C(3600000000));
+	CU_ASSERT(own->user_timeout_us == 100000 && own->allow.count == 3 && own->deny.count == 2);
+	CU_ASSERT(own->allow.entry[1].bits == 32 && own->allow.entry[1].address.version == 6);
+	CU_ASSERT(own->allow.entry[2].bits == 0 && own->deny.entry[0].bits == 32 &&
+		  own->deny.entry[1].bits == 128);
+	CU_ASSERT(same_as_tcp->congestion == CONFIG_CONGESTION_NONE && same_as_tcp->rto_us_min == 1000);
+	CU_ASSERT(same_as_tcp->delayed_ack_us == 0 && !same_as_tcp->nodelay);
+	CU_ASSERT(same_as_tcp->keepalive_us == one.tcp.keepalive_us && same_as_tcp->allow.count == 0);
+	CU_ASSERT_EQUAL(same_as_tcp->user_timeout_us, 30000000);
+	CU_ASSERT_EQUAL(one.listeners[2].rto_us_min, 0);
 	CU_ASSERT_EQUAL(one.limits.message_bytes_max, UINT64_C(4) << 30);
 	CU_ASSERT_EQUAL(one.limits.heartbeat_s, 0);
 	CU_ASSERT_STRING_EQUAL(one.control.socket, "/tmp/a b");
@@ -285,10 +307,22 @@ static void test_diff_and_reload(void)
 		"- listeners[0].port | listeners[0].port: godwit0 -> not set: needs a restart\n"
 		"- listeners[0].address | listeners[0].address: 198.18.0.2 -> 127.0.0.1: needs a restart\n"
 		"- listeners[0].tcp_port | listeners[0].tcp_port: 5672 -> 5673: needs a restart\n"
+		"- listeners[0].congestion | listeners[0].congestion: cubic -> not set: needs a restart\n"
+		"- listeners[0].rto_min | listeners[0].rto_min: 200ms -> not set: needs a restart\n"
+		"- listeners[0].delayed_ack | listeners[0].delayed_ack: 200ms -> not set: needs a restart\n"
+		"- listeners[0].nodelay | listeners[0].nodelay: true -> not set: needs a restart\n"
+		"- listeners[0].keepalive | listeners[0].keepalive: 0 -> not set: needs a restart\n"
+		"- listeners[0].user_timeout | listeners[0].user_timeout: 300s -> not set: needs a restart\n"
 		"- listeners[1].name | listeners[1].name: kernel -> b: needs a restart\n"
 		"- listeners[1].transport | listeners[1].transport: kernel -> bypass: needs a restart\n"
 		"- listeners[1].port | listeners[1].port: not set -> godwit0: needs a restart\n"
 		"- listeners[1].address | listeners[1].address: 127.0.0.1 -> 198.18.0.2: needs a restart\n"
+		"- listeners[1].congestion | listeners[1].congestion: not set -> cubic: needs a restart\n"
+		"- listeners[1].rto_min | listeners[1].rto_min: not set -> 200ms: needs a restart\n"
+		"- listeners[1].delayed_ack | listeners[1].delayed_ack: not set -> 200ms: needs a restart\n"
+		"- listeners[1].nodelay | listeners[1].nodelay: not set -> true: needs a restart\n"
+		"- listeners[1].keepalive | listeners[1].keepalive: not set -> 0: needs a restart\n"
+		"- listeners[1].user_timeout | listeners[1].user_timeout: not set -> 300s: needs a restart\n"
 		"+ limits.message_size | limits.message_size: 128M -> 64M\n"
 		"+ limits.heartbeat | limits.heartbeat: 60s -> 0\n"
 		"- limits.queues | limits.queues: 65536 -> 10: needs a restart\n"
@@ -298,7 +332,7 @@ static void test_diff_and_reload(void)
 	if (strcmp(memory, expected) != 0)
 		printf("# %s", memory);
 	CU_ASSERT_STRING_EQUAL(memory, expected);
-	CU_ASSERT_EQUAL(changes, 18);
+	CU_ASSERT_EQUAL(changes, 30);
 
 	config_reload(&one, &two);
 	CU_ASSERT_EQUAL(one.log.level, LOG_LEVEL_DEBUG);

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { QUOTE_BYTES = 600, SECTIONS_MAX = 16, KEYS_MAX = 16, NAMES_MAX = 32 };
+enum { QUOTE_BYTES = 600, SECTIONS_MAX = 16, KEYS_MAX = 32, NAMES_MAX = 32 };
 
 const char *load_path(const char *section, int64_t index, const char *key, char *out)
 {
@@ -105,6 +105,31 @@ static void load_cpus(struct load *l, const struct schema_key *k, const struct y
 	}
 }
 
+static void load_prefixes(
+	struct load *l, const struct schema_key *k, const char *path, void *entry, const struct yaml_node *n)
+{
+	char at[LOAD_PATH_BYTES + 16];
+	unsigned i = 0;
+
+	if (n->kind != YAML_LIST) {
+		value_error(l, k, path, n, NULL);
+		return;
+	}
+	if (n->count > CONFIG_PREFIXES_MAX) {
+		report_error(l->r, n->offset, "%s: found a list of %u; allowed: at most %d", path, n->count,
+			CONFIG_PREFIXES_MAX);
+		return;
+	}
+	for (const struct yaml_node *e = n->first; e; e = e->next, i++) {
+		const char *why = e->kind == YAML_SCALAR && !e->null
+					  ? schema_store(k, entry, e->text, e->text_bytes)
+					  : "not an address";
+		snprintf(at, sizeof(at), "%s[%u]", path, i);
+		if (why)
+			value_error(l, k, at, e, why);
+	}
+}
+
 static void load_port_name(struct load *l, const char *path, void *entry, const struct yaml_node *n)
 {
 	const struct config *c = l->c;
@@ -131,6 +156,8 @@ static void load_value(
 			"%s: this release does not do it yet; allowed: leave the key out", path);
 	} else if (k->type == SCHEMA_CPUS) {
 		load_cpus(l, k, n);
+	} else if (k->type == SCHEMA_PREFIXES) {
+		load_prefixes(l, k, path, entry, n);
 	} else if (n->kind != YAML_SCALAR || n->null) {
 		value_error(l, k, path, n, NULL);
 	} else if (k->type == SCHEMA_PORT_NAME) {

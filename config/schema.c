@@ -15,13 +15,14 @@ static const char *const congestion_words[] = {"cubic", "newreno", "none", NULL}
 static const char *const ecn_words[] = {"off", "accept", "on", NULL};
 static const char *const hugepages_words[] = {"auto", "on", "off", NULL};
 static const char *const transport_words[] = {"bypass", "kernel", NULL};
+static const char *const cookie_words[] = {"auto", "always", "never", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
 static const char *const target_words[] = {"stderr", "syslog", NULL};
 
 /* A word is stored as its index. */
 _Static_assert(CONFIG_IDLE_POLL == 2 && CONFIG_HUGEPAGES_OFF == 2 && CONFIG_CONGESTION_NONE == 2 &&
 		       CONFIG_ECN_ON == 2 && CONFIG_TRANSPORT_KERNEL == 1 && LOG_LEVEL_DEBUG == 3 &&
-		       LOG_TARGET_SYSLOG == 1,
+		       LOG_TARGET_SYSLOG == 1 && CONFIG_SYN_COOKIES_NEVER == 2,
 	"the words stand in the order of their enums");
 
 static const struct schema_key top_keys[] = {
@@ -197,6 +198,73 @@ static const struct schema_key listener_keys[] = {
 		.max = 65535,
 		.initial = "5672",
 		.help = "The TCP port number."},
+	{.name = "allow",
+		.type = SCHEMA_PREFIXES,
+		FIELD(config_listener, allow),
+		.bypass = true,
+		.note = "everybody",
+		.help = "Who may connect, as a list of addresses and prefixes. The kernel's firewall does "
+			"not see "
+			"this path: what others send is dropped and counted, without an answer and before it "
+			"costs "
+			"memory. The longest prefix of `allow` and `deny` that holds a peer decides, `deny` "
+			"where both "
+			"are as long; who is in none may connect where `allow` is empty. For `bypass` "
+			"alone."},
+	{.name = "deny",
+		.type = SCHEMA_PREFIXES,
+		FIELD(config_listener, deny),
+		.bypass = true,
+		.note = "nobody",
+		.help = "Who may not connect, such as `[192.0.2.0/24, \"2001:db8::/32\"]`. For `bypass` "
+			"alone."},
+	{.name = "congestion",
+		.type = SCHEMA_WORD,
+		FIELD(config_listener, congestion),
+		.words = congestion_words,
+		.bypass = true,
+		.note = "tcp.congestion",
+		.help = "As in `tcp`, for this listener's connections. For `bypass` alone."},
+	{.name = "rto_min",
+		.type = SCHEMA_DURATION,
+		FIELD(config_listener, rto_us_min),
+		.min = MS(1),
+		.max = S(60),
+		.unit = 1,
+		.bypass = true,
+		.note = "tcp.rto_min",
+		.help = "As in `tcp`, for this listener's connections. For `bypass` alone."},
+	{.name = "delayed_ack",
+		.type = SCHEMA_DURATION,
+		FIELD(config_listener, delayed_ack_us),
+		.max = MS(500),
+		.unit = 1,
+		.bypass = true,
+		.note = "tcp.delayed_ack",
+		.help = "As in `tcp`, for this listener's connections. For `bypass` alone."},
+	{.name = "nodelay",
+		.type = SCHEMA_BOOL,
+		FIELD(config_listener, nodelay),
+		.bypass = true,
+		.note = "tcp.nodelay",
+		.help = "As in `tcp`, for this listener's connections. For `bypass` alone."},
+	{.name = "keepalive",
+		.type = SCHEMA_DURATION,
+		FIELD(config_listener, keepalive_us),
+		.max = S(86400),
+		.unit = 1,
+		.bypass = true,
+		.note = "tcp.keepalive",
+		.help = "As in `tcp`, for this listener's connections. For `bypass` alone."},
+	{.name = "user_timeout",
+		.type = SCHEMA_DURATION,
+		FIELD(config_listener, user_timeout_us),
+		.min = MS(100),
+		.max = S(3600),
+		.unit = 1,
+		.bypass = true,
+		.note = "tcp.user_timeout",
+		.help = "As in `tcp`, for this listener's connections. For `bypass` alone."},
 	{0},
 };
 
@@ -264,6 +332,64 @@ static const struct schema_key tcp_keys[] = {
 		.help = "Explicit congestion notification (RFC 3168): `accept` where the peer asks for it, "
 			"`on` "
 			"asks too where Godwit opens the connection, `off` never."},
+	{.name = "nodelay",
+		.type = SCHEMA_BOOL,
+		FIELD(config_tcp, nodelay),
+		.initial = "true",
+		.help = "Whether a small segment leaves although earlier ones are not acknowledged. `false` "
+			"is Nagle's "
+			"algorithm: fewer segments, later. Kernel sockets never wait."},
+	{.name = "user_timeout",
+		.type = SCHEMA_DURATION,
+		FIELD(config_tcp, user_timeout_us),
+		.min = MS(100),
+		.max = S(3600),
+		.unit = 1,
+		.initial = "5min",
+		.help = "A connection whose peer acknowledges nothing for so long is given up (RFC 5482)."},
+	{.name = "sack",
+		.type = SCHEMA_BOOL,
+		FIELD(config_tcp, sack),
+		.initial = "true",
+		.help = "Whether selective acknowledgements (RFC 2018) are offered and taken."},
+	{.name = "initial_window",
+		.type = SCHEMA_COUNT,
+		FIELD(config_tcp, initial_window_segments),
+		.min = 1,
+		.max = 64,
+		.initial = "10",
+		.help = "Segments that may leave before the first acknowledgement (RFC 6928)."},
+	{.name = "syn_backlog",
+		.type = SCHEMA_COUNT,
+		FIELD(config_tcp, syn_backlog),
+		.min = 1,
+		.max = 1048576,
+		.initial = "1024",
+		.help = "Half-open connections of a port at once. What comes beyond is as `syn_cookies` "
+			"says."},
+	{.name = "syn_cookies",
+		.type = SCHEMA_WORD,
+		FIELD(config_tcp, syn_cookies),
+		.words = cookie_words,
+		.initial = "auto",
+		.help = "Requests that cost no memory (RFC 4987): `auto` while `syn_backlog` is used up, "
+			"`always`, or "
+			"`never`: then a new half-open connection displaces the oldest."},
+	{.name = "time_wait",
+		.type = SCHEMA_DURATION,
+		FIELD(config_tcp, time_wait_us),
+		.min = MS(1),
+		.max = S(240),
+		.unit = 1,
+		.initial = "60s",
+		.help = "How long a connection that the broker closed first is remembered (2 MSL)."},
+	{.name = "time_wait_max",
+		.type = SCHEMA_COUNT,
+		FIELD(config_tcp, time_wait_max),
+		.min = 1,
+		.max = 1048576,
+		.initial = "1024",
+		.help = "How many of them a port remembers; beyond, the oldest is forgotten early."},
 	{.name = "busy_poll",
 		.type = SCHEMA_DURATION,
 		FIELD(config_tcp, busy_poll_us),

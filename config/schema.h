@@ -17,7 +17,7 @@ enum schema_type {
 	SCHEMA_BYTES,	  /* size with K, M, G, T */
 	SCHEMA_DURATION,  /* stored in units of unit microseconds */
 	SCHEMA_MODE,	  /* octal permission bits */
-	SCHEMA_CPUS,	  /* the only type that is a list */
+	SCHEMA_CPUS,	  /* a list of CPU numbers */
 	SCHEMA_IFNAME,	  /* name of an interface */
 	SCHEMA_NAME,	  /* a word for people: letters, digits, - _ . */
 	SCHEMA_TEXT,	  /* any text, not empty */
@@ -29,6 +29,7 @@ enum schema_type {
 	SCHEMA_GATEWAY,	  /* IPv4 address or none */
 	SCHEMA_MAC,	  /* MAC address or auto */
 	SCHEMA_ADDRESS,	  /* IPv4 or IPv6 address */
+	SCHEMA_PREFIXES,  /* a list of IPv4 and IPv6 prefixes */
 	SCHEMA_PORT_NAME, /* name of an entry of ports, stored as its index */
 	SCHEMA_RESERVED,  /* known, refused */
 };
@@ -45,6 +46,7 @@ struct schema_key {
 	bool required;	 /* in each entry of a list */
 	bool automatic;	 /* auto is allowed, stored as 0, and resolved when all is read */
 	bool reloadable; /* by SIGHUP */
+	bool bypass;	 /* of listeners: only for transport: bypass */
 	const char *help;
 };
 
@@ -73,13 +75,14 @@ static inline void *schema_entry(const struct schema_section *s, const struct co
 uint32_t schema_count(const struct schema_section *s, const struct config *c);
 
 /* Reads n bytes of text into the key's field of entry, a struct of the key's section. NULL, or why not, in a
- * few static words; the field is then unspecified. Not for SCHEMA_CPUS, SCHEMA_PORT_NAME and SCHEMA_RESERVED,
+ * few static words; the field is then unspecified. An entry of SCHEMA_PREFIXES is added to what there is. Not
+ * for SCHEMA_CPUS, SCHEMA_PORT_NAME and SCHEMA_RESERVED,
  * which the loader reads itself. */
 const char *schema_store(const struct schema_key *k, void *entry, const char *text, size_t n);
 
 /* Writes the field's value as the file would have it. c resolves references; secrets are written as "***".
  * out has SCHEMA_VALUE_BYTES bytes. Returns false, and leaves out alone, where the field is not set. */
-enum { SCHEMA_VALUE_BYTES = 1200, SCHEMA_ALLOWED_BYTES = 400 };
+enum { SCHEMA_VALUE_BYTES = 4096, SCHEMA_ALLOWED_BYTES = 400 };
 bool schema_format(const struct schema_key *k, const struct config *c, const void *entry, char *out);
 
 /* What the key allows, in words: "a duration from 1ms to 60s (units us, ms, s, min, h)". out has

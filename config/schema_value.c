@@ -221,6 +221,49 @@ static const char *store_address(const struct schema_key *k, void *entry, const 
 									      : NULL;
 }
 
+/* n bytes of address, or address and prefix length. */
+static const char *parse_prefix(struct config_prefix *p, const char *text, size_t n)
+{
+	const char *slash = memchr(text, '/', n);
+	size_t address_bytes = slash ? (size_t)(slash - text) : n;
+	struct schema_key k = {.size = sizeof(p->address)};
+	uint64_t bits = 0;
+	const char *why = store_address(&k, &p->address, text, address_bytes);
+
+	p->bits = p->address.version == 6 ? 128 : 32;
+	if (why || !slash)
+		return why;
+	why = units_parse_count(slash + 1, n - address_bytes - 1, &bits);
+	if (why || bits > p->bits)
+		return why ? why : "the prefix is longer than the address";
+	p->bits = (uint8_t)bits;
+	return NULL;
+}
+
+/* A prefix with bits behind its length is a mistake more often than not. */
+static bool has_host_bits(const struct config_prefix *p)
+{
+	unsigned bytes = p->address.version == 6 ? 16 : 4;
+
+	for (unsigned i = p->bits; i < 8 * bytes; i++)
+		if (p->address.bytes[i / 8] >> (7 - i % 8) & 1)
+			return true;
+	return false;
+}
+
+static const char *store_prefixes(const struct schema_key *k, void *entry, const char *text, size_t n)
+{
+	struct config_prefixes *list = field_of(k, entry);
+	struct config_prefix *p = &list->entry[list->count];
+	const char *why = parse_prefix(p, text, n);
+
+	if (!why && has_host_bits(p))
+		why = "bits are set behind the prefix length";
+	if (!why)
+		list->count++;
+	return why;
+}
+
 const char *schema_store(const struct schema_key *k, void *entry, const char *text, size_t n)
 {
 	if (k->automatic && n == 4 && memcmp(text, "auto", 4) == 0) {
@@ -246,6 +289,8 @@ const char *schema_store(const struct schema_key *k, void *entry, const char *te
 		return store_mac(entry, text, n);
 	case SCHEMA_ADDRESS:
 		return store_address(k, entry, text, n);
+	case SCHEMA_PREFIXES:
+		return store_prefixes(k, entry, text, n);
 	default:
 		return store_text(k, entry, text, n);
 	}
@@ -283,6 +328,22 @@ static bool format_prefix(const struct config_ipv4_prefix *p, char *out)
 	return true;
 }
 
+static bool format_prefixes(const struct config_prefixes *list, char *out)
+{
+	size_t used = 0;
+	char text[UNITS_TEXT_BYTES];
+
+	for (uint32_t i = 0; i < list->count; i++) {
+		const struct config_prefix *p = &list->entry[i];
+		const char *quote = p->address.version == 6 ? "\"" : "";
+		used += (size_t)snprintf(out + used, SCHEMA_VALUE_BYTES - used, "%s%s%s/%u%s", i ? ", " : "[",
+			quote, config_address_text(&p->address, text), p->bits, quote);
+	}
+	if (list->count)
+		snprintf(out + used, SCHEMA_VALUE_BYTES - used, "]");
+	return list->count != 0;
+}
+
 static void format_cpus(const struct config *c, char *out)
 {
 	size_t used = (size_t)snprintf(out, SCHEMA_VALUE_BYTES, c->lcores_auto ? "auto" : "[");
@@ -297,6 +358,8 @@ bool schema_format(const struct schema_key *k, const struct config *c, const voi
 	char text[UNITS_TEXT_BYTES];
 	bool yes;
 
+	if (k->bypass && ((const struct config_listener *)entry)->transport != CONFIG_TRANSPORT_BYPASS)
+		return false;
 	switch (k->type) {
 	case SCHEMA_BOOL:
 		memcpy(&yes, field, sizeof(yes));
@@ -318,6 +381,8 @@ bool schema_format(const struct schema_key *k, const struct config *c, const voi
 		return true;
 	case SCHEMA_PREFIX:
 		return format_prefix(field, out);
+	case SCHEMA_PREFIXES:
+		return format_prefixes(field, out);
 	case SCHEMA_GATEWAY: {
 		uint32_t gateway = (uint32_t)number_load(k, entry);
 		return snprintf(out, SCHEMA_VALUE_BYTES, "%s",

@@ -90,6 +90,12 @@ const char *schema_allowed(const struct schema_key *k, char *out)
 	case SCHEMA_ADDRESS:
 		snprintf(out, SCHEMA_ALLOWED_BYTES, "an IPv4 or IPv6 address without prefix length");
 		break;
+	case SCHEMA_PREFIXES:
+		snprintf(out, SCHEMA_ALLOWED_BYTES,
+			"a list of at most %d IPv4 and IPv6 addresses and prefixes, such as [192.0.2.0/24, "
+			"\"2001:db8::1\"]",
+			CONFIG_PREFIXES_MAX);
+		break;
 	case SCHEMA_PORT_NAME:
 		snprintf(out, SCHEMA_ALLOWED_BYTES, "the name of one of ports");
 		break;

@@ -193,7 +193,7 @@ static void linearize(struct rte_mbuf *m)
 		n = min_u32(n, rte_pktmbuf_tailroom(m));
 		if (n == 0 && next->data_len)
 			return;
-		memcpy(frame_data(m) + m->data_len, frame_data(next), n);
+		memcpy(frame_room(m, n), frame_data(next), n);
 		m->data_len = (uint16_t)(m->data_len + n);
 		next->data_off = (uint16_t)(next->data_off + n);
 		next->data_len = (uint16_t)(next->data_len - n);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tcpstack/frame_fixture.h"
 
+#include "tests/unit/poison.h"
+
 const uint8_t fx_our_mac[6] = {2, 0, 0, 0, 0, 1}, fx_peer_mac[6] = {2, 0, 0, 0, 0, 2};
 struct ip_addr fx_us = {.bytes = {0xfd, [15] = 1}}, fx_peer = {.bytes = {0xfd, [15] = 2}};
 struct ip_addr fx_us_local = {.bytes = {0xfe, 0x80, [11] = 0xff, [12] = 0xfe, [15] = 1}};
@@ -78,6 +80,7 @@ void fx_input_split(const void *frame, uint32_t n, uint32_t first)
 
 	for (uint32_t at = first; at < n; at += 2048)
 		rte_pktmbuf_chain(m, buffer(p + at, min_u32(n - at, 2048)));
+	poison_around(&m, 1);
 	stack_input(fx_stack, &m, 1, fx_now_us);
 	stack_output(fx_stack, fx_now_us);
 }

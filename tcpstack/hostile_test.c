@@ -7,6 +7,7 @@
 #include "tcpstack/stack.h"
 #include "tcpstack/tcp.h"
 #include "tests/script/segment.h"
+#include "tests/unit/poison.h"
 #include "tests/unit/unit.h"
 
 enum { FRAMES = 60000, PORTS = 6, CONNS_MAX = 4 };
@@ -79,6 +80,7 @@ static void input(const uint8_t *frame, uint32_t n)
 
 	MUST(m);
 	memcpy(rte_pktmbuf_append(m, (uint16_t)n), frame, n);
+	poison_around(&m, 1);
 	stack_input(stack, &m, 1, now_us);
 }
 

@@ -20,6 +20,7 @@ void stack_config_defaults(struct stack_config *c)
 		.listener_max = 16,
 		.syn_backlog_max = 1024,
 		.time_wait_max = 1024,
+		.orphan_max = 1024,
 		.arp_max = 256,
 		.reass_segments_max = 4096,
 		.reass_conn_segments_max = 256,
@@ -31,8 +32,8 @@ void stack_config_defaults(struct stack_config *c)
 		.delayed_ack_us = 200000,
 		.quick_acks = 16,
 		.user_timeout_us = 300000000,
-		.connect_timeout_us = 60000000,
-		.half_open_timeout_us = 30000000,
+		.connect_timeout_us = 190000000,   /* RFC 9293 MUST-23: at least 3 minutes */
+		.half_open_timeout_us = 190000000, /* MUST-23; the queue is bounded otherwise */
 		.time_wait_us = 60000000,
 		.fin_wait_2_us = 60000000,
 		.keepalive_us = 0,
@@ -41,6 +42,8 @@ void stack_config_defaults(struct stack_config *c)
 		.arp_lifetime_us = 60000000,
 		.challenge_acks_per_s = 1000,
 		.sack = true,
+		.timestamps = true,
+		.window_scaling = true,
 		.cc = &tcp_cc_cubic,
 		.initial_window_segments = 10,
 		.ecn = STACK_ECN_ACCEPT,
@@ -82,6 +85,15 @@ static bool config_valid(const struct stack_config *c)
 	       rte_pktmbuf_data_room_size(c->tx_pool) >= RTE_PKTMBUF_HEADROOM + c->mtu;
 }
 
+/* Each queued segment of data holds one mbuf: what they may not have is there for ACKs, resets, ARP, ND. */
+static void limit_segments(struct stack_config *c)
+{
+	uint32_t size = c->tx_pool->size, reserve = c->tx_reserve ? c->tx_reserve : min_u32(size / 8, 256u);
+	uint32_t most = size > reserve ? size - reserve : 1;
+
+	c->tx_segments_max = c->tx_segments_max ? min_u32(c->tx_segments_max, most) : most;
+}
+
 struct stack *stack_create(const struct stack_config *config, uint64_t now_us)
 {
 	if (!config_valid(config))
@@ -92,8 +104,7 @@ struct stack *stack_create(const struct stack_config *config, uint64_t now_us)
 	memset(s, 0, sizeof(*s));
 	s->config = *config;
 	s->now_us = now_us;
-	if (!s->config.tx_segments_max)
-		s->config.tx_segments_max = config->tx_pool->size;
+	limit_segments(&s->config);
 	timer_wheel_init(&s->wheel, TIMER_TICK_US, now_us);
 	CDS_INIT_LIST_HEAD(&s->neighbours_by_age);
 	CDS_INIT_LIST_HEAD(&s->neighbours_resolving);
@@ -101,6 +112,7 @@ struct stack *stack_create(const struct stack_config *config, uint64_t now_us)
 	CDS_INIT_LIST_HEAD(&s->requests);
 	CDS_INIT_LIST_HEAD(&s->time_wait);
 	CDS_INIT_LIST_HEAD(&s->conns);
+	CDS_INIT_LIST_HEAD(&s->orphans);
 	CDS_INIT_LIST_HEAD(&s->events);
 	CDS_INIT_LIST_HEAD(&s->output);
 	CDS_INIT_LIST_HEAD(&s->starved);
@@ -267,6 +279,8 @@ void frame_empty(struct rte_mbuf *m)
 	m->data_len = 0;
 	m->pkt_len = 0;
 	m->ol_flags = 0;
+	/* Tests poison what lies around received data. From here on it is a buffer like any other. */
+	ASAN_UNPOISON_MEMORY_REGION(m->buf_addr, m->buf_len);
 }
 
 static const struct {

@@ -77,13 +77,17 @@ struct stack_config {
 	uint32_t conn_max; /* connections; half-open and TIME_WAIT ones have pools of their own */
 	uint32_t listener_max;
 	uint32_t syn_backlog_max; /* half-open connections, each a small object of its own; see syn_cookies */
+	uint32_t orphan_max;	  /* connections whose application is gone; beyond it the oldest is reset */
 	uint32_t time_wait_max;	  /* beyond it the oldest ends early */
 	uint32_t arp_max;	  /* neighbours of both versions of IP */
 	/* Datagrams that arrive in fragments: how many are reassembled at once, 1 to 1024, and the bytes of
 	 * the buffers that they may hold; one source has a quarter of both. */
 	uint32_t frag_datagrams_max, frag_bytes_max;
-	uint32_t tx_segments_max;    /* segments queued in all connections; 0: as many as tx_pool has mbufs */
-	uint32_t reass_segments_max; /* out-of-order segments held in all connections */
+	uint32_t tx_reserve;	  /* mbufs of tx_pool that queued data leaves to ACKs and other control; 0: an
+				   * eighth, at most 256 */
+	uint32_t tx_segments_max; /* segments queued in all connections; at most, and with 0:
+				   * what tx_reserve leaves of tx_pool */
+	uint32_t reass_segments_max;	  /* out-of-order segments held in all connections */
 	uint32_t reass_conn_segments_max; /* and in one connection */
 	uint32_t rx_buffers_max;  /* received buffers held in all connections, beside which the port's rings
 				   * find enough; 0: no limit */
@@ -100,7 +104,7 @@ struct stack_config {
 	uint32_t half_open_timeout_us; /* a passive open, all its SYN-ACKs together */
 	uint32_t time_wait_us;	       /* 2 MSL */
 	uint32_t fin_wait_2_us;	       /* FIN_WAIT_2 after the application has closed */
-	uint32_t keepalive_us;	       /* idle time before the first probe; 0: off */
+	uint64_t keepalive_us;	       /* idle time before the first probe; 0: off */
 	uint32_t keepalive_interval_us, keepalive_probes;
 	/* A neighbour that is used is asked again after this long; IPv6: where no router has told a
 	 * reachable time. */
@@ -111,6 +115,8 @@ struct stack_config {
 	uint32_t initial_window_segments; /* RFC 6928; 1 to 64 */
 	enum stack_ecn ecn;
 	bool sack; /* selective acknowledgements (RFC 2018) */
+	bool timestamps,
+		window_scaling; /* RFC 7323's options: offered, and taken where the peer offers them */
 
 	struct siphash_key key;		  /* random at start, fixed in tests */
 	const struct pool_memory *memory; /* NULL: the system's */

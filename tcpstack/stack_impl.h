@@ -4,6 +4,7 @@
 #ifndef TCPSTACK_STACK_IMPL_H
 #define TCPSTACK_STACK_IMPL_H
 
+#include <sanitizer/asan_interface.h>
 #include <stdbool.h>
 #include <urcu/list.h>
 
@@ -29,6 +30,7 @@ enum {
 	IPV4_TTL = 64,
 	IPV6_HOP_LIMIT = 64,
 	TIMER_TICK_US = 256,
+	PORT_COUNTERS = 64, /* a power of two */
 	TCP_TABLE_KEYS = 11,
 };
 
@@ -142,18 +144,20 @@ struct stack {
 	struct cds_list_head listeners;
 	struct cds_list_head requests;	/* oldest first */
 	struct cds_list_head time_wait; /* oldest first */
-	struct cds_list_head conns;	/* every connection */
-	struct cds_list_head events;	/* callbacks to make, connections to reap */
-	struct cds_list_head output;	/* something to send */
-	struct cds_list_head starved;	/* were refused a transmit buffer */
+	struct cds_list_head orphans;	/* connections without application, longest ago first */
+	uint32_t orphan_count;
+	struct cds_list_head conns;   /* every connection */
+	struct cds_list_head events;  /* callbacks to make, connections to reap */
+	struct cds_list_head output;  /* something to send */
+	struct cds_list_head starved; /* were refused a transmit buffer */
 	struct timer starved_timer;
 
 	/* receive buffers that connections hold: tcp_memory.c */
 	uint32_t rx_held, rx_held_high;
 	uint32_t rx_shared, rx_shared_max; /* beyond what is guaranteed to each */
 	uint32_t rx_guaranteed;
-	struct cds_list_head rx_waiting; /* connections whose window is small for want of buffers */
-	uint32_t port_next;		 /* RFC 6056, algorithm 3 */
+	struct cds_list_head rx_waiting;   /* connections whose window is small for want of buffers */
+	uint32_t port_next[PORT_COUNTERS]; /* RFC 6056, algorithm 4 */
 	uint64_t challenge_second;
 	uint32_t challenge_left;
 	bool dispatching;
@@ -298,6 +302,16 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b)
 static inline uint8_t *frame_data(struct rte_mbuf *m)
 {
 	return rte_pktmbuf_mtod(m, uint8_t *);
+}
+
+/* Where n bytes behind the data of a received buffer are about to be written; it has the room. Tests poison
+ * what lies around received data: this says that it is meant. */
+static inline uint8_t *frame_room(struct rte_mbuf *m, uint32_t n)
+{
+	uint8_t *room = frame_data(m) + m->data_len;
+
+	ASAN_UNPOISON_MEMORY_REGION(room, n);
+	return room;
 }
 
 #endif

@@ -68,8 +68,10 @@ struct tcp_filter {
 struct tcp_open_options {
 	uint32_t delayed_ack_us;
 	uint32_t rto_us_min;
-	uint32_t keepalive_us; /* idle time before the first probe; 0: off */
+	uint64_t keepalive_us; /* idle time before the first probe; 0: off */
 	uint32_t keepalive_interval_us, keepalive_probes;
+	uint32_t linger_us; /* after tcp_conn_close: what is queued is given up then; 0: after user_timeout_us
+			     */
 	uint32_t user_timeout_us; /* RFC 9293 section 3.8.3's R2, RFC 5482's local user timeout */
 	bool nodelay;		  /* small segments do not wait for earlier ones' ACK (Nagle) */
 	uint32_t syn_backlog_max; /* half-open connections of a listener; the stack's limit holds too */
@@ -96,7 +98,7 @@ int tcp_listen(struct stack *s, const struct ip_addr *addr_or_null, uint16_t por
 /* Stops listening. Half-open connections of the listener are dropped, accepted ones live on. O(half-open). */
 void tcp_listener_close(struct tcp_listener *l);
 
-/* Opens a connection from an unpredictable local port (RFC 6056, algorithm 3). connected tells how it ended.
+/* Opens a connection from an unpredictable local port (RFC 6056, algorithm 4). connected tells how it ended.
  * NULL when no connection or port is free, options name a local address that is not ours or we have none of
  * that version, or addr is no host's address: unspecified, multicast, broadcast (all counted; RFC 9293
  * MUST-46). The SYN leaves at stack_output. */
@@ -134,6 +136,12 @@ void tcp_conn_set_nodelay(struct tcp_conn *c, bool nodelay);
 /* While corked, only full segments leave: for writes of which more follow. What has waited for 200 ms, and
  * what is there at tcp_conn_shutdown or tcp_conn_close, leaves all the same. */
 void tcp_conn_cork(struct tcp_conn *c, bool corked);
+
+/* Keepalive as in struct tcp_open_options, for a connection that is there (RFC 9293 MUST-24). */
+void tcp_conn_set_keepalive(struct tcp_conn *c, uint32_t idle_us, uint32_t interval_us, uint32_t probes);
+
+/* RFC 9293 MUST-22; at least 1. */
+void tcp_conn_set_user_timeout(struct tcp_conn *c, uint32_t us);
 
 /* How many of the bytes to be read, from the next one on, are urgent by the peer's word, whether they have
  * arrived or not; 0: none are. They are read in line (RFC 6093 section 6). O(1). */

@@ -37,14 +37,20 @@ struct tcp_conn *tcp_connect(struct stack *s, const struct ip_addr *addr, uint16
 		return NULL;
 	}
 	struct tcp_tuple t = {.laddr = *laddr, .raddr = *addr, .rport = port};
-	t.lport = tcp_port_pick(s, &t);
+	struct tcp_port port_of = tcp_port_pick(s, &t);
+	t.lport = port_of.port;
 	if (!t.lport) {
 		COUNT(s, tcp_ports_full);
 		return NULL;
 	}
-	struct tcp_conn *c = tcp_conn_new(s, &t, options ? options : &defaults, tcp_isn(s, &t, 0));
-	if (!c)
+	if (!tcp_conn_room(s))
 		return NULL;
+	if (port_of.isn_above) {
+		COUNT(s, tcp_time_wait_reused);
+		tcp_time_wait_forget(s, &t);
+	}
+	uint32_t iss = tcp_isn(s, &t, port_of.isn_above);
+	struct tcp_conn *c = tcp_conn_new(s, &t, options ? options : &defaults, iss);
 	c->active = true;
 	c->app = app;
 	c->user = user;
@@ -259,6 +265,23 @@ void tcp_conn_cork(struct tcp_conn *c, bool corked)
 		tcp_output_want(c);
 }
 
+void tcp_conn_set_keepalive(struct tcp_conn *c, uint32_t idle_us, uint32_t interval_us, uint32_t probes)
+{
+	c->keepalive_us = idle_us;
+	c->keepalive_interval_us = interval_us;
+	c->keepalive_probes = probes;
+	c->keepalives = 0;
+	if (c->state < TCP_ESTABLISHED)
+		return;
+	timer_cancel(&c->stack->wheel, &c->life);
+	tcp_keepalive_arm(c);
+}
+
+void tcp_conn_set_user_timeout(struct tcp_conn *c, uint32_t us)
+{
+	c->user_timeout_us = max_u32(us, 1u);
+}
+
 int tcp_conn_shutdown(struct tcp_conn *c)
 {
 	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
@@ -293,8 +316,8 @@ void tcp_conn_abort(struct tcp_conn *c)
 {
 	if (aborts_aloud(c))
 		tcp_send_control(c, tcp_snd_seq(c), TCP_RST | TCP_ACK);
-	tcp_conn_detach(c);
 	tcp_conn_end(c, TCP_REASON_ABORTED);
+	tcp_conn_detach(c);
 }
 
 struct ip_addr tcp_conn_local_addr(const struct tcp_conn *c)

@@ -27,12 +27,50 @@ void tcp_conn_set_state(struct tcp_conn *c, enum tcp_state state)
 	c->state = (uint8_t)state;
 }
 
-bool tcp_conn_room(struct stack *s)
+static void orphan_remove(struct tcp_conn *c)
+{
+	if (list_empty(&c->orphan_link))
+		return;
+	cds_list_del_init(&c->orphan_link);
+	c->stack->orphan_count--;
+}
+
+static bool conn_free_now(const struct stack *s)
 {
 	struct pool_stats p = pool_stats(s->conn_pool);
 
-	if (p.used < p.capacity)
+	return p.used < p.capacity;
+}
+
+/* Nobody holds an orphan: its place may be had at once. */
+static void orphan_evict(struct tcp_conn *c)
+{
+	COUNT(c->stack, tcp_orphan_evicted);
+	tcp_send_control(c, tcp_snd_seq(c), TCP_RST | TCP_ACK);
+	tcp_conn_end(c, TCP_REASON_ABORTED);
+}
+
+/* What goes first when something runs dry, and what is kept. Each has a pool of its own, so that a flood of
+ *one kind leaves the others alone; from the first to go to the last:
+ *   requests		a half-open connection gives way to a newer one, or becomes a cookie (tcp_request.c)
+ *   TIME_WAIT		the oldest ends early (tcp_time_wait.c)
+ *   orphans		what the application has left is reset, the oldest first, for its place
+ *   out-of-order data	is dropped unacknowledged (tcp_reass.h)
+ *   writes		are refused, half of what others leave at a time, but for a little (tcp_api.c)
+ *   established	keep what they have; their ACKs, resets and ARP, ND and ICMP answers find the mbufs
+ *that queued data may not take (stack_config.tx_reserve) */
+bool tcp_conn_room(struct stack *s)
+{
+	if (conn_free_now(s))
 		return true;
+	if (!list_empty(&s->orphans)) {
+		struct tcp_conn *old = cds_list_first_entry(&s->orphans, struct tcp_conn, orphan_link);
+		if (old != s->delivering) {
+			orphan_evict(old);
+			tcp_conn_free(old);
+			return true;
+		}
+	}
 	COUNT(s, tcp_conn_full);
 	return false;
 }
@@ -60,15 +98,14 @@ void tcp_conn_syn(struct tcp_conn *c)
 struct tcp_conn *tcp_conn_new(
 	struct stack *s, const struct tcp_tuple *t, const struct tcp_open_options *options, uint32_t iss)
 {
-	struct tcp_conn *c = tcp_conn_room(s) ? pool_take(s->conn_pool) : NULL;
+	struct tcp_conn *c = pool_take(s->conn_pool);
 	uint16_t mss = tcp_own_mss(s, &t->raddr);
 
-	if (!c)
-		return NULL;
+	MUST(c);
 	*c = (struct tcp_conn){
 		.stack = s,
 		.rcv_wscale = tcp_own_wscale(s),
-		.timestamps = true,
+		.timestamps = s->config.timestamps,
 		.mss = mss,
 		.mss_peer = mss,
 		.path_mtu = ip_mtu(s, &t->raddr),
@@ -83,6 +120,7 @@ struct tcp_conn *tcp_conn_new(
 		.keepalive_interval_us = options->keepalive_interval_us,
 		.keepalive_probes = options->keepalive_probes,
 		.user_timeout_us = options->user_timeout_us,
+		.linger_us = options->linger_us,
 		.dscp = options->dscp & 63,
 		.hop_limit = options->hop_limit,
 		.nodelay = options->nodelay,
@@ -101,6 +139,7 @@ struct tcp_conn *tcp_conn_new(
 	CDS_INIT_LIST_HEAD(&c->flight);
 	CDS_INIT_LIST_HEAD(&c->lost);
 	cds_list_add_tail(&c->life_link, &s->conns);
+	CDS_INIT_LIST_HEAD(&c->orphan_link);
 	CDS_INIT_LIST_HEAD(&c->event_link);
 	CDS_INIT_LIST_HEAD(&c->output_link);
 	CDS_INIT_LIST_HEAD(&c->starved_link);
@@ -116,16 +155,17 @@ struct tcp_conn *tcp_conn_new(
 	return c;
 }
 
-struct tcp_syn_options tcp_syn_options_of(const struct tcp_options *o, const struct ip_addr *peer)
+struct tcp_syn_options tcp_syn_options_of(
+	const struct stack *s, const struct tcp_options *o, const struct ip_addr *peer)
 {
 	uint16_t mss = ip_is_v4(peer) ? TCP_MSS_DEFAULT : TCP_MSS_DEFAULT_V6;
 
 	return (struct tcp_syn_options){
 		.mss = o->has_mss ? o->mss : mss,
-		.has_wscale = o->has_wscale,
+		.has_wscale = o->has_wscale && s->config.window_scaling,
 		.wscale = o->wscale,
-		.has_timestamp = o->has_timestamp,
-		.sack_permitted = o->has_sack_permitted,
+		.has_timestamp = o->has_timestamp && s->config.timestamps,
+		.sack_permitted = o->has_sack_permitted && s->config.sack,
 		.ts_val = o->ts_val,
 	};
 }
@@ -133,7 +173,7 @@ struct tcp_syn_options tcp_syn_options_of(const struct tcp_options *o, const str
 void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_syn_options *o)
 {
 	c->timestamps = o->has_timestamp;
-	c->sack = o->sack_permitted && c->stack->config.sack;
+	c->sack = o->sack_permitted;
 	c->ecn = o->ecn;
 	c->mss_peer = (uint16_t)max_u32(o->mss, TCP_MSS_MIN);
 	tcp_pmtu_init(c);
@@ -178,7 +218,6 @@ void tcp_opening_accept(
 
 	tcp_time_wait_forget(s, t);
 	struct tcp_conn *c = tcp_conn_new(s, t, &l->options, o->iss);
-	MUST(c);
 	c->app = l->app;
 	c->user = l->ctx;
 	c->irs = o->irs;
@@ -234,6 +273,7 @@ void tcp_conn_end(struct tcp_conn *c, enum tcp_reason reason)
 		tcp_timers_cancel(c);
 	tcp_segments_clear(c);
 	tcp_reass_clear(&c->reass, s->reass_pool);
+	orphan_remove(c);
 	cds_list_del_init(&c->output_link);
 	cds_list_del_init(&c->starved_link);
 	cds_list_del_init(&c->rx_wait_link);
@@ -255,6 +295,16 @@ void tcp_conn_end(struct tcp_conn *c, enum tcp_reason reason)
 	tcp_reap_later(c);
 }
 
+static void orphan_add(struct tcp_conn *c)
+{
+	struct stack *s = c->stack;
+
+	if (s->orphan_count >= s->config.orphan_max)
+		orphan_evict(cds_list_first_entry(&s->orphans, struct tcp_conn, orphan_link));
+	cds_list_add_tail(&c->orphan_link, &s->orphans);
+	s->orphan_count++;
+}
+
 void tcp_conn_detach(struct tcp_conn *c)
 {
 	c->app = NULL;
@@ -262,10 +312,15 @@ void tcp_conn_detach(struct tcp_conn *c)
 	c->orphan_us = c->stack->now_us;
 	chain_clear(&c->rx);
 	tcp_memory_account(c);
-	if (c->state == TCP_CLOSED)
+	if (c->state == TCP_CLOSED) {
 		tcp_reap_later(c);
-	else if (c->state == TCP_FIN_WAIT_2)
+		return;
+	}
+	orphan_add(c);
+	if (c->state == TCP_FIN_WAIT_2)
 		tcp_life_arm(c, c->stack->config.fin_wait_2_us);
+	else if (c->linger_us)
+		tcp_life_arm(c, c->linger_us);
 }
 
 void tcp_conn_free(struct tcp_conn *c)
@@ -296,7 +351,9 @@ int tcp_init(struct stack *s)
 		"tcp listeners", sizeof(struct tcp_listener), f->listener_max, f->memory);
 	if (error || !s->conn_pool || !s->segment_pool || !s->reass_pool || !s->listener_pool)
 		return -ENOMEM;
-	s->port_next = (uint32_t)tcp_hash(s, TCP_HASH_PORT, &(struct tcp_tuple){0});
+	for (uint32_t i = 0; i < PORT_COUNTERS; i++)
+		s->port_next[i] = (uint32_t)tcp_hash(
+			s, TCP_HASH_PORT, &(struct tcp_tuple){.lport = 1, .rport = (uint16_t)i});
 	s->challenge_second = UINT64_MAX;
 	tcp_starved_init(s);
 	tcp_memory_init(s);
@@ -305,12 +362,12 @@ int tcp_init(struct stack *s)
 
 static void free_all(struct stack *s)
 {
-	struct tcp_conn *c, *next_conn;
 	struct tcp_listener *l, *next;
 
 	while (!list_empty(&s->requests))
 		tcp_request_free(cds_list_first_entry(&s->requests, struct tcp_request, stack_link));
-	cds_list_for_each_entry_safe (c, next_conn, &s->conns, life_link) {
+	while (!list_empty(&s->conns)) {
+		struct tcp_conn *c = cds_list_first_entry(&s->conns, struct tcp_conn, life_link);
 		c->app = NULL;
 		tcp_conn_end(c, TCP_REASON_ABORTED);
 		tcp_conn_free(c);
@@ -336,8 +393,8 @@ void tcp_fini(struct stack *s)
 
 void tcp_conn_each(struct stack *s, void (*each)(void *ctx, struct tcp_conn *c), void *ctx)
 {
-	struct tcp_conn *c;
+	struct cds_list_head *at;
 
-	cds_list_for_each_entry (c, &s->conns, life_link)
-		each(ctx, c);
+	/* By node: the list's head lies in no connection, and none has its alignment. */
+	cds_list_for_each(at, &s->conns) each(ctx, cds_list_entry(at, struct tcp_conn, life_link));
 }

@@ -65,7 +65,7 @@ static uint32_t ts_bits(const struct tcp_syn_options *peer)
 void tcp_cookie_send(struct stack *s, struct tcp_listener *l, const struct tcp_in *in)
 {
 	struct tcp_tuple t = tcp_in_tuple(in);
-	struct tcp_syn_options peer = tcp_syn_options_of(&in->options, &in->src);
+	struct tcp_syn_options peer = tcp_syn_options_of(s, &in->options, &in->src);
 	peer.ecn = peer.has_timestamp && tcp_ecn_asked(l->options.ecn, in->flags);
 	uint32_t iss = cookie(s, &t, in->seq, cookie_time(s), mss_index(peer.mss));
 	uint32_t now = tcp_clock_ms(s) + tcp_ts_offset(s, &t);
@@ -77,7 +77,7 @@ void tcp_cookie_send(struct stack *s, struct tcp_listener *l, const struct tcp_i
 		.ts_ecr = peer.ts_val,
 		.has_wscale = peer.has_timestamp && peer.has_wscale,
 		.wscale = tcp_own_wscale(s),
-		.has_sack_permitted = peer.has_timestamp && peer.sack_permitted && s->config.sack,
+		.has_sack_permitted = peer.has_timestamp && peer.sack_permitted,
 	};
 	uint16_t window = (uint16_t)min_u32(s->config.rx_buffer_bytes, (uint32_t)UINT16_MAX);
 

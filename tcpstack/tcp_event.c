@@ -38,10 +38,10 @@ static void deliver(struct tcp_conn *c)
 		if (error && c->app)
 			tcp_conn_detach(c);
 	}
-	if (event_take(c, TCP_EVENT_URGENT) && c->app->urgent)
-		c->app->urgent(c);
 	if (event_take(c, TCP_EVENT_READABLE) && c->app->readable)
 		c->app->readable(c);
+	if (event_take(c, TCP_EVENT_URGENT) && c->app->urgent)
+		c->app->urgent(c);
 	if (event_take(c, TCP_EVENT_PEER_CLOSED) && c->app->peer_closed)
 		c->app->peer_closed(c);
 	if (event_take(c, TCP_EVENT_WRITABLE) && c->app->writable)

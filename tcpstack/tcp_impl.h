@@ -21,8 +21,9 @@ enum {
 	TCP_PORT_LAST = 60999,
 	TCP_STARVED_RETRY_US = 2000,
 	TCP_TX_SHARE_BYTES_MIN = 8192, /* what a connection may queue however short segments are */
-	TCP_HOLD_US = 200000,	       /* a partial segment waits no longer for more data, or for window */
-	TCP_DELAYED_ACK_US = 40000,    /* an ACK's wait on a short path; on a longer one it is a round trip */
+	TCP_TIME_WAIT_REUSE_US = 1000000,
+	TCP_HOLD_US = 200000,	    /* a partial segment waits no longer for more data, or for window */
+	TCP_DELAYED_ACK_US = 40000, /* an ACK's wait on a short path; on a longer one it is a round trip */
 	TCP_CHALLENGE_CONN_US = 500000, /* one ACK a connection for what carries no data */
 };
 
@@ -299,7 +300,9 @@ struct tcp_conn {
 	uint32_t undo_resent; /* segments sent again since, less those that the peer had twice */
 	uint32_t tlp_end;
 	uint32_t rto_us_min, user_timeout_us;
-	uint32_t keepalive_us, keepalive_interval_us, keepalive_probes;
+	uint64_t keepalive_us;
+	uint32_t keepalive_interval_us, keepalive_probes;
+	uint32_t linger_us;
 	struct tcp_prr prr;
 	struct tcp_segment *sack_hint; /* where the last SACK block ended, or NULL */
 	struct tcp_cc_prior cc_prior;  /* what undo brings back */
@@ -314,8 +317,18 @@ struct tcp_conn {
 	uint64_t orphan_us; /* since when the application is gone */
 	uint64_t challenge_next_us;
 	struct timer life, hold;
-	struct cds_list_head life_link; /* every connection of the stack */
+	struct cds_list_head life_link;	  /* every connection of the stack */
+	struct cds_list_head orphan_link; /* those whose application is gone, longest ago first */
 	struct cds_list_head rx_wait_link, starved_link;
+	uint16_t mss_peer; /* what the peer takes, options included */
+	uint16_t path_mtu;
+	uint16_t pmtu_probe; /* tcp_pmtu.c: the path MTU being tried, or 0 */
+	uint32_t pmtu_probe_end;
+	uint64_t pmtu_raise_us; /* from when on a larger one may be tried */
+	uint64_t pmtu_full_us;	/* when the last full segment left that the peer has */
+	bool pmtu_untold;	/* found by ourselves, and nothing has arrived since */
+	bool may_fragment;	/* the path takes less than we can live with */
+	bool unreachable;	/* an ICMP error said so */
 	uint32_t resent, timeouts, fast_retransmits;
 };
 /* Not by an attribute, which would forbid the lists' way of going round. What does not fit any more goes to
@@ -390,7 +403,7 @@ void tcp_pmtu_probe(struct tcp_conn *c); /* before new data leaves: makes its fi
 bool tcp_pmtu_fits(struct tcp_conn *c, const struct tcp_segment *g);
 
 /* tcp_conn.c: the life of connections */
-/* A connection in the table, with defaults; NULL when none is free (counted). */
+/* A connection in the table, with defaults. There is one (tcp_conn_room), MUST. */
 struct tcp_conn *tcp_conn_new(
 	struct stack *s, const struct tcp_tuple *t, const struct tcp_open_options *options, uint32_t iss);
 /* Queues its SYN. */
@@ -398,7 +411,9 @@ void tcp_conn_syn(struct tcp_conn *c);
 void tcp_conn_set_state(struct tcp_conn *c, enum tcp_state state);
 /* Learns the peer's options from its SYN. */
 void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_syn_options *o);
-struct tcp_syn_options tcp_syn_options_of(const struct tcp_options *o, const struct ip_addr *peer);
+/* Less what is switched off here. */
+struct tcp_syn_options tcp_syn_options_of(
+	const struct stack *s, const struct tcp_options *o, const struct ip_addr *peer);
 void tcp_conn_established(struct tcp_conn *c);
 /* The MSS that we announce (RFC 6691: of the link, without options). */
 uint16_t tcp_own_mss(const struct stack *s, const struct ip_addr *peer);
@@ -455,7 +470,9 @@ void tcp_time_wait_fini(struct stack *s);
 void tcp_time_wait_new(const struct tcp_conn *c);
 uint64_t tcp_time_wait_until_us(struct tcp_node *node);
 void tcp_time_wait_input(struct stack *s, struct tcp_node *node, struct tcp_in *in);
-/* The tuple's next connection is established. */
+/* Whether its tuple may be used for an active open, with a number behind *isn_above. */
+bool tcp_time_wait_reusable(const struct stack *s, struct tcp_node *node, uint32_t *isn_above);
+/* The tuple has its next connection. */
 void tcp_time_wait_forget(struct stack *s, const struct tcp_tuple *t);
 
 /* tcp_cookie.c: requests without memory (RFC 4987 section 3.6) */
@@ -511,8 +528,14 @@ uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t, uint32_t abov
 uint32_t tcp_ts_offset(const struct stack *s, const struct tcp_tuple *t);
 /* RFC 6437: one a connection, which nobody can foresee; 0 for IPv4. */
 uint32_t tcp_flow_label(const struct stack *s, const struct tcp_tuple *t);
-/* A free local port for t, whose lport does not count, or 0. */
-uint16_t tcp_port_pick(struct stack *s, const struct tcp_tuple *t);
+/* A free local port for t, whose lport does not count: no other connection of that tuple and no listener has
+ * it. With none left one of a TIME_WAIT whose timestamps tell old from new (RFC 6191's reasoning, for our
+ * side), or 0. O(ports in use to that peer). */
+struct tcp_port {
+	uint16_t port;
+	uint32_t isn_above;
+};
+struct tcp_port tcp_port_pick(struct stack *s, const struct tcp_tuple *t);
 
 /* tcp_api.c: what can be queued at most: a peer with tiny segments gets no more of them than another. */
 uint32_t tcp_tx_capacity(const struct tcp_conn *c);

@@ -55,7 +55,7 @@ static void syn_sent_input(struct tcp_conn *c, struct tcp_in *in)
 	c->heard_us = s->now_us;
 	c->irs = in->seq;
 	c->rcv_nxt = c->rcv_adv = c->last_ack_sent = in->seq + 1;
-	struct tcp_syn_options peer = tcp_syn_options_of(&in->options, &in->src);
+	struct tcp_syn_options peer = tcp_syn_options_of(s, &in->options, &in->src);
 	peer.ecn = tcp_ecn_agreed(c, in->flags);
 	tcp_conn_negotiate(c, &peer);
 	/* Our SYN told a window already. */
@@ -333,6 +333,8 @@ void tcp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet 
 		return;
 	}
 	COUNT(s, tcp_segments_in);
+	if (in.options.wscale_cut)
+		COUNT(s, tcp_wscale_cut);
 	rte_pktmbuf_adj(m, (uint16_t)header);
 	segment_input(s, &in);
 	rte_pktmbuf_free(in.m); /* unless its text was taken */

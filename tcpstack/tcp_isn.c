@@ -36,19 +36,31 @@ uint32_t tcp_ts_offset(const struct stack *s, const struct tcp_tuple *t)
 	return (uint32_t)tcp_hash(s, TCP_HASH_TIMESTAMP, t);
 }
 
-uint16_t tcp_port_pick(struct stack *s, const struct tcp_tuple *t)
+static bool port_free(struct stack *s, const struct tcp_tuple *try, struct tcp_port *spare)
+{
+	if (tcp_listener_find(s, &try->laddr, try->lport))
+		return false;
+	struct tcp_node *node = tcp_node_find(s, try);
+	if (node && !spare->port && tcp_time_wait_reusable(s, node, &spare->isn_above))
+		spare->port = try->lport;
+	return !node;
+}
+
+struct tcp_port tcp_port_pick(struct stack *s, const struct tcp_tuple *t)
 {
 	enum { RANGE = TCP_PORT_LAST - TCP_PORT_FIRST + 1 };
 	struct tcp_tuple try = *t;
+	struct tcp_port spare = {0};
 
 	try.lport = 0;
-	uint32_t offset = (uint32_t)tcp_hash(s, TCP_HASH_PORT, &try);
+	uint64_t hash = tcp_hash(s, TCP_HASH_PORT, &try);
+	uint32_t offset = (uint32_t)hash, *next = &s->port_next[hash >> 32 & (PORT_COUNTERS - 1)];
 	for (unsigned i = 0; i < RANGE; i++) {
-		try.lport = (uint16_t)(TCP_PORT_FIRST + (offset + s->port_next++) % RANGE);
-		if (!tcp_node_find(s, &try) && !tcp_listener_find(s, &try.laddr, try.lport))
-			return try.lport;
+		try.lport = (uint16_t)(TCP_PORT_FIRST + (offset + (*next)++) % RANGE);
+		if (port_free(s, &try, &spare))
+			return (struct tcp_port){.port = try.lport};
 	}
-	return 0;
+	return spare;
 }
 
 uint32_t tcp_flow_label(const struct stack *s, const struct tcp_tuple *t)

@@ -9,6 +9,7 @@
  * and the state that follows, where it is another one. */
 #include "tcpstack/tcp_impl.h"
 #include "tests/script/segment.h"
+#include "tests/unit/poison.h"
 #include "tests/unit/unit.h"
 
 enum { COLUMNS = 8, WINDOW_BYTES = 10000, DATA_BYTES = 10, FAR = 20000 };
@@ -145,6 +146,7 @@ static void input(const uint8_t *frame, uint32_t n)
 
 	MUST(m);
 	memcpy(rte_pktmbuf_append(m, (uint16_t)n), frame, n);
+	poison_around(&m, 1);
 	stack_input(stack, &m, 1, now_us);
 	stack_output(stack, now_us);
 }

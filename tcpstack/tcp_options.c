@@ -45,6 +45,7 @@ static int parse_one(struct tcp_options *o, const uint8_t *p, uint8_t length, bo
 		if (length != 3)
 			return -EBADMSG;
 		o->has_wscale = syn;
+		o->wscale_cut = syn && p[2] > TCP_WSCALE_MAX;
 		o->wscale = p[2] > TCP_WSCALE_MAX ? TCP_WSCALE_MAX : p[2];
 		return 0;
 	case KIND_SACK_PERMITTED:

@@ -22,7 +22,8 @@ struct tcp_sack_block {
 
 struct tcp_options {
 	bool has_mss, has_wscale, has_timestamp, has_sack_permitted;
-	uint8_t wscale; /* at most TCP_WSCALE_MAX: larger ones are cut, RFC 7323 section 2.3 */
+	bool wscale_cut; /* it was larger than TCP_WSCALE_MAX: RFC 7323 section 2.3 */
+	uint8_t wscale;
 	uint16_t mss;
 	uint8_t sack_count; /* valid elements of sack */
 	uint32_t ts_val, ts_ecr;

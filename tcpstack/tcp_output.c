@@ -69,7 +69,8 @@ void tcp_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uin
 		flags |= tcp_ecn_syn_flags(c);
 		o.has_mss = true;
 		o.mss = tcp_own_mss(s, &c->tuple.raddr);
-		o.has_wscale = c->state == TCP_SYN_SENT || c->rcv_wscale || c->snd_wscale;
+		o.has_wscale = c->state == TCP_SYN_SENT ? s->config.window_scaling
+							: c->rcv_wscale || c->snd_wscale;
 		o.wscale = c->rcv_wscale;
 		window = tcp_window_syn(c);
 		/* In answer to a SYN only what that one offered (RFC 2018 section 2). */

@@ -2,6 +2,7 @@
 /* One stack and a peer written out segment by segment, for what a packet script cannot look at. */
 #include "tcpstack/tcp_impl.h"
 #include "tests/script/segment.h"
+#include "tests/unit/poison.h"
 #include "tests/unit/unit.h"
 
 static struct rte_mempool *tx_pool, *rx_pool;
@@ -44,6 +45,7 @@ static void input(const uint8_t *frame, uint32_t n)
 	MUST(m);
 	memcpy(rte_pktmbuf_append(m, (uint16_t)n), frame, n);
 	m->ol_flags |= rx_flags;
+	poison_around(&m, 1);
 	stack_input(stack, &m, 1, now_us);
 	stack_output(stack, now_us);
 }

@@ -45,8 +45,7 @@ bool tcp_buffer_append(struct rte_mbuf *tail, const struct rte_mbuf *m)
 {
 	if (!tcp_buffer_has_room(tail, m))
 		return false;
-	memcpy(rte_pktmbuf_mtod_offset(tail, uint8_t *, tail->data_len), rte_pktmbuf_mtod(m, uint8_t *),
-		m->data_len);
+	memcpy(frame_room(tail, m->data_len), rte_pktmbuf_mtod(m, uint8_t *), m->data_len);
 	tail->data_len += m->data_len;
 	return true;
 }

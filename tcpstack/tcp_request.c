@@ -51,7 +51,7 @@ static bool syn_ack_send(struct tcp_request *r)
 	o.has_mss = true;
 	o.mss = tcp_own_mss(s, &r->node.tuple.raddr);
 	o.has_wscale = r->peer.has_wscale;
-	o.has_sack_permitted = r->peer.sack_permitted && s->config.sack;
+	o.has_sack_permitted = r->peer.sack_permitted;
 	o.wscale = tcp_own_wscale(s);
 	uint8_t flags = TCP_SYN | TCP_ACK | (r->peer.ecn ? TCP_ECE : 0);
 	if (tcp_send_bare(s, &r->node.tuple, r->iss, r->irs + 1, flags,
@@ -125,7 +125,7 @@ void tcp_request_new(struct stack *s, struct tcp_listener *l, const struct tcp_i
 		.iss = tcp_isn(s, &t, isn_above),
 		.ts_offset = tcp_ts_offset(s, &t),
 		.peer_wnd = in->wnd,
-		.peer = tcp_syn_options_of(&in->options, &in->src),
+		.peer = tcp_syn_options_of(s, &in->options, &in->src),
 	};
 	r->peer.ecn = tcp_ecn_asked(l->options.ecn, in->flags);
 	timer_init(&r->timer, request_fire);

@@ -385,7 +385,7 @@ static void refused_and_unanswered(void)
 	CU_ASSERT_EQUAL(seen.connect_error, -ECONNREFUSED);
 	unplugged = true;
 	CU_ASSERT_PTR_NOT_NULL(tcp_connect(a, &addr_b, PORT, NULL, &app, NULL, now_us));
-	for (unsigned i = 0; i < 700; i++, now_us += 100000)
+	for (unsigned i = 0; i < 1950; i++, now_us += 100000)
 		turn();
 	CU_ASSERT_EQUAL(seen.connected, 2);
 	CU_ASSERT_EQUAL(seen.connect_error, -ETIMEDOUT);

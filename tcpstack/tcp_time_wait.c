@@ -11,7 +11,7 @@ struct tcp_time_wait {
 	struct stack *stack;
 	struct cds_list_head link; /* the one that ends first first */
 	struct timer timer;
-	uint64_t ts_recent_us, challenge_next_us;
+	uint64_t born_us, ts_recent_us, challenge_next_us;
 	uint32_t snd_nxt, rcv_nxt, ts_recent, ts_offset;
 	uint16_t window; /* as it was told last */
 	bool timestamps;
@@ -20,6 +20,11 @@ struct tcp_time_wait {
 static struct tcp_time_wait *time_wait_of(struct tcp_node *node)
 {
 	return caa_container_of(node, struct tcp_time_wait, node);
+}
+
+static uint32_t isn_not_0(const struct tcp_time_wait *w)
+{
+	return w->snd_nxt ? w->snd_nxt : 1;
 }
 
 uint64_t tcp_time_wait_until_us(struct tcp_node *node)
@@ -80,6 +85,7 @@ void tcp_time_wait_new(const struct tcp_conn *c)
 	MUST(w);
 	*w = (struct tcp_time_wait){
 		.stack = s,
+		.born_us = s->now_us,
 		.snd_nxt = c->snd_nxt,
 		.rcv_nxt = c->rcv_nxt,
 		/* Upwards: the edge that was told is not taken back. */
@@ -95,6 +101,18 @@ void tcp_time_wait_new(const struct tcp_conn *c)
 	CDS_INIT_LIST_HEAD(&w->link);
 	tcp_node_insert(s, &w->node, &c->tuple, TCP_KIND_TIME_WAIT);
 	restart(w);
+}
+
+bool tcp_time_wait_reusable(const struct stack *s, struct tcp_node *node, uint32_t *isn_above)
+{
+	if (node->kind != TCP_KIND_TIME_WAIT)
+		return false;
+	struct tcp_time_wait *w = time_wait_of(node);
+	/* Our clock of timestamps has moved on for certain. */
+	if (!w->timestamps || s->now_us - w->born_us < TCP_TIME_WAIT_REUSE_US)
+		return false;
+	*isn_above = isn_not_0(w);
+	return true;
 }
 
 /* RFC 6191 section 2; without timestamps on either side RFC 1122 section 4.2.2.13. */
@@ -120,7 +138,7 @@ static bool reused(struct tcp_time_wait *w, struct tcp_in *in)
 	if (!l || !tcp_filter_passes(l->options.filter, &in->src))
 		return false;
 	COUNT(s, tcp_time_wait_reused);
-	tcp_listener_input(s, l, in, MUTANT(time_wait_isn_inside) ? 0 : w->snd_nxt ? w->snd_nxt : 1);
+	tcp_listener_input(s, l, in, MUTANT(time_wait_isn_inside) ? 0 : isn_not_0(w));
 	return true;
 }
 

@@ -163,10 +163,14 @@ static void life_fire(struct timer *t, uint64_t now_us)
 {
 	struct tcp_conn *c = caa_container_of(t, struct tcp_conn, life);
 
+	if (!c->app && c->linger_us && tcp_segment_first(c)) {
+		COUNT(c->stack, tcp_linger_over);
+		tcp_send_control(c, tcp_snd_seq(c), TCP_RST | TCP_ACK);
+		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
+		return;
+	}
 	switch (c->state) {
 	case TCP_SYN_SENT:
-		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
-		break;
 	case TCP_SYN_RCVD:
 		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
 		break;

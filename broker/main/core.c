@@ -99,7 +99,7 @@ static int create_server(struct instance *in, struct data_core *d)
 	return d->amqp091 ? 0 : -1;
 }
 
-static const struct tcp_cc *congestion_of(const struct config *c)
+const struct tcp_cc *congestion_named(enum config_congestion which)
 {
 	static const char *const names[] = {
 		[CONFIG_CONGESTION_CUBIC] = "cubic",
@@ -107,7 +107,7 @@ static const struct tcp_cc *congestion_of(const struct config *c)
 		[CONFIG_CONGESTION_NONE] = "none",
 	};
 
-	return tcp_cc_by_name(names[c->tcp.congestion]);
+	return tcp_cc_by_name(names[which]);
 }
 
 static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
@@ -138,14 +138,25 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	if (p->gateway)
 		bc.stack.gateway_v4 = ip_v4(p->gateway);
 	bc.stack.tx_pool = tx;
-	bc.stack.conn_max = c->limits.connections + bc.stack.syn_backlog_max + bc.stack.time_wait_max;
+	/* what has been accepted, and what is being closed */
+	bc.stack.conn_max = c->limits.connections + c->limits.connections / 4 + 1024;
 	bc.stack.rx_buffers_max = sizes_rx_held(c);
 	bc.stack.rx_buffer_bytes = (uint32_t)c->tcp.rx_buffer_bytes;
 	bc.stack.tx_buffer_bytes = (uint32_t)c->tcp.tx_buffer_bytes;
 	bc.stack.rto_us_min = (uint32_t)c->tcp.rto_us_min;
 	bc.stack.delayed_ack_us = (uint32_t)c->tcp.delayed_ack_us;
-	bc.stack.keepalive_us = (uint32_t)c->tcp.keepalive_us;
-	bc.stack.cc = congestion_of(c);
+	bc.stack.keepalive_us = c->tcp.keepalive_us;
+	bc.stack.user_timeout_us = (uint32_t)c->tcp.user_timeout_us;
+	bc.stack.sack = c->tcp.sack;
+	bc.stack.initial_window_segments = c->tcp.initial_window_segments;
+	bc.stack.syn_backlog_max = c->tcp.syn_backlog;
+	bc.stack.time_wait_us = (uint32_t)c->tcp.time_wait_us;
+	bc.stack.time_wait_max = c->tcp.time_wait_max;
+	_Static_assert((int)STACK_SYN_COOKIES_ALWAYS == (int)CONFIG_SYN_COOKIES_ALWAYS &&
+			       (int)STACK_SYN_COOKIES_NEVER == (int)CONFIG_SYN_COOKIES_NEVER,
+		"one order");
+	bc.stack.syn_cookies = (enum stack_syn_cookies)c->tcp.syn_cookies;
+	bc.stack.cc = congestion_named(c->tcp.congestion);
 	_Static_assert((int)STACK_ECN_OFF == (int)CONFIG_ECN_OFF && (int)STACK_ECN_ON == (int)CONFIG_ECN_ON,
 		"one order");
 	bc.stack.ecn = (enum stack_ecn)c->tcp.ecn;

@@ -24,6 +24,8 @@ enum { ERROR_BYTES = 512 };
 /* A listener of the configuration, and whether it came up. */
 struct listener_state {
 	bool open;
+	struct tcp_prefix allow[CONFIG_PREFIXES_MAX], deny[CONFIG_PREFIXES_MAX];
+	struct tcp_filter filter; /* of the two */
 };
 
 struct data_core {
@@ -69,6 +71,7 @@ unsigned memory_messages_mb(const struct config *c);	  /* message memory */
 struct pool_memory memory_for_messages(bool hugepages);
 
 /* core.c: the data core and what runs on it. */
+const struct tcp_cc *congestion_named(enum config_congestion which);
 int core_create(struct instance *in);
 int core_start(struct instance *in);
 void core_stop(struct instance *in);

@@ -14,13 +14,49 @@ static int open_kernel(struct instance *in, const struct config_listener *l)
 	return ksock_listen(in->core.ksock, &a);
 }
 
-static int open_bypass(struct instance *in, const struct config_listener *l)
+static struct ip_addr ip_of(const struct config_address *a)
+{
+	return a->version == 6 ? ip_v6(a->bytes) : ip_v4(config_address_ipv4(a));
+}
+
+static uint32_t copy_prefixes(struct tcp_prefix *to, const struct config_prefixes *from)
+{
+	for (uint32_t i = 0; i < from->count; i++)
+		to[i] = (struct tcp_prefix){ip_of(&from->entry[i].address), from->entry[i].bits};
+	return from->count;
+}
+
+static struct tcp_open_options options_of(
+	struct stack *s, const struct config_listener *l, struct listener_state *state)
+{
+	struct tcp_open_options o = tcp_open_options_of(s);
+
+	o.rto_us_min = (uint32_t)l->rto_us_min;
+	o.delayed_ack_us = (uint32_t)l->delayed_ack_us;
+	o.keepalive_us = l->keepalive_us;
+	o.user_timeout_us = (uint32_t)l->user_timeout_us;
+	o.nodelay = l->nodelay;
+	o.cc = congestion_named(l->congestion);
+	state->filter = (struct tcp_filter){
+		.allow = state->allow,
+		.deny = state->deny,
+		.allow_count = copy_prefixes(state->allow, &l->allow),
+		.deny_count = copy_prefixes(state->deny, &l->deny),
+	};
+	if (l->allow.count || l->deny.count)
+		o.filter = &state->filter;
+	return o;
+}
+
+static int open_bypass(struct instance *in, const struct config_listener *l, struct listener_state *state)
 {
 	struct bypass *b = in->core.bypass[l->port_index];
 
-	struct ip_addr a = ip_v4(config_address_ipv4(&l->address));
-
-	return b ? bypass_listen(b, &a, l->tcp_port, NULL) : -ENODEV;
+	if (!b)
+		return -ENODEV;
+	struct ip_addr a = ip_of(&l->address);
+	struct tcp_open_options o = options_of(bypass_stack(b), l, state);
+	return bypass_listen(b, &a, l->tcp_port, &o);
 }
 
 static void say_failure(struct instance *in, uint32_t i, int error)
@@ -60,7 +96,8 @@ unsigned listeners_open(struct instance *in)
 
 	for (uint32_t i = 0; i < in->config.listener_count; i++) {
 		const struct config_listener *l = &in->config.listeners[i];
-		int error = l->transport == CONFIG_TRANSPORT_KERNEL ? open_kernel(in, l) : open_bypass(in, l);
+		int error = l->transport == CONFIG_TRANSPORT_KERNEL ? open_kernel(in, l)
+								    : open_bypass(in, l, &in->listeners[i]);
 		in->listeners[i].open = error == 0;
 		if (error)
 			say_failure(in, i, error);

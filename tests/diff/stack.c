@@ -11,6 +11,7 @@
 #include "tcpstack/tcp.h"
 #include "tcpstack/tcp_impl.h"
 #include "tests/diff/side.h"
+#include "tests/unit/poison.h"
 #include "tests/unit/unit.h"
 
 /* STEP_US is beyond the time for which a connection withholds a second challenge ACK. */
@@ -135,6 +136,7 @@ static void inject(const uint8_t *frame, uint32_t n)
 	injected_flags = n > 47 ? frame[47] : 0;
 	memcpy(rte_pktmbuf_append(m, (uint16_t)n), frame, n);
 	now_us += STEP_US;
+	poison_around(&m, 1);
 	stack_input(stack, &m, 1, now_us);
 }
 

@@ -12,6 +12,7 @@
 
 #include "tests/kerneltcp/link.h"
 #include "tests/kerneltcp/service.h"
+#include "tests/unit/poison.h"
 #include "tests/unit/unit.h"
 
 enum {
@@ -156,8 +157,10 @@ static void input(struct stack *s)
 		memcpy(rte_pktmbuf_append(m, (uint16_t)n), frame, n);
 		burst[count++] = m;
 	}
-	if (count)
+	if (count) {
+		poison_around(burst, count);
 		stack_input(s, burst, count, now_us);
+	}
 }
 
 /* Whoever asks waits for the answer, so that one read has whole lines. */

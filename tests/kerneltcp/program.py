@@ -64,7 +64,7 @@ class Program:
         until(lambda: os.path.exists(f"/sys/class/net/{DEVICE}") or self.process.poll() is not None, "the device")
         need(self.process.poll() is None, "the program ended at once")
         ip("addr", "add", "10.77.0.1/24", "dev", DEVICE)
-        ip("link", "set", DEVICE, "mtu", str(mtu), "up")
+        ip("link", "set", DEVICE, "mtu", str(mtu), "txqueuelen", "5000", "up")
         if mtu >= IPV6_MTU_MIN:
             ip("addr", "add", "fd00:4d::1/64", "dev", DEVICE, "nodad")
 

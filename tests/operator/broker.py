@@ -20,6 +20,9 @@ ports:
 listeners:
   - {name: amqp-lan, transport: bypass, port: lan}
   - {name: amqp-wan, transport: bypass, port: wan}
+  - {name: denied, transport: bypass, port: lan, tcp_port: 5673, deny: [198.18.0.0/24], allow: [198.18.0.0/16]}
+  - {name: allowed, transport: bypass, port: lan, tcp_port: 5674, allow: [198.18.0.1], congestion: newreno,
+     rto_min: 5ms, delayed_ack: 0, nodelay: false, user_timeout: 1s}
 memory: {messages: 32M, buffers: 2048, hugepages: off}
 control: {socket: %s}
 """
@@ -74,10 +77,9 @@ class Broker:
             self.process.wait()
 
 
-def connect(port, source_port=0, address=None):
+def connect(port, source_port=0, tcp_port=AMQP):
     """A connection that got connection.start: the broker's AMQP answers over this port."""
-    s = socket.create_connection((address or BROKER[port], AMQP), timeout=TIMEOUT_S,
-                                 source_address=(HOST[port], source_port) if address is None else None)
+    s = socket.create_connection((BROKER[port], tcp_port), timeout=TIMEOUT_S, source_address=(HOST[port], source_port))
     s.sendall(b"AMQP\0\0\x09\x01")
     start = s.recv(4096)
     need(start[:1] == b"\x01" and struct.unpack(">HH", start[7:11]) == (10, 10), "no connection.start: %r" % start)

@@ -5,10 +5,11 @@ import time
 
 from broker import Broker
 import capture_cases
+import listener_cases
 import port_cases
 import tcp_cases
 
-CASES = port_cases.CASES + tcp_cases.CASES + capture_cases.CASES
+CASES = port_cases.CASES + listener_cases.CASES + tcp_cases.CASES + capture_cases.CASES
 LAST = capture_cases.LAST  # ends the broker
 
 

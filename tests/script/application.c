@@ -164,7 +164,8 @@ static const struct {
 	size_t offset, size;
 } options[] = {OPTION(delayed_ack_us), OPTION(rto_us_min), OPTION(keepalive_us),
 	OPTION(keepalive_interval_us), OPTION(keepalive_probes), OPTION(user_timeout_us), OPTION(nodelay),
-	OPTION(syn_backlog_max), OPTION(ecn), OPTION(quick_acks), OPTION(dscp), OPTION(hop_limit)};
+	OPTION(syn_backlog_max), OPTION(linger_us), OPTION(ecn), OPTION(quick_acks), OPTION(dscp),
+	OPTION(hop_limit)};
 
 static void options_begin(void)
 {
@@ -260,6 +261,16 @@ static bool call_stack(const char *name, const char *a, const char *b)
 	return true;
 }
 
+static void call_keepalive(const char *words)
+{
+	unsigned idle_us, interval_us, probes;
+
+	if (sscanf(words, "%u %u %u", &idle_us, &interval_us, &probes) == 3)
+		tcp_conn_set_keepalive(run.conn, idle_us, interval_us, probes);
+	else
+		fail("keepalive takes three numbers");
+}
+
 static void call_conn(const char *name, const char *a, const char *words)
 {
 	struct tcp_conn *c = run.conn;
@@ -291,6 +302,10 @@ static void call_conn(const char *name, const char *a, const char *words)
 			fail("%u bytes are urgent", tcp_conn_urgent_in(c));
 	} else if (!strcmp(name, "dscp")) {
 		tcp_conn_set_dscp(c, (uint8_t)atoi(a));
+	} else if (!strcmp(name, "keepalive")) {
+		call_keepalive(words);
+	} else if (!strcmp(name, "usertimeout")) {
+		tcp_conn_set_user_timeout(c, (uint32_t)strtoul(a, NULL, 0));
 	} else if (!strcmp(name, "shutdown")) {
 		if (tcp_conn_shutdown(c))
 			fail("shutdown was refused");

@@ -22,7 +22,7 @@
  *   listen | unlisten | connect     accept: a connection was accepted     nothing: the time passes
  *   write N...      write N refused      read N      readable N: so much could be read      autoread
  *   shutdown | close | abort     nodelay 0 | 1     cork 0 | 1
- *   urgent | urgent_in N | dscp N
+ *   urgent | urgent_in N | dscp N | usertimeout US | keepalive IDLE_US INTERVAL_US PROBES
  *   event NAME [WORD]   accepted, connected [0 or error], readable, urgent, peer_closed, writable,
  *                       closed [reason]: happened since it was last asked for     noevent NAME
  *   held N: receive buffers that connections hold

@@ -72,7 +72,7 @@ void wire_capture(void *ctx, struct rte_mbuf **frames_take, unsigned n); /* the 
 void wire_turn(void);							 /* output and timers, now */
 void wire_input(const uint8_t *frame, uint32_t n);
 void wire_input_tagged(const uint8_t *frame, uint32_t n);
-	/* with the tag of "config vlan" put in */    /* from the peer */
+/* with the tag of "config vlan" put in */	      /* from the peer */
 void wire_captured(const uint8_t *frame, uint32_t n); /* a complete one of the stack's */
 /* Moves the clock to t, through every timer; stops at the first frame sent when asked to. */
 void wire_clock_to(uint64_t t, bool until_sent);

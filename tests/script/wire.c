@@ -7,6 +7,7 @@
 #include "runtime/check.h"
 #include "runtime/wire.h"
 #include "tests/script/run.h"
+#include "tests/unit/poison.h"
 
 enum { TOLERANCE_US = 1000 };
 
@@ -62,6 +63,7 @@ void wire_input(const uint8_t *frame, uint32_t n)
 	burst_add(frame, n);
 	n = run.burst_count;
 	run.burst_count = 0;
+	poison_around(run.burst, n);
 	stack_input(run.stack, run.burst, n, run.now_us);
 }
 

@@ -5,6 +5,7 @@
 
 #include "tcpstack/tcp_impl.h" /* host_connect_from looks into it */
 #include "tests/sim/observer.h"
+#include "tests/unit/poison.h"
 #include "tests/unit/unit.h"
 
 struct host hosts[SIM_HOSTS_MAX];
@@ -100,6 +101,7 @@ void host_turn(unsigned i)
 		for (unsigned k = 0; k < n; k++)
 			if (!(*sim_mark(burst[k]) & SIM_MARK_CORRUPT))
 				observer_arrived(burst[k]);
+		poison_around(burst, n);
 		stack_input(hosts[i].stack, burst, n, sim.now_us);
 	}
 	stack_output(hosts[i].stack, sim.now_us);
@@ -149,7 +151,10 @@ struct tcp_conn *host_connect_from(unsigned i, uint16_t lport, const struct ip_a
 	struct stack *s = hosts[i].stack;
 	struct tcp_tuple t = {.laddr = sim_net_address(&sim.net, i), .raddr = *to, .rport = port};
 
-	s->port_next = (uint32_t)(lport - TCP_PORT_FIRST) - (uint32_t)tcp_hash(s, TCP_HASH_PORT, &t);
+	/* Every counter of algorithm 4, whichever is this destination's. */
+	for (unsigned k = 0; k < PORT_COUNTERS; k++)
+		s->port_next[k] = (uint32_t)(lport - TCP_PORT_FIRST) -
+				  (uint32_t)tcp_hash(s, TCP_HASH_PORT, &t);
 	t.lport = lport;
 	if (tcp_node_find(s, &t) || tcp_listener_find(s, &t.laddr, lport))
 		return NULL;

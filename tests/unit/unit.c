@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/unit/poison.h"
+
 static uint64_t random_state;
 static const char *skip_reason;
 
@@ -96,8 +98,7 @@ void unit_eal(void)
 struct rte_mempool *unit_pool(const char *name, unsigned count, unsigned room_bytes)
 {
 	unit_eal();
-	struct rte_mempool *p = rte_pktmbuf_pool_create(
-		name, count, 0, 0, (uint16_t)(RTE_PKTMBUF_HEADROOM + room_bytes), SOCKET_ID_ANY);
+	struct rte_mempool *p = poison_pool_create(name, count, RTE_PKTMBUF_HEADROOM + room_bytes);
 	if (!p) {
 		fprintf(stderr, "no memory for the test pool %s\n", name);
 		abort();

@@ -32,7 +32,7 @@ static inline uint32_t unit_random_below(uint32_t n)
 void unit_eal(void);
 
 /* A pool of count mbufs with room_bytes of data room behind the usual headroom, no per-core cache, so that
- * unit_pool_full is exact. */
+ * unit_pool_full is exact. A free buffer is poisoned (tests/unit/poison.h). */
 struct rte_mempool *unit_pool(const char *name, unsigned count, unsigned room_bytes);
 int unit_pool_full(const struct rte_mempool *p);
 
