@@ -286,13 +286,6 @@ struct tcp_conn {
 	/* what no segment of the fast path needs */
 	uint32_t irs, iss, fin_seq;
 	uint32_t rcv_up, snd_up; /* behind the urgent data, with urgent_in and urgent_out */
-	uint16_t mss_peer;	 /* what it takes, options included */
-	uint16_t pmtu_probe;	 /* tcp_pmtu.c: the path MTU being tried, or 0 */
-	uint32_t pmtu_probe_end;
-	uint64_t pmtu_raise_us; /* from when on a larger one may be tried */
-	uint64_t pmtu_full_us;	/* when the last full segment left that the peer has */
-	bool pmtu_untold;	/* found by ourselves, and nothing has arrived since */
-	bool unreachable;	/* an ICMP error said so */
 	uint32_t tx_segments_max;
 	uint32_t tx_wanted;   /* a refused write's size, or 0 */
 	uint32_t ecn_recover; /* what was sent when the window was reduced last */
@@ -321,13 +314,11 @@ struct tcp_conn {
 	struct cds_list_head orphan_link; /* those whose application is gone, longest ago first */
 	struct cds_list_head rx_wait_link, starved_link;
 	uint16_t mss_peer; /* what the peer takes, options included */
-	uint16_t path_mtu;
 	uint16_t pmtu_probe; /* tcp_pmtu.c: the path MTU being tried, or 0 */
 	uint32_t pmtu_probe_end;
 	uint64_t pmtu_raise_us; /* from when on a larger one may be tried */
 	uint64_t pmtu_full_us;	/* when the last full segment left that the peer has */
 	bool pmtu_untold;	/* found by ourselves, and nothing has arrived since */
-	bool may_fragment;	/* the path takes less than we can live with */
 	bool unreachable;	/* an ICMP error said so */
 	uint32_t resent, timeouts, fast_retransmits;
 };
