@@ -313,7 +313,7 @@ struct tcp_conn {
 	struct cds_list_head life_link;	  /* every connection of the stack */
 	struct cds_list_head orphan_link; /* those whose application is gone, longest ago first */
 	struct cds_list_head rx_wait_link, starved_link;
-	uint16_t mss_peer; /* what the peer takes, options included */
+	uint16_t mss_peer;   /* what the peer takes, options included */
 	uint16_t pmtu_probe; /* tcp_pmtu.c: the path MTU being tried, or 0 */
 	uint32_t pmtu_probe_end;
 	uint64_t pmtu_raise_us; /* from when on a larger one may be tried */
