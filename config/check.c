@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What must hold between keys, each with the place of the key that breaks it. */
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "config/load.h"
 #include "config/units.h"
 
-enum { FRAME_OVERHEAD_BYTES = 8 };
+enum { FRAME_OVERHEAD_BYTES = 8, IPV6_MTU_MIN = 1280 };
 
 /* An error at section[index].key; section and key are literals. */
 #define BREAKS(l, section, i, key, fmt, ...)                                                        \
@@ -16,6 +17,67 @@ enum { FRAME_OVERHEAD_BYTES = 8 };
 static uint32_t prefix_mask(const struct config_ipv4_prefix *p)
 {
 	return ~(UINT32_MAX >> p->prefix_bits);
+}
+
+static bool has_address(const struct config_port *p, const struct config_address *a)
+{
+	struct config_prefix own;
+
+	for (uint32_t i = 0; config_port_address(p, i, &own); i++)
+		if (memcmp(&own.address, a, sizeof(*a)) == 0)
+			return true;
+	return false;
+}
+
+/* Whether a is another host of one of the port's subnets. */
+static bool is_neighbour(const struct config_port *p, const struct config_address *a)
+{
+	const struct config_prefix host = {.address = *a, .bits = a->version == 6 ? 128 : 32};
+	struct config_prefix own;
+
+	for (uint32_t i = 0; config_port_address(p, i, &own); i++)
+		if (config_prefix_overlap(&own, &host))
+			return !has_address(p, a);
+	return false;
+}
+
+static bool is_link_local(const struct config_address *a)
+{
+	return a->version == 6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
+}
+
+static bool has_ipv6(const struct config_port *p)
+{
+	for (uint32_t i = 0; i < p->addresses.count; i++)
+		if (p->addresses.entry[i].address.version == 6)
+			return true;
+	return false;
+}
+
+/* Each address once, and what IPv6 needs. */
+static void check_addresses(struct load *l, uint32_t i)
+{
+	const struct config_port *p = &l->c->ports[i];
+	const struct config_address *gateway = &p->gateway6.address;
+	char text[UNITS_TEXT_BYTES];
+
+	for (uint32_t j = 0; j < p->addresses.count; j++) {
+		const struct config_address *a = &p->addresses.entry[j].address;
+		struct config_prefix other;
+		uint32_t own = j + (p->address.prefix_bits != 0);
+		for (uint32_t k = 0; k < own && config_port_address(p, k, &other); k++)
+			if (memcmp(&other.address, a, sizeof(*a)) == 0)
+				BREAKS(l, "ports", i, "addresses",
+					"found %s twice; allowed: each address once",
+					config_address_text(a, text));
+	}
+	if (has_ipv6(p) && p->mtu_bytes < IPV6_MTU_MIN)
+		BREAKS(l, "ports", i, "mtu", "found %" PRIu32 "; allowed: at least %d, as addresses has IPv6",
+			p->mtu_bytes, IPV6_MTU_MIN);
+	if (gateway->version && (!has_ipv6(p) || (!is_link_local(gateway) && !is_neighbour(p, gateway))))
+		BREAKS(l, "ports", i, "gateway6",
+			"found %s; allowed: a link-local address, or another host of a subnet in addresses",
+			config_address_text(gateway, text));
 }
 
 static bool overlap(const struct config_ipv4_prefix *a, const struct config_ipv4_prefix *b)
@@ -30,6 +92,13 @@ static void check_subnet(struct load *l, uint32_t i)
 	uint32_t mask = prefix_mask(&p->address), host_bits = ~mask;
 	char text[UNITS_TEXT_BYTES], subnet[UNITS_TEXT_BYTES];
 
+	if (p->address.prefix_bits == 0) {
+		if (p->gateway)
+			BREAKS(l, "ports", i, "gateway",
+				"found %s; allowed: none, as there is no IPv4 address",
+				units_format_ipv4(p->gateway, text));
+		return;
+	}
 	units_format_ipv4(p->address.address & mask, subnet);
 	if (p->host_address.prefix_bits && p->device_kind != CONFIG_DEVICE_TAP)
 		BREAKS(l, "ports", i, "host_address", "only for device: tap; allowed: leave the key %s",
@@ -46,11 +115,28 @@ static void check_subnet(struct load *l, uint32_t i)
 			units_format_ipv4(p->host_address.address, text), subnet, p->address.prefix_bits);
 	if (p->gateway == 0)
 		return;
-	uint32_t host = p->gateway & host_bits;
+	uint32_t host = p->gateway & host_bits, wire = htonl(p->gateway);
+	struct config_address gateway = {.version = 4};
+	memcpy(gateway.bytes, &wire, sizeof(wire));
+	if (p->addresses.count && is_neighbour(p, &gateway) &&
+		(p->gateway & mask) != (p->address.address & mask))
+		return;
 	if ((p->gateway & mask) != (p->address.address & mask) || host == 0 || host == host_bits ||
 		p->gateway == p->address.address)
 		BREAKS(l, "ports", i, "gateway", "found %s; allowed: another host of %s/%u, as in address",
 			units_format_ipv4(p->gateway, text), subnet, p->address.prefix_bits);
+}
+
+/* The key whose subnet reaches into one of q's, or NULL. */
+static const char *overlapping(const struct config_port *p, const struct config_port *q)
+{
+	struct config_prefix own, other;
+
+	for (uint32_t i = 0; config_port_address(p, i, &own); i++)
+		for (uint32_t j = 0; config_port_address(q, j, &other); j++)
+			if (!is_link_local(&own.address) && config_prefix_overlap(&own, &other))
+				return i == 0 && p->address.prefix_bits ? "address" : "addresses";
+	return NULL;
 }
 
 static void check_port(struct load *l, uint32_t i)
@@ -60,6 +146,7 @@ static void check_port(struct load *l, uint32_t i)
 	bool used = false;
 
 	check_subnet(l, i);
+	check_addresses(l, i);
 	for (uint32_t j = 0; j < i; j++) {
 		const struct config_port *q = &c->ports[j];
 		if (strcmp(p->name, q->name) == 0)
@@ -68,11 +155,12 @@ static void check_port(struct load *l, uint32_t i)
 		if (p->device_kind != CONFIG_DEVICE_TAP && strcasecmp(p->device, q->device) == 0)
 			BREAKS(l, "ports", i, "device",
 				"found what ports[%" PRIu32 "] has; allowed: another device", j);
-		if (overlap(&p->address, &q->address))
-			BREAKS(l, "ports", i, "address",
-				"the subnet overlaps that of ports[%" PRIu32
+		const char *key = overlapping(p, q);
+		if (key)
+			report_error(l->r, load_place(l, "ports", i, key),
+				"ports[%" PRIu32 "].%s: the subnet overlaps that of ports[%" PRIu32
 				"]; allowed: a subnet of its own",
-				j);
+				i, key, j);
 	}
 	for (uint32_t j = 0; j < c->listener_count; j++)
 		used |= c->listeners[j].transport == CONFIG_TRANSPORT_BYPASS &&
@@ -82,19 +170,17 @@ static void check_port(struct load *l, uint32_t i)
 			l->r, load_place(l, "ports", i, NULL), "ports[%" PRIu32 "]: no listener uses it", i);
 }
 
-static bool is_any(const struct config_address *a)
-{
-	static const uint8_t zero[16];
-	return memcmp(a->bytes, zero, sizeof(zero)) == 0;
-}
-
 static bool collide(const struct config_listener *a, const struct config_listener *b)
 {
-	if (a->transport != b->transport || a->tcp_port != b->tcp_port ||
-		a->address.version != b->address.version)
+	bool any = config_address_is_any(&a->address) || config_address_is_any(&b->address);
+
+	if (a->transport != b->transport || a->tcp_port != b->tcp_port)
 		return false;
-	return is_any(&a->address) || is_any(&b->address) ||
-	       memcmp(a->address.bytes, b->address.bytes, sizeof(a->address.bytes)) == 0;
+	if (a->transport == CONFIG_TRANSPORT_BYPASS)
+		return a->port_index == b->port_index &&
+		       (any || memcmp(&a->address, &b->address, sizeof(a->address)) == 0);
+	return a->address.version == b->address.version &&
+	       (any || memcmp(a->address.bytes, b->address.bytes, sizeof(a->address.bytes)) == 0);
 }
 
 static void check_listener(struct load *l, uint32_t i)
@@ -104,11 +190,14 @@ static void check_listener(struct load *l, uint32_t i)
 	char text[UNITS_TEXT_BYTES], own[UNITS_TEXT_BYTES];
 
 	if (n->transport == CONFIG_TRANSPORT_BYPASS) {
-		uint32_t address = c->ports[n->port_index].address.address;
-		if (config_address_ipv4(&n->address) != address)
-			BREAKS(l, "listeners", i, "address", "found %s; allowed: %s, the address of port %s",
-				config_address_text(&n->address, text), units_format_ipv4(address, own),
-				c->ports[n->port_index].name);
+		const struct config_port *p = &c->ports[n->port_index];
+		struct config_prefix first;
+		config_port_address(p, 0, &first);
+		if (!config_address_is_any(&n->address) && !has_address(p, &n->address))
+			BREAKS(l, "listeners", i, "address", "found %s; allowed: %s, %s of port %s",
+				config_address_text(&n->address, text),
+				config_address_text(&first.address, own),
+				p->addresses.count ? "or another address" : "the address", p->name);
 	}
 	for (uint32_t j = 0; j < i; j++) {
 		if (strcmp(n->name, c->listeners[j].name) == 0)

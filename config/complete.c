@@ -56,18 +56,36 @@ static void complete_lists(struct load *l)
 	}
 }
 
+/* The first IPv4 address of the list is the main one where none is named as that. */
+static void take_main_address(struct config_port *p)
+{
+	struct config_prefixes *list = &p->addresses;
+
+	for (uint32_t i = 0; i < list->count && p->address.prefix_bits == 0; i++) {
+		if (list->entry[i].address.version != 4)
+			continue;
+		p->address.address = config_address_ipv4(&list->entry[i].address);
+		p->address.prefix_bits = list->entry[i].bits;
+		list->count--;
+		memmove(&list->entry[i], &list->entry[i + 1], (list->count - i) * sizeof(list->entry[0]));
+		memset(&list->entry[list->count], 0, sizeof(list->entry[0]));
+	}
+}
+
 static void complete_port(struct load *l, uint32_t i)
 {
 	struct config_port *p = &l->c->ports[i];
+
+	take_main_address(p);
 	bool host = p->host_address.prefix_bits != 0, own = p->address.prefix_bits != 0;
 
 	p->device_kind = strcmp(p->device, "tap") == 0	      ? CONFIG_DEVICE_TAP
 			 : strncmp(p->device, "net_", 4) == 0 ? CONFIG_DEVICE_VDEV
 							      : CONFIG_DEVICE_PCI;
-	if (p->device_kind == CONFIG_DEVICE_TAP && !host && !own) {
+	if (p->device_kind == CONFIG_DEVICE_TAP && !host && !own && !load_find(l, "ports", i, "address")) {
 		p->host_address = tap_host;
 		p->address = tap_broker;
-	} else if (!own) {
+	} else if (!own && (p->device_kind == CONFIG_DEVICE_TAP || p->addresses.count == 0)) {
 		report_error(l->r, load_place(l, "ports", i, NULL),
 			"ports[%" PRIu32
 			"].address: missing; allowed: an address of the subnet, such as 192.0.2.10/24",
@@ -136,9 +154,9 @@ static void complete_listener(struct load *l, uint32_t i)
 		return;
 	}
 	if (n->address.version == 0) {
-		uint32_t a = c->ports[n->port_index].address.address;
-		n->address = (struct config_address){.version = 4,
-			.bytes = {(uint8_t)(a >> 24), (uint8_t)(a >> 16), (uint8_t)(a >> 8), (uint8_t)a}};
+		struct config_prefix first;
+		config_port_address(&c->ports[n->port_index], 0, &first);
+		n->address = first.address;
 	}
 }
 

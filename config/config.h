@@ -16,7 +16,8 @@ enum {
 	CONFIG_PORTS_MAX = 8,
 	CONFIG_LISTENERS_MAX = 16,
 	CONFIG_USERS_MAX = 256,
-	CONFIG_PREFIXES_MAX = 64, /* of one list */
+	CONFIG_PREFIXES_MAX = 64,	/* of one list */
+	CONFIG_MORE_ADDRESSES_MAX = 15, /* of a port, beside its first */
 	CONFIG_PATH_BYTES = 4096,
 	CONFIG_IFNAME_BYTES = 16, /* IFNAMSIZ: a name of 15 bytes and its end */
 	CONFIG_NAME_BYTES = 64,
@@ -65,13 +66,23 @@ struct config_memory {
 	uint32_t socket_buffers; /* receive buffers of the kernel transport */
 };
 
+/* Where IPv6 leaves the link. */
+struct config_gateway6 {
+	bool automatic;		       /* from router advertisements */
+	struct config_address address; /* version 0: none, or automatic */
+};
+
 struct config_port {
 	char name[CONFIG_IFNAME_BYTES]; /* unique; a TAP's interface has this name */
 	enum config_device device_kind;
 	char device[CONFIG_DEVICE_BYTES];	/* "tap", "0000:06:00.0" or "net_af_packet0,iface=veth0" */
 	struct config_ipv4_prefix host_address; /* the host's side of a TAP; not set otherwise */
-	struct config_ipv4_prefix address;	/* the broker's own */
+	struct config_ipv4_prefix address;	/* the broker's own; not set where it has IPv6 alone */
+	struct config_prefixes addresses;	/* more of them */
 	uint32_t gateway;			/* host byte order; 0 is none */
+	struct config_gateway6 gateway6;
+	uint16_t vlan; /* 0: untagged */
+	bool checksum_offload;
 	uint32_t mtu_bytes;
 	bool mac_set;	/* false: the device's own, or one made up for a TAP */
 	uint8_t mac[6]; /* unicast; zero where not set */
@@ -201,6 +212,15 @@ void config_reload(struct config *now, const struct config *next);
  * serve. */
 uint32_t config_drop_taps(struct config *c);
 uint32_t config_drop_kernel(struct config *c);
+
+/* The addresses of a port: address, where it is set, then the list. False when there are no more. */
+bool config_port_address(const struct config_port *p, uint32_t index, struct config_prefix *out);
+
+/* Whether a and b, as far as the shorter of their lengths, are the same: one holds the other. */
+bool config_prefix_overlap(const struct config_prefix *a, const struct config_prefix *b);
+
+/* 0.0.0.0 or :: */
+bool config_address_is_any(const struct config_address *a);
 
 /* a as text: "198.18.0.2", "::1". out holds at least 46 bytes (INET6_ADDRSTRLEN). Returns out. */
 const char *config_address_text(const struct config_address *a, char *out);

@@ -124,7 +124,10 @@ static void test_everything_set(void)
 		"memory: {hugepages: on, messages: 1T, buffers: 4194304, socket_buffers: 64}\n"
 		"ports:\n"
 		"  - {name: lan0, device: \"0000:0a:1f.7\", address: 10.1.2.3/8, gateway: 10.0.0.1,\n"
-		"     mtu: 9000, mac: 02:00:00:00:00:FF, rx_descriptors: 64, tx_descriptors: 4096}\n"
+		"     mtu: 9000, mac: 02:00:00:00:00:FF, rx_descriptors: 64, tx_descriptors: 4096, vlan: "
+		"4094,\n"
+		"     addresses: [10.1.2.4/8, \"2001:db8::10/64\"], gateway6: \"2001:db8::1\", "
+		"checksum_offload: false}\n"
 		"  - {name: tap9, device: tap, host_address: 192.0.2.1/24, address: 192.0.2.2/24}\n"
 		"listeners:\n"
 		"  - {name: b, transport: bypass, port: tap9, tcp_port: 1, congestion: newreno, rto_min: "
@@ -151,6 +154,10 @@ static void test_everything_set(void)
 	CU_ASSERT_TRUE(one.ports[0].mac_set);
 	CU_ASSERT_EQUAL(one.ports[0].mac[5], 0xff);
 	CU_ASSERT_EQUAL(one.ports[0].host_address.prefix_bits, 0);
+	CU_ASSERT(one.ports[0].vlan == 4094 && !one.ports[0].checksum_offload);
+	CU_ASSERT(one.ports[0].addresses.count == 2 && one.ports[0].addresses.entry[0].bits == 8);
+	CU_ASSERT(one.ports[0].gateway6.address.version == 6 && !one.ports[0].gateway6.automatic);
+	CU_ASSERT(one.ports[1].vlan == 0 && one.ports[1].checksum_offload && one.ports[1].gateway6.automatic);
 	CU_ASSERT_EQUAL(one.listeners[0].port_index, 1);
 	CU_ASSERT_EQUAL(config_address_ipv4(&one.listeners[0].address), 0xc0000202);
 	CU_ASSERT_EQUAL(one.listeners[1].tcp_port, 65535);
@@ -202,6 +209,37 @@ static void test_lists_replace_the_defaults(void)
 	CU_ASSERT_EQUAL(one.port_count, 0);
 	load_good(&one, "ports: []\n");
 	CU_ASSERT_EQUAL(one.listener_count, 1);
+}
+
+static void test_addresses(void)
+{
+	struct config_prefix a;
+
+	/* the first IPv4 address of a list is the main one; a listener stands there */
+	load_good(&one,
+		"ports:\n  - {name: a, device: net_null0, addresses: [\"fd00::1/64\", 10.0.0.1/24, "
+		"10.0.1.1/24], gateway: 10.0.1.254, gateway6: none}\n"
+		"  - {name: b, device: net_null1, addresses: [\"fd01::1/64\"], gateway6: \"fe80::1\"}\n");
+	CU_ASSERT_EQUAL(one.ports[0].address.address, 0x0a000001);
+	CU_ASSERT_EQUAL(one.ports[0].addresses.count, 2);
+	CU_ASSERT(config_port_address(&one.ports[0], 0, &a) && a.bits == 24 && a.address.bytes[3] == 1);
+	CU_ASSERT(config_port_address(&one.ports[0], 1, &a) && a.bits == 64 && a.address.version == 6);
+	CU_ASSERT(config_port_address(&one.ports[0], 2, &a) && a.address.bytes[2] == 1);
+	CU_ASSERT(!config_port_address(&one.ports[0], 3, &a));
+	CU_ASSERT_EQUAL(config_address_ipv4(&one.listeners[0].address), 0x0a000001);
+	CU_ASSERT(!one.ports[0].gateway6.automatic && one.ports[0].gateway6.address.version == 0);
+	/* IPv6 alone */
+	CU_ASSERT_EQUAL(one.ports[1].address.prefix_bits, 0);
+	CU_ASSERT(config_port_address(&one.ports[1], 0, &a) && !config_port_address(&one.ports[1], 1, &a));
+	CU_ASSERT(one.listeners[1].address.version == 6 && one.listeners[1].address.bytes[15] == 1);
+	round_trip("addresses");
+	/* a TAP keeps its own two beside more of them; a listener on all, and one on another */
+	load_good(&one, "ports:\n  - {device: tap, addresses: [\"fd00::1/64\"]}\n"
+			"listeners:\n  - {name: a, transport: bypass, address: \"::\"}\n"
+			"  - {name: b, transport: bypass, address: \"fd00::1\", tcp_port: 1}\n");
+	CU_ASSERT(one.ports[0].address.address == 0xc6120002 && one.ports[0].addresses.count == 1);
+	CU_ASSERT(config_address_is_any(&one.listeners[0].address));
+	round_trip("addresses");
 }
 
 static void test_users(void)
@@ -387,6 +425,7 @@ int main(int argc, char **argv)
 		{"examples", test_examples},
 		{"everything set", test_everything_set},
 		{"lists replace the defaults", test_lists_replace_the_defaults},
+		{"addresses of a port", test_addresses},
 		{"users", test_users},
 		{"reference", test_reference},
 		{"schema", test_schema},

@@ -115,9 +115,9 @@ static void load_prefixes(
 		value_error(l, k, path, n, NULL);
 		return;
 	}
-	if (n->count > CONFIG_PREFIXES_MAX) {
-		report_error(l->r, n->offset, "%s: found a list of %u; allowed: at most %d", path, n->count,
-			CONFIG_PREFIXES_MAX);
+	if (n->count > k->max) {
+		report_error(l->r, n->offset, "%s: found a list of %u; allowed: at most %" PRIu64, path,
+			n->count, k->max);
 		return;
 	}
 	for (const struct yaml_node *e = n->first; e; e = e->next, i++) {
@@ -156,7 +156,7 @@ static void load_value(
 			"%s: this release does not do it yet; allowed: leave the key out", path);
 	} else if (k->type == SCHEMA_CPUS) {
 		load_cpus(l, k, n);
-	} else if (k->type == SCHEMA_PREFIXES) {
+	} else if (k->type == SCHEMA_PREFIXES || k->type == SCHEMA_HOSTS) {
 		load_prefixes(l, k, path, entry, n);
 	} else if (n->kind != YAML_SCALAR || n->null) {
 		value_error(l, k, path, n, NULL);

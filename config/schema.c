@@ -128,11 +128,25 @@ static const struct schema_key port_keys[] = {
 		FIELD(config_port, address),
 		.note = "198.18.0.2/30 for a TAP where `host_address` is left out too, else required",
 		.help = "The broker's own address on this port, with the prefix length of its subnet."},
+	{.name = "addresses",
+		.type = SCHEMA_HOSTS,
+		FIELD(config_port, addresses),
+		.max = CONFIG_MORE_ADDRESSES_MAX,
+		.note = "none",
+		.help = "More addresses of the broker on this port, IPv4 and IPv6, each with the prefix "
+			"length of its "
+			"subnet. Where `address` is left out the first IPv4 one is that."},
 	{.name = "gateway",
 		.type = SCHEMA_GATEWAY,
 		FIELD(config_port, gateway),
 		.initial = "none",
 		.help = "The next hop for everything outside the subnet."},
+	{.name = "gateway6",
+		.type = SCHEMA_GATEWAY6,
+		FIELD(config_port, gateway6),
+		.initial = "auto",
+		.help = "The same for IPv6. `auto` takes the routers that advertise themselves on the link "
+			"(RFC 4861)."},
 	{.name = "mtu",
 		.type = SCHEMA_COUNT,
 		FIELD(config_port, mtu_bytes),
@@ -161,8 +175,20 @@ static const struct schema_key port_keys[] = {
 		.initial = "1024",
 		.help = "Size of the transmit ring. The device may round it."},
 	{.name = "vlan",
-		.type = SCHEMA_RESERVED,
-		.help = "Reserved for tagged VLANs; refused in this release."},
+		.type = SCHEMA_COUNT,
+		FIELD(config_port, vlan),
+		.max = 4094,
+		.initial = "0",
+		.help = "Frames with this VLAN tag are taken and sent; 0: untagged ones. On a TAP the host "
+			"needs an "
+			"interface of that VLAN."},
+	{.name = "checksum_offload",
+		.type = SCHEMA_BOOL,
+		FIELD(config_port, checksum_offload),
+		.initial = "true",
+		.help = "Whether the device computes and checks the checksums of IPv4 and TCP where it can. "
+			"`false` "
+			"does all of it in software."},
 	{0},
 };
 
@@ -188,9 +214,9 @@ static const struct schema_key listener_keys[] = {
 		.type = SCHEMA_ADDRESS,
 		FIELD(config_listener, address),
 		.note = "the port's address for bypass, 127.0.0.1 for kernel",
-		.help = "Where to listen. For `bypass` the address of the port; for `kernel` any IPv4 or "
+		.help = "Where to listen. For `bypass` one of the port's addresses; for `kernel` any IPv4 or "
 			"IPv6 address "
-			"of the host, `0.0.0.0` or `::` for all of them."},
+			"of the host. `0.0.0.0` or `::` for all of them."},
 	{.name = "tcp_port",
 		.type = SCHEMA_COUNT,
 		FIELD(config_listener, tcp_port),
@@ -201,6 +227,7 @@ static const struct schema_key listener_keys[] = {
 	{.name = "allow",
 		.type = SCHEMA_PREFIXES,
 		FIELD(config_listener, allow),
+		.max = CONFIG_PREFIXES_MAX,
 		.bypass = true,
 		.note = "everybody",
 		.help = "Who may connect, as a list of addresses and prefixes. The kernel's firewall does "
@@ -214,6 +241,7 @@ static const struct schema_key listener_keys[] = {
 	{.name = "deny",
 		.type = SCHEMA_PREFIXES,
 		FIELD(config_listener, deny),
+		.max = CONFIG_PREFIXES_MAX,
 		.bypass = true,
 		.note = "nobody",
 		.help = "Who may not connect, such as `[192.0.2.0/24, \"2001:db8::/32\"]`. For `bypass` "

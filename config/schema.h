@@ -30,6 +30,8 @@ enum schema_type {
 	SCHEMA_MAC,	  /* MAC address or auto */
 	SCHEMA_ADDRESS,	  /* IPv4 or IPv6 address */
 	SCHEMA_PREFIXES,  /* a list of IPv4 and IPv6 prefixes */
+	SCHEMA_HOSTS,	  /* a list of IPv4 and IPv6 addresses with their prefix lengths */
+	SCHEMA_GATEWAY6,  /* IPv6 address, auto or none */
 	SCHEMA_PORT_NAME, /* name of an entry of ports, stored as its index */
 	SCHEMA_RESERVED,  /* known, refused */
 };
@@ -75,9 +77,8 @@ static inline void *schema_entry(const struct schema_section *s, const struct co
 uint32_t schema_count(const struct schema_section *s, const struct config *c);
 
 /* Reads n bytes of text into the key's field of entry, a struct of the key's section. NULL, or why not, in a
- * few static words; the field is then unspecified. An entry of SCHEMA_PREFIXES is added to what there is. Not
- * for SCHEMA_CPUS, SCHEMA_PORT_NAME and SCHEMA_RESERVED,
- * which the loader reads itself. */
+ * few static words; the field is then unspecified. An entry of SCHEMA_PREFIXES or SCHEMA_HOSTS is added to
+ * what there is. Not for SCHEMA_CPUS, SCHEMA_PORT_NAME and SCHEMA_RESERVED, which the loader reads itself. */
 const char *schema_store(const struct schema_key *k, void *entry, const char *text, size_t n);
 
 /* Writes the field's value as the file would have it. c resolves references; secrets are written as "***".

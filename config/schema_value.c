@@ -264,6 +264,47 @@ static const char *store_prefixes(const struct schema_key *k, void *entry, const
 	return why;
 }
 
+/* An address of ours: its subnet's own and broadcast addresses are nobody's. */
+static const char *store_host(const struct schema_key *k, void *entry, const char *text, size_t n)
+{
+	struct config_prefixes *list = field_of(k, entry);
+	struct config_prefix *p = &list->entry[list->count];
+	const char *why = memchr(text, '/', n) ? parse_prefix(p, text, n) : "the prefix length is missing";
+
+	if (!why && p->bits == 0)
+		why = "the prefix length is 0";
+	if (!why && p->address.version == 4) {
+		uint32_t host_mask = p->bits < 31 ? UINT32_MAX >> p->bits : 0;
+		uint32_t a = config_address_ipv4(&p->address);
+		if (host_mask && (a & host_mask) == 0)
+			why = "it is the subnet's own address";
+		else if (host_mask && (a & host_mask) == host_mask)
+			why = "it is the subnet's broadcast address";
+		else
+			why = check_host(a);
+	}
+	if (!why && p->address.version == 6 && !has_host_bits(p) && p->bits < 127)
+		why = "it is the subnet's anycast address";
+	if (!why)
+		list->count++;
+	return why;
+}
+
+static const char *store_gateway6(const struct schema_key *k, void *entry, const char *text, size_t n)
+{
+	struct config_gateway6 g = {.automatic = n == 4 && memcmp(text, "auto", 4) == 0};
+	const char *why = NULL;
+
+	if (!g.automatic && !(n == 4 && memcmp(text, "none", 4) == 0)) {
+		why = units_parse_ipv6(text, n, g.address.bytes);
+		g.address.version = 6;
+		if (!why && (g.address.bytes[0] == 255 || config_address_is_any(&g.address)))
+			why = "it is not a unicast address";
+	}
+	memcpy(field_of(k, entry), &g, sizeof(g));
+	return why;
+}
+
 const char *schema_store(const struct schema_key *k, void *entry, const char *text, size_t n)
 {
 	if (k->automatic && n == 4 && memcmp(text, "auto", 4) == 0) {
@@ -291,6 +332,10 @@ const char *schema_store(const struct schema_key *k, void *entry, const char *te
 		return store_address(k, entry, text, n);
 	case SCHEMA_PREFIXES:
 		return store_prefixes(k, entry, text, n);
+	case SCHEMA_HOSTS:
+		return store_host(k, entry, text, n);
+	case SCHEMA_GATEWAY6:
+		return store_gateway6(k, entry, text, n);
 	default:
 		return store_text(k, entry, text, n);
 	}
@@ -382,11 +427,19 @@ bool schema_format(const struct schema_key *k, const struct config *c, const voi
 	case SCHEMA_PREFIX:
 		return format_prefix(field, out);
 	case SCHEMA_PREFIXES:
+	case SCHEMA_HOSTS:
 		return format_prefixes(field, out);
 	case SCHEMA_GATEWAY: {
 		uint32_t gateway = (uint32_t)number_load(k, entry);
 		return snprintf(out, SCHEMA_VALUE_BYTES, "%s",
 			       gateway ? units_format_ipv4(gateway, text) : "none") > 0;
+	}
+	case SCHEMA_GATEWAY6: {
+		const struct config_gateway6 *g = field;
+		if (g->address.version)
+			return snprintf(out, SCHEMA_VALUE_BYTES, "\"%s\"",
+				       config_address_text(&g->address, text)) > 0;
+		return snprintf(out, SCHEMA_VALUE_BYTES, g->automatic ? "auto" : "none") > 0;
 	}
 	case SCHEMA_MAC: {
 		const struct config_port *port = entry;
@@ -419,6 +472,39 @@ bool schema_format(const struct schema_key *k, const struct config *c, const voi
 		format_text(field, out);
 		return true;
 	}
+}
+
+bool config_port_address(const struct config_port *p, uint32_t index, struct config_prefix *out)
+{
+	uint32_t a = htonl(p->address.address);
+	bool has_first = p->address.prefix_bits != 0;
+
+	*out = (struct config_prefix){.address = {.version = 4}, .bits = p->address.prefix_bits};
+	memcpy(out->address.bytes, &a, sizeof(a));
+	if (has_first && index == 0)
+		return true;
+	index -= has_first;
+	if (index >= p->addresses.count)
+		return false;
+	*out = p->addresses.entry[index];
+	return true;
+}
+
+bool config_prefix_overlap(const struct config_prefix *a, const struct config_prefix *b)
+{
+	unsigned bits = a->bits < b->bits ? a->bits : b->bits, bytes = bits / 8, rest = bits % 8;
+
+	if (a->address.version != b->address.version ||
+		memcmp(a->address.bytes, b->address.bytes, bytes) != 0)
+		return false;
+	return rest == 0 || (a->address.bytes[bytes] ^ b->address.bytes[bytes]) >> (8 - rest) == 0;
+}
+
+bool config_address_is_any(const struct config_address *a)
+{
+	static const uint8_t zero[16];
+
+	return memcmp(a->bytes, zero, sizeof(zero)) == 0;
 }
 
 const char *config_address_text(const struct config_address *a, char *out)

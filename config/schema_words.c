@@ -90,11 +90,22 @@ const char *schema_allowed(const struct schema_key *k, char *out)
 	case SCHEMA_ADDRESS:
 		snprintf(out, SCHEMA_ALLOWED_BYTES, "an IPv4 or IPv6 address without prefix length");
 		break;
+	case SCHEMA_HOSTS:
+		snprintf(out, SCHEMA_ALLOWED_BYTES,
+			"a list of at most %" PRIu64
+			" IPv4 and IPv6 addresses of hosts with prefix lengths, such as "
+			"[192.0.2.11/24, \"2001:db8::10/64\"]",
+			k->max);
+		break;
+	case SCHEMA_GATEWAY6:
+		snprintf(out, SCHEMA_ALLOWED_BYTES, "an IPv6 address such as \"2001:db8::1\", auto or none");
+		break;
 	case SCHEMA_PREFIXES:
 		snprintf(out, SCHEMA_ALLOWED_BYTES,
-			"a list of at most %d IPv4 and IPv6 addresses and prefixes, such as [192.0.2.0/24, "
+			"a list of at most %" PRIu64
+			" IPv4 and IPv6 addresses and prefixes, such as [192.0.2.0/24, "
 			"\"2001:db8::1\"]",
-			CONFIG_PREFIXES_MAX);
+			k->max);
 		break;
 	case SCHEMA_PORT_NAME:
 		snprintf(out, SCHEMA_ALLOWED_BYTES, "the name of one of ports");

@@ -187,6 +187,8 @@ static void linearize(struct rte_mbuf *m)
 {
 	uint32_t want = min_u32(m->pkt_len, FRAG_LINEAR_BYTES);
 
+	if (m->data_len < want)
+		frame_room_use(m);
 	while (m->data_len < want && m->next) {
 		struct rte_mbuf *next = m->next;
 		uint32_t n = min_u32(want - m->data_len, next->data_len);

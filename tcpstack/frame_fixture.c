@@ -44,6 +44,7 @@ void fx_begin(void (*change)(struct stack_config *c))
 	stack_config_add(&c, fx_us, 64);
 	c.dad_transmits = 0;
 	c.router_discovery = false;
+	c.mld = false;
 	c.tx_pool = fx_tx_pool;
 	c.key = (struct siphash_key){1, 2};
 	c.tx = capture;

@@ -7,6 +7,7 @@
 enum {
 	ECHO_REQUEST = 128,
 	ECHO_REPLY = 129,
+	LISTENER_QUERY = 130,
 	ROUTER_SOLICIT = 133,
 	ROUTER_ADVERT = 134,
 	NEIGHBOUR_SOLICIT = 135,
@@ -54,6 +55,9 @@ void icmp6_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packe
 	switch (*frame_data(m)) {
 	case ECHO_REQUEST:
 		echo_take(s, m, ip);
+		return;
+	case LISTENER_QUERY:
+		mld_query_take(s, m, ip);
 		return;
 	case ROUTER_SOLICIT:
 	case ROUTER_ADVERT:

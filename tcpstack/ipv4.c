@@ -32,14 +32,21 @@ static bool header_checksum_good(
 	return checksum_fold(checksum_add(0, h, n)) == 0xffff;
 }
 
-static void upper_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip, uint8_t protocol)
+/* back: m's data stands so far behind the header. */
+static void upper_take(
+	struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip, uint8_t protocol, uint32_t back)
 {
-	if (protocol == IP_PROTOCOL_TCP)
+	/* Type 3: unreachable, code 2: protocol. */
+	static const struct icmp_error unreachable = {.type = 3, .code = 2};
+
+	if (protocol == IP_PROTOCOL_TCP) {
 		tcp_input_take(s, m, ip);
-	else if (protocol == IP_PROTOCOL_ICMP)
+	} else if (protocol == IP_PROTOCOL_ICMP) {
 		icmp_input_take(s, m, ip);
-	else
+	} else {
+		icmp_error_send(s, m, back, ip, &unreachable);
 		DROP(s, m, ipv4_protocol);
+	}
 }
 
 /* RFC 1858 section 3, RFC 3128: a first fragment without all of TCP's header, and one that would write over
@@ -68,7 +75,7 @@ static void fragment_take(struct stack *s, struct rte_mbuf *m, const struct ip_p
 	if (tiny(m, word, protocol))
 		DROP(s, m, frag_tiny);
 	else if (frag_input_take(s, m, &in, &whole))
-		upper_take(s, whole.m, &whole.ip, whole.next);
+		upper_take(s, whole.m, &whole.ip, whole.next, 0);
 }
 
 void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
@@ -116,7 +123,7 @@ void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
 	if (word & IPV4_MF_OR_OFFSET)
 		fragment_take(s, m, &ip, id, word, protocol);
 	else
-		upper_take(s, m, &ip, protocol);
+		upper_take(s, m, &ip, protocol, header);
 }
 
 void ipv4_header_put(struct stack *s, struct rte_mbuf *m, const struct ip_send *to)

@@ -6,6 +6,7 @@ enum {
 	NEXT_HOP_BY_HOP = 0,
 	NEXT_ROUTING = 43,
 	NEXT_FRAGMENT = 44,
+	NEXT_NONE = 59,
 	NEXT_DESTINATION = 60,
 	FRAGMENT_HEADER_BYTES = 8,
 	EXTENSIONS_MAX = 8, /* headers in one packet: each costs time, none is needed */
@@ -65,10 +66,37 @@ static bool source_good(
 	return *rte_pktmbuf_mtod(m, const uint8_t *) == (nowhere ? ICMPV6_TYPE_NS : ICMPV6_TYPE_NA);
 }
 
+/* A walk over a packet's headers. */
+struct walk {
+	uint8_t next;	  /* the kind of header that m's data starts with */
+	uint32_t next_at; /* where the packet says so */
+	uint32_t back;	  /* m's data stands so far behind the packet's start */
+};
+
+/* What of a packet we do not know: RFC 4443 section 3.4. */
+enum { PROBLEM_FIELD, PROBLEM_HEADER, PROBLEM_OPTION };
+static void problem_tell(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip, uint32_t back,
+	uint8_t code, uint32_t at)
+{
+	icmp_error_send(s, m, back, ip,
+		&(struct icmp_error){
+			.type = 4, .code = code, .pointer = at, .to_groups = code == PROBLEM_OPTION});
+}
+
+/* RFC 4443 section 2.4 (e.1): what the header at p, of n bytes, precedes is an error itself. */
+static bool precedes_error(struct rte_mbuf *m, const uint8_t *p, uint32_t n)
+{
+	return p[0] == IP_PROTOCOL_ICMPV6 && (p + n >= frame_data(m) + m->data_len || p[n] < 128);
+}
+
 /* RFC 8200 section 4.2: the upper two bits of an option's type say what to do with a packet whose option is
  * not known; 00 goes on. n bytes of options at p. */
-static bool options_good(struct stack *s, const uint8_t *p, uint32_t n)
+static bool options_good(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip, uint32_t back,
+	const uint8_t *header, uint32_t header_bytes)
 {
+	const uint8_t *p = header + 2;
+	uint32_t n = header_bytes - 2;
+
 	while (n) {
 		if (p[0] == OPTION_PAD1) {
 			p++, n--;
@@ -79,6 +107,11 @@ static bool options_good(struct stack *s, const uint8_t *p, uint32_t n)
 			return false;
 		}
 		if (p[0] >> 6) {
+			/* 10 asks for an answer, 11 unless it was sent to a group. */
+			bool answer = p[0] >> 6 == 2 || (p[0] >> 6 == 3 && !ip_is_multicast(&ip->dst));
+			if (answer && !precedes_error(m, header, header_bytes))
+				problem_tell(
+					s, m, ip, back, PROBLEM_OPTION, back + (uint32_t)(p - frame_data(m)));
 			COUNT(s, ipv6_option);
 			return false;
 		}
@@ -88,31 +121,35 @@ static bool options_good(struct stack *s, const uint8_t *p, uint32_t n)
 	return true;
 }
 
-/* One extension header of n bytes. */
-static bool extension_good(struct stack *s, uint8_t kind, const uint8_t *p, uint32_t n)
+/* One extension header of n bytes at p. */
+static bool extension_good(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip,
+	const struct walk *w, const uint8_t *p, uint32_t n)
 {
-	if (kind == NEXT_ROUTING) {
+	if (w->next == NEXT_ROUTING) {
 		/* With nothing left to visit it is history (section 4.4); else we would be a router, and of
 		 * type 0 a weapon (RFC 5095). */
 		if (p[3] == 0)
 			return true;
+		if (!precedes_error(m, p, n))
+			problem_tell(s, m, ip, w->back, PROBLEM_FIELD,
+				w->back + (uint32_t)(p - frame_data(m)) + 2);
 		COUNT(s, ipv6_routing);
 		return false;
 	}
-	return options_good(s, p + 2, n - 2);
+	return options_good(s, m, ip, w->back, p, n);
 }
 
-/* Walks from the header of kind *next, at the start of m's data, to the protocol above, and cuts off what it
- * passed. False where the packet is to be dropped (counted). */
-static bool extensions_cut(struct stack *s, struct rte_mbuf *m, uint8_t *next)
+/* Walks to the protocol above, and cuts off what it passed. False where the packet is to be dropped
+ * (counted). */
+static bool extensions_cut(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip, struct walk *w)
 {
 	uint32_t at = 0;
 
 	for (unsigned i = 0;; i++) {
 		const uint8_t *p = frame_data(m) + at;
-		if (*next != NEXT_HOP_BY_HOP && *next != NEXT_ROUTING && *next != NEXT_DESTINATION)
+		if (w->next != NEXT_HOP_BY_HOP && w->next != NEXT_ROUTING && w->next != NEXT_DESTINATION)
 			break;
-		if (i == EXTENSIONS_MAX || (*next == NEXT_HOP_BY_HOP && i) || at + 8 > m->pkt_len) {
+		if (i == EXTENSIONS_MAX || (w->next == NEXT_HOP_BY_HOP && i) || at + 8 > m->pkt_len) {
 			COUNT(s, ipv6_extension);
 			return false;
 		}
@@ -125,16 +162,18 @@ static bool extensions_cut(struct stack *s, struct rte_mbuf *m, uint8_t *next)
 			COUNT(s, header_split);
 			return false;
 		}
-		if (!extension_good(s, *next, p, n))
+		if (!extension_good(s, m, ip, w, p, n))
 			return false;
-		*next = p[0];
+		w->next = p[0];
+		w->next_at = w->back + at;
 		at += n;
 	}
 	rte_pktmbuf_adj(m, (uint16_t)at);
+	w->back += at;
 	return true;
 }
 
-static void payload_take(struct stack *s, struct rte_mbuf *m, struct ip_packet *ip, uint8_t next);
+static void payload_take(struct stack *s, struct rte_mbuf *m, struct ip_packet *ip, struct walk w);
 
 /* RFC 7112: the first fragment has every header, to the end of the protocol's above. */
 static bool headers_in(struct rte_mbuf *m, uint8_t next)
@@ -172,32 +211,35 @@ static void fragment_take(struct stack *s, struct rte_mbuf *m, struct ip_packet 
 	rte_pktmbuf_adj(m, FRAGMENT_HEADER_BYTES);
 	if (in.offset == 0 && !in.more) { /* RFC 6946: whole by itself, whatever else is going on */
 		ip->fragmented = true;
-		payload_take(s, m, ip, in.next);
+		payload_take(s, m, ip, (struct walk){.next = in.next});
 	} else if (in.offset == 0 && !headers_in(m, in.next)) {
 		DROP(s, m, frag_tiny);
 	} else if (frag_input_take(s, m, &in, &whole)) {
-		payload_take(s, whole.m, &whole.ip, whole.next);
+		payload_take(s, whole.m, &whole.ip, (struct walk){.next = whole.next});
 	}
 }
 
-/* m's data starts at a header of kind next. */
-static void payload_take(struct stack *s, struct rte_mbuf *m, struct ip_packet *ip, uint8_t next)
+static void payload_take(struct stack *s, struct rte_mbuf *m, struct ip_packet *ip, struct walk w)
 {
-	if (!extensions_cut(s, m, &next)) {
+	if (!extensions_cut(s, m, ip, &w)) {
 		rte_pktmbuf_free(m);
 		return;
 	}
+	uint8_t next = w.next;
 	ip->length = m->pkt_len;
-	if (next == NEXT_FRAGMENT && !ip_is_unspecified(&ip->src) && !ip_is_multicast(&ip->dst))
+	if (next == NEXT_FRAGMENT && !ip_is_unspecified(&ip->src) && !ip_is_multicast(&ip->dst)) {
 		fragment_take(s, m, ip);
-	else if (!source_good(s, m, ip, next))
+	} else if (!source_good(s, m, ip, next)) {
 		DROP(s, m, ipv6_source);
-	else if (next == IP_PROTOCOL_TCP && !ip_is_multicast(&ip->dst))
+	} else if (next == IP_PROTOCOL_TCP && !ip_is_multicast(&ip->dst)) {
 		tcp_input_take(s, m, ip);
-	else if (next == IP_PROTOCOL_ICMPV6)
+	} else if (next == IP_PROTOCOL_ICMPV6) {
 		icmp6_input_take(s, m, ip);
-	else
+	} else {
+		if (next != NEXT_NONE)
+			problem_tell(s, m, ip, w.back, PROBLEM_HEADER, w.next_at);
 		DROP(s, m, ipv6_protocol);
+	}
 }
 
 void ipv6_input_take(struct stack *s, struct rte_mbuf *m, bool to_group)
@@ -235,7 +277,7 @@ void ipv6_input_take(struct stack *s, struct rte_mbuf *m, bool to_group)
 	uint8_t next = h[6];
 	frame_truncate(m, total); /* short frames are padded on the link */
 	rte_pktmbuf_adj(m, IPV6_HEADER_BYTES);
-	payload_take(s, m, &ip, next);
+	payload_take(s, m, &ip, (struct walk){.next = next, .next_at = 6, .back = IPV6_HEADER_BYTES});
 }
 
 void ipv6_header_put(const struct stack *s, struct rte_mbuf *m, const struct ip_send *to)

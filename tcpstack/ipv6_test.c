@@ -72,7 +72,6 @@ static void every_bad_packet_has_its_counter(void)
 	EXPECT_DROP(ipv6_source, memcpy(p + 8, fx_us.bytes, 16));
 	EXPECT_DROP(ipv6_source, memcpy(p + 8, fx_us_local.bytes, 16));
 	EXPECT_DROP(ipv6_source, (memcpy(p + 8, none, 16), p[6] = IP_PROTOCOL_TCP));
-	EXPECT_DROP(ipv6_protocol, p[6] = 17);
 	EXPECT_DROP(ipv6_protocol, p[6] = 59);
 	EXPECT_DROP(eth_broadcast, memcpy(fx_frame, (uint8_t[]){0x33, 0x33, 0, 0, 0, 1}, 6));
 	EXPECT_DROP(eth_broadcast, memset(fx_frame, 0xff, 6));
@@ -186,6 +185,153 @@ static void extension_headers_out_of_order(void)
 	fx_end();
 }
 
+/* The problem that the last packet had, as it was told to its sender. */
+static void expect_problem(uint8_t code, uint32_t at)
+{
+	CU_ASSERT_EQUAL_FATAL(fx_sent_count, 1);
+	const uint8_t *p = fx_out_icmp6(0, 4);
+	CU_ASSERT_EQUAL(memcmp(p + 24, fx_peer.bytes, 16), 0);
+	CU_ASSERT_EQUAL(p[41], code);
+	CU_ASSERT_EQUAL(wire_get32(p + 44), at);
+	CU_ASSERT_EQUAL(memcmp(p + 48, fx_frame + 14, fx_frame_bytes() - 14), 0);
+	fx_forget();
+}
+
+/* RFC 8200 sections 4, 4.2 and 4.4, RFC 4443 sections 2.4 and 3.4. */
+static void what_we_do_not_know_is_told(void)
+{
+	struct ip_addr all = {.bytes = {0xff, 2, [15] = 1}}, nowhere = {0};
+	uint8_t *p;
+
+	fx_begin(NULL);
+	fx_know_peer();
+	fx_echo6(&fx_peer, &fx_us, 8);
+	fx_frame[14 + 6] = 17;
+	fx_input_frame();
+	expect_problem(1, 6);
+	fx_echo6(&fx_peer, &fx_us, 8);
+	fx_frame[14 + 6] = 200;
+	extend(60, 16);
+	fx_input_frame();
+	expect_problem(1, 40);
+	for (unsigned i = 0; i < 2; i++) { /* options that ask for an answer */
+		fx_echo6(&fx_peer, &fx_us, 8);
+		p = extend(60, 16);
+		p[4] = i ? 0xc7 : 0x87;
+		fx_input_frame();
+		expect_problem(2, 44);
+	}
+	fx_echo6(&fx_peer, &fx_us, 8);
+	p = extend(43, 8);
+	p[2] = 0;
+	p[3] = 1;
+	fx_input_frame();
+	expect_problem(0, 42);
+	/* Nothing is told of options that ask to be dropped in silence, to groups, or of errors. */
+	fx_echo6(&fx_peer, &fx_us, 8);
+	p = extend(60, 8);
+	p[2] = 0x40;
+	fx_input_frame();
+	fx_echo6(&fx_peer, &all, 8);
+	p = extend(60, 8);
+	p[2] = 0xc7;
+	fx_input_frame();
+	fx_echo6(&fx_peer, &all, 8);
+	fx_frame[14 + 6] = 17;
+	fx_input_frame();
+	fx_echo6(&fx_peer, &fx_us, 8);
+	fx_frame[54] = 3;
+	p = extend(60, 8);
+	p[2] = 0x87;
+	fx_input_frame();
+	fx_echo6(&nowhere, &fx_us, 8);
+	fx_frame[14 + 6] = 17;
+	fx_input_frame();
+	CU_ASSERT_EQUAL(fx_sent_count, 0);
+	/* But an option of kind 10 is answered even when it came to a group. */
+	fx_echo6(&fx_peer, &all, 8);
+	p = extend(60, 8);
+	p[2] = 0x87;
+	fx_input_frame();
+	expect_problem(2, 42);
+	/* No more than a hundred a second. */
+	for (unsigned i = 0; i < 200; i++) {
+		fx_echo6(&fx_peer, &fx_us, 8);
+		fx_frame[14 + 6] = 17;
+		fx_input_frame();
+		fx_forget();
+	}
+	CU_ASSERT_EQUAL(FX_COUNTER(icmp_errors_out), 100);
+	CU_ASSERT_EQUAL(FX_COUNTER(icmp_errors_limited), 106);
+	fx_end();
+}
+
+/* RFC 1122 section 3.2.2.1. */
+static void unknown_protocols_of_ipv4_are_told(void)
+{
+	fx_begin(NULL);
+	fx_know_peer();
+	uint8_t *p = fx_ipv4(FX_PEER4, FX_US4, 17, 900);
+	memset(p, 7, 900);
+	fx_input_frame();
+	CU_ASSERT_EQUAL(FX_COUNTER(ipv4_protocol), 1);
+	CU_ASSERT_EQUAL_FATAL(fx_sent_count, 1);
+	const uint8_t *out = fx_out(0) + 14;
+	CU_ASSERT_EQUAL(wire_get16(out + 2), 576);
+	CU_ASSERT_EQUAL(out[9], IP_PROTOCOL_ICMP);
+	CU_ASSERT_EQUAL(wire_get16(out + 20), 0x0302);
+	CU_ASSERT_EQUAL(checksum_fold(checksum_add(0, out + 20, 556)), 0xffff);
+	CU_ASSERT_EQUAL(memcmp(out + 28, fx_frame + 14, 548), 0);
+	fx_end();
+}
+
+static void with_mld(struct stack_config *c)
+{
+	c->mld = true;
+	stack_config_add(c, (struct ip_addr){.bytes = {0xfd, [14] = 7, [15] = 9}}, 64);
+}
+
+/* Switches that look on learn what we listen to: RFC 3810. Addresses with the same end share a group. */
+static void groups_are_reported(void)
+{
+	fx_begin(with_mld);
+	fx_run(2000000);
+	CU_ASSERT_EQUAL_FATAL(fx_sent_count, 2);
+	for (unsigned i = 0; i < 3; i++) {
+		if (i == 2) { /* asked for */
+			struct ip_addr all = {.bytes = {0xff, 2, [15] = 1}};
+			uint8_t *q = fx_ipv6(&fx_peer_local, &all, IP_PROTOCOL_ICMPV6, 28);
+			fx_frame[14 + 7] = 1;
+			memset(q, 0, 28);
+			q[0] = 130;
+			wire_put16(q + 4, 1000);
+			fx_icmp6_sum(q, 28);
+			fx_input_frame();
+			fx_run(1000001);
+			CU_ASSERT_EQUAL_FATAL(fx_sent_count, 3);
+		}
+		const uint8_t *p = fx_out(i);
+		CU_ASSERT_EQUAL(memcmp(p, (uint8_t[]){0x33, 0x33, 0, 0, 0, 0x16}, 6), 0);
+		p += 14;
+		CU_ASSERT_EQUAL(p[6], 0);
+		CU_ASSERT_EQUAL(p[7], 1);
+		CU_ASSERT_EQUAL(memcmp(p + 8, fx_us_local.bytes, 16), 0);
+		CU_ASSERT_EQUAL(memcmp(p + 40, (uint8_t[]){58, 0, 5, 2, 0, 0, 1, 0}, 8), 0);
+		struct ip_addr src = ip_v6(p + 8), dst = ip_v6(p + 24);
+		CU_ASSERT_EQUAL(wire_get16(p + 4), 8 + 8 + 2 * 20);
+		CU_ASSERT_EQUAL(
+			checksum_fold(checksum_add(checksum_pseudo(&src, &dst, 58, 48), p + 48, 48)), 0xffff);
+		CU_ASSERT_EQUAL(p[48], 143);
+		CU_ASSERT_EQUAL(wire_get16(p + 54), 2);
+		CU_ASSERT_EQUAL(p[56], i == 2 ? 2 : 4);
+		CU_ASSERT_EQUAL(memcmp(p + 60, (uint8_t[]){0xff, 2}, 2), 0);
+		CU_ASSERT_EQUAL(wire_get32(p + 72), 0xff000001);
+		CU_ASSERT_EQUAL(wire_get32(p + 92), 0xff000709);
+	}
+	CU_ASSERT_EQUAL(stack_next_us(fx_stack), UINT64_MAX);
+	fx_end();
+}
+
 static void many_addresses(struct stack_config *c)
 {
 	stack_config_add(c, (struct ip_addr){.bytes = {0x20, 1, 0xd, 0xb8, 0, 1, [15] = 1}}, 64);
@@ -277,6 +423,9 @@ int main(int argc, char **argv)
 			{"groups", groups},
 			{"extension_headers_are_passed", extension_headers_are_passed},
 			{"extension_headers_out_of_order", extension_headers_out_of_order},
+			{"what_we_do_not_know_is_told", what_we_do_not_know_is_told},
+			{"unknown_protocols_of_ipv4_are_told", unknown_protocols_of_ipv4_are_told},
+			{"groups_are_reported", groups_are_reported},
 			{"a_source_is_chosen", a_source_is_chosen},
 			{"without_ipv6", without_ipv6},
 			{"addresses_and_prefixes", addresses_and_prefixes},

@@ -8,6 +8,7 @@
 #include "tcpstack/checksum.h"
 
 const struct ip_addr nd_all_nodes = {.bytes = {0xff, 2, [15] = 1}};
+const struct ip_addr nd_link_local = {.bytes = {0xfe, 0x80}};
 const struct ip_addr nd_all_routers = {.bytes = {0xff, 2, [15] = 2}};
 
 struct ip_addr nd_solicited_node(const struct ip_addr *a)

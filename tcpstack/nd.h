@@ -47,7 +47,7 @@ void nd_send_take(struct stack *s, struct rte_mbuf *m, const struct nd_message *
 /* The same from the transmit pool: 0 or -ENOBUFS. */
 int nd_send(struct stack *s, const struct nd_message *message);
 
-extern const struct ip_addr nd_all_nodes, nd_all_routers;
+extern const struct ip_addr nd_all_nodes, nd_all_routers, nd_link_local; /* fe80:: */
 struct ip_addr nd_solicited_node(const struct ip_addr *a);
 
 /* nd_dad.c: another station was heard to have, or to test, an address of ours that is TENTATIVE; or uses one

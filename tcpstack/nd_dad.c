@@ -84,6 +84,7 @@ int nd_announce(struct stack *s)
 {
 	int error = 0;
 
+	mld_announce(s);
 	for (unsigned i = 0; i < s->own_count; i++) {
 		struct ip_own *own = &s->own[i];
 		if (ip_is_v4(&own->address))
@@ -107,6 +108,7 @@ void nd_init(struct stack *s)
 			dad_start(s, &s->own[i]);
 	}
 	nd_router_init(s);
+	mld_init(s);
 }
 
 void nd_fini(struct stack *s)
@@ -114,4 +116,5 @@ void nd_fini(struct stack *s)
 	for (unsigned i = 0; i < s->own_count; i++)
 		timer_cancel(&s->wheel, &s->own[i].timer);
 	timer_cancel(&s->wheel, &s->nd.solicit_timer);
+	timer_cancel(&s->wheel, &s->nd.mld_timer);
 }

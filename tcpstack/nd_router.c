@@ -77,7 +77,7 @@ static void solicit_fire(struct timer *t, uint64_t now_us)
 		return;
 	s->nd.solicits_left--;
 	timer_arm(&s->wheel, t, now_us + ROUTER_SOLICIT_US);
-	const struct ip_addr *src = ip_source_for(s, &(struct ip_addr){.bytes = {0xfe, 0x80}});
+	const struct ip_addr *src = ip_source_for(s, &nd_link_local);
 	if (!src)
 		return;
 	if (nd_send(s, &(struct nd_message){.type = ND_ROUTER_SOLICIT,

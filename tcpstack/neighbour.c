@@ -242,6 +242,15 @@ void neighbour_confirm_slow(struct stack *s, const struct ip_addr *dst)
 		neighbour_set(s, e, e->mac, NEIGHBOUR_REACHABLE);
 }
 
+void neighbour_doubt(struct stack *s, const struct ip_addr *dst)
+{
+	struct ip_addr next_hop;
+	struct neighbour *e = ip_next_hop(s, dst, &next_hop) ? neighbour_find(s, &next_hop) : NULL;
+
+	if (e && e->state == NEIGHBOUR_REACHABLE)
+		neighbour_set(s, e, e->mac, NEIGHBOUR_STALE);
+}
+
 int neighbour_init(struct stack *s)
 {
 	uint32_t buckets = 16;

@@ -7,6 +7,15 @@
 #include "tcpstack/neighbour.h"
 #include "tcpstack/tcp_cc.h"
 
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#endif
+
 void stack_config_defaults(struct stack_config *c)
 {
 	*c = (struct stack_config){
@@ -16,6 +25,7 @@ void stack_config_defaults(struct stack_config *c)
 		.frag_datagrams_max = 64,
 		.frag_bytes_max = 1 << 20,
 		.router_discovery = true,
+		.mld = true,
 		.conn_max = 4096,
 		.listener_max = 16,
 		.syn_backlog_max = 1024,
@@ -269,13 +279,18 @@ void frame_truncate(struct rte_mbuf *m, uint32_t n)
 	first->nb_segs = segments;
 }
 
+void frame_room_use(struct rte_mbuf *m)
+{
+	ASAN_UNPOISON_MEMORY_REGION(m->buf_addr, m->buf_len);
+}
+
 void frame_empty(struct rte_mbuf *m)
 {
 	if (m->next)
 		rte_pktmbuf_free(m->next);
+	frame_room_use(m);
 	m->next = NULL;
 	m->nb_segs = 1;
-	m->data_off = RTE_PKTMBUF_HEADROOM;
 	m->data_len = 0;
 	m->pkt_len = 0;
 	m->ol_flags = 0;

@@ -64,6 +64,7 @@ struct stack_config {
 	uint16_t mtu;  /* of IP packets, without Ethernet's header and tag; 576 (IPv6: 1280) to 9000 */
 	uint16_t vlan; /* 1 to 4094: frames with this tag are taken and sent; 0: untagged ones */
 	uint8_t dad_transmits; /* RFC 4862's DupAddrDetectTransmits; 0: addresses of IPv6 are used at once */
+	bool mld;	       /* tell switches and routers which groups of IPv6 we listen to (RFC 3810) */
 	bool router_discovery; /* RFC 4861 section 6.3, for IPv6 while gateway_v6 is unspecified */
 	uint32_t offload_flags;
 	uint32_t tso_segments_max; /* buffers of a frame for STACK_OFFLOAD_TX_TSO; 2 or more, or none is made

@@ -91,6 +91,8 @@ struct nd {
 	uint8_t solicits_left;
 	uint8_t router_next; /* who is tried among those not known to answer */
 	struct timer solicit_timer;
+	struct timer mld_timer;
+	uint8_t mld_left; /* reports that tell of a change, still to be sent */
 };
 
 /* pmtu.c: the largest packet that got through, or was said to, on the way to a destination. */
@@ -109,6 +111,8 @@ struct stack {
 	struct ip_own own[IP_OWN_MAX];
 	unsigned own_count;
 	bool has_ipv6;
+	uint64_t icmp_second; /* icmp_send.c: errors that may still leave in this second */
+	uint32_t icmp_left;
 	uint16_t ipv4_id; /* of the next packet that may be cut up */
 	struct pmtu_entry pmtu[PMTU_SETS][PMTU_WAYS];
 	uint64_t counters[STACK_COUNTERS];
@@ -185,8 +189,12 @@ struct rte_mbuf *stack_tx_alloc(struct stack *s);
 void frame_trim_front(struct rte_mbuf *m, uint32_t n);
 /* stack.c: cuts m down to n bytes; it has them, MUST. pkt_len follows in both. */
 void frame_truncate(struct rte_mbuf *m, uint32_t n);
-/* stack.c: makes a received frame's first buffer an empty one to send in, with the usual headroom. */
+/* stack.c: makes a received frame's first buffer an empty one to send in; the headers that were cut off leave
+ * room for others of the same size. */
 void frame_empty(struct rte_mbuf *m);
+/* stack.c: from now on the whole of a received frame's first buffer is ours to write: sanitizers poison what
+ * lies around its data. */
+void frame_room_use(struct rte_mbuf *m);
 
 /* stack.c: 64 bits that nobody outside can guess. */
 uint64_t stack_random(struct stack *s);
@@ -204,6 +212,8 @@ void arp_solicit(struct stack *s, const struct ip_addr *addr, const uint8_t *mac
 /* neighbour.c: sends an IP packet to a neighbour, or keeps it until the neighbour's address is known. */
 void neighbour_output_take(struct stack *s, struct rte_mbuf *m, const struct ip_addr *next_hop);
 /* Forward progress of a connection to dst says that the way there works (RFC 4861 section 7.3.1). */
+/* What is sent to dst seems not to arrive: its next hop is asked soon whether it is there. */
+void neighbour_doubt(struct stack *s, const struct ip_addr *dst);
 void neighbour_confirm_slow(struct stack *s, const struct ip_addr *dst);
 static inline void neighbour_confirm(struct stack *s, const struct ip_addr *dst)
 {
@@ -220,6 +230,9 @@ void nd_solicit(struct stack *s, const struct ip_addr *addr, const uint8_t *mac_
 void nd_solicit_routers(struct stack *s);
 bool nd_is_router(const struct stack *s, const struct ip_addr *addr);
 bool nd_router_pick(struct stack *s, struct ip_addr *out);
+void mld_init(struct stack *s);
+void mld_announce(struct stack *s);
+void mld_query_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
 void nd_router_failed(struct stack *s, const struct ip_addr *addr); /* it does not answer */
 
 /* ip.c */
@@ -259,6 +272,15 @@ bool ipv6_is_on_link(const struct stack *s, const struct ip_addr *a);
 uint16_t pmtu_get(struct stack *s, const struct ip_addr *dst);
 void pmtu_set(struct stack *s, const struct ip_addr *dst, uint16_t mtu);
 
+/* icmp_send.c: tells the sender of a packet what is wrong with it, within a limit; m stays the caller's. Its
+ * data stands back bytes behind its IP header. */
+struct icmp_error {
+	uint8_t type, code;
+	bool to_groups; /* also about what was sent to a group */
+	uint32_t pointer;
+};
+void icmp_error_send(struct stack *s, struct rte_mbuf *m, uint32_t back, const struct ip_packet *ip,
+	const struct icmp_error *e);
 /* icmp_error.c: an ICMP error; m stays the caller's. Its header is there, its checksum right. */
 bool icmp_is_error(bool v4, uint8_t type);
 void icmp_error_input(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);

@@ -21,6 +21,7 @@ enum {
 	TCP_PORT_LAST = 60999,
 	TCP_STARVED_RETRY_US = 2000,
 	TCP_TX_SHARE_BYTES_MIN = 8192, /* what a connection may queue however short segments are */
+	TCP_R1 = 3,		       /* retransmissions of one segment: RFC 9293 SHLD-9 */
 	TCP_TIME_WAIT_REUSE_US = 1000000,
 	TCP_HOLD_US = 200000,	    /* a partial segment waits no longer for more data, or for window */
 	TCP_DELAYED_ACK_US = 40000, /* an ACK's wait on a short path; on a longer one it is a round trip */

@@ -121,6 +121,70 @@ static void with_keepalive(struct stack_config *c)
 	c->keepalive_probes = 3;
 }
 
+static void syn_from(uint16_t port)
+{
+	uint8_t frame[FRAME_BYTES_MAX];
+	struct segment g = {.flags = TCP_SYN,
+		.win = 65535,
+		.peer_port = port,
+		.stack_port = STACK_PORT,
+		.doff = -1,
+		.iplen = -1};
+
+	input(frame, segment_to_frame(&g, &base, frame));
+}
+
+/* A flood of SYNs that nobody follows up holds the backlog's memory and no more, a good client gets in during
+ * it, what was established is served, and afterwards nothing is left. */
+static void a_flood_of_requests_is_bounded(void)
+{
+	enum { SYNS = 100000, PORTS = 60000 };
+
+	begin(NULL);
+	uint32_t backlog = stack->config.syn_backlog_max;
+	struct tcp_conn *first = conn;
+	struct segment_base first_base = base;
+	for (unsigned i = 0; i < SYNS / 2; i++)
+		syn_from((uint16_t)(1 + i % PORTS == PEER_PORT ? 65000 : 1 + i % PORTS));
+	CU_ASSERT_EQUAL(stack_usage(stack).half_open, backlog);
+	CU_ASSERT_EQUAL(stack_usage(stack).conns, 1);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_tcp_half_open_evicted), 0);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_tcp_cookie_sent), SYNS / 2 - backlog);
+
+	struct segment good = {.flags = TCP_ACK,
+		.seq = 1,
+		.ack = 1,
+		.has_ack = true,
+		.win = 65535,
+		.peer_port = 65001,
+		.stack_port = STACK_PORT,
+		.doff = -1,
+		.iplen = -1};
+	uint8_t frame[FRAME_BYTES_MAX];
+	syn_from(65001);
+	struct segment_base good_base = base;
+	for (unsigned i = 0; i < SYNS / 2; i++)
+		syn_from((uint16_t)(2000 + i));
+	input(frame, segment_to_frame(&good, &good_base, frame));
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_tcp_cookie_accepted), 1);
+	CU_ASSERT_TRUE(conn != first);
+	CU_ASSERT_EQUAL(stack_usage(stack).conns, 2);
+
+	base = first_base;
+	segment(TCP_ACK, 1, 1, 100, false);
+	CU_ASSERT_EQUAL(tcp_conn_rx(first)->bytes, 100);
+
+	for (uint64_t until = now_us + 200000000; now_us < until;) {
+		now_us = max_u64(now_us + 1, min_u64(stack_next_us(stack), until));
+		stack_timers(stack, now_us, 64);
+		stack_output(stack, now_us);
+	}
+	CU_ASSERT_EQUAL(stack_usage(stack).half_open, 0);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_tcp_half_open_expired), backlog);
+	CU_ASSERT_EQUAL(stack_usage(stack).conns, 2);
+	end();
+}
+
 /* While data waits for its acknowledgement the keepalive timer has nothing to do, and must not be busy. */
 static void a_dead_peer_costs_few_timers(void)
 {
@@ -261,6 +325,7 @@ int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
 		(struct unit_test[]){
+			{"a_flood_of_requests_is_bounded", a_flood_of_requests_is_bounded},
 			{"a_dead_peer_costs_few_timers", a_dead_peer_costs_few_timers},
 			{"swapped_bytes_pin_few_buffers", swapped_bytes_pin_few_buffers},
 			{"the_port_tells_of_checksums", the_port_tells_of_checksums},

@@ -21,9 +21,20 @@ void tcp_rexmt_schedule(struct tcp_conn *c)
 		rexmt_set(c, TCP_REXMT_RTO, c->rto_at_us);
 }
 
+/* Backed off; but who wants to know by keepalive whether the peer is there finds out as soon from the probes
+ * of a closed window, during which keepalive rests (RFC 9293 MUST-26). */
+static uint64_t rexmt_us(const struct tcp_conn *c)
+{
+	uint64_t us = tcp_rto_backed_off_us(c);
+
+	if (c->keepalive_us && c->snd_wnd == 0 && c->state >= TCP_ESTABLISHED)
+		us = min_u64(us, max_u32(c->keepalive_us, c->rto_us));
+	return us;
+}
+
 void tcp_rexmt_arm(struct tcp_conn *c)
 {
-	c->rto_at_us = c->stack->now_us + tcp_rto_backed_off_us(c);
+	c->rto_at_us = c->stack->now_us + rexmt_us(c);
 	tcp_rexmt_schedule(c);
 }
 
@@ -110,7 +121,9 @@ static void rexmt_fire(struct timer *t, uint64_t now_us)
 		tcp_tlp_fire(c);
 		return;
 	}
-	back_off(c); /* RFC 6298 (5.5), (5.6) */
+	back_off(c);		  /* RFC 6298 (5.5), (5.6) */
+	if (c->backoff == TCP_R1) /* RFC 9293 MUST-20 */
+		neighbour_doubt(c->stack, &c->tuple.raddr);
 	if (c->state >= TCP_ESTABLISHED && !MUTANT(closed_window_not_probed) &&
 		(c->snd_wnd == 0 || tcp_nothing_sent(c)))
 		probe(c);

@@ -110,6 +110,15 @@ const struct tcp_cc *congestion_named(enum config_congestion which)
 	return tcp_cc_by_name(names[which]);
 }
 
+static void add_addresses(struct stack_config *sc, const struct config_port *p)
+{
+	struct config_prefix a;
+
+	_Static_assert((int)STACK_ADDRESSES_MAX > (int)CONFIG_MORE_ADDRESSES_MAX, "all of them have room");
+	for (uint32_t i = 0; config_port_address(p, i, &a); i++)
+		stack_config_add(sc, instance_ip(&a.address), a.bits);
+}
+
 static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 {
 	const struct config *c = &in->config;
@@ -134,9 +143,13 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	}
 	d->bypass_tx_pool[i] = tx;
 	stack_config_defaults(&bc.stack);
-	stack_config_add(&bc.stack, ip_v4(p->address.address), p->address.prefix_bits);
+	add_addresses(&bc.stack, p);
 	if (p->gateway)
 		bc.stack.gateway_v4 = ip_v4(p->gateway);
+	if (p->gateway6.address.version)
+		bc.stack.gateway_v6 = ip_v6(p->gateway6.address.bytes);
+	bc.stack.router_discovery = p->gateway6.automatic;
+	bc.stack.vlan = p->vlan;
 	bc.stack.tx_pool = tx;
 	/* what has been accepted, and what is being closed */
 	bc.stack.conn_max = c->limits.connections + c->limits.connections / 4 + 1024;

@@ -14,6 +14,11 @@
 
 #define STATE_DIRECTORY "/run/godwit"
 
+enum {
+	CHECKSUMS = PORT_RX_IPV4_CHECKSUM | PORT_RX_TCP_CHECKSUM | PORT_TX_IPV4_CHECKSUM |
+		    PORT_TX_TCP_CHECKSUM,
+};
+
 static bool is_root(void)
 {
 	return geteuid() == 0;
@@ -194,7 +199,7 @@ static int open_port(struct instance *in, uint32_t i)
 		.rx_descriptors = p->rx_descriptors,
 		.tx_descriptors = p->tx_descriptors,
 		.mtu = p->mtu_bytes,
-		.offloads = PORT_OFFLOADS_ALL,
+		.offloads = p->checksum_offload ? PORT_OFFLOADS_ALL : PORT_OFFLOADS_ALL & ~CHECKSUMS,
 		.rx_held = sizes_rx_held(c),
 		.wait_on_fd = c->idle == CONFIG_IDLE_ADAPTIVE,
 	};

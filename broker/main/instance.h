@@ -72,6 +72,11 @@ struct pool_memory memory_for_messages(bool hugepages);
 
 /* core.c: the data core and what runs on it. */
 const struct tcp_cc *congestion_named(enum config_congestion which);
+
+static inline struct ip_addr instance_ip(const struct config_address *a)
+{
+	return a->version == 6 ? ip_v6(a->bytes) : ip_v4(config_address_ipv4(a));
+}
 int core_create(struct instance *in);
 int core_start(struct instance *in);
 void core_stop(struct instance *in);

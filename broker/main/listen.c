@@ -14,15 +14,10 @@ static int open_kernel(struct instance *in, const struct config_listener *l)
 	return ksock_listen(in->core.ksock, &a);
 }
 
-static struct ip_addr ip_of(const struct config_address *a)
-{
-	return a->version == 6 ? ip_v6(a->bytes) : ip_v4(config_address_ipv4(a));
-}
-
 static uint32_t copy_prefixes(struct tcp_prefix *to, const struct config_prefixes *from)
 {
 	for (uint32_t i = 0; i < from->count; i++)
-		to[i] = (struct tcp_prefix){ip_of(&from->entry[i].address), from->entry[i].bits};
+		to[i] = (struct tcp_prefix){instance_ip(&from->entry[i].address), from->entry[i].bits};
 	return from->count;
 }
 
@@ -54,9 +49,9 @@ static int open_bypass(struct instance *in, const struct config_listener *l, str
 
 	if (!b)
 		return -ENODEV;
-	struct ip_addr a = ip_of(&l->address);
+	struct ip_addr a = instance_ip(&l->address);
 	struct tcp_open_options o = options_of(bypass_stack(b), l, state);
-	return bypass_listen(b, &a, l->tcp_port, &o);
+	return bypass_listen(b, config_address_is_any(&l->address) ? NULL : &a, l->tcp_port, &o);
 }
 
 static void say_failure(struct instance *in, uint32_t i, int error)

@@ -195,13 +195,28 @@ static void on_core(void *arg)
 	add_pools(d, s->result);
 }
 
+static void add_addresses(json_t *o, const struct config_port *p)
+{
+	json_t *all = json_array();
+	char address[INET6_ADDRSTRLEN], text[INET6_ADDRSTRLEN + 5];
+	struct config_prefix a;
+
+	for (uint32_t i = 0; config_port_address(p, i, &a); i++) {
+		snprintf(text, sizeof(text), "%s/%u", config_address_text(&a.address, address), a.bits);
+		json_array_append_new(all, json_string(text));
+		if (i == 0)
+			json_object_set_new(o, "address", json_string(text));
+	}
+	json_object_set_new(o, "addresses", all);
+	set_int(o, "vlan", p->vlan);
+}
+
 static void add_port(json_t *ports, const struct config_port *p, struct port *port)
 {
 	const struct port_info *info = port_info(port);
 	struct port_link link = port_link(port);
 	struct port_counters k;
 	json_t *o = json_object();
-	uint32_t a = p->address.address;
 	char text[32];
 
 	port_counters(port, &k);
@@ -211,9 +226,7 @@ static void add_port(json_t *ports, const struct config_port *p, struct port *po
 	snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", info->mac[0], info->mac[1],
 		info->mac[2], info->mac[3], info->mac[4], info->mac[5]);
 	json_object_set_new(o, "mac", json_string(text));
-	snprintf(text, sizeof(text), "%u.%u.%u.%u/%u", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255,
-		p->address.prefix_bits);
-	json_object_set_new(o, "address", json_string(text));
+	add_addresses(o, p);
 	set_int(o, "mtu", info->mtu);
 	json_object_set_new(o, "link_up", json_boolean(link.up));
 	set_int(o, "rx_frames", k.rx_frames);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A stack with an echo service in virtual time, and peers that send anything. The input is a list of steps:
  * an octet that chooses one and the octets it takes. Most segments are nearly right, aimed at what the stack
- * said last, since a random one would not come past the sequence number. What lies around a frame's data is
- * poisoned while the stack looks at it. */
+ * said last, since a random one would not come past the sequence number. What lies around a frame's data, and
+ * what is in no use, is poisoned. */
 #include <rte_eal.h>
-#include <sanitizer/asan_interface.h>
 #include <string.h>
 
 #include "tcpstack/checksum.h"
 #include "tcpstack/tcp_impl.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/script/segment.h"
+#include "tests/unit/poison.h"
 
 enum { PORTS = 4, CONNS_MAX = 6, FRAMES_MAX = 400, RX_MBUFS = 1024, TX_MBUFS = 128, ROOM = 2048 };
 
@@ -88,34 +88,19 @@ static void on_peer_closed(struct tcp_conn *c)
 static const struct tcp_app app = {
 	.connected = on_connected, .readable = echo, .writable = echo, .peer_closed = on_peer_closed};
 
-static void poison(struct rte_mbuf *m, bool on)
-{
-	for (; m; m = m->next) {
-		uint8_t *buffer = m->buf_addr;
-		if (!on) {
-			ASAN_UNPOISON_MEMORY_REGION(buffer, m->buf_len);
-			continue;
-		}
-		ASAN_POISON_MEMORY_REGION(buffer, m->data_off);
-		ASAN_POISON_MEMORY_REGION(
-			buffer + m->data_off + m->data_len, (size_t)(m->buf_len - m->data_off - m->data_len));
-	}
-}
-
 static void burst_input(void)
 {
 	frames_in += burst_count;
+	poison_around(burst, burst_count);
 	stack_input(stack, burst, burst_count, now_us);
 	burst_count = 0;
 }
 
-/* One frame, in up to three buffers. Alone it is poisoned around its data; within a burst it cannot be, since
- * the next one's may be copied behind it. */
+/* One frame, in up to three buffers. */
 static void frame_input(const uint8_t *frame, uint32_t n)
 {
 	uint8_t how = take();
 	uint32_t cut[3] = {n, n, n};
-	void *buffers[3] = {0};
 	struct rte_mbuf *first = NULL;
 
 	if (how & 1)
@@ -128,7 +113,6 @@ static void frame_input(const uint8_t *frame, uint32_t n)
 			break;
 		m->data_off = (uint16_t)(m->data_off + (how >> 6));
 		memcpy(rte_pktmbuf_append(m, (uint16_t)(cut[i] - from)), frame + from, cut[i] - from);
-		buffers[i] = m->buf_addr;
 		if (first)
 			rte_pktmbuf_chain(first, m);
 		else
@@ -145,10 +129,8 @@ static void frame_input(const uint8_t *frame, uint32_t n)
 	if (burst_count)
 		burst_input();
 	frames_in++;
-	poison(first, true);
+	poison_around(&first, 1);
 	stack_input(stack, &first, 1, now_us);
-	for (unsigned i = 0; i < 3 && buffers[i]; i++)
-		ASAN_UNPOISON_MEMORY_REGION(buffers[i], RTE_PKTMBUF_HEADROOM + ROOM);
 }
 
 static int64_t near(int64_t n)
@@ -480,8 +462,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		"--no-telemetry", "--log-level=*:error", "-l", "0", NULL};
 
 	FUZZ_MUST(rte_eal_init(11, args) >= 0);
-	tx_pool = rte_pktmbuf_pool_create("tx", TX_MBUFS, 0, 0, RTE_PKTMBUF_HEADROOM + ROOM, SOCKET_ID_ANY);
-	rx_pool = rte_pktmbuf_pool_create("rx", RX_MBUFS, 0, 0, RTE_PKTMBUF_HEADROOM + ROOM, SOCKET_ID_ANY);
+	tx_pool = poison_pool_create("tx", TX_MBUFS, RTE_PKTMBUF_HEADROOM + ROOM);
+	rx_pool = poison_pool_create("rx", RX_MBUFS, RTE_PKTMBUF_HEADROOM + ROOM);
 	FUZZ_MUST(tx_pool && rx_pool);
 	return 0;
 }

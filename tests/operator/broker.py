@@ -15,11 +15,15 @@ TIMEOUT_S = 10
 
 CONFIG = """
 ports:
-  - {name: lan, device: tap, host_address: 198.18.0.1/30, address: 198.18.0.2/30}
-  - {name: wan, device: tap, host_address: 198.18.4.1/30, address: 198.18.4.2/30}
+  - {name: lan, device: tap, host_address: 198.18.0.1/29, address: 198.18.0.2/29,
+     addresses: [198.18.0.3/29, "fd00:18::2/64"]}
+  - {name: wan, device: tap, host_address: 198.18.4.1/30, address: 198.18.4.2/30, checksum_offload: false}
+  - {name: tagged, device: tap, host_address: 198.18.8.1/30, address: 198.18.8.2/30, vlan: 7}
 listeners:
   - {name: amqp-lan, transport: bypass, port: lan}
   - {name: amqp-wan, transport: bypass, port: wan}
+  - {name: everywhere, transport: bypass, port: lan, address: 0.0.0.0, tcp_port: 5675}
+  - {name: amqp-tagged, transport: bypass, port: tagged}
   - {name: denied, transport: bypass, port: lan, tcp_port: 5673, deny: [198.18.0.0/24], allow: [198.18.0.0/16]}
   - {name: allowed, transport: bypass, port: lan, tcp_port: 5674, allow: [198.18.0.1], congestion: newreno,
      rto_min: 5ms, delayed_ack: 0, nodelay: false, user_timeout: 1s}

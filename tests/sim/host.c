@@ -36,7 +36,7 @@ static void timers_choose(struct stack_config *c)
 
 static void limits_choose(struct stack_config *c, unsigned talks)
 {
-	c->mtu = (uint16_t)SIM_ONE_OF(576, 1500, 1500, 1500, 9000);
+	c->mtu = (uint16_t)SIM_ONE_OF(sim.net.v6 ? 1280 : 576, 1500, 1500, 1500, 9000);
 	c->rx_buffer_bytes = SIM_ONE_OF(2048, 4096, 16384, 65536, 300000);
 	c->tx_buffer_bytes = SIM_ONE_OF(2048, 16384, 65536, 300000);
 	c->reass_segments_max = SIM_ONE_OF(2, 64, 4096);
@@ -47,6 +47,7 @@ static void limits_choose(struct stack_config *c, unsigned talks)
 	c->time_wait_max = SIM_ONE_OF(1, talks);
 	c->arp_max = SIM_ONE_OF(SIM_HOSTS_MAX, 256);
 	c->challenge_acks_per_s = SIM_ONE_OF(1, 1000);
+	c->rx_buffers_max = SIM_ONE_OF(0, 0, 30, 300);
 }
 
 static void protocol_choose(struct stack_config *c)
@@ -110,16 +111,11 @@ void host_turn(unsigned i)
 
 static void pools_tally(const struct stack *s)
 {
-	static const struct {
-		const char *name;
-		enum sim_situation situation;
-	} known[] = {{"tcp segments", SIM_segment_pool_empty}, {"tcp reassembly", SIM_reassembly_pool_empty}};
 	const struct pool *p;
 
 	for (unsigned i = 0; (p = stack_pool(s, i)); i++)
-		for (unsigned k = 0; k < sizeof(known) / sizeof(known[0]); k++)
-			if (!strcmp(pool_name(p), known[k].name))
-				sim.situations[known[k].situation] += pool_stats(p).exhausted != 0;
+		if (!strcmp(pool_name(p), "tcp segments"))
+			sim.situations[SIM_segment_pool_empty] += pool_stats(p).exhausted != 0;
 }
 
 void host_end(unsigned i)

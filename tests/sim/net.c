@@ -19,14 +19,21 @@ static uint32_t ipv4_of(const struct sim_net *n, unsigned host, unsigned last)
 	return 0x0a000000 + (n->routed ? (host + 1) << 8 : 0) + last;
 }
 
+static struct ip_addr address_of(const struct sim_net *n, unsigned host, unsigned last)
+{
+	const uint8_t v6[16] = {0xfd, [15] = (uint8_t)last};
+
+	return n->v6 ? ip_v6(v6) : ip_v4(ipv4_of(n, host, last));
+}
+
 struct ip_addr sim_net_address(const struct sim_net *n, unsigned host)
 {
-	return ip_v4(ipv4_of(n, host, host + 1));
+	return address_of(n, host, host + 1);
 }
 
 struct ip_addr sim_net_stranger(const struct sim_net *n, unsigned host, uint32_t which)
 {
-	return ip_v4(ipv4_of(n, host, STRANGERS_FROM + which % STRANGERS));
+	return address_of(n, host, STRANGERS_FROM + which % STRANGERS);
 }
 
 int sim_net_host_of(const struct sim_net *n, const struct ip_addr *a)
@@ -51,7 +58,7 @@ static void too_big(void *ctx, struct rte_mbuf *f, uint32_t mtu)
 		return;
 	mac_put(host_mac, (unsigned)sender + 1);
 	mac_put(router_mac, ROUTER);
-	struct ip_addr router = ip_v4(ipv4_of(n, (unsigned)sender, ROUTER));
+	struct ip_addr router = address_of(n, (unsigned)sender, ROUTER);
 	struct rte_mbuf *m = sim_router_too_big(n->pool, &head, &router, mtu);
 	if (!m)
 		return;
@@ -112,11 +119,12 @@ static void tx(void *ctx, struct rte_mbuf **frames_take, unsigned n)
 	rte_pktmbuf_free_bulk(frames_take, n);
 }
 
-void sim_net_init(struct sim_net *n, unsigned hosts, bool is_routed, struct sim_random *random,
+void sim_net_init(struct sim_net *n, unsigned hosts, bool is_routed, bool v6, struct sim_random *random,
 	struct rte_mempool *pool, const uint64_t *now_us)
 {
 	n->hosts = hosts;
 	n->routed = is_routed;
+	n->v6 = v6 && !is_routed;
 	n->pool = pool;
 	n->observe = NULL;
 	n->too_big_told = 0;
@@ -131,7 +139,7 @@ void sim_net_init(struct sim_net *n, unsigned hosts, bool is_routed, struct sim_
 void sim_net_configure(struct sim_net *n, unsigned host, struct stack_config *c)
 {
 	mac_put(c->mac, host + 1);
-	stack_config_add(c, sim_net_address(n, host), 24);
+	stack_config_add(c, sim_net_address(n, host), n->v6 ? 64 : 24);
 	if (n->routed)
 		c->gateway_v4 = ip_v4(ipv4_of(n, host, ROUTER));
 	c->tx = tx;

@@ -18,6 +18,7 @@ struct sim_port {
 struct sim_net {
 	unsigned hosts;
 	bool routed;
+	bool v6; /* the hosts have addresses of IPv6, else of IPv4; on a switch alone */
 	struct rte_mempool *pool;
 	struct sim_port ports[SIM_HOSTS_MAX];
 	struct sim_link links[SIM_HOSTS_MAX]; /* to the hosts */
@@ -27,7 +28,7 @@ struct sim_net {
 };
 
 /* hosts without conditions between them; pool is of the frames on their way. */
-void sim_net_init(struct sim_net *n, unsigned hosts, bool routed, struct sim_random *random,
+void sim_net_init(struct sim_net *n, unsigned hosts, bool routed, bool v6, struct sim_random *random,
 	struct rte_mempool *pool, const uint64_t *now_us);
 /* Gives a host's stack its addresses and its way out. */
 void sim_net_configure(struct sim_net *n, unsigned host, struct stack_config *c);

@@ -45,6 +45,12 @@ static void queue_choose(struct sim_link_conditions *c)
 	c->mark_bytes = SIM_ONE_OF(0, 0, 10000);
 }
 
+static void mtu_choose(struct sim_link_conditions *c)
+{
+	c->mtu = sim.net.v6 ? SIM_ONE_OF(0, 1280, 1400) : SIM_ONE_OF(0, 576, 1000, 1400);
+	c->mtu_silent = sim_permille(&sim.dice, 400);
+}
+
 static void conditions_choose(struct sim_link_conditions *c)
 {
 	*c = (struct sim_link_conditions){
@@ -63,6 +69,8 @@ static void conditions_choose(struct sim_link_conditions *c)
 		c->burst_loss_permille = SIM_ONE_OF(300, 800);
 	}
 	queue_choose(c);
+	if (sim_permille(&sim.dice, 150))
+		mtu_choose(c);
 }
 
 static void net_begin(void)
@@ -71,7 +79,8 @@ static void net_begin(void)
 		"host0", "host1", "host2", "host3", "host4", "host5"};
 	unsigned n = SIM_ONE_OF(2, 2, 3, 6);
 
-	sim_net_init(&sim.net, n, sim_permille(&sim.dice, 400), &sim.dice, sim.net.pool, &sim.now_us);
+	bool routed = sim_permille(&sim.dice, 400), v6 = sim_permille(&sim.dice, 500);
+	sim_net_init(&sim.net, n, routed, v6, &sim.dice, sim.net.pool, &sim.now_us);
 	sim.net.observe = observer_sent;
 	for (unsigned i = 0; i < n; i++) {
 		conditions_choose(&sim.net.links[i].conditions);
@@ -116,6 +125,9 @@ static void wake(void)
 
 	talks_wake();
 	wire_hoard(sim_permille(&sim.dice, 2));
+	/* The path changes. */
+	if (sim_permille(&sim.dice, 1))
+		mtu_choose(&sim.net.links[i].conditions);
 	stranger_act();
 	if (hosts[i].hoarded)
 		host_hoard_end(i);

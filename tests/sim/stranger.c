@@ -13,6 +13,9 @@ static struct {
 
 void stranger_plan(void)
 {
+	stranger.floods = stranger.guesses = false;
+	if (sim.net.v6) /* he speaks IPv4 */
+		return;
 	stranger.floods = sim_permille(&sim.dice, 100);
 	stranger.guesses = sim_permille(&sim.dice, 200);
 }

@@ -35,10 +35,13 @@ void sim_tally_net(const struct sim_net *n)
 		sim.situations[SIM_link_duplicated] += c->duplicated;
 		sim.situations[SIM_link_reordered] += c->reordered;
 		sim.situations[SIM_link_corrupted] += c->corrupted;
+		sim.situations[SIM_too_big] += c->too_big;
+		sim.situations[SIM_too_big_silent] += c->too_big_silent;
 		sim.situations[SIM_link_marked] += c->marked;
 		sim.situations[SIM_link_pool_empty] += c->pool_empty;
 	}
 	sim_met(n->routed ? SIM_routed : SIM_switched);
+	sim.situations[SIM_ipv6] += n->v6;
 	sim.situations[SIM_many_hosts] += n->hosts > 2;
 }
 
