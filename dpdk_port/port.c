@@ -82,6 +82,10 @@ static bool too_long(const struct port *p, const struct rte_mbuf *m)
 {
 	if (likely(m->pkt_len <= p->frame_bytes_max))
 		return false;
+	if (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) /* what counts is the length of its pieces */
+		return !(p->info.offloads & PORT_TX_TSO) ||
+		       (uint32_t)(m->l2_len + m->l3_len + m->l4_len + m->tso_segsz) >
+			       p->frame_bytes_max + RTE_VLAN_HLEN;
 	const struct rte_ether_hdr *h = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
 	return h->ether_type != RTE_BE16(RTE_ETHER_TYPE_VLAN) ||
 	       m->pkt_len > p->frame_bytes_max + RTE_VLAN_HLEN;
@@ -108,12 +112,28 @@ static void unsendable_drop(struct port *p, struct port_queue *q, struct rte_mbu
 	rte_pktmbuf_free(m);
 }
 
+/* Drivers finish the headers of large segments here, and must not do so twice: only what is certainly taken
+ * is prepared. Returns how many; a frame that the driver does not want is for unsendable_drop. */
+static unsigned prepare(struct port *p, struct port_queue *q, struct rte_mbuf **frames, unsigned n)
+{
+	unsigned room = PORT_TX_WAITING - q->waiting_count;
+
+	if (!(p->info.offloads & PORT_TX_TSO))
+		return n;
+	return rte_eth_tx_prepare(p->id, (uint16_t)(q - p->queue), frames, (uint16_t)RTE_MIN(n, room));
+}
+
 /* Frames that the device can send: past those that wait already. Returns how many were taken. */
 static unsigned run_tx(struct port *p, struct port_queue *q, struct rte_mbuf **frames, unsigned n)
 {
 	unsigned sent = 0;
 
 	waiting_send(p, q);
+	n = prepare(p, q, frames, n);
+	if (n == 0 && q->waiting_count < PORT_TX_WAITING) {
+		unsendable_drop(p, q, frames[0]);
+		return 1;
+	}
 	if (q->waiting_count == 0)
 		sent = device_send(p, q, frames, n);
 	if (sent < n)

@@ -101,7 +101,15 @@ static unsigned segments_max(const struct opening *o)
 	return device > 0 && device < PORT_SEGMENTS_MAX ? device : PORT_SEGMENTS_MAX;
 }
 
-/* Switches on what both sides have. TSO stays off: one segment too many in flight there is software's. */
+static uint32_t offloads_common(uint32_t device, uint32_t wanted)
+{
+	const uint32_t tso_needs = PORT_TX_IPV4_CHECKSUM | PORT_TX_TCP_CHECKSUM | PORT_TX_MULTI_SEGMENT;
+	uint32_t common = device & wanted;
+
+	return (common & tso_needs) == tso_needs ? common : common & ~(uint32_t)PORT_TX_TSO;
+}
+
+/* Switches on what both sides have. */
 static int configure(struct opening *o)
 {
 	const struct port_config *c = o->config;
@@ -113,7 +121,7 @@ static int configure(struct opening *o)
 			RTE_MIN(o->device.max_rx_queues, o->device.max_tx_queues));
 	p->info.queues = c->queues;
 	p->info.device_offloads = dpdk_offloads_of(&o->device);
-	p->info.offloads = p->info.device_offloads & c->offloads & ~(uint32_t)PORT_TX_TSO;
+	p->info.offloads = offloads_common(p->info.device_offloads, c->offloads);
 	p->info.tx_segments_max = segments_max(o);
 
 	p->info.mtu = c->mtu ? c->mtu : RTE_ETHER_MTU;

@@ -11,6 +11,7 @@ void stack_config_defaults(struct stack_config *c)
 {
 	*c = (struct stack_config){
 		.mtu = 1500,
+		.tso_segments_max = 40,
 		.dad_transmits = 1,
 		.frag_datagrams_max = 64,
 		.frag_bytes_max = 1 << 20,

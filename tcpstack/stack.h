@@ -30,6 +30,8 @@ enum stack_offload {
 	STACK_OFFLOAD_TX_TCP_CKSUM = 2,	 /* fills the TCP checksum over the pseudo header's sum */
 	STACK_OFFLOAD_RX_CKSUM = 4,  /* its RX_*_CKSUM_GOOD, _NONE, _BAD are believed; unknown is computed */
 	STACK_OFFLOAD_MULTI_SEG = 8, /* sends mbufs of several segments */
+	STACK_OFFLOAD_TX_TSO =
+		16, /* cuts large TCP segments; used together with all of the above for sending */
 };
 
 /* An address of ours and the prefix that is on its link. */
@@ -65,6 +67,8 @@ struct stack_config {
 	bool mld;	       /* tell switches and routers which groups of IPv6 we listen to (RFC 3810) */
 	bool router_discovery; /* RFC 4861 section 6.3, for IPv6 while gateway_v6 is unspecified */
 	uint32_t offload_flags;
+	uint32_t tso_segments_max; /* buffers of a frame for STACK_OFFLOAD_TX_TSO; 2 or more, or none is made
+				    */
 
 	/* Headers and copies of payload come from here: each mbuf has room for mtu bytes behind
 	 * RTE_PKTMBUF_HEADROOM. Borrowed for the stack's life; it may be shared by other users on this core

@@ -174,7 +174,6 @@ struct tcp_request {
  * lines; TCP_CONN_HOT_LINES are fetched ahead of each received segment (tcp_prefetch). */
 enum { TCP_CONN_HOT_LINES = 10 };
 
-#define TCP_LINE __attribute__((aligned(RTE_CACHE_LINE_SIZE)))
 struct tcp_conn {
 	/* line 0: who it is */
 	union {
@@ -186,7 +185,7 @@ struct tcp_conn {
 	};
 
 	/* line 1: flags, one byte each: they are set and read apart */
-	TCP_LINE struct stack *stack;
+	struct stack *stack;
 	const struct tcp_app *app; /* NULL: nobody is told */
 	void *user;
 	uint8_t state;
@@ -220,9 +219,12 @@ struct tcp_conn {
 	uint8_t keepalives;		    /* probes sent since the peer was heard */
 	bool tx_short; /* the application was shown less room than it may have: writable is owed */
 	uint16_t mss;  /* payload of a full segment to the peer */
+	uint16_t path_mtu;
+	bool may_fragment; /* the path takes less than we can live with */
+	uint8_t spare;
 
 	/* line 2: receive sequence space */
-	TCP_LINE uint32_t rcv_nxt;
+	uint32_t rcv_nxt;
 	uint32_t rcv_adv; /* right edge told to the peer: never moves back */
 	uint32_t last_ack_sent, ts_recent;
 	uint64_t ts_recent_us;
@@ -235,13 +237,12 @@ struct tcp_conn {
 	uint64_t bytes_in;
 
 	/* line 3 */
-	TCP_LINE struct chain rx;
+	struct chain rx;
 	struct cds_list_head event_link, output_link;
 	uint32_t segments_in, segments_out;
 
 	/* line 4: send sequence space */
-	TCP_LINE uint32_t snd_una;
-	uint32_t snd_nxt, snd_wnd, snd_wl1, snd_wl2, snd_wnd_max;
+	uint32_t snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2, snd_wnd_max;
 	uint32_t tx_end;   /* behind everything queued */
 	uint32_t tx_bytes; /* payload queued */
 	uint32_t cwnd, in_flight, lost_count;
@@ -251,7 +252,7 @@ struct tcp_conn {
 	uint32_t flow_label; /* of IPv6 */
 
 	/* line 5 */
-	TCP_LINE struct cds_list_head segments;
+	struct cds_list_head segments;
 	struct cds_list_head lost;
 	struct tcp_segment *unsent; /* the first in segments that never left */
 	uint64_t sent_us;	    /* last data out */
@@ -259,18 +260,18 @@ struct tcp_conn {
 	uint64_t progress_us;	    /* last time snd_una moved, or sending began from rest */
 
 	/* line 6 */
-	TCP_LINE struct timer ack_timer;
+	struct timer ack_timer;
 	uint64_t bytes_out;
 	uint64_t delivered_bytes; /* that the peer is known to have */
 
 	/* line 7 */
-	TCP_LINE struct timer rexmt;
+	struct timer rexmt;
 	uint32_t sacked_count, sacked_bytes;
 	uint32_t dup_bytes; /* of in_flight: have left the network, say duplicate ACKs */
 	uint32_t recover;
 
 	/* line 8 */
-	TCP_LINE struct tcp_reass reass;
+	struct tcp_reass reass;
 	struct cds_list_head
 		flight; /* sent and not known to be lost or to have arrived: in order of sending */
 	const struct tcp_cc *cc;
@@ -278,7 +279,7 @@ struct tcp_conn {
 	uint32_t peer_buffers; /* that a full segment takes; 1 where it fits one */
 
 	/* line 9 and further */
-	TCP_LINE struct tcp_rack rack;
+	struct tcp_rack rack;
 	uint32_t ssthresh, rttvar_us;
 	struct tcp_sack_rx sack_rx;
 	union tcp_cc_state cc_state;
@@ -313,20 +314,30 @@ struct tcp_conn {
 	struct cds_list_head life_link;	  /* every connection of the stack */
 	struct cds_list_head orphan_link; /* those whose application is gone, longest ago first */
 	struct cds_list_head rx_wait_link, starved_link;
-	uint16_t mss_peer; /* what the peer takes, options included */
-	uint16_t path_mtu;
+	uint16_t mss_peer;   /* what the peer takes, options included */
 	uint16_t pmtu_probe; /* tcp_pmtu.c: the path MTU being tried, or 0 */
 	uint32_t pmtu_probe_end;
 	uint64_t pmtu_raise_us; /* from when on a larger one may be tried */
 	uint64_t pmtu_full_us;	/* when the last full segment left that the peer has */
 	bool pmtu_untold;	/* found by ourselves, and nothing has arrived since */
-	bool may_fragment;	/* the path takes less than we can live with */
 	bool unreachable;	/* an ICMP error said so */
 	uint32_t resent, timeouts, fast_retransmits;
 };
+/* Not by an attribute, which would forbid the lists' way of going round. What does not fit any more goes to
+ * the end, or a line is added. */
+#define TCP_LINE(n, member) \
+	_Static_assert(     \
+		offsetof(struct tcp_conn, member) == (n)*RTE_CACHE_LINE_SIZE, #member " begins line " #n)
+TCP_LINE(1, stack);
+TCP_LINE(2, rcv_nxt);
+TCP_LINE(3, rx);
+TCP_LINE(4, snd_una);
+TCP_LINE(5, segments);
+TCP_LINE(6, ack_timer);
+TCP_LINE(7, rexmt);
+TCP_LINE(8, reass);
+TCP_LINE(9, rack);
 #undef TCP_LINE
-_Static_assert(offsetof(struct tcp_conn, cc_state) <= (TCP_CONN_HOT_LINES + 1) * RTE_CACHE_LINE_SIZE,
-	"the fast path's lines are full: what it does not need goes to the end");
 
 /* A received segment, parsed; m's data is its payload. */
 struct tcp_in {
@@ -536,6 +547,22 @@ void tcp_send_challenge_ack(struct tcp_conn *c);
 /* Answers a segment that belongs to no connection (RFC 9293 section 3.10.7.1). */
 void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in);
 int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g);
+/* m holds the payload; the headers go in front. The acknowledgement in it is no longer owed. */
+void tcp_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags, uint8_t ecn);
+
+/* tcp_tso.c: segments in a row on their way to the port; zero when empty */
+struct tcp_train {
+	struct rte_mbuf *m,
+		*tail; /* one segment's buffer, or one for the headers with all of theirs behind it */
+	uint32_t seq, bytes;
+	uint16_t size; /* of each but the last */
+	uint16_t count;
+	uint8_t flags, ecn;
+};
+/* Adds a segment, behind which others may come. */
+void tcp_train_add_take(struct tcp_conn *c, struct tcp_train *t, struct rte_mbuf *m, uint32_t seq,
+	uint8_t flags, uint8_t ecn);
+void tcp_train_leave(struct tcp_conn *c, struct tcp_train *t);
 /* A segment without text and without a connection. 0 or -ENOBUFS. */
 int tcp_send_bare(struct stack *s, const struct tcp_tuple *t, uint32_t seq, uint32_t ack, uint8_t flags,
 	uint16_t window, const struct tcp_options *options);

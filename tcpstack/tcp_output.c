@@ -31,7 +31,11 @@ static void header_put(struct stack *s, struct rte_mbuf *m, const struct tcp_tup
 	wire_put16(h + 16, 0);
 	wire_put16(h + 18, urgent);
 	memcpy(h + TCP_HEADER_BYTES, opts, opts_n);
-	if (s->config.offload_flags & STACK_OFFLOAD_TX_TCP_CKSUM) {
+	if (m->tso_segsz) {
+		/* Without the length, which the port adds for each piece. */
+		to.l4_offload_flags = RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_TCP_SEG;
+		wire_put16(h + 16, checksum_fold(checksum_pseudo(&t->laddr, &t->raddr, IP_PROTOCOL_TCP, 0)));
+	} else if (s->config.offload_flags & STACK_OFFLOAD_TX_TCP_CKSUM) {
 		to.l4_offload_flags = RTE_MBUF_F_TX_TCP_CKSUM;
 		wire_put16(h + 16, checksum_fold(sum));
 	} else {
@@ -55,9 +59,7 @@ static void sack_put(struct tcp_conn *c, uint32_t payload_bytes, struct tcp_opti
 	tcp_sack_rx_write(&c->sack_rx, left, o);
 }
 
-/* Fills in what every segment of a connection carries; the acknowledgement in it is no longer owed. */
-static void conn_transmit_take(
-	struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags, uint8_t ecn)
+void tcp_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags, uint8_t ecn)
 {
 	struct stack *s = c->stack;
 	struct tcp_options o = {.has_timestamp = c->timestamps, .ts_val = tcp_timestamp(c)};
@@ -107,7 +109,7 @@ int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)
 		return -ENOBUFS;
 	if (flags & TCP_RST)
 		COUNT(c->stack, tcp_rst_out);
-	conn_transmit_take(c, m, seq, flags, IP_ECN_NOT_ECT);
+	tcp_transmit_take(c, m, seq, flags, IP_ECN_NOT_ECT);
 	return 0;
 }
 
@@ -257,7 +259,8 @@ void tcp_syn_was_sent(struct tcp_conn *c, uint64_t sent_us, bool resent)
 	c->syn.resent = resent;
 }
 
-int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g)
+/* Others may follow it on the train. */
+static int segment_send(struct tcp_conn *c, struct tcp_segment *g, struct tcp_train *train)
 {
 	if (!tcp_pmtu_fits(c, g))
 		g = tcp_segment_split(c, g, c->mss);
@@ -280,8 +283,17 @@ int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g)
 	segment_sent(c, g);
 	if (with_fin)
 		segment_sent(c, &c->fin);
-	conn_transmit_take(c, m, g->seq, flags, ecn);
+	tcp_train_add_take(c, train, m, g->seq, flags, ecn);
 	return 0;
+}
+
+int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g)
+{
+	struct tcp_train train = {0};
+	int error = segment_send(c, g, &train);
+
+	tcp_train_leave(c, &train);
+	return error;
 }
 
 static bool cwnd_allows(struct tcp_conn *c, uint32_t n)
@@ -360,26 +372,39 @@ static bool new_segment_allowed(struct tcp_conn *c, const struct tcp_segment *g,
 	return cwnd_allows(c, *n);
 }
 
-static void output_new(struct tcp_conn *c)
+/* False when memory ran out. */
+static bool new_segments_send(struct tcp_conn *c, struct tcp_train *train)
 {
-	struct tcp_segment *g, *first = c->unsent;
+	struct tcp_segment *g;
 	uint32_t n;
 
-	if (tcp_ecn_held(c))
-		return;
-	tcp_pmtu_probe(c);
 	while ((g = c->unsent) && new_segment_allowed(c, g, &n)) {
 		if (n < g->len) {
 			g = tcp_segment_split(c, g, n);
 			if (!g) {
 				tcp_starved(c);
-				return;
+				return false;
 			}
 		}
-		if (tcp_segment_send(c, g))
-			return;
+		if (segment_send(c, g, train))
+			return false;
 		timer_cancel(&c->stack->wheel, &c->hold);
 	}
+	return true;
+}
+
+static void output_new(struct tcp_conn *c)
+{
+	struct tcp_segment *first = c->unsent;
+	struct tcp_train train = {0};
+
+	if (tcp_ecn_held(c))
+		return;
+	tcp_pmtu_probe(c);
+	bool all = new_segments_send(c, &train);
+	tcp_train_leave(c, &train);
+	if (!all)
+		return;
 	c->hold_over = false;
 	/* A probe waits for the last that left. */
 	if (c->unsent != first && timer_armed(&c->rexmt) && c->rexmt_kind != TCP_REXMT_REORDER)

@@ -346,19 +346,21 @@ static bool source_sleep_prepare(struct turn_source *s)
 	return b->early_count == 0;
 }
 
-static uint32_t stack_offloads(const struct port_info *info)
+uint32_t bypass_stack_offloads(uint32_t port_offloads)
 {
+	static const struct {
+		uint32_t port, stack;
+	} same[] = {{PORT_TX_IPV4_CHECKSUM, STACK_OFFLOAD_TX_IPV4_CKSUM},
+		{PORT_TX_TCP_CHECKSUM, STACK_OFFLOAD_TX_TCP_CKSUM},
+		/* Where a port looks at TCP's checksum alone (virtio), IPv4's is unknown and computed. But
+		 * TCP's must be believed: between virtual machines it is not filled in. */
+		{PORT_RX_TCP_CHECKSUM, STACK_OFFLOAD_RX_CKSUM},
+		{PORT_TX_MULTI_SEGMENT, STACK_OFFLOAD_MULTI_SEG}, {PORT_TX_TSO, STACK_OFFLOAD_TX_TSO}};
 	uint32_t flags = 0;
 
-	if (info->offloads & PORT_TX_IPV4_CHECKSUM)
-		flags |= STACK_OFFLOAD_TX_IPV4_CKSUM;
-	if (info->offloads & PORT_TX_TCP_CHECKSUM)
-		flags |= STACK_OFFLOAD_TX_TCP_CKSUM;
-	if ((info->offloads & (PORT_RX_IPV4_CHECKSUM | PORT_RX_TCP_CHECKSUM)) ==
-		(PORT_RX_IPV4_CHECKSUM | PORT_RX_TCP_CHECKSUM))
-		flags |= STACK_OFFLOAD_RX_CKSUM;
-	if (info->offloads & PORT_TX_MULTI_SEGMENT)
-		flags |= STACK_OFFLOAD_MULTI_SEG;
+	for (unsigned i = 0; i < sizeof(same) / sizeof(same[0]); i++)
+		if (port_offloads & same[i].port)
+			flags |= same[i].stack;
 	return flags;
 }
 
@@ -374,7 +376,8 @@ struct bypass *bypass_create(const struct bypass_config *config, uint64_t now_us
 	struct stack_config *sc = &b->config.stack;
 	memcpy(sc->mac, info->mac, sizeof(sc->mac));
 	sc->mtu = (uint16_t)info->mtu;
-	sc->offload_flags = stack_offloads(info);
+	sc->offload_flags = bypass_stack_offloads(info->offloads);
+	sc->tso_segments_max = info->tx_segments_max;
 	sc->tx = stack_tx;
 	sc->tx_ctx = b;
 	for (unsigned i = 0; i < sc->address_count; i++)

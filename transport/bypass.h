@@ -56,6 +56,9 @@ struct port *bypass_port(struct bypass *b);
  * a burst. Core. */
 void bypass_set_capture(struct bypass *b, struct capture *capture_or_null);
 
+/* What a port's enum port_offload bits let its stack leave to it: enum stack_offload. */
+uint32_t bypass_stack_offloads(uint32_t port_offloads);
+
 struct bypass_stats bypass_stats(const struct bypass *b);
 
 #endif

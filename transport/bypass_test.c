@@ -707,10 +707,26 @@ static void test_captured(void)
 	net_close(n);
 }
 
+static void test_offloads(void)
+{
+	const uint32_t sending = PORT_TX_IPV4_CHECKSUM | PORT_TX_TCP_CHECKSUM | PORT_TX_MULTI_SEGMENT |
+				 PORT_TX_TSO;
+
+	CU_ASSERT_EQUAL(bypass_stack_offloads(0), 0);
+	CU_ASSERT_EQUAL(
+		bypass_stack_offloads(sending), STACK_OFFLOAD_TX_IPV4_CKSUM | STACK_OFFLOAD_TX_TCP_CKSUM |
+							STACK_OFFLOAD_MULTI_SEG | STACK_OFFLOAD_TX_TSO);
+	/* As virtio has it: frames from next door come without TCP's checksum, and are dropped where it is
+	 * computed. */
+	CU_ASSERT_EQUAL(bypass_stack_offloads(PORT_RX_TCP_CHECKSUM), STACK_OFFLOAD_RX_CKSUM);
+	CU_ASSERT_EQUAL(bypass_stack_offloads(PORT_RX_IPV4_CHECKSUM), 0);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct unit_test tests[] = {
 		{"open_and_addresses", test_open_and_addresses},
+		{"offloads", test_offloads},
 		{"ten_megabytes_both_ways", test_ten_megabytes_both_ways},
 		{"unread_closes_the_window", test_unread_closes_the_window},
 		{"closes", test_closes},

@@ -36,7 +36,7 @@ static const struct {
 	  {"--cores", offsetof(struct bench_options, cores)}},
   switches[] = {{"--offloads", offsetof(struct bench_options, offloads)},
 	  {"--hugepages", offsetof(struct bench_options, hugepages)},
-	  {"--ipv6", offsetof(struct bench_options, ipv6)}};
+	  {"--ipv6", offsetof(struct bench_options, ipv6)}, {"--tso", offsetof(struct bench_options, tso)}};
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 

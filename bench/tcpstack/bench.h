@@ -25,6 +25,7 @@ struct bench_options {
 	unsigned cores;	  /* bulk: both stacks on one, or one each */
 	bool offloads;	  /* checksums are the port's, as on a NIC; TSO too, in bulk over vhost */
 	bool hugepages;
+	bool tso; /* bulk */
 	bool ipv6;
 	const char *dir;      /* bulk: a folder for the socket */
 	const char *netns[2]; /* kernel */

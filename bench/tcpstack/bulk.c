@@ -12,6 +12,7 @@
 #include "runtime/check.h"
 #include "runtime/clock.h"
 #include "tcpstack/tcp.h"
+#include "transport/bypass.h"
 
 enum {
 	PORT = 5672,
@@ -104,21 +105,6 @@ static void on_readable(struct tcp_conn *c)
 static const struct tcp_app app = {
 	.accepted = on_accepted, .connected = on_connected, .readable = on_readable, .writable = fill};
 
-static uint32_t stack_offloads(uint32_t port)
-{
-	uint32_t flags = 0;
-
-	if (port & PORT_TX_IPV4_CHECKSUM)
-		flags |= STACK_OFFLOAD_TX_IPV4_CKSUM;
-	if (port & PORT_TX_TCP_CHECKSUM)
-		flags |= STACK_OFFLOAD_TX_TCP_CKSUM;
-	if (port & PORT_RX_TCP_CHECKSUM)
-		flags |= STACK_OFFLOAD_RX_CKSUM;
-	if (port & PORT_TX_MULTI_SEGMENT)
-		flags |= STACK_OFFLOAD_MULTI_SEG;
-	return flags;
-}
-
 static struct ip_addr address(const struct bench_options *o, unsigned last)
 {
 	struct ip_addr a = {.bytes = {0xfd, 10}};
@@ -143,7 +129,8 @@ static void side_start(struct side *s, unsigned i, const struct bench_options *o
 	stack_config_add(&c, address(o, i + 1), o->ipv6 ? 64 : 24);
 	c.mtu = (uint16_t)info->mtu;
 	c.tx_pool = s->pool;
-	c.offload_flags = stack_offloads(info->offloads);
+	c.offload_flags = bypass_stack_offloads(info->offloads);
+	c.tso_segments_max = info->tx_segments_max;
 	c.key = siphash_key_random();
 	c.tx = on_tx;
 	c.tx_ctx = s;
@@ -205,12 +192,18 @@ static void report(const struct bench_options *o, uint64_t bytes, uint64_t us)
 	const struct stack *s = sides[0].stack;
 	uint64_t out = stack_counter(s, STACK_COUNTER_tcp_segments_out);
 
-	printf("op=bulk wire=%s bytes=%u cores=%u ip=%d offloads=%d mbytes=%.1f segments_per_frame=%.2f "
+	printf("op=bulk wire=%s bytes=%u cores=%u ip=%d offloads=%d tso=%d mbytes=%.1f "
+	       "segments_per_frame=%.2f "
 	       "resent=%llu dropped=%llu\n",
-		o->wire, o->bytes, o->cores, o->ipv6 ? 6 : 4, o->offloads, (double)bytes / (double)us,
+		o->wire, o->bytes, o->cores, o->ipv6 ? 6 : 4, o->offloads, o->tso, (double)bytes / (double)us,
 		(double)out / (double)RTE_MAX(stack_counter(s, STACK_COUNTER_tx_frames), 1u),
 		(unsigned long long)stack_counter(s, STACK_COUNTER_tcp_resent),
 		(unsigned long long)(sides[0].dropped + sides[1].dropped));
+}
+
+static uint32_t offloads(const struct bench_options *o)
+{
+	return o->offloads ? PORT_OFFLOADS_ALL | (o->tso ? PORT_TX_TSO : 0) : PORT_TX_MULTI_SEGMENT;
 }
 
 int bulk_run(const struct bench_options *o)
@@ -219,7 +212,7 @@ int bulk_run(const struct bench_options *o)
 	struct ip_addr to = address(o, 2);
 
 	MUST(o->bytes && o->bytes <= sizeof(block));
-	if (!wire_open(&wire, o->wire, o->dir, o->offloads ? PORT_OFFLOADS_ALL : PORT_TX_MULTI_SEGMENT))
+	if (!wire_open(&wire, o->wire, o->dir, offloads(o)))
 		return 1;
 	for (unsigned i = 0; i < 2; i++) {
 		sides[i].wire = wire.end[i];

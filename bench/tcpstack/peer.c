@@ -128,6 +128,7 @@ void peer_init(struct peer *p, const struct peer_options *o)
 	c.tx_segments_max = 8191 + o->mbufs_tx;
 	c.conn_max = o->conns + 1024;
 	c.keepalive_us = o->keepalive_us;
+	c.quick_acks = 0; /* of a connection's beginning, which few of very many leave behind in a run */
 	c.arp_lifetime_us = UINT32_MAX;
 	c.key = (struct siphash_key){1, 2};
 	c.memory = &huge_memory;

@@ -146,7 +146,8 @@ static bool run_script(const char *path)
 	config_defaults(&run.config);
 	if (offload)
 		run.config.offload_flags = STACK_OFFLOAD_TX_IPV4_CKSUM | STACK_OFFLOAD_TX_TCP_CKSUM |
-					   STACK_OFFLOAD_RX_CKSUM | STACK_OFFLOAD_MULTI_SEG;
+					   STACK_OFFLOAD_RX_CKSUM | STACK_OFFLOAD_MULTI_SEG |
+					   STACK_OFFLOAD_TX_TSO;
 	if (!f) {
 		fail("cannot be read: %s", strerror(errno));
 		return false;
