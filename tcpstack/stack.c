@@ -92,6 +92,7 @@ static void limit_segments(struct stack_config *c)
 	uint32_t size = c->tx_pool->size, reserve = c->tx_reserve ? c->tx_reserve : min_u32(size / 8, 256u);
 	uint32_t most = size > reserve ? size - reserve : 1;
 
+	c->tx_reserve = reserve;
 	c->tx_segments_max = c->tx_segments_max ? min_u32(c->tx_segments_max, most) : most;
 }
 

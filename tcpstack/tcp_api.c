@@ -113,15 +113,23 @@ uint32_t tcp_tx_capacity(const struct tcp_conn *c)
 	return (uint32_t)min_u64(c->stack->config.tx_buffer_bytes, (uint64_t)c->tx_segments_max * c->mss);
 }
 
+/* What is left for new data: the spare ones are for cutting what waits already. */
+static uint32_t segments_free(const struct stack *s)
+{
+	struct pool_stats p = pool_stats(s->segment_pool);
+	uint32_t n = p.capacity - p.used, spare = tcp_segments_spare(s);
+
+	return n > spare ? n - spare : 0;
+}
+
 /* A connection may queue half of the segments that the others leave: one whose peer does not read takes a
  * half of all at the most, two a third each, and whoever comes next finds some. A little may always be had.
  */
 static uint32_t segments_allowed(const struct tcp_conn *c)
 {
-	struct pool_stats p = pool_stats(c->stack->segment_pool);
 	uint32_t least = TCP_TX_SHARE_BYTES_MIN / c->mss + 1;
 
-	return min_u32(c->tx_segments_max, max_u32((p.capacity - p.used + c->tx_segments) / 2, least));
+	return min_u32(c->tx_segments_max, max_u32((segments_free(c->stack) + c->tx_segments) / 2, least));
 }
 
 static uint32_t tx_room(const struct tcp_conn *c, uint32_t allowed)
@@ -181,7 +189,7 @@ static bool segments_take(struct tcp_conn *c, uint32_t n, struct cds_list_head *
 	struct tcp_segment *g, *next;
 
 	for (uint32_t have = 0; have < n; have += c->mss) {
-		g = pool_take(s->segment_pool);
+		g = segments_free(s) ? pool_take(s->segment_pool) : NULL;
 		struct rte_mbuf *m = g ? stack_tx_alloc(s) : NULL;
 		if (!m) {
 			if (g)

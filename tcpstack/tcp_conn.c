@@ -344,8 +344,8 @@ int tcp_init(struct stack *s)
 		    tcp_requests_init(s) | tcp_time_wait_init(s);
 
 	s->conn_pool = pool_create("tcp connections", sizeof(struct tcp_conn), f->conn_max, f->memory);
-	s->segment_pool = pool_create(
-		"tcp segments", sizeof(struct tcp_segment), f->tx_segments_max, f->memory);
+	s->segment_pool = pool_create("tcp segments", sizeof(struct tcp_segment),
+		f->tx_segments_max + tcp_segments_spare(s), f->memory);
 	s->reass_pool = pool_create("tcp reassembly", TCP_REASS_NODE_BYTES, f->reass_segments_max, f->memory);
 	s->listener_pool = pool_create(
 		"tcp listeners", sizeof(struct tcp_listener), f->listener_max, f->memory);

@@ -571,6 +571,9 @@ void tcp_syn_was_sent(struct tcp_conn *c, uint64_t sent_us, bool resent);
 /* Whether one challenge ACK more may leave now, at most one for *next_us's owner in a while and not more than
  * a second's share of all (RFC 5961 section 7); counted either way. */
 bool tcp_challenge_allowed(struct stack *s, uint64_t *next_us);
+/* Segments that queued data leaves alone: a path that became smaller, or a window, makes queued ones to be
+ * cut, and if all were taken by such nobody would ever give one back. */
+uint32_t tcp_segments_spare(const struct stack *s);
 /* Makes the first n bytes of g a segment of their own, before it; returns it, or NULL without memory. */
 struct tcp_segment *tcp_segment_split(struct tcp_conn *c, struct tcp_segment *g, uint32_t n);
 

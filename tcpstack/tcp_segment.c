@@ -207,6 +207,11 @@ void tcp_segments_acked(struct tcp_conn *c, uint32_t ack, struct tcp_acked *acke
 	c->dup_bytes = min_u32(c->dup_bytes, c->in_flight);
 }
 
+uint32_t tcp_segments_spare(const struct stack *s)
+{
+	return max_u32(2, min_u32(s->config.tx_reserve / 2, 64u));
+}
+
 struct tcp_segment *tcp_segment_split(struct tcp_conn *c, struct tcp_segment *g, uint32_t n)
 {
 	struct stack *s = c->stack;

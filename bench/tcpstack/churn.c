@@ -106,11 +106,11 @@ int churn_run(const struct bench_options *o)
 	printf("op=churn end=%s bytes=%u ip=%d offloads=%d ns=%.0f per_second=%.0f conns=%llu\n", o->end,
 		o->bytes, o->ipv6 ? 6 : 4, o->offloads, ns, 1e9 / ns, (unsigned long long)conns);
 	bool good = conns == (uint64_t)blocks.count * o->bursts * STACK_BURST &&
-		    left.conns - left.time_wait == 0;
+		    left.conns + left.half_open == 0;
 	if (!good)
 		fprintf(stderr, "%llu of %llu were accepted, %u are left\n", (unsigned long long)conns,
 			(unsigned long long)blocks.count * o->bursts * STACK_BURST,
-			left.conns - left.time_wait);
+			left.conns + left.half_open);
 	peer_fini(&r.peer);
 	free(blocks.ns);
 	return good ? 0 : 1;

@@ -34,6 +34,7 @@ static const char *const plant_names[PLANTS] = {
 };
 static enum plant plant;
 static uint8_t injected_flags;
+static bool gateway_asked; /* whether it is still there: after some retransmissions */
 
 bool stack_plant(const char *name)
 {
@@ -70,6 +71,7 @@ static void tx(void *ctx, struct rte_mbuf **frames_take, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
 		uint8_t *frame = rte_pktmbuf_mtod(frames_take[i], uint8_t *);
+		gateway_asked |= wire_get16(frame + 12) == 0x0806;
 		if (planted(frame))
 			side_saw(&stack_side.side, frame, frames_take[i]->pkt_len);
 		rte_pktmbuf_free(frames_take[i]);
@@ -140,16 +142,11 @@ static void inject(const uint8_t *frame, uint32_t n)
 	stack_input(stack, &m, 1, now_us);
 }
 
-static void settle(void)
-{
-	stack_output(stack, now_us);
-	stack_timers(stack, now_us, 1000);
-}
-
 static void gateway_tell(void)
 {
 	uint8_t f[42] = {0};
 
+	gateway_asked = false;
 	memcpy(f, side_mac, 6);
 	memcpy(f + 6, gateway_mac, 6);
 	memcpy(f + 12, (uint8_t[]){8, 6, 0, 1, 8, 0, 6, 4, 0, 1}, 10);
@@ -157,6 +154,14 @@ static void gateway_tell(void)
 	wire_put32(f + 28, GATEWAY_ADDR);
 	wire_put32(f + 38, SIDE_ADDR);
 	inject(f, sizeof(f));
+}
+
+static void settle(void)
+{
+	stack_output(stack, now_us);
+	stack_timers(stack, now_us, 1000);
+	if (gateway_asked)
+		gateway_tell();
 }
 
 static void again(void)

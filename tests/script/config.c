@@ -27,7 +27,8 @@ static const struct {
 	KEY(connect_timeout_us), KEY(half_open_timeout_us), KEY(time_wait_us), KEY(fin_wait_2_us),
 	KEY(keepalive_us), KEY(keepalive_interval_us), KEY(keepalive_probes), KEY(challenge_acks_per_s),
 	KEY(initial_window_segments), KEY(syn_cookies), KEY(ecn), KEY(quick_acks), KEY(timestamps),
-	KEY(window_scaling), KEY(sack), KEY(orphan_max), KEY(tx_reserve), KEY(rx_buffers_max)};
+	KEY(window_scaling), KEY(sack), KEY(orphan_max), KEY(tx_reserve), KEY(tx_segments_max),
+	KEY(rx_buffers_max)};
 
 static void do_config(const char *name, unsigned long value)
 {
