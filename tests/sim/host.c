@@ -113,9 +113,11 @@ static void pools_tally(const struct stack *s)
 {
 	const struct pool *p;
 
+	/* Empty for new data: the spare ones are for cutting. */
 	for (unsigned i = 0; (p = stack_pool(s, i)); i++)
 		if (!strcmp(pool_name(p), "tcp segments"))
-			sim.situations[SIM_segment_pool_empty] += pool_stats(p).exhausted != 0;
+			sim.situations[SIM_segment_pool_empty] +=
+				pool_stats(p).used_max + tcp_segments_spare(s) >= pool_stats(p).capacity;
 }
 
 void host_end(unsigned i)
