@@ -110,7 +110,7 @@ struct config_tcp {
 	enum config_congestion congestion;
 	enum config_ecn ecn;
 	uint64_t user_timeout_us; /* without an answer for so long a connection is given up */
-	bool nodelay, sack;
+	bool nodelay, sack, timestamps;
 	enum config_syn_cookies syn_cookies;
 	uint32_t syn_backlog, time_wait_max; /* objects of each port */
 	uint64_t time_wait_us;

@@ -137,7 +137,8 @@ static void test_everything_set(void)
 		"  - {name: a, transport: bypass, port: lan0, address: 10.1.2.3, tcp_port: 65535}\n"
 		"  - {name: k6, transport: kernel, address: '::1'}\n"
 		"tcp: {rx_buffer: 64M, tx_buffer: 16K, rto_min: 1ms, delayed_ack: 0, keepalive: 2h, "
-		"congestion: none, ecn: on, nodelay: false, user_timeout: 30s, sack: false, initial_window: "
+		"congestion: none, ecn: on, nodelay: false, user_timeout: 30s, sack: false, timestamps: "
+		"false, initial_window: "
 		"64,\n"
 		"      syn_backlog: 7, syn_cookies: never, time_wait: 1ms, time_wait_max: 5, busy_poll: "
 		"50us}\n"
@@ -167,7 +168,8 @@ static void test_everything_set(void)
 	CU_ASSERT_EQUAL(one.tcp.congestion, CONFIG_CONGESTION_NONE);
 	CU_ASSERT_EQUAL(one.tcp.ecn, CONFIG_ECN_ON);
 	CU_ASSERT_EQUAL(one.tcp.busy_poll_us, 50);
-	CU_ASSERT(!one.tcp.nodelay && !one.tcp.sack && one.tcp.user_timeout_us == 30000000);
+	CU_ASSERT(!one.tcp.nodelay && !one.tcp.sack && !one.tcp.timestamps &&
+		  one.tcp.user_timeout_us == 30000000);
 	CU_ASSERT(one.tcp.initial_window_segments == 64 && one.tcp.syn_backlog == 7);
 	CU_ASSERT(one.tcp.syn_cookies == CONFIG_SYN_COOKIES_NEVER && one.tcp.time_wait_us == 1000);
 	CU_ASSERT_EQUAL(one.tcp.time_wait_max, 5);

@@ -380,6 +380,13 @@ static const struct schema_key tcp_keys[] = {
 		FIELD(config_tcp, sack),
 		.initial = "true",
 		.help = "Whether selective acknowledgements (RFC 2018) are offered and taken."},
+	{.name = "timestamps",
+		.type = SCHEMA_BOOL,
+		FIELD(config_tcp, timestamps),
+		.initial = "true",
+		.help = "Whether timestamps (RFC 7323) are spoken where the peer has them too: they measure "
+			"round trips, "
+			"and protect against old duplicates, for 12 bytes a segment."},
 	{.name = "initial_window",
 		.type = SCHEMA_COUNT,
 		FIELD(config_tcp, initial_window_segments),

@@ -181,7 +181,7 @@ struct tcp_conn_info {
 	uint32_t tx_queued_bytes; /* written and not yet acknowledged */
 	uint32_t rx_queued_bytes, reass_bytes;
 	uint32_t rx_buffers, rx_buffers_allowed; /* held by both, and its share; UINT32_MAX: no limit */
-	uint32_t mss_bytes;
+	uint32_t mss_bytes, pmtu_bytes;		 /* what the path takes, as far as we know */
 	uint8_t snd_wscale, rcv_wscale;
 	uint8_t timestamps, sack, nodelay, corked;
 	uint8_t ecn;	      /* agreed on */

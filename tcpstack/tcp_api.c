@@ -380,6 +380,7 @@ struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 		.rx_buffers = c->rx_buffers,
 		.rx_buffers_allowed = tcp_memory_allowed(c),
 		.mss_bytes = c->mss,
+		.pmtu_bytes = c->path_mtu,
 		.snd_wscale = c->snd_wscale,
 		.rcv_wscale = c->rcv_wscale,
 		.timestamps = c->timestamps,

@@ -112,6 +112,7 @@ static json_t *entry_json(const struct listing *l, const struct tcp_entry *e)
 	set(o, "timer_us", e->timer_us);
 	set(o, "backoff", e->backoff);
 	set(o, "mss_bytes", e->info.mss_bytes);
+	set(o, "pmtu_bytes", e->info.pmtu_bytes);
 	set(o, "retransmits", e->info.resent);
 	if (e->info.cc)
 		set_connection(o, e);

@@ -161,6 +161,7 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	bc.stack.keepalive_us = c->tcp.keepalive_us;
 	bc.stack.user_timeout_us = (uint32_t)c->tcp.user_timeout_us;
 	bc.stack.sack = c->tcp.sack;
+	bc.stack.timestamps = c->tcp.timestamps;
 	bc.stack.initial_window_segments = c->tcp.initial_window_segments;
 	bc.stack.syn_backlog_max = c->tcp.syn_backlog;
 	bc.stack.time_wait_us = (uint32_t)c->tcp.time_wait_us;
