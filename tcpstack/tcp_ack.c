@@ -84,7 +84,7 @@ static void window_update(struct tcp_conn *c, const struct tcp_in *in, bool acks
 	uint32_t before = c->snd_wnd, edge_before = tcp_snd_edge(c);
 	c->snd_wnd = (uint32_t)in->wnd << c->snd_wscale;
 	c->snd_wnd_max = max_u32(c->snd_wnd_max, c->snd_wnd);
-	c->snd_wl1 = seq_max(c->snd_wl1, in->seq);
+	c->snd_wl1 = in->seq;
 	c->snd_wl2 = in->ack;
 	if (before == 0 && c->snd_wnd) {
 		/* What went out as a probe was outside the window and is gone. */

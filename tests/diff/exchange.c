@@ -114,10 +114,15 @@ static void window_used(struct conversation *c, const struct segment *g, uint32_
 		c->wnd_low = wnd;
 }
 
+static uint32_t segment_end(const struct segment *g)
+{
+	return g->seq + g->len + !!(g->flags & FIN);
+}
+
 /* The handshake is complete but for our last ACK, or more. */
 static bool acceptable(const struct conversation *c, const struct view *v, const struct segment *g)
 {
-	uint32_t rcv = c->isn + v->rcv, end = g->seq + g->len + !!(g->flags & FIN);
+	uint32_t rcv = c->isn + v->rcv, end = segment_end(g);
 	bool old_ts = g->has_ts && seq_lt(g->ts_val, c->ts);
 
 	if (!synchronised(c) && (!in_state(c, "SYN-RECEIVED") || g->ack != v->sent_min))
@@ -678,6 +683,8 @@ struct exchange exchange_next(struct conversation *c, const struct side *a, cons
 				c->ends[c->ends_n++ % ENDS_MAX] = c->isn + end + !!(x.segment.flags & FIN);
 			if (!x.is_act && acceptable(&before, &v, &x.segment))
 				told(c, &v, &x.segment);
+			else if (!x.is_act) /* AVOIDED(window_of_what_was_received) */
+				c->unsure |= segment_end(&x.segment) == c->isn + v.rcv;
 			return x;
 		}
 		before.random = c->random;
