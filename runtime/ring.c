@@ -14,9 +14,11 @@ struct ring {
 	/* The producer's line: where it will write; written by it alone. */
 	__attribute__((aligned(LINE_BYTES))) uint32_t pushed;
 	uint32_t popped_seen;
+	uint32_t staged; /* at or behind `pushed`: filled in, not yet published */
 	/* The consumer's. */
 	__attribute__((aligned(LINE_BYTES))) uint32_t popped;
 	uint32_t pushed_seen;
+	uint32_t taken; /* at or behind `popped`: done with, not yet given back */
 	/* Never written after creation. */
 	__attribute__((aligned(LINE_BYTES))) uint32_t capacity;
 	uint32_t record_bytes;
@@ -49,6 +51,8 @@ void ring_destroy(struct ring *r)
 uint32_t ring_push(struct ring *r, const void *records, uint32_t n)
 {
 	uint32_t at = r->pushed;
+
+	CHECK(r->staged == at);
 	uint32_t room = r->capacity - (at - r->popped_seen);
 
 	if (room < n) {
@@ -65,6 +69,7 @@ uint32_t ring_push(struct ring *r, const void *records, uint32_t n)
 	size_t first_bytes = (size_t)to_end * r->record_bytes;
 	memcpy(record_at(r, index), records, first_bytes);
 	memcpy(r->records, (const uint8_t *)records + first_bytes, (size_t)(n - to_end) * r->record_bytes);
+	r->staged = at + n;
 	__atomic_store_n(&r->pushed, at + n, __ATOMIC_RELEASE);
 	return n;
 }
@@ -73,6 +78,8 @@ uint32_t ring_pop(struct ring *r, void *records, uint32_t n)
 {
 	uint32_t at = r->popped;
 	uint32_t there = r->pushed_seen - at;
+
+	CHECK(r->taken == at);
 
 	if (there < n) {
 		r->pushed_seen = __atomic_load_n(&r->pushed, __ATOMIC_ACQUIRE);
@@ -88,8 +95,81 @@ uint32_t ring_pop(struct ring *r, void *records, uint32_t n)
 	size_t first_bytes = (size_t)to_end * r->record_bytes;
 	memcpy(records, record_at(r, index), first_bytes);
 	memcpy((uint8_t *)records + first_bytes, r->records, (size_t)(n - to_end) * r->record_bytes);
+	r->taken = at + n;
 	__atomic_store_n(&r->popped, at + n, __ATOMIC_RELEASE);
 	return n;
+}
+
+uint32_t ring_room(struct ring *r, uint32_t enough)
+{
+	uint32_t room = r->capacity - (r->staged - r->popped_seen);
+
+	if (room >= enough)
+		return room;
+	r->popped_seen = __atomic_load_n(&r->popped, __ATOMIC_ACQUIRE);
+	return r->capacity - (r->staged - r->popped_seen);
+}
+
+void *ring_stage(struct ring *r)
+{
+	return ring_room(r, 1) ? record_at(r, r->staged++ & (r->capacity - 1)) : NULL;
+}
+
+uint32_t ring_commit(struct ring *r)
+{
+	uint32_t n = r->staged - r->pushed;
+
+	if (n)
+		__atomic_store_n(&r->pushed, r->staged, __ATOMIC_RELEASE);
+	return n;
+}
+
+uint32_t ring_position(const struct ring *r)
+{
+	return r->staged;
+}
+
+bool ring_passed(struct ring *r, uint32_t position)
+{
+	if ((int32_t)(r->popped_seen - position) >= 0)
+		return true;
+	r->popped_seen = __atomic_load_n(&r->popped, __ATOMIC_ACQUIRE);
+	return (int32_t)(r->popped_seen - position) >= 0;
+}
+
+const void *ring_front(struct ring *r)
+{
+	if (r->taken == r->pushed_seen) {
+		r->pushed_seen = __atomic_load_n(&r->pushed, __ATOMIC_ACQUIRE);
+		if (r->taken == r->pushed_seen)
+			return NULL;
+	}
+	return record_at(r, r->taken & (r->capacity - 1));
+}
+
+void ring_take(struct ring *r)
+{
+	CHECK(r->taken != r->pushed_seen);
+	r->taken++;
+}
+
+uint32_t ring_release(struct ring *r)
+{
+	uint32_t n = r->taken - r->popped;
+
+	if (n)
+		__atomic_store_n(&r->popped, r->taken, __ATOMIC_RELEASE);
+	return n;
+}
+
+bool ring_taken(const struct ring *r, uint32_t position)
+{
+	return (int32_t)(r->taken - position) >= 0;
+}
+
+uint32_t ring_capacity(const struct ring *r)
+{
+	return r->capacity;
 }
 
 /* popped first: it never passes the pushed that is read after it. */

@@ -13,7 +13,13 @@ static bool count_consumer(struct broker *b)
 	return false;
 }
 
-enum failure_code consumer_attach(struct consumer *c, struct queue *q, struct failure *f)
+/* Read by other cores too. */
+static void consumers_count(struct queue *q, int by)
+{
+	__atomic_store_n(&q->consumer_count, q->consumer_count + (uint32_t)by, __ATOMIC_RELAXED);
+}
+
+enum failure_code consumer_attach_local(struct consumer *c, struct queue *q, struct failure *f)
 {
 	struct broker *b = q->owner->broker;
 
@@ -27,7 +33,7 @@ enum failure_code consumer_attach(struct consumer *c, struct queue *q, struct fa
 	c->queue = q;
 	c->parked = false;
 	cds_list_add_tail(&c->link, &q->consumers);
-	q->consumer_count++;
+	consumers_count(q, 1);
 	q->exclusive_consumer = c->exclusive;
 	q->had_consumer = true;
 	queue_mark_ready(q);
@@ -42,12 +48,12 @@ void consumer_unlink(struct consumer *c)
 	c->queue = NULL;
 	c->parked = false;
 	MUST(q->consumer_count > 0);
-	q->consumer_count--;
+	consumers_count(q, -1);
 	q->exclusive_consumer = false; /* it was the only one, or none was */
 	__atomic_sub_fetch(&q->owner->broker->consumer_count, 1, __ATOMIC_RELAXED);
 }
 
-void consumer_detach(struct consumer *c)
+void consumer_detach_local(struct consumer *c)
 {
 	struct queue *q = c->queue;
 
@@ -60,8 +66,44 @@ void consumer_detach(struct consumer *c)
 		queue_unmark_ready(q);
 }
 
+enum consumer_result consumer_attach(
+	struct broker_core *core, struct consumer *c, struct queue *q, struct failure *f)
+{
+	enum failure_code code;
+
+	c->subscription = NULL;
+	if (queue_mine(core, q)) {
+		code = consumer_attach_local(c, q, f);
+		return code ? CONSUMER_REFUSED : CONSUMER_DONE;
+	}
+	code = subscription_open(core, c, q, f);
+	return code ? CONSUMER_REFUSED : CONSUMER_PENDING;
+}
+
+enum consumer_result consumer_detach(struct consumer *c)
+{
+	if (c->subscription) {
+		subscription_detach(c->subscription);
+		return CONSUMER_PENDING;
+	}
+	consumer_detach_local(c);
+	return CONSUMER_DONE;
+}
+
+void consumer_abandon(struct consumer *c)
+{
+	if (c->subscription)
+		subscription_abandon(c->subscription);
+	else
+		consumer_detach_local(c);
+}
+
 void consumer_wake(struct consumer *c)
 {
+	if (c->subscription) {
+		subscription_wake(c->subscription);
+		return;
+	}
 	if (!c->queue || !c->parked)
 		return;
 	c->parked = false;

@@ -6,15 +6,24 @@
 #include "broker/core/broker.h"
 #include "broker/core/entries.h"
 #include "broker/core/exchange.h"
+#include "broker/core/link.h"
+#include "broker/core/move.h"
 #include "broker/core/queue.h"
 #include "broker/core/route.h"
+#include "broker/core/subscription.h"
 #include "broker/core/table.h"
 #include "runtime/pool.h"
 #include "runtime/reclaim.h"
 
 #include <pthread.h>
 
-enum { QUEUE_QUANTUM = 32 }; /* messages from one queue before the next one has its turn */
+enum {
+	QUEUE_QUANTUM = 32,	/* messages from one queue before the next one has its turn */
+	LINK_QUANTUM = 64,	/* records from one ring before the next one has its turn */
+	GRAVE_QUANTUM = 512,	/* purged messages released a turn */
+	FAN_OUT_AT_ONCE = 64,	/* queues that a message is given to in one go; more are done in slices of */
+	FAN_OUT_QUANTUM = 256,	/* so many a turn */
+};
 
 struct vhost {
 	struct broker *broker;
@@ -31,40 +40,70 @@ struct broker {
 	struct table bindings_by_queue; /* (queue, routing key), to find a binding again */
 	struct table trie_edges;	/* (trie node, word) */
 	struct cds_list_head all_exchanges;
+	struct broker_core **cores; /* by index; set before they run */
+	struct link *links;	    /* from * cores + to */
+	struct queue **queue_slots; /* by the index in a handle; read without the mutex */
+	uint32_t *free_slots;	    /* a stack of indexes */
+	uint32_t free_slot_count;
+	uint32_t *slot_generations;
 	uint32_t queue_count, exchange_count, binding_count;
 	uint32_t consumer_count; /* atomic: consumers come and go without the mutex */
 	uint32_t trie_nodes, trie_nodes_max;
 	uint32_t nested_hash_nodes;
 };
 
+/* A message on its way to more queues than are served at once. One a core: whoever has the next one waits. */
+struct fan_out {
+	struct message *message; /* NULL: none is under way */
+	struct session *session; /* whose publisher waits; NULL: it has gone */
+	uint32_t count, at;
+	queue_handle *queues;
+};
+
 struct broker_core {
 	struct broker *broker;
 	uint32_t index;
 	uint64_t now_us;
-	struct message_store *store;
-	struct pool *handles;	     /* of struct queue *; what a queue_handle resolves to */
+	struct message_cache *cache;
 	struct cds_list_head queues; /* owned by this core */
 	struct cds_list_head ready;  /* queues with messages and consumers that may take them */
+	struct entries_grave grave;
 	struct route_set route;
+	struct fan_out fan_out;
 	struct siphash_key name_key; /* names that the server makes */
 	uint64_t name_count;
 	struct broker_core_stats stats;
+	struct broker_core_counters counters;
+	/* Other cores. */
+	void (*wake)(void *ctx);
+	void *wake_ctx;
+	struct link_out *out; /* by core */
+	struct link **in;     /* by core */
+	struct pool *subscriptions, *calls;
+	struct cds_list_head crediting, owing; /* subscriptions */
+	struct queue_move moves[MOVES_MAX];
+	uint32_t moves_active;
 };
 
 struct queue {
 	struct table_entry by_name;
 	struct vhost *vhost;
-	struct broker_core *owner;
 	queue_handle handle;
-	struct session *exclusive_to; /* NULL: anyone's */
-	bool durable, auto_delete, had_consumer;
-	bool exclusive_consumer, is_ready, deleted;
+	struct session *exclusive_to; /* NULL: anyone's; then it never leaves that session's core */
+	bool durable, auto_delete;
+	struct fields arguments;
+	struct cds_list_head bindings; /* under the writer mutex */
+	/* Between cores. */
+	__attribute__((aligned(64))) struct broker_core *owner; /* queue_owner() */
+	uint64_t fenced; /* a bit for each core whose publishers wait until it has moved */
+	/* The owner's. */
+	__attribute__((aligned(64))) struct entries entries;
+	bool had_consumer, exclusive_consumer, is_ready, deleted;
+	bool arriving;		 /* given to this owner, which has not taken it in yet */
+	struct queue_move *move; /* on its way to another core: nothing is delivered meanwhile */
 	uint32_t consumer_count;
-	struct entries entries;
 	struct cds_list_head consumers, parked_consumers;
 	struct cds_list_head of_core, of_session, of_ready;
-	struct cds_list_head bindings;
-	struct fields arguments;
 	struct reclaim_node reclaim;
 	uint8_t name[];
 };
@@ -146,6 +185,8 @@ enum failure_code queue_check_access(const struct session *s, const struct queue
 /* Deletes the queue: tables, bindings, messages, then tells its consumers. Owner's core. Returns how many
  * messages were ready. */
 uint64_t queue_remove(struct queue *q);
+/* Owner: drops what is ready; returns how many. */
+uint64_t queue_purge_here(struct queue *q);
 /* "inequivalent arg ..." */
 enum failure_code arguments_equivalent(const struct fields *current, const struct fields *given,
 	const char *what, struct slice name, const struct vhost *v, struct failure *f);
@@ -156,17 +197,44 @@ enum failure_code flag_equivalent(bool current, bool given, const char *flag, co
 enum failure_code queue_arguments_check(
 	const struct fields *arguments, struct slice name, const struct vhost *v, struct failure *f);
 
-/* queue.c. room, then enqueue: takes a reference of its own. */
+/* queue_slot.c: handles. Writer mutex held for the first two. */
+bool queue_slot_take(struct broker *b, struct queue *q); /* false: limits.queues of them exist */
+void queue_slot_give(struct broker *b, struct queue *q);
+/* The queue of a handle, or NULL where it has been deleted; valid until the caller is quiescent. Any core. */
+struct queue *queue_resolve(const struct broker *b, queue_handle h);
+
+static inline struct broker_core *queue_owner(const struct queue *q)
+{
+	return __atomic_load_n(&q->owner, __ATOMIC_ACQUIRE);
+}
+
+/* move.c: true where the core owns the queue; one that has just been given to it is taken in. */
+bool queue_mine(struct broker_core *c, struct queue *q);
+
+/* queue.c, owner. room, then enqueue: takes a reference of its own. */
 bool queue_room(struct queue *q);
 void queue_room_cancel(struct queue *q);
 void queue_enqueue(struct queue *q, struct message *m);
+/* The same with the caller's reference. */
+void queue_enqueue_take(struct queue *q, struct message *m_take);
 bool queue_take(struct queue *q, bool no_ack, struct delivery *out);
+/* A settlement that came from another core. */
+void queue_settle_arrived(struct broker_core *c, const struct control_record *r);
+
+/* publish.c: a slice of the fan-out that is under way; how many queues got the message. */
+unsigned fan_out_poll(struct broker_core *c);
+
+/* call.c */
+void call_parcel(struct broker_core *c, struct parcel *p);
 
 /* deliver.c: puts the queue in its core's ready list where it has messages and consumers. */
 void queue_mark_ready(struct queue *q);
 void queue_unmark_ready(struct queue *q);
 
-/* consumer.c: takes it off its queue without deleting an auto-delete one. */
+/* consumer.c, owner. */
+enum failure_code consumer_attach_local(struct consumer *c, struct queue *q, struct failure *f);
+void consumer_detach_local(struct consumer *c);
+/* Takes it off its queue without deleting an auto-delete one. */
 void consumer_unlink(struct consumer *c);
 
 #endif

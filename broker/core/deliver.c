@@ -6,7 +6,7 @@
 
 static bool has_work(struct queue *q)
 {
-	return q->entries.ready > 0 && !cds_list_empty(&q->consumers);
+	return q->entries.ready > 0 && !cds_list_empty(&q->consumers) && !q->move;
 }
 
 void queue_mark_ready(struct queue *q)
@@ -45,7 +45,7 @@ static unsigned deliver_from(struct queue *q, unsigned most)
 {
 	unsigned n = 0;
 
-	while (n < most && !q->deleted && q->entries.ready > 0) {
+	while (n < most && !q->deleted && !q->move && q->entries.ready > 0) {
 		struct consumer *c = next_consumer(q);
 		if (!c)
 			break;
@@ -71,9 +71,4 @@ unsigned broker_core_deliver(struct broker_core *c, unsigned budget)
 			queue_mark_ready(q);
 	}
 	return n;
-}
-
-bool broker_core_ready(const struct broker_core *c)
-{
-	return c->ready.next != &c->ready;
 }

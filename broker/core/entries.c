@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { PAGE_ENTRIES = 498, PAGE_WORDS = (PAGE_ENTRIES + 63) / 64 };
+enum { PAGE_ENTRIES = 488, PAGE_WORDS = (PAGE_ENTRIES + 63) / 64 };
 
 struct entry_page {
 	struct cds_list_head link;
@@ -14,14 +14,16 @@ struct entry_page {
 	uint16_t filled;   /* entries pushed */
 	uint16_t live;	   /* entries not settled */
 	uint16_t requeued; /* bits set below */
+	uint16_t fresh;	   /* from here on none was ever delivered */
 	uint64_t requeued_bits[PAGE_WORDS];
+	uint64_t unseen_bits[PAGE_WORDS]; /* of these: no client has seen it */
 	struct message *messages[PAGE_ENTRIES]; /* NULL: settled */
 };
 _Static_assert(sizeof(struct entry_page) <= MESSAGE_BLOCK_BYTES, "entries are kept in blocks of the store");
 
-void entries_init(struct entries *e, struct message_store *store)
+void entries_init(struct entries *e, struct message_cache *c)
 {
-	*e = (struct entries){.store = store};
+	*e = (struct entries){.cache = c};
 	CDS_INIT_LIST_HEAD(&e->pages);
 	CDS_INIT_LIST_HEAD(&e->requeued_pages);
 }
@@ -34,7 +36,7 @@ static struct entry_page *last_page(struct entries *e)
 static void page_release(struct entries *e, struct entry_page *p)
 {
 	cds_list_del(&p->link);
-	message_store_block_give(e->store, p);
+	message_store_block_give(e->cache, p);
 }
 
 bool entries_room(struct entries *e)
@@ -43,12 +45,13 @@ bool entries_room(struct entries *e)
 
 	if (p && p->filled < PAGE_ENTRIES)
 		return true;
-	p = message_store_block_take(e->store);
+	p = message_store_block_take(e->cache);
 	if (!p)
 		return false;
 	p->first_position = e->next_position;
-	p->filled = p->live = p->requeued = 0;
+	p->filled = p->live = p->requeued = p->fresh = 0;
 	memset(p->requeued_bits, 0, sizeof(p->requeued_bits));
+	memset(p->unseen_bits, 0, sizeof(p->unseen_bits));
 	cds_list_add_tail(&p->link, &e->pages);
 	return true;
 }
@@ -66,10 +69,8 @@ void entries_push(struct entries *e, struct message *m_take)
 	struct entry_page *p = last_page(e);
 
 	MUST(p && p->filled < PAGE_ENTRIES);
-	if (!e->fresh) {
+	if (!e->fresh)
 		e->fresh = p;
-		e->fresh_index = p->filled;
-	}
 	p->messages[p->filled++] = m_take;
 	p->live++;
 	e->next_position++;
@@ -92,21 +93,26 @@ static uint32_t first_requeued(const struct entry_page *p)
 	return 0;
 }
 
-static void requeued_unmark(struct entry_page *p, uint32_t index)
+/* Returns whether a client has seen it. */
+static bool requeued_unmark(struct entry_page *p, uint32_t index)
 {
-	p->requeued_bits[index / 64] &= ~(UINT64_C(1) << index % 64);
+	uint64_t bit = UINT64_C(1) << index % 64;
+	bool unseen = p->unseen_bits[index / 64] & bit;
+
+	p->requeued_bits[index / 64] &= ~bit;
+	p->unseen_bits[index / 64] &= ~bit;
 	if (--p->requeued == 0)
 		cds_list_del(&p->requeued_link);
+	return !unseen;
 }
 
 static void fresh_advance(struct entries *e)
 {
 	struct entry_page *p = e->fresh;
 
-	if (++e->fresh_index < p->filled)
+	if (++p->fresh < p->filled)
 		return;
 	e->fresh = p == last_page(e) ? NULL : cds_list_entry(p->link.next, struct entry_page, link);
-	e->fresh_index = 0;
 	/* A page that was only made room for holds nothing yet. */
 	if (e->fresh && e->fresh->filled == 0)
 		e->fresh = NULL;
@@ -123,10 +129,10 @@ bool entries_pop(struct entries *e, bool settle, struct entry *out)
 	if (redelivered) {
 		p = cds_list_first_entry(&e->requeued_pages, struct entry_page, requeued_link);
 		index = first_requeued(p);
-		requeued_unmark(p, index);
+		redelivered = requeued_unmark(p, index);
 	} else {
 		p = e->fresh;
-		index = e->fresh_index;
+		index = p->fresh;
 		fresh_advance(e);
 	}
 	*out = (struct entry){p->messages[index], settle ? NULL : p, p->first_position + index, redelivered};
@@ -183,21 +189,92 @@ void entries_requeue(struct entries *e, const struct entry *x)
 	e->ready++;
 }
 
-uint64_t entries_purge(struct entries *e)
+void entries_return(struct entries *e, const struct entry *x)
 {
-	uint64_t n = 0;
+	struct entry_page *p = x->page;
+	uint32_t index = (uint32_t)(x->position - p->first_position);
 
-	for (struct entry x; entries_pop(e, true, &x); n++)
-		message_unref(x.message);
+	entries_requeue(e, x);
+	if (!x->redelivered)
+		p->unseen_bits[index / 64] |= UINT64_C(1) << index % 64;
+}
+
+void entries_grave_init(struct entries_grave *g)
+{
+	CDS_INIT_LIST_HEAD(&g->pages);
+	g->index = 0;
+}
+
+static bool page_ready_at(const struct entry_page *p, uint32_t index)
+{
+	return p->messages[index] && (index >= p->fresh || p->requeued_bits[index / 64] >> index % 64 & 1);
+}
+
+unsigned entries_grave_empty(struct entries_grave *g, struct message_cache *c, unsigned n)
+{
+	unsigned done = 0;
+
+	while (done < n && !cds_list_empty(&g->pages)) {
+		struct entry_page *p = cds_list_first_entry(&g->pages, struct entry_page, link);
+		for (; g->index < p->filled && done < n; g->index++, done++)
+			if (page_ready_at(p, g->index))
+				message_unref(c, p->messages[g->index]);
+		if (g->index < p->filled)
+			break;
+		g->index = 0;
+		cds_list_del(&p->link);
+		message_store_block_give(c, p);
+	}
+	return done;
+}
+
+static void purge_requeued(struct entries *e)
+{
+	struct entry x;
+
+	while (!cds_list_empty(&e->requeued_pages) && entries_pop(e, true, &x))
+		message_unref(e->cache, x.message);
+}
+
+/* From the page with the first fresh entry on: what is with clients stays. */
+static void purge_first_fresh(struct entries *e)
+{
+	struct entry_page *p = e->fresh;
+	struct entry x;
+
+	while (e->fresh == p && entries_pop(e, true, &x))
+		message_unref(e->cache, x.message);
+}
+
+uint64_t entries_purge(struct entries *e, struct entries_grave *g)
+{
+	uint64_t n = e->ready;
+
+	purge_requeued(e);
+	if (e->fresh)
+		purge_first_fresh(e);
+	while (e->fresh) {
+		struct entry_page *p = last_page(e);
+		bool was_first = p == e->fresh;
+		cds_list_del(&p->link);
+		cds_list_add_tail(&p->link, &g->pages);
+		if (was_first)
+			e->fresh = NULL;
+	}
+	e->ready = 0;
 	return n;
 }
 
-void entries_clear(struct entries *e)
+void entries_clear(struct entries *e, struct entries_grave *g)
 {
-	struct entry_page *p, *next;
+	cds_list_splice(&e->pages, g->pages.prev);
+	CDS_INIT_LIST_HEAD(&e->pages);
+	CDS_INIT_LIST_HEAD(&e->requeued_pages);
+	e->fresh = NULL;
+	e->ready = e->unsettled = 0;
+}
 
-	entries_purge(e);
-	cds_list_for_each_entry_safe (p, next, &e->pages, link)
-		page_release(e, p);
-	e->unsettled = 0;
+void entries_adopt(struct entries *e, struct message_cache *c)
+{
+	e->cache = c;
 }

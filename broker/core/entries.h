@@ -19,11 +19,10 @@
 struct entry_page;
 
 struct entries {
-	struct message_store *store;
+	struct message_cache *cache;
 	struct cds_list_head pages;
 	struct cds_list_head requeued_pages; /* those that hold requeued entries, ascending */
 	struct entry_page *fresh;	     /* holds the first entry never delivered; NULL: there is none */
-	uint32_t fresh_index;
 	uint64_t next_position;
 	uint64_t ready, unsettled; /* unsettled: delivered and not yet settled */
 };
@@ -35,7 +34,7 @@ struct entry {
 	bool redelivered;
 };
 
-void entries_init(struct entries *e, struct message_store *store);
+void entries_init(struct entries *e, struct message_cache *c);
 
 /* True where the next entries_push has its room: the store gave a page or there is room in the last one.
  * entries_room_cancel gives a page that was taken so and not used back. O(1). */
@@ -54,12 +53,26 @@ void entries_settle(struct entries *e, const struct entry *x);
 
 /* Back to its place, with its reference; the next pop of it says redelivered. */
 void entries_requeue(struct entries *e, const struct entry *x);
+/* The same for one that no client has seen: the next pop of it says what x says. */
+void entries_return(struct entries *e, const struct entry *x);
 
-/* Releases everything ready; returns how many. O(ready). */
-uint64_t entries_purge(struct entries *e);
+/* Messages that nobody wants any more; they are released in slices. */
+struct entries_grave {
+	struct cds_list_head pages;
+	uint32_t index; /* how far the first page has been emptied */
+};
+void entries_grave_init(struct entries_grave *g);
+/* Releases up to n messages; returns how many. */
+unsigned entries_grave_empty(struct entries_grave *g, struct message_cache *c, unsigned n);
 
-/* Releases everything ready and every page. Entries that were delivered are forgotten: their holders must
- * not come back with them. */
-void entries_clear(struct entries *e);
+/* Everything ready goes into the grave; returns how many. O(requeued). */
+uint64_t entries_purge(struct entries *e, struct entries_grave *g);
+
+/* Everything ready and every page goes into the grave. Entries that were delivered are forgotten: their holders
+ * must not come back with them. O(1). */
+void entries_clear(struct entries *e, struct entries_grave *g);
+
+/* The core that works with them from now on. */
+void entries_adopt(struct entries *e, struct message_cache *c);
 
 #endif

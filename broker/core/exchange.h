@@ -39,11 +39,35 @@ struct header_source {
 	const void *ctx;
 };
 
-/* Routes a complete message and enqueues it on every matching queue once; the caller keeps its reference.
- * queues_out: how many queues took it (0: unroutable). NOT_FOUND where the exchange does not exist,
- * ACCESS_REFUSED where it is internal. LIMIT where a queue could not take it for want of memory (then no
- * queue has it). Hot path: no lock, no allocation from the system. Cost: lookup plus matches. */
-enum failure_code exchange_publish(struct session *s, struct slice exchange, struct slice routing_key,
-	const struct header_source *headers, struct message *m, uint32_t *queues_out, struct failure *f);
+struct publish {
+	struct slice exchange, routing_key;
+	const struct header_source *headers; /* may be NULL */
+	struct message *message;	     /* complete */
+};
+
+/* How far the links to other cores have to be taken for what was published to be in its queues. Begin with
+ * cores 0. */
+struct publish_marks {
+	uint64_t cores; /* a bit each */
+	uint32_t at[64];
+};
+
+enum publish_result {
+	PUBLISH_DONE,
+	PUBLISH_AGAIN, /* not yet: offer the same message again in a later turn, and no other before it */
+	PUBLISH_FAILED,
+};
+
+/* Routes a message and enqueues it on every matching queue once; the caller keeps its reference. queues_out: how
+ * many queues took it (0: unroutable). AGAIN: a queue has no memory for an entry, is moving to another core, the
+ * link to its core is full, or there are so many queues that they are served in slices. marks (may be NULL):
+ * what went to other cores is added; it is in its queues when publish_marks_passed says so. FAILED: NOT_FOUND
+ * where the exchange does not exist, ACCESS_REFUSED where it is internal, LIMIT where more queues match than
+ * limits.queues. Hot path: no lock, no allocation from the system. Cost: lookup plus matches. */
+enum publish_result exchange_publish(struct session *s, const struct publish *p, struct publish_marks *marks,
+	uint32_t *queues_out, struct failure *f);
+
+/* True when all that was marked is in its queues; marks are cleared as they are passed. O(cores marked). */
+bool publish_marks_passed(struct broker_core *c, struct publish_marks *marks);
 
 #endif

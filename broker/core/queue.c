@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages into a queue and out of it, on its owner's core. */
+/* Messages into a queue and out of it. Putting in and taking out happen on its owner's core; a settlement may
+ * come from any, and travels to the owner. */
 #include "broker/core/queue.h"
 
 #include "broker/core/core.h"
@@ -16,12 +17,17 @@ void queue_room_cancel(struct queue *q)
 	entries_room_cancel(&q->entries);
 }
 
+void queue_enqueue_take(struct queue *q, struct message *m_take)
+{
+	entries_push(&q->entries, m_take);
+	q->owner->stats.messages_ready++;
+	queue_mark_ready(q);
+}
+
 void queue_enqueue(struct queue *q, struct message *m)
 {
 	message_ref(m);
-	entries_push(&q->entries, m);
-	q->owner->stats.messages_ready++;
-	queue_mark_ready(q);
+	queue_enqueue_take(q, m);
 }
 
 bool queue_take(struct queue *q, bool no_ack, struct delivery *out)
@@ -45,63 +51,110 @@ bool queue_take(struct queue *q, bool no_ack, struct delivery *out)
 	return true;
 }
 
-bool queue_get(struct queue *q, bool no_ack, struct delivery *out)
-{
-	CHECK(!q->deleted);
-	return queue_take(q, no_ack, out);
-}
-
-/* The queue of a delivery, or NULL where it has been deleted since. */
-static struct queue *delivery_queue(struct broker_core *c, const struct delivery *d)
-{
-	struct queue **at = pool_resolve(c->handles, d->queue);
-	return at ? *at : NULL;
-}
-
 static struct entry entry_of(const struct delivery *d)
 {
 	return (struct entry){d->message, d->place, d->position, d->redelivered};
 }
 
-static void settle(struct broker_core *c, const struct delivery *d)
+/* On the owner. */
+static void settle_here(struct queue *q, const struct delivery *d, enum settle how)
 {
-	struct queue *q = delivery_queue(c, d);
+	struct broker_core *c = q->owner;
 	struct entry x = entry_of(d);
 
-	if (q) {
+	c->stats.messages_unacked--;
+	if (how == SETTLE_FORGET) {
 		entries_settle(&q->entries, &x);
-		c->stats.messages_unacked--;
+		return;
 	}
-	message_unref(d->message);
+	if (how == SETTLE_REQUEUE) {
+		entries_requeue(&q->entries, &x);
+		c->stats.requeued++;
+	} else {
+		entries_return(&q->entries, &x);
+		c->stats.delivered--;
+	}
+	c->stats.messages_ready++;
+	queue_mark_ready(q);
+}
+
+void queue_settle_arrived(struct broker_core *c, const struct control_record *r)
+{
+	struct queue *q = queue_resolve(c->broker, r->queue);
+	struct delivery d = {.message = r->message,
+		.queue = r->queue,
+		.position = r->position,
+		.place = r->place,
+		.redelivered = r->redelivered};
+
+	if (q) {
+		MUST(queue_mine(c, q)); /* it does not move while deliveries are out */
+		settle_here(q, &d, r->settle);
+	} else if (r->message) {
+		c->stats.dropped++;
+		message_unref(c->cache, r->message);
+	}
+	if (r->subscription)
+		subscription_returned(c, r->subscription);
+}
+
+bool queue_settle_ready(struct broker_core *c, const struct delivery *d)
+{
+	struct queue *q = queue_resolve(c->broker, d->queue);
+
+	return !q || queue_owner(q) == c || link_control_room(c, queue_owner(q)->index, 1);
+}
+
+/* False: the queue has been deleted. */
+static bool settle(struct broker_core *c, const struct delivery *d, enum settle how)
+{
+	struct queue *q = queue_resolve(c->broker, d->queue);
+
+	if (!q)
+		return false;
+	if (queue_mine(c, q)) {
+		settle_here(q, d, how);
+		return true;
+	}
+	struct control_record *r = link_control(c, queue_owner(q)->index);
+	MUST(r); /* queue_settle_ready has said so */
+	*r = (struct control_record){
+		.settle = how, .queue = d->queue, .position = d->position, .place = d->place};
+	if (how != SETTLE_FORGET)
+		r->message = d->message;
+	return true;
 }
 
 void queue_ack(struct broker_core *c, const struct delivery *d)
 {
 	c->stats.acked++;
-	settle(c, d);
+	settle(c, d, SETTLE_FORGET);
+	message_unref(c->cache, d->message);
 }
 
 void queue_drop(struct broker_core *c, const struct delivery *d)
 {
 	c->stats.dropped++;
-	settle(c, d);
+	settle(c, d, SETTLE_FORGET);
+	message_unref(c->cache, d->message);
+}
+
+static void put_back(struct broker_core *c, const struct delivery *d, enum settle how)
+{
+	if (settle(c, d, how))
+		return;
+	c->stats.dropped++;
+	message_unref(c->cache, d->message);
 }
 
 void queue_requeue(struct broker_core *c, const struct delivery *d)
 {
-	struct queue *q = delivery_queue(c, d);
-	struct entry x = entry_of(d);
+	put_back(c, d, SETTLE_REQUEUE);
+}
 
-	if (!q) {
-		c->stats.dropped++;
-		message_unref(d->message);
-		return;
-	}
-	entries_requeue(&q->entries, &x);
-	c->stats.requeued++;
-	c->stats.messages_unacked--;
-	c->stats.messages_ready++;
-	queue_mark_ready(q);
+void queue_return(struct broker_core *c, const struct delivery *d)
+{
+	put_back(c, d, SETTLE_RETURN);
 }
 
 struct slice queue_name(const struct queue *q)
@@ -111,12 +164,12 @@ struct slice queue_name(const struct queue *q)
 
 uint64_t queue_ready_count(const struct queue *q)
 {
-	return q->entries.ready;
+	return __atomic_load_n(&q->entries.ready, __ATOMIC_RELAXED);
 }
 
 uint32_t queue_consumer_count(const struct queue *q)
 {
-	return q->consumer_count;
+	return __atomic_load_n(&q->consumer_count, __ATOMIC_RELAXED);
 }
 
 queue_handle queue_handle_of(const struct queue *q)

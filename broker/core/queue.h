@@ -24,16 +24,33 @@ enum failure_code queue_declare(
 /* The queue as the session may use it: NOT_FOUND or RESOURCE_LOCKED otherwise. RCU read, no lock. */
 enum failure_code queue_lookup(struct session *s, struct slice name, struct queue **out, struct failure *f);
 
-/* messages_out: how many ready ones went with it. PRECONDITION: if_unused with consumers, if_empty with
- * messages. A queue that does not exist: ok and 0, as RabbitMQ. Consumers are told with `cancelled`. */
-enum failure_code queue_delete(struct session *s, struct slice name, bool if_unused, bool if_empty,
-	uint64_t *messages_out, struct failure *f);
-/* Drops what is ready, not what is with clients; messages_out: how many. NOT_FOUND, RESOURCE_LOCKED.
- * O(ready). */
-enum failure_code queue_purge(
-	struct session *s, struct slice name, uint64_t *messages_out, struct failure *f);
+/* What is asked of a queue and answered later where another core owns it.
+ *  GET     basic.get: the next message. With no_ack it counts as settled: the caller only unrefs the message.
+ *  PURGE   drops what is ready, not what is with clients. O(requeued); memory comes back in slices.
+ *  DELETE  PRECONDITION: if_unused with consumers, if_empty with messages. A queue that does not exist is well,
+ *	    as RabbitMQ. Consumers are told with `cancelled`. */
+enum queue_call_kind { QUEUE_CALL_GET, QUEUE_CALL_PURGE, QUEUE_CALL_DELETE };
+struct queue_call;
+struct queue_call_result;
+
+struct queue_call_request {
+	enum queue_call_kind kind;
+	struct slice queue; /* borrowed for the call of queue_call */
+	bool no_ack, if_unused, if_empty;
+	/* Once, on the caller's core; may be within queue_call. */
+	void (*done)(void *ctx, struct queue_call_result *result);
+	void *ctx;
+};
+
+/* FAILURE_NONE: done was called (out NULL), or will be (out: the call). Else it was refused and done is not
+ * called: NOT_FOUND, RESOURCE_LOCKED, what the kind says, LIMIT. */
+enum failure_code queue_call(struct session *s, const struct queue_call_request *r, struct queue_call **out,
+	struct failure *f);
+/* done will not be called; what was got goes back to the queue. */
+void queue_call_abandon(struct queue_call *call);
 
 struct slice queue_name(const struct queue *q);
+/* Any core: snapshots. A message that was confirmed to a client counts. */
 uint64_t queue_ready_count(const struct queue *q);
 uint32_t queue_consumer_count(const struct queue *q);
 queue_handle queue_handle_of(const struct queue *q);
@@ -49,15 +66,24 @@ struct delivery {
 	bool redelivered;
 };
 
+struct queue_call_result {
+	enum failure_code code; /* NOT_FOUND: it was deleted meanwhile */
+	struct failure *failure;
+	uint64_t messages; /* GET: ready ones left; PURGE, DELETE: how many were dropped */
+	bool found;	   /* GET */
+	struct delivery delivery;
+};
+
+/* The core may be any; the settlement travels to the queue's. Before each: queue_settle_ready MUST have said
+ * yes since the last one (false: the link there is full; in a later turn). */
+bool queue_settle_ready(struct broker_core *c, const struct delivery *d);
 void queue_ack(struct broker_core *c, const struct delivery *d);
 void queue_drop(struct broker_core *c, const struct delivery *d); /* reject without requeue */
 /* Back to its old place in the queue, marked redelivered. Needs no memory and cannot fail. O(1) for positions
  * that ascend or descend, else O(pages of entries that hold requeued ones). */
 void queue_requeue(struct broker_core *c, const struct delivery *d);
-
-/* basic.get: the next message, or false when empty. With no_ack it counts as settled: the caller only
- * unrefs the message. */
-bool queue_get(struct queue *q, bool no_ack, struct delivery *out);
+/* The same for one that no client has seen: it is as it was. */
+void queue_return(struct broker_core *c, const struct delivery *d);
 
 struct consumer;
 struct consumer_ops {
@@ -69,22 +95,36 @@ struct consumer_ops {
 	void (*deliver)(struct consumer *c, const struct delivery *d);
 	/* The queue was deleted; the consumer is detached already. */
 	void (*cancelled)(struct consumer *c);
+	/* How many deliveries prefetch allows it now: what another core may have on the way to it. */
+	uint32_t (*credit)(struct consumer *c);
+	/* After consumer_attach said PENDING: it is attached (NULL), or not. */
+	void (*attached)(struct consumer *c, const struct failure *failure_or_null);
+	/* After consumer_detach said PENDING. */
+	void (*detached)(struct consumer *c);
 };
 
 /* Lies in the adaptor's own consumer. */
 struct consumer {
 	const struct consumer_ops *ops;
-	struct queue *queue; /* NULL while detached */
+	struct queue *queue;		   /* of this core; NULL while detached, or elsewhere */
+	struct subscription *subscription; /* the queue is another core's */
 	struct cds_list_head link;
 	bool no_ack, exclusive;
 	bool parked; /* core's: was not ready when asked; consumer_wake puts it back */
 };
 
-/* ops, no_ack and exclusive are set. ACCESS_REFUSED where an exclusive consumer is there, or where exclusive
- * is asked and there are consumers; LIMIT. */
-enum failure_code consumer_attach(struct consumer *c, struct queue *q, struct failure *f);
-/* May delete an auto-delete queue. A no-op where detached. */
-void consumer_detach(struct consumer *c);
+enum consumer_result { CONSUMER_DONE, CONSUMER_PENDING, CONSUMER_REFUSED };
+
+/* ops, no_ack and exclusive are set. REFUSED: ACCESS_REFUSED where an exclusive consumer is there, or where
+ * exclusive is asked and there are consumers; LIMIT. PENDING: the queue is another core's, `attached` follows.
+ * An only consumer may draw its queue to its core. */
+enum consumer_result consumer_attach(
+	struct broker_core *core, struct consumer *c, struct queue *q, struct failure *f);
+/* May delete an auto-delete queue. DONE also where it was not attached. PENDING: `detached` follows, and
+ * nothing else; nothing is delivered any more. */
+enum consumer_result consumer_detach(struct consumer *c);
+/* The same at once, for a consumer whose client is gone: nothing follows, its memory is the caller's again. */
+void consumer_abandon(struct consumer *c);
 /* Credit or transport room came back. O(1). */
 void consumer_wake(struct consumer *c);
 

@@ -75,29 +75,34 @@ static enum failure_code queue_equivalent(
 	return code;
 }
 
+static struct queue *queue_memory(size_t bytes)
+{
+	size_t lines = (bytes + 63) / 64 * 64;
+	struct queue *q = aligned_alloc(64, lines);
+
+	return q ? memset(q, 0, lines) : NULL;
+}
+
 static struct queue *queue_alloc(struct session *s, const struct queue_declaration *d, struct slice name)
 {
-	struct queue *q = calloc(1, sizeof(*q) + name.bytes);
+	struct queue *q = queue_memory(sizeof(*q) + name.bytes);
 
 	if (!q || fields_copy(&q->arguments, &d->arguments)) {
 		free(q);
 		return NULL;
 	}
-	struct queue **handle = pool_take(s->core->handles);
-	if (!handle) {
+	if (!queue_slot_take(s->vhost->broker, q)) {
 		fields_free(&q->arguments);
 		free(q);
 		return NULL;
 	}
-	*handle = q;
-	q->handle = pool_handle_of(s->core->handles, handle);
 	memcpy(q->name, name.data, name.bytes);
 	q->vhost = s->vhost;
 	q->owner = s->core;
 	q->durable = d->durable;
 	q->auto_delete = d->auto_delete;
 	q->exclusive_to = d->exclusive ? s : NULL;
-	entries_init(&q->entries, s->core->store);
+	entries_init(&q->entries, s->core->cache);
 	CDS_INIT_LIST_HEAD(&q->consumers);
 	CDS_INIT_LIST_HEAD(&q->parked_consumers);
 	CDS_INIT_LIST_HEAD(&q->bindings);
@@ -178,6 +183,7 @@ static void queue_unlink(struct queue *q)
 	table_remove(&b->queues, &q->by_name);
 	cds_list_for_each_entry_safe (x, next, &q->bindings, of_queue)
 		binding_unlink(x);
+	queue_slot_give(b, q);
 	b->queue_count--;
 	pthread_mutex_unlock(&b->writer);
 	cds_list_del(&q->of_core);
@@ -203,49 +209,23 @@ uint64_t queue_remove(struct queue *q)
 	q->deleted = true;
 	queue_unlink(q);
 	queue_unmark_ready(q);
-	pool_give(c->handles, pool_resolve(c->handles, q->handle));
 	c->stats.dropped += ready;
 	c->stats.messages_ready -= ready;
 	c->stats.messages_unacked -= q->entries.unsettled;
-	entries_clear(&q->entries);
+	entries_clear(&q->entries, &c->grave);
 	cancel_all(&q->consumers);
 	cancel_all(&q->parked_consumers);
 	reclaim_defer(&q->reclaim, queue_release);
 	return ready;
 }
 
-enum failure_code queue_delete(struct session *s, struct slice name, bool if_unused, bool if_empty,
-	uint64_t *messages_out, struct failure *f)
+uint64_t queue_purge_here(struct queue *q)
 {
-	struct queue *q = queue_find(s->vhost, name);
+	struct broker_core *c = q->owner;
+	uint64_t n = entries_purge(&q->entries, &c->grave);
 
-	*messages_out = 0;
-	if (!q)
-		return FAILURE_NONE;
-	enum failure_code code = queue_check_access(s, q, f);
-	if (code)
-		return code;
-	MUST(q->owner == s->core);
-	if (if_unused && q->consumer_count > 0)
-		return failure_set(f, FAILURE_PRECONDITION, QUEUE_FMT " in use", NAME_ARG(name, s->vhost));
-	if (if_empty && q->entries.ready > 0)
-		return failure_set(f, FAILURE_PRECONDITION, QUEUE_FMT " not empty", NAME_ARG(name, s->vhost));
-	*messages_out = queue_remove(q);
-	return FAILURE_NONE;
-}
-
-enum failure_code queue_purge(struct session *s, struct slice name, uint64_t *messages_out, struct failure *f)
-{
-	struct queue *q = NULL;
-	enum failure_code code = queue_lookup(s, name, &q, f);
-
-	*messages_out = 0;
-	if (code)
-		return code;
-	MUST(q->owner == s->core);
-	*messages_out = entries_purge(&q->entries);
-	s->core->stats.dropped += *messages_out;
-	s->core->stats.messages_ready -= *messages_out;
+	c->stats.dropped += n;
+	c->stats.messages_ready -= n;
 	queue_unmark_ready(q);
-	return FAILURE_NONE;
+	return n;
 }

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the other cores have sent: from each link its share, control first, since the rest may wait for it. */
+#include "broker/core/core.h"
+#include "runtime/check.h"
+
+static void parcel_open(struct broker_core *c, struct parcel *p)
+{
+	switch (p->kind) {
+	case PARCEL_ATTACH:
+	case PARCEL_CREDIT:
+	case PARCEL_DETACH:
+		subscription_parcel(c, p);
+		break;
+	case PARCEL_CALL:
+	case PARCEL_ANSWER:
+		call_parcel(c, p);
+		break;
+	case PARCEL_FENCE:
+	case PARCEL_ADOPT:
+		move_parcel(c, p);
+		break;
+	}
+}
+
+static unsigned poll_control(struct broker_core *c, struct ring *ring)
+{
+	const struct control_record *r;
+	unsigned n = 0;
+
+	for (; n < LINK_QUANTUM && (r = ring_front(ring)); n++) {
+		if (r->parcel)
+			parcel_open(c, r->parcel);
+		else
+			queue_settle_arrived(c, r);
+		ring_take(ring);
+	}
+	ring_release(ring);
+	return n;
+}
+
+static unsigned poll_deliver(struct broker_core *c, uint32_t from, struct ring *ring)
+{
+	const struct deliver_record *r;
+	unsigned n = 0;
+
+	for (; n < LINK_QUANTUM && (r = ring_front(ring)); n++) {
+		if (!subscription_deliver(c, from, r))
+			break;
+		ring_take(ring);
+	}
+	ring_release(ring);
+	return n;
+}
+
+/* False: the queue has no memory for another entry. */
+static bool publish_arrived(struct broker_core *c, const struct publish_record *r)
+{
+	struct queue *q = queue_resolve(c->broker, r->queue);
+
+	if (!q) {
+		c->stats.dropped++;
+		message_unref(c->cache, r->message);
+		return true;
+	}
+	MUST(queue_mine(c, q)); /* none is under way when a queue moves */
+	if (!queue_room(q)) {
+		c->counters.publish_stalls++;
+		return false;
+	}
+	queue_enqueue_take(q, r->message);
+	return true;
+}
+
+static unsigned poll_publish(struct broker_core *c, struct ring *ring)
+{
+	const struct publish_record *r;
+	unsigned n = 0;
+
+	for (; n < LINK_QUANTUM && (r = ring_front(ring)); n++) {
+		if (!publish_arrived(c, r))
+			break;
+		ring_take(ring);
+	}
+	ring_release(ring);
+	return n;
+}
+
+unsigned broker_core_poll(struct broker_core *c)
+{
+	uint32_t cores = c->broker->config.cores;
+	unsigned work = 0;
+
+	for (uint32_t i = 0; i < cores; i++)
+		work += poll_control(c, c->in[i]->control);
+	for (uint32_t i = 0; i < cores; i++)
+		work += poll_deliver(c, i, c->in[i]->deliver);
+	for (uint32_t i = 0; i < cores; i++)
+		work += poll_publish(c, c->in[i]->publish);
+	moves_poll(c);
+	subscriptions_poll(c);
+	work += fan_out_poll(c);
+	return work + entries_grave_empty(&c->grave, c->cache, GRAVE_QUANTUM);
+}
+
+static bool links_idle(const struct broker_core *c)
+{
+	for (uint32_t i = 0; i < c->broker->config.cores; i++) {
+		const struct link *l = c->in[i];
+		if (ring_used(l->control) || ring_used(l->deliver) || ring_used(l->publish) ||
+			!cds_list_empty(&c->out[i].outbox))
+			return false;
+	}
+	return true;
+}
+
+bool broker_core_busy(const struct broker_core *c)
+{
+	return !cds_list_empty(&c->ready) || !links_idle(c) || !subscriptions_idle(c) || c->moves_active ||
+	       c->fan_out.message || !cds_list_empty(&c->grave.pages);
+}
