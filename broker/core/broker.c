@@ -7,21 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Topic patterns: each binding may bring a few nodes of its own; 256 lets small limits hold long patterns. */
-enum { TRIE_NODES_PER_BINDING = 4, TRIE_NODES_BASE = 256 };
+/* What routing keeps beside the bindings themselves: each may bring a few nodes of a topic trie, or pairs of
+ * headers, of its own; 256 lets small limits hold long ones. */
+enum { PARTS_PER_BINDING = 4, PARTS_BASE = 256 };
 
 static int tables_create(struct broker *b)
 {
 	const struct broker_limits *l = &b->config.limits;
 	const struct siphash_key *k = &b->config.key;
+	uint32_t bindings = l->bindings < UINT32_MAX / 8 ? l->bindings : UINT32_MAX / 8;
 
-	b->trie_nodes_max = TRIE_NODES_BASE + (l->bindings < UINT32_MAX / 8 ? l->bindings : UINT32_MAX / 8) *
-						      TRIE_NODES_PER_BINDING;
-	if (table_create(&b->queues, k, l->queues) || table_create(&b->exchanges, k, l->exchanges) ||
-		table_create(&b->bindings_by_key, k, l->bindings) ||
-		table_create(&b->bindings_by_queue, k, l->bindings))
-		return -1;
-	return table_create(&b->trie_edges, k, b->trie_nodes_max);
+	b->trie_nodes_max = b->header_pairs_max = PARTS_BASE + bindings * PARTS_PER_BINDING;
+	b->nested_hash_nodes_max = nested_hash_nodes_max(l->bindings);
+	return table_create(&b->queues, k, l->queues) || table_create(&b->exchanges, k, l->exchanges) ||
+	       table_create(&b->bindings, k, l->bindings) || table_create(&b->direct_keys, k, l->bindings) ||
+	       table_create(&b->trie_edges, k, l->bindings) || table_create(&b->header_pairs, k, l->bindings);
 }
 
 static void vhost_init(struct vhost *v, struct broker *b, const char *name)
@@ -31,6 +31,23 @@ static void vhost_init(struct vhost *v, struct broker *b, const char *name)
 	v->name = (struct slice){(const uint8_t *)v->text, (uint32_t)strlen(v->text)};
 }
 
+/* Handles of queues: slots, and a stack of the free ones. */
+static int slots_create(struct broker *b)
+{
+	uint32_t n = b->config.limits.queues;
+
+	b->queue_slots = calloc(n, sizeof(*b->queue_slots));
+	b->slot_generations = calloc(n, sizeof(*b->slot_generations));
+	b->free_slots = calloc(n, sizeof(*b->free_slots));
+	if (!b->queue_slots || !b->slot_generations || !b->free_slots)
+		return -1;
+	while (b->free_slot_count < n) {
+		b->free_slots[b->free_slot_count] = n - 1 - b->free_slot_count;
+		b->free_slot_count++;
+	}
+	return 0;
+}
+
 struct broker *broker_create(const struct broker_config *config)
 {
 	struct broker *b = calloc(1, sizeof(*b));
@@ -38,10 +55,15 @@ struct broker *broker_create(const struct broker_config *config)
 	if (!b)
 		return NULL;
 	b->config = *config;
+	if (b->config.cores == 0)
+		b->config.cores = 1;
+	MUST(b->config.cores <= CORES_MAX);
 	pthread_mutex_init(&b->writer, NULL);
 	CDS_INIT_LIST_HEAD(&b->all_exchanges);
 	vhost_init(&b->root, b, "/");
-	if (tables_create(b) || exchanges_predeclare(&b->root)) {
+	b->cores = calloc(b->config.cores, sizeof(*b->cores));
+	if (!b->cores || slots_create(b) || links_create(b) || tables_create(b) ||
+		exchanges_predeclare(&b->root)) {
 		broker_destroy(b);
 		return NULL;
 	}
@@ -57,47 +79,134 @@ void broker_destroy(struct broker *b)
 	cds_list_for_each_entry_safe (x, next, &b->all_exchanges, of_broker)
 		exchange_remove(x);
 	pthread_mutex_unlock(&b->writer);
-	MUST(b->binding_count == 0 && b->trie_nodes == 0 && b->nested_hash_nodes == 0);
+	MUST(b->binding_count == 0 && b->trie_nodes == 0 && b->nested_hash_nodes == 0 &&
+		b->header_pair_count == 0);
 	table_destroy(&b->queues);
 	table_destroy(&b->exchanges);
-	table_destroy(&b->bindings_by_key);
-	table_destroy(&b->bindings_by_queue);
+	table_destroy(&b->bindings);
+	table_destroy(&b->direct_keys);
 	table_destroy(&b->trie_edges);
+	table_destroy(&b->header_pairs);
 	pthread_mutex_destroy(&b->writer);
+	links_destroy(b);
+	free(b->queue_slots);
+	free(b->slot_generations);
+	free(b->free_slots);
+	free(b->cores);
 	free(b);
 }
 
-struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct message_store *store_take)
+static int core_pools(struct broker_core *c)
 {
 	static const struct pool_memory plain = {0};
+	const struct broker_limits *l = &c->broker->config.limits;
+	uint32_t calls = l->calls ? l->calls : l->consumers;
+
+	c->out = calloc(c->broker->config.cores, sizeof(*c->out));
+	c->in = calloc(c->broker->config.cores, sizeof(*c->in));
+	c->fan_out.queues = calloc(l->queues, sizeof(*c->fan_out.queues));
+	c->subscriptions = pool_create("subscriptions", sizeof(struct subscription), l->consumers, &plain);
+	c->calls = pool_create("queue calls", queue_call_bytes(), calls, &plain);
+	if (!c->out || !c->in || !c->fan_out.queues || !c->subscriptions || !c->calls)
+		return -1;
+	return route_set_create(&c->route, l);
+}
+
+static void core_free(struct broker_core *c)
+{
+	route_set_destroy(&c->route);
+	if (c->subscriptions)
+		pool_destroy(c->subscriptions);
+	if (c->calls)
+		pool_destroy(c->calls);
+	free(c->fan_out.queues);
+	free(c->out);
+	free(c->in);
+	free(c);
+}
+
+static void core_links(struct broker_core *c)
+{
+	struct broker *b = c->broker;
+
+	for (uint32_t i = 0; i < b->config.cores; i++) {
+		c->out[i].link = &b->links[c->index * b->config.cores + i];
+		CDS_INIT_LIST_HEAD(&c->out[i].outbox);
+		CDS_INIT_LIST_HEAD(&c->out[i].waiting);
+		c->in[i] = &b->links[i * b->config.cores + c->index];
+	}
+}
+
+struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct message_cache *cache_take)
+{
 	struct broker_core *c = calloc(1, sizeof(*c));
 
+	MUST(index < b->config.cores);
 	if (!c)
 		return NULL;
 	c->broker = b;
 	c->index = index;
-	c->store = store_take;
+	c->cache = cache_take;
 	c->name_key = siphash_key_random();
 	CDS_INIT_LIST_HEAD(&c->queues);
 	CDS_INIT_LIST_HEAD(&c->ready);
-	c->handles = pool_create("queue handles", sizeof(struct queue *), b->config.limits.queues, &plain);
-	if (!c->handles || route_set_create(&c->route, &b->config.limits)) {
-		if (c->handles)
-			pool_destroy(c->handles);
-		free(c);
+	CDS_INIT_LIST_HEAD(&c->crediting);
+	CDS_INIT_LIST_HEAD(&c->owing);
+	entries_grave_init(&c->grave);
+	if (core_pools(c)) {
+		core_free(c);
 		return NULL;
 	}
+	core_links(c);
+	b->cores[index] = c;
 	return c;
+}
+
+void broker_cores_settle(struct broker *b)
+{
+	bool busy = true;
+
+	while (busy) {
+		busy = false;
+		for (uint32_t i = 0; i < b->config.cores; i++) {
+			broker_core_poll(b->cores[i]);
+			broker_core_flush(b->cores[i]);
+		}
+		for (uint32_t i = 0; i < b->config.cores; i++)
+			busy |= broker_core_busy(b->cores[i]) && cds_list_empty(&b->cores[i]->ready);
+	}
 }
 
 void broker_core_destroy(struct broker_core *c)
 {
 	while (!cds_list_empty(&c->queues))
 		queue_remove(cds_list_first_entry(&c->queues, struct queue, of_core));
-	route_set_destroy(&c->route);
-	pool_destroy(c->handles);
-	message_store_destroy(c->store);
-	free(c);
+	while (entries_grave_empty(&c->grave, c->cache, GRAVE_QUANTUM))
+		;
+	message_cache_destroy(c->cache);
+	c->broker->cores[c->index] = NULL;
+	core_free(c);
+}
+
+void broker_core_set_wake(struct broker_core *c, void (*wake)(void *ctx), void *ctx)
+{
+	c->wake = wake;
+	c->wake_ctx = ctx;
+}
+
+uint32_t broker_core_index(const struct broker_core *c)
+{
+	return c->index;
+}
+
+void broker_core_flush(struct broker_core *c)
+{
+	links_flush(c);
+}
+
+const struct broker_core_counters *broker_core_counters(const struct broker_core *c)
+{
+	return &c->counters;
 }
 
 void broker_core_now(struct broker_core *c, uint64_t now_us)
@@ -110,9 +219,9 @@ uint64_t broker_core_now_us(const struct broker_core *c)
 	return c->now_us;
 }
 
-struct message_store *broker_core_store(struct broker_core *c)
+struct message_cache *broker_core_cache(struct broker_core *c)
 {
-	return c->store;
+	return c->cache;
 }
 
 struct broker *broker_core_broker(struct broker_core *c)
@@ -139,6 +248,7 @@ void session_begin(struct session *s, struct broker_core *core, struct vhost *vh
 
 void session_end(struct session *s)
 {
+	fan_out_forsake(s);
 	while (!cds_list_empty(&s->exclusive_queues))
 		queue_remove(cds_list_first_entry(&s->exclusive_queues, struct queue, of_session));
 }

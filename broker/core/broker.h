@@ -30,11 +30,15 @@ enum broker_protocol { BROKER_PROTOCOL_AMQP091 = 1 };
 struct broker_limits {
 	/* For the whole broker, each at least 1. The predeclared exchanges do not count. */
 	uint32_t queues, exchanges, bindings, consumers;
+	/* On each core: sessions that may wait for queues of other cores at once. 0: as many as consumers. */
+	uint32_t calls;
 };
 
 struct broker_config {
 	struct broker_limits limits;
 	struct siphash_key key; /* for names in tables; random in production */
+	uint32_t cores;		/* 1 to 64; 0 is 1 */
+	uint32_t link_records;	/* room of each ring between two cores, a power of two; 0: by the cores */
 };
 
 /* Main thread. Creates the virtual host "/" with the predeclared exchanges: "" and amq.direct (direct),
@@ -42,22 +46,36 @@ struct broker_config {
 struct broker *broker_create(const struct broker_config *config);
 void broker_destroy(struct broker *b); /* after its cores */
 
-/* One core's part. Main thread, before the core runs. The store is taken. */
-struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct message_store *store_take);
+/* One core's part, index below the configured cores. Main thread, before the cores run. The cache is taken. */
+struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct message_cache *cache_take);
+/* Takes in what is still under way between the cores. All sessions have ended and no core runs; before the first
+ * broker_core_destroy. */
+void broker_cores_settle(struct broker *b);
 void broker_core_destroy(struct broker_core *c); /* deletes the queues that it owns */
+
+/* How another core makes this one take a turn; called on that core. NULL (the default): it polls anyway. */
+void broker_core_set_wake(struct broker_core *c, void (*wake)(void *ctx), void *ctx);
 
 /* At the head of each turn: the clock for everything the core does in it. */
 void broker_core_now(struct broker_core *c, uint64_t now_us);
 uint64_t broker_core_now_us(const struct broker_core *c);
-struct message_store *broker_core_store(struct broker_core *c);
+struct message_cache *broker_core_cache(struct broker_core *c);
 struct broker *broker_core_broker(struct broker_core *c);
+uint32_t broker_core_index(const struct broker_core *c);
+
+/* What other cores sent, and work that is done in slices: at most LINK_QUANTUM records of a ring, then the next
+ * ring. Returns how much was done. Before broker_core_deliver. */
+unsigned broker_core_poll(struct broker_core *c);
 
 /* Delivers from queues that have both messages and a ready consumer, round-robin, a bounded number of
  * messages a queue and `budget` in all. Returns how many were delivered; queues left over stay ready. */
 unsigned broker_core_deliver(struct broker_core *c, unsigned budget);
 
-/* True where broker_core_deliver has work waiting: the core must not sleep. */
-bool broker_core_ready(const struct broker_core *c);
+/* At the end of a turn: what it has for other cores becomes theirs, and they are woken. O(cores). */
+void broker_core_flush(struct broker_core *c);
+
+/* True where the next turn has work: the core must not sleep. */
+bool broker_core_busy(const struct broker_core *c);
 
 struct vhost *vhost_find(struct broker *b, struct slice name); /* NULL where unknown */
 const char *vhost_name(const struct vhost *v);
@@ -80,5 +98,22 @@ struct broker_core_stats {
 	uint64_t messages_ready, messages_unacked;
 };
 void broker_core_stats(const struct broker_core *c, struct broker_core_stats *out);
+
+/* What crosses between cores: name, text. */
+#define BROKER_CORE_COUNTERS(X)                                                                         \
+	X(publish_again, "publishes that waited: for memory, a link's room, or a queue on the move")     \
+	X(publish_stalls, "turns in which messages of another core waited for memory")                   \
+	X(fan_outs, "messages for so many queues that they went out in slices")                          \
+	X(parcels_waited, "parcels that found a control ring full")                                      \
+	X(moves_out, "queues that went to their only consumer's core")                                   \
+	X(moves_in, "queues that came to their only consumer's core")                                    \
+	X(moves_given_up, "moves that were given up: another consumer came, or deliveries were out")
+
+struct broker_core_counters {
+#define X(name, text) uint64_t name;
+	BROKER_CORE_COUNTERS(X)
+#undef X
+};
+const struct broker_core_counters *broker_core_counters(const struct broker_core *c);
 
 #endif

@@ -38,11 +38,11 @@ struct deliver_record {
 	void *place;
 };
 
-enum settle { SETTLE_FORGET, SETTLE_REQUEUE, SETTLE_RETURN };
+enum settlement { SETTLE_FORGET, SETTLE_REQUEUE, SETTLE_RETURN };
 
 struct control_record {
 	struct parcel *parcel; /* NULL: a settlement, which is what follows */
-	enum settle settle;
+	enum settlement settle;
 	bool redelivered;
 	queue_handle queue;
 	uint64_t position;

@@ -57,7 +57,7 @@ static struct entry entry_of(const struct delivery *d)
 }
 
 /* On the owner. */
-static void settle_here(struct queue *q, const struct delivery *d, enum settle how)
+static void settle_here(struct queue *q, const struct delivery *d, enum settlement how)
 {
 	struct broker_core *c = q->owner;
 	struct entry x = entry_of(d);
@@ -106,7 +106,7 @@ bool queue_settle_ready(struct broker_core *c, const struct delivery *d)
 }
 
 /* False: the queue has been deleted. */
-static bool settle(struct broker_core *c, const struct delivery *d, enum settle how)
+static bool settle(struct broker_core *c, const struct delivery *d, enum settlement how)
 {
 	struct queue *q = queue_resolve(c->broker, d->queue);
 
@@ -139,7 +139,7 @@ void queue_drop(struct broker_core *c, const struct delivery *d)
 	message_unref(c->cache, d->message);
 }
 
-static void put_back(struct broker_core *c, const struct delivery *d, enum settle how)
+static void put_back(struct broker_core *c, const struct delivery *d, enum settlement how)
 {
 	if (settle(c, d, how))
 		return;
