@@ -81,10 +81,17 @@ void channel_open(struct amqp091_conn *c, uint16_t number)
 
 void channel_stop(struct amqp091_channel *ch)
 {
+	struct amqp091_conn *c = ch->conn;
+
 	publish_drop(ch);
+	if (c->asking == ch) {
+		if (c->call)
+			queue_call_abandon(c->call);
+		conn_answered(c);
+	}
 	while (!cds_list_empty(&ch->consumers))
 		consumer_release(cds_list_first_entry(&ch->consumers, struct amqp091_consumer, link));
-	unacked_requeue_all(ch);
+	unacked_abandon(ch);
 	cds_list_del_init(&ch->confirm_link);
 }
 

@@ -9,7 +9,7 @@ static bool unacked_room(struct amqp091_conn *c)
 {
 	struct pool_stats unacked = pool_stats(c->server->unacked_pool);
 
-	if (unacked.used < unacked.capacity)
+	if (unacked.used + c->server->gets < unacked.capacity)
 		return true;
 	conn_wait(c);
 	return false;
@@ -39,24 +39,43 @@ static bool consumer_ready(struct consumer *consumer)
 
 /* A content header is one frame (4.2.6.1), so a client that agreed to small frames cannot be given a message
  * with large properties. It is told, and the message stays where it was for a client that can. */
-static bool header_fits_client(struct amqp091_channel *ch, const struct message *m, uint32_t id)
+static uint64_t header_bytes(const struct message *m)
 {
-	uint64_t bytes = amqp091_content_header_frame_size(message_properties_bytes(m));
+	return amqp091_content_header_frame_size(message_properties_bytes(m));
+}
 
-	if (bytes <= ch->conn->frame_max)
-		return true;
+static void refuse_header(struct amqp091_channel *ch, uint64_t bytes, uint32_t id)
+{
 	channel_exception(ch, AMQP091_REPLY_CONTENT_TOO_LARGE, id,
 		"a content header of %llu bytes does not fit the negotiated frame_max = %u",
 		(unsigned long long)bytes, ch->conn->frame_max);
-	return false;
 }
 
 static void take_back(struct amqp091_channel *ch, const struct delivery *d, bool settled)
 {
+	struct broker_core *core = ch->conn->server->config.core;
+
 	if (settled)
-		message_unref(d->message);
+		message_unref(broker_core_cache(core), d->message);
 	else
-		queue_requeue(ch->conn->server->config.core, d);
+		queue_requeue(core, d);
+}
+
+static uint32_t consumer_credit(struct consumer *consumer)
+{
+	const struct amqp091_consumer *k = caa_container_of(consumer, struct amqp091_consumer, consumer);
+	const struct amqp091_channel *ch = k->channel;
+	uint32_t most = UINT32_MAX;
+
+	if (consumer->no_ack)
+		return most;
+	if (k->prefetch)
+		most = k->prefetch > k->unacked_count ? k->prefetch - k->unacked_count : 0;
+	if (!ch->prefetch_channel)
+		return most;
+	uint32_t left =
+		ch->prefetch_channel > ch->unacked_count ? ch->prefetch_channel - ch->unacked_count : 0;
+	return left < most ? left : most;
 }
 
 static void consumer_deliver(struct consumer *consumer, const struct delivery *d)
@@ -66,8 +85,10 @@ static void consumer_deliver(struct consumer *consumer, const struct delivery *d
 	struct amqp091_method m = {.id = AMQP091_METHOD_BASIC_DELIVER};
 	bool no_ack = k->consumer.no_ack;
 
-	if (!header_fits_client(ch, d->message, AMQP091_METHOD_BASIC_CONSUME)) {
-		take_back(ch, d, no_ack); /* the consumer is gone by now */
+	uint64_t bytes = header_bytes(d->message);
+	if (bytes > ch->conn->frame_max) {
+		take_back(ch, d, no_ack);
+		refuse_header(ch, bytes, AMQP091_METHOD_BASIC_CONSUME);
 		return;
 	}
 	uint64_t tag = no_ack ? ch->tag_next++ : unacked_add(ch, k, d)->tag;
@@ -86,15 +107,9 @@ static void consumer_deliver(struct consumer *consumer, const struct delivery *d
 static void consumer_free(struct amqp091_consumer *k)
 {
 	struct amqp091_channel *ch = k->channel;
-	struct unacked *u;
 
 	/* What it was given stays with the channel until it is settled. */
-	cds_list_for_each_entry (u, &ch->unacked, link) {
-		if (u->consumer == k) {
-			u->consumer = NULL;
-			ch->unacked_count--;
-		}
-	}
+	ch->unacked_count -= k->unacked_count;
 	cds_list_del(&k->link);
 	pool_give(ch->conn->server->consumers_pool, k);
 }
@@ -114,12 +129,87 @@ static void consumer_cancelled(struct consumer *consumer)
 	consumer_free(k);
 }
 
-static const struct consumer_ops consumer_ops = {consumer_ready, consumer_deliver, consumer_cancelled};
+static void say_consume_ok(struct amqp091_consumer *k)
+{
+	struct amqp091_method ok = {.id = AMQP091_METHOD_BASIC_CONSUME_OK};
+
+	ok.args.basic_consume_ok.consumer_tag = (struct amqp091_shortstr){k->tag, k->tag_bytes};
+	if (!k->no_wait)
+		conn_send_method(k->channel->conn, k->channel->number, &ok);
+}
+
+static void refuse_consumer(struct amqp091_consumer *k, const struct failure *f)
+{
+	struct amqp091_channel *ch = k->channel;
+
+	consumer_free(k);
+	channel_failure(ch, AMQP091_METHOD_BASIC_CONSUME, f);
+}
+
+static void consumer_attached(struct consumer *consumer, const struct failure *failure_or_null)
+{
+	struct amqp091_consumer *k = caa_container_of(consumer, struct amqp091_consumer, consumer);
+
+	conn_answered(k->channel->conn);
+	if (failure_or_null)
+		refuse_consumer(k, failure_or_null);
+	else
+		say_consume_ok(k);
+}
+
+static void say_cancel_ok(struct amqp091_channel *ch, struct amqp091_shortstr tag, bool no_wait)
+{
+	struct amqp091_method ok = {.id = AMQP091_METHOD_BASIC_CANCEL_OK};
+
+	ok.args.basic_cancel_ok.consumer_tag = tag;
+	if (!no_wait)
+		conn_send_method(ch->conn, ch->number, &ok);
+}
+
+static void consumer_detached(struct consumer *consumer)
+{
+	struct amqp091_consumer *k = caa_container_of(consumer, struct amqp091_consumer, consumer);
+	struct amqp091_channel *ch = k->channel;
+
+	conn_answered(ch->conn);
+	say_cancel_ok(ch, (struct amqp091_shortstr){k->tag, k->tag_bytes}, k->no_wait);
+	consumer_free(k);
+}
+
+static const struct consumer_ops consumer_ops = {
+	.ready = consumer_ready,
+	.deliver = consumer_deliver,
+	.cancelled = consumer_cancelled,
+	.credit = consumer_credit,
+	.attached = consumer_attached,
+	.detached = consumer_detached,
+};
 
 void consumer_release(struct amqp091_consumer *k)
 {
-	consumer_detach(&k->consumer);
+	consumer_abandon(&k->consumer);
 	consumer_free(k);
+}
+
+static void hold_for(struct amqp091_channel *ch)
+{
+	ch->conn->asking = ch;
+	conn_hold(ch->conn, HOLD_CALL);
+}
+
+void channel_call(struct amqp091_channel *ch, const struct queue_call_request *r, uint32_t id, bool no_wait)
+{
+	struct amqp091_conn *c = ch->conn;
+	struct queue_call *call;
+	struct failure f;
+
+	c->asked_no_wait = no_wait;
+	if (queue_call(&c->session, r, &call, &f) != FAILURE_NONE) {
+		channel_failure(ch, id, &f);
+	} else if (call) {
+		c->call = call;
+		hold_for(ch);
+	}
 }
 
 static struct amqp091_consumer *consumer_find(struct amqp091_channel *ch, struct amqp091_shortstr tag)
@@ -161,6 +251,7 @@ static struct amqp091_consumer *consumer_create(
 	k->consumer = (struct consumer){.ops = &consumer_ops, .no_ack = a->no_ack, .exclusive = a->exclusive};
 	k->channel = ch;
 	k->prefetch = ch->prefetch_consumer;
+	k->no_wait = a->no_wait;
 	consumer_name(k, a->consumer_tag);
 	cds_list_add_tail(&k->link, &ch->consumers);
 	return k;
@@ -185,7 +276,6 @@ static bool consume_arguments(struct amqp091_channel *ch, const struct amqp091_b
 static void consume(struct amqp091_channel *ch, const struct amqp091_method *m)
 {
 	const struct amqp091_basic_consume *a = &m->args.basic_consume;
-	struct amqp091_method ok = {.id = AMQP091_METHOD_BASIC_CONSUME_OK};
 	struct slice name;
 	struct queue *q;
 	struct failure f;
@@ -207,72 +297,112 @@ static void consume(struct amqp091_channel *ch, const struct amqp091_method *m)
 			"the broker has no room for another consumer");
 		return;
 	}
-	if (consumer_attach(&k->consumer, q, &f) != FAILURE_NONE) {
-		consumer_free(k);
-		channel_failure(ch, m->id, &f);
-		return;
+	switch (consumer_attach(ch->conn->server->config.core, &k->consumer, q, &f)) {
+	case CONSUMER_DONE:
+		/* Deliveries begin in the core's own step of the turn, so consume-ok is ahead of them. */
+		say_consume_ok(k);
+		break;
+	case CONSUMER_PENDING:
+		hold_for(ch);
+		break;
+	case CONSUMER_REFUSED:
+		refuse_consumer(k, &f);
+		break;
 	}
-	/* Deliveries begin in the core's own step of the turn, so consume-ok is ahead of them. */
-	ok.args.basic_consume_ok.consumer_tag = (struct amqp091_shortstr){k->tag, k->tag_bytes};
-	if (!a->no_wait)
-		conn_send_method(ch->conn, ch->number, &ok);
 }
 
 static void cancel(struct amqp091_channel *ch, const struct amqp091_method *m)
 {
 	const struct amqp091_basic_cancel *a = &m->args.basic_cancel;
-	struct amqp091_method ok = {.id = AMQP091_METHOD_BASIC_CANCEL_OK};
 	struct amqp091_consumer *k = consumer_find(ch, a->consumer_tag);
 
+	if (k && consumer_detach(&k->consumer) == CONSUMER_PENDING) {
+		k->no_wait = a->no_wait;
+		hold_for(ch);
+		return;
+	}
 	if (k)
-		consumer_release(k);
-	ok.args.basic_cancel_ok.consumer_tag = a->consumer_tag;
-	if (!a->no_wait)
-		conn_send_method(ch->conn, ch->number, &ok);
+		consumer_free(k);
+	say_cancel_ok(ch, a->consumer_tag, a->no_wait);
+}
+
+static void send_got(struct amqp091_channel *ch, const struct delivery *d, bool no_ack, uint64_t left)
+{
+	struct amqp091_method ok = {.id = AMQP091_METHOD_BASIC_GET_OK};
+
+	ok.args.basic_get_ok = (struct amqp091_basic_get_ok){
+		.delivery_tag = no_ack ? ch->tag_next++ : unacked_add(ch, NULL, d)->tag,
+		.redelivered = d->redelivered,
+		.exchange = shortstr_of(message_exchange(d->message)),
+		.routing_key = shortstr_of(message_routing_key(d->message)),
+		.message_count = left > UINT32_MAX ? UINT32_MAX : (uint32_t)left,
+	};
+	if (!no_ack)
+		message_ref(d->message);
+	conn_send_content_take(ch->conn, ch->number, &ok, d->message);
+}
+
+/* It goes back with the rest of the channel, which ends by this. */
+static void refuse_got(struct amqp091_channel *ch, const struct delivery *d, bool no_ack, uint64_t bytes)
+{
+	if (no_ack)
+		take_back(ch, d, true);
+	else
+		unacked_add(ch, NULL, d);
+	refuse_header(ch, bytes, AMQP091_METHOD_BASIC_GET);
+}
+
+static void got(struct amqp091_channel *ch, struct queue_call_result *r, bool no_ack)
+{
+	struct amqp091_method empty = {.id = AMQP091_METHOD_BASIC_GET_EMPTY};
+
+	ch->conn->server->gets--;
+	conn_answered(ch->conn);
+	if (r->code) {
+		channel_failure(ch, AMQP091_METHOD_BASIC_GET, r->failure);
+	} else if (!r->found) {
+		conn_send_method(ch->conn, ch->number, &empty);
+	} else {
+		uint64_t bytes = header_bytes(r->delivery.message);
+		if (bytes > ch->conn->frame_max)
+			refuse_got(ch, &r->delivery, no_ack, bytes);
+		else
+			send_got(ch, &r->delivery, no_ack, r->messages);
+	}
+}
+
+static void got_to_ack(void *ctx, struct queue_call_result *r)
+{
+	got(ctx, r, false);
+}
+
+static void got_settled(void *ctx, struct queue_call_result *r)
+{
+	got(ctx, r, true);
 }
 
 static void get(struct amqp091_channel *ch, const struct amqp091_method *m)
 {
 	const struct amqp091_basic_get *a = &m->args.basic_get;
-	struct amqp091_method ok = {.id = AMQP091_METHOD_BASIC_GET_OK};
-	struct amqp091_method empty = {.id = AMQP091_METHOD_BASIC_GET_EMPTY};
 	struct amqp091_server *s = ch->conn->server;
 	struct pool_stats unacked = pool_stats(s->unacked_pool);
-	struct slice name;
-	struct queue *q;
-	struct failure f;
-	struct delivery d;
+	struct queue_call_request r = {.kind = QUEUE_CALL_GET,
+		.no_ack = a->no_ack,
+		.done = a->no_ack ? got_settled : got_to_ack,
+		.ctx = ch};
 
-	if (!channel_queue_name(ch, a->queue, m->id, &name))
+	if (!channel_queue_name(ch, a->queue, m->id, &r.queue))
 		return;
-	if (queue_lookup(&ch->conn->session, name, &q, &f) != FAILURE_NONE) {
-		channel_failure(ch, m->id, &f);
-		return;
-	}
-	if (!a->no_ack && unacked.used == unacked.capacity) {
+	if (!a->no_ack && unacked.used + s->gets >= unacked.capacity) {
 		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, m->id,
 			"the broker has no room for another unacknowledged message");
 		return;
 	}
-	if (!queue_get(q, a->no_ack, &d)) {
-		conn_send_method(ch->conn, ch->number, &empty);
-		return;
-	}
-	if (!header_fits_client(ch, d.message, m->id)) {
-		take_back(ch, &d, a->no_ack);
-		return;
-	}
-	uint64_t left = queue_ready_count(q);
-	ok.args.basic_get_ok = (struct amqp091_basic_get_ok){
-		.delivery_tag = a->no_ack ? ch->tag_next++ : unacked_add(ch, NULL, &d)->tag,
-		.redelivered = d.redelivered,
-		.exchange = shortstr_of(message_exchange(d.message)),
-		.routing_key = shortstr_of(message_routing_key(d.message)),
-		.message_count = left > UINT32_MAX ? UINT32_MAX : (uint32_t)left,
-	};
-	if (!a->no_ack)
-		message_ref(d.message);
-	conn_send_content_take(ch->conn, ch->number, &ok, d.message);
+	s->gets++; /* its place among the unsettled is kept until it is answered */
+	uint64_t calls = s->gets;
+	channel_call(ch, &r, m->id, false);
+	if (!ch->conn->call && s->gets == calls)
+		s->gets--; /* it was refused */
 }
 
 /* RabbitMQ's meaning, which clients expect: global=false limits each consumer to come, global=true the whole

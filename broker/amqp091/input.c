@@ -20,7 +20,7 @@ void conn_hold(struct amqp091_conn *c, enum hold why)
 		c->server->counters.held_for_memory++;
 	}
 	c->hold = why;
-	c->server->turn_short |= why == HOLD_TURN;
+	c->server->turn_short |= why == HOLD_TURN || why == HOLD_ROUTE;
 	conn_wait(c);
 }
 
@@ -31,6 +31,16 @@ uint32_t conn_input_left(struct amqp091_conn *c)
 		c->input_left = AMQP091_INPUT_BUDGET;
 	}
 	return c->input_left;
+}
+
+void conn_answered(struct amqp091_conn *c)
+{
+	c->call = NULL;
+	c->asking = NULL;
+	if (c->hold != HOLD_CALL)
+		return;
+	c->hold = HOLD_NONE;
+	conn_wait(c);
 }
 
 void conn_wait(struct amqp091_conn *c)

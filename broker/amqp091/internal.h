@@ -41,6 +41,7 @@ enum {
 	/* A connection's share of a turn: frames read and deliveries settled. What is beyond it waits for the
 	 * next turn, however much has arrived. */
 	AMQP091_INPUT_BUDGET = 512,
+	AMQP091_ABANDON_BUDGET = 512, /* deliveries of ended channels put back a turn */
 };
 
 enum conn_state {
@@ -55,8 +56,14 @@ enum conn_state {
 	CONN_DEAD,     /* the transport is gone; on server->dying */
 };
 
-/* HOLD_TURN: its share of the turn is used up. */
-enum hold { HOLD_NONE, HOLD_OUTPUT, HOLD_MEMORY, HOLD_TURN };
+enum hold {
+	HOLD_NONE,
+	HOLD_OUTPUT, /* output waits */
+	HOLD_CALL,   /* another core has been asked about a queue */
+	HOLD_MEMORY, /* message memory is short */
+	HOLD_TURN,   /* its share of the turn is used up */
+	HOLD_ROUTE,  /* the queues of a message cannot take it now */
+};
 
 /* Output that found no room: a block of message memory. */
 struct out_block {
@@ -107,6 +114,10 @@ struct amqp091_conn {
 	struct timer deadline; /* handshake, then closing */
 	struct timer heartbeat;
 	struct session session;
+	struct queue_call *call; /* NULL: none */
+	struct amqp091_channel *asking;	 /* whose call it is, or whose consumer comes or goes */
+	bool asked_no_wait;
+	struct amqp091_channel *routing; /* HOLD_ROUTE: whose message waits */
 	struct cds_list_head before, after; /* out_blocks ahead of and behind content */
 	struct content_out content;
 	struct cds_list_head channels;
@@ -117,10 +128,11 @@ struct amqp091_conn {
 struct unacked {
 	struct cds_list_head link; /* channel->unacked, by tag */
 	struct unacked *index_next;
-	struct amqp091_channel *channel;
+	uint64_t serial; /* the channel's */
 	uint64_t tag;
+	uint32_t chain;
 	struct delivery delivery;
-	struct amqp091_consumer *consumer; /* NULL: basic.get, or cancelled since */
+	pool_handle consumer; /* 0: basic.get */
 };
 
 /* Finds an unsettled delivery by channel and tag: chains from a table with a place for each. */
@@ -141,13 +153,16 @@ struct amqp091_channel {
 	struct amqp091_conn *conn;
 	struct cds_list_head link; /* conn->channels */
 	uint16_t number;
-	bool closing; /* we sent channel.close */
+	uint64_t serial; /* no two channels of a server have the same, one after the other either */
+	bool closing;	 /* we sent channel.close */
 	bool confirming;
 	uint64_t tag_next;		   /* of the next delivery */
 	uint64_t tag_base;		   /* where in the index its tags begin */
 	uint64_t settle_last;		   /* a settlement of all is under way up to here, else 0 */
 	uint64_t publish_seq;		   /* of the last publish, in confirm mode */
 	uint64_t confirmed_seq;		   /* up to here confirmed */
+	uint64_t waiting_seq;		   /* up to here to be confirmed once `waiting` is passed; 0: none */
+	struct publish_marks marks, waiting;
 	struct cds_list_head confirm_link; /* server->confirms while a confirm is due, else idle */
 	uint32_t prefetch_channel;	   /* qos global=true, 0: none */
 	uint32_t prefetch_consumer;	   /* for consumers to come */
@@ -164,6 +179,7 @@ struct amqp091_consumer {
 	struct amqp091_channel *channel;
 	struct cds_list_head link; /* channel->consumers */
 	uint32_t prefetch, unacked_count;
+	bool no_wait; /* no answer is wanted to what is under way */
 	uint8_t tag_bytes;
 	uint8_t tag[AMQP091_TEXT_MAX];
 };
@@ -177,6 +193,9 @@ struct amqp091_server {
 	struct unacked_index unacked_index;
 	struct timer_wheel wheel;
 	struct cds_list_head conns, dying, waiting, confirms;
+	struct cds_list_head abandoned; /* unsettled deliveries of channels that are gone: back to their queues */
+	uint32_t gets;			/* under way to other cores */
+	uint64_t serial;
 	uint32_t conn_count;
 	bool shutting_down;
 	bool turn_short; /* a connection is held for its share of this turn: there must be a next one */
@@ -242,6 +261,10 @@ bool channel_queue_name(
 /* consume.c */
 void basic_method(struct amqp091_channel *ch, const struct amqp091_method *m);
 void consumer_release(struct amqp091_consumer *k);
+/* The answer is there that the connection was held for: it reads on. */
+void conn_answered(struct amqp091_conn *c);
+/* Asks a queue; done runs now or later. A refusal is the channel's exception. */
+void channel_call(struct amqp091_channel *ch, const struct queue_call_request *r, uint32_t id, bool no_wait);
 
 /* unacked.c. The index belongs to the server; 0 or -1. */
 int unacked_index_create(struct unacked_index *x, uint32_t unacked_max);
@@ -255,7 +278,10 @@ void unacked_settle(struct amqp091_channel *ch, struct unacked *u, bool ack, boo
 enum settle { SETTLE_DONE, SETTLE_AGAIN, SETTLE_ERROR };
 enum settle unacked_settle_tags(
 	struct amqp091_channel *ch, uint64_t tag, bool multiple, bool ack, bool requeue, uint32_t id);
-void unacked_requeue_all(struct amqp091_channel *ch);
+/* Everything of the channel, which is ending, goes back to its queues: some at once, the rest in later turns. */
+void unacked_abandon(struct amqp091_channel *ch);
+/* A slice of that; returns how many. */
+unsigned unacked_drain(struct amqp091_server *s, unsigned n);
 
 /* publish.c */
 void publish_begin(struct amqp091_channel *ch, const struct amqp091_basic_publish *p);
@@ -265,6 +291,8 @@ void publish_body(struct amqp091_channel *ch, const uint8_t *bytes, uint32_t n);
 void publish_body_end(struct amqp091_channel *ch);
 bool publish_accepts_body(struct amqp091_channel *ch, uint32_t n);
 void publish_drop(struct amqp091_channel *ch);
+/* HOLD_ROUTE: offers the message again. */
+void publish_again(struct amqp091_channel *ch);
 void confirm_flush(struct amqp091_channel *ch);
 
 /* arguments.c: a table as neutral fields; at is the caller's, AMQP091_FIELDS_MAX long. False: too many. */

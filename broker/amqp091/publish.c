@@ -8,18 +8,43 @@ static void confirm_due(struct amqp091_channel *ch)
 		cds_list_add_tail(&ch->confirm_link, &ch->conn->server->confirms);
 }
 
-/* One basic.ack for everything since the last: what it promises is true already, since a message is in its
- * queues when exchange_publish returns. */
+/* Up to which publish all is in its queues. What went to queues of other cores is there when the links have been
+ * taken so far: it is asked for in batches, one after the other. */
+static uint64_t confirmable_seq(struct amqp091_channel *ch)
+{
+	uint64_t seq = ch->confirmed_seq;
+
+	if (ch->waiting_seq) {
+		if (!publish_marks_passed(ch->conn->server->config.core, &ch->waiting))
+			return seq;
+		seq = ch->waiting_seq;
+		ch->waiting_seq = 0;
+	}
+	if (ch->publish_seq == seq)
+		return seq;
+	if (!ch->marks.cores)
+		return ch->publish_seq;
+	ch->waiting = ch->marks;
+	ch->waiting_seq = ch->publish_seq;
+	ch->marks.cores = 0;
+	return seq;
+}
+
+/* One basic.ack for everything since the last of which the promise is true. */
 void confirm_flush(struct amqp091_channel *ch)
 {
 	struct amqp091_method m = {.id = AMQP091_METHOD_BASIC_ACK};
-	uint64_t due = ch->publish_seq - ch->confirmed_seq;
 
 	cds_list_del_init(&ch->confirm_link);
-	if (due == 0 || ch->closing || !conn_live(ch->conn))
+	if (ch->closing || !conn_live(ch->conn))
 		return;
-	m.args.basic_ack = (struct amqp091_basic_ack){.delivery_tag = ch->publish_seq, .multiple = due > 1};
-	ch->confirmed_seq = ch->publish_seq;
+	uint64_t seq = confirmable_seq(ch), due = seq - ch->confirmed_seq;
+	if (ch->waiting_seq)
+		confirm_due(ch);
+	if (due == 0)
+		return;
+	m.args.basic_ack = (struct amqp091_basic_ack){.delivery_tag = seq, .multiple = due > 1};
+	ch->confirmed_seq = seq;
 	ch->conn->server->counters.confirmed += due;
 	conn_send_method(ch->conn, ch->number, &m);
 }
@@ -47,8 +72,12 @@ void publish_drop(struct amqp091_channel *ch)
 {
 	struct content_in *in = &ch->in;
 
+	if (ch->conn->routing == ch) {
+		ch->conn->routing = NULL;
+		exchange_publish_forget(&ch->conn->session);
+	}
 	if (in->message)
-		message_unref(in->message);
+		message_unref(broker_core_cache(ch->conn->server->config.core), in->message);
 	in->message = NULL;
 	in->expected = false;
 }
@@ -121,33 +150,52 @@ static void give_back(struct amqp091_channel *ch, struct message *m)
 	conn_send_content_take(ch->conn, ch->number, &r, m);
 }
 
+static enum publish_result publish_offer(struct amqp091_channel *ch, uint32_t *queues, struct failure *f)
+{
+	struct amqp091_conn *c = ch->conn;
+	struct message *m = ch->in.message;
+	struct header_lookup lookup = {.message = m, .block = c->server->scratch};
+	struct header_source headers = {find_header, next_header, &lookup};
+	struct publish p = {message_exchange(m), message_routing_key(m), &headers, m};
+
+	return exchange_publish(&c->session, &p, ch->confirming ? &ch->marks : NULL, queues, f);
+}
+
 static void publish_route(struct amqp091_channel *ch)
 {
 	struct content_in *in = &ch->in;
 	struct amqp091_conn *c = ch->conn;
-	struct message *m = in->message;
-	struct header_lookup lookup = {.message = m, .block = c->server->scratch};
-	struct header_source headers = {find_header, next_header, &lookup};
 	struct failure f;
 	uint32_t queues = 0;
+	enum publish_result result = publish_offer(ch, &queues, &f);
 
+	if (result == PUBLISH_AGAIN) {
+		c->routing = ch;
+		conn_hold(c, HOLD_ROUTE);
+		return;
+	}
+	struct message *m = in->message;
 	in->message = NULL;
 	in->expected = false;
 	c->server->counters.messages_received++;
-	enum failure_code code = exchange_publish(
-		&c->session, message_exchange(m), message_routing_key(m), &headers, m, &queues, &f);
-	if (code != FAILURE_NONE) {
-		message_unref(m);
+	if (result == PUBLISH_FAILED) {
+		message_unref(broker_core_cache(c->server->config.core), m);
 		channel_failure(ch, AMQP091_METHOD_BASIC_PUBLISH, &f);
 		return;
 	}
 	if (queues == 0 && in->mandatory)
 		give_back(ch, m);
-	message_unref(m);
+	message_unref(broker_core_cache(c->server->config.core), m);
 	if (ch->confirming) {
 		ch->publish_seq++;
 		confirm_due(ch);
 	}
+}
+
+void publish_again(struct amqp091_channel *ch)
+{
+	ch->conn->routing = NULL;
+	publish_route(ch);
 }
 
 static void too_large(struct amqp091_channel *ch, uint64_t bytes, uint64_t most)

@@ -15,9 +15,9 @@ static void deadline_fire(struct timer *t, uint64_t now_us)
 {
 	struct amqp091_conn *c = caa_container_of(t, struct amqp091_conn, deadline);
 
-	/* The peer has ended its side, but what it had said before waits for memory, or for its turn, still.
+	/* The peer has ended its side, but what it had said before waits still: for memory, its turn, a queue.
 	 */
-	if (c->state == CONN_RUNNING && (c->hold == HOLD_MEMORY || c->hold == HOLD_TURN)) {
+	if (c->state == CONN_RUNNING && c->hold > HOLD_OUTPUT) {
 		timer_arm(&c->server->wheel, t, now_us + c->server->config.close_timeout_us);
 		return;
 	}
@@ -110,10 +110,13 @@ static void auth_answer(void *ctx, uint64_t token, enum auth_verdict verdict)
 static void retry(struct amqp091_conn *c)
 {
 	conn_pump(c);
-	if (c->hold == HOLD_MEMORY || c->hold == HOLD_TURN) {
-		c->hold = HOLD_NONE;
+	if (c->hold == HOLD_OUTPUT || c->hold == HOLD_CALL || c->state == CONN_DEAD)
+		return;
+	c->hold = HOLD_NONE;
+	if (c->routing)
+		publish_again(c->routing);
+	if (c->hold == HOLD_NONE)
 		conn_input(c);
-	}
 }
 
 /* Connections whose output, memory or room for unsettled deliveries was short. Those still short put
@@ -136,10 +139,16 @@ static unsigned retry_waiting(struct amqp091_server *s)
 	return work + s->turn_short;
 }
 
+/* Those that wait for other cores put themselves back; nobody wakes this core when their time comes. */
 static void flush_confirms(struct amqp091_server *s)
 {
-	while (!cds_list_empty(&s->confirms))
-		confirm_flush(cds_list_first_entry(&s->confirms, struct amqp091_channel, confirm_link));
+	CDS_LIST_HEAD(round);
+
+	cds_list_splice(&s->confirms, &round);
+	CDS_INIT_LIST_HEAD(&s->confirms);
+	while (!cds_list_empty(&round))
+		confirm_flush(cds_list_first_entry(&round, struct amqp091_channel, confirm_link));
+	s->turn_short |= !cds_list_empty(&s->confirms);
 }
 
 static void server_now(struct amqp091_server *s, uint64_t now_us)
@@ -164,7 +173,9 @@ static unsigned source_poll(struct turn_source *source, uint64_t now_us)
 
 	server_now(s, now_us);
 	work = auth_poll(s->auth_port, auth_answer, s);
+	work += broker_core_poll(s->config.core);
 	work += retry_waiting(s);
+	work += unacked_drain(s, AMQP091_ABANDON_BUDGET);
 	work += broker_core_deliver(s->config.core, AMQP091_DELIVER_BUDGET);
 	work += timer_wheel_advance(&s->wheel, now_us, AMQP091_TIMER_BUDGET);
 	flush_confirms(s);
@@ -178,6 +189,7 @@ static void source_flush(struct turn_source *source, uint64_t now_us)
 	(void)now_us;
 	while (!cds_list_empty(&s->dying))
 		conn_release(cds_list_first_entry(&s->dying, struct amqp091_conn, link));
+	broker_core_flush(s->config.core);
 }
 
 static uint64_t source_next_us(struct turn_source *source)
@@ -193,7 +205,7 @@ static bool source_sleep_prepare(struct turn_source *source)
 {
 	struct amqp091_server *s = server_of(source);
 
-	return !s->turn_short && !broker_core_ready(s->config.core);
+	return !s->turn_short && cds_list_empty(&s->abandoned) && !broker_core_busy(s->config.core);
 }
 
 static void server_free(struct amqp091_server *s)
@@ -226,6 +238,7 @@ struct amqp091_server *amqp091_server_create(const struct amqp091_server_config 
 	CDS_INIT_LIST_HEAD(&s->dying);
 	CDS_INIT_LIST_HEAD(&s->waiting);
 	CDS_INIT_LIST_HEAD(&s->confirms);
+	CDS_INIT_LIST_HEAD(&s->abandoned);
 	timer_wheel_init(&s->wheel, 1000, now_us);
 	s->name_key = siphash_key_random();
 	s->conns_pool = pool_create("amqp connections", sizeof(struct amqp091_conn), config->conn_max, NULL);

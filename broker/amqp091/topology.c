@@ -162,40 +162,52 @@ static uint32_t count32(uint64_t n)
 	return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
 }
 
+static void purged(void *ctx, struct queue_call_result *r)
+{
+	struct amqp091_channel *ch = ctx;
+	struct amqp091_method ok = {.id = AMQP091_METHOD_QUEUE_PURGE_OK};
+
+	conn_answered(ch->conn);
+	ok.args.queue_purge_ok.message_count = count32(r->messages);
+	if (r->code)
+		channel_failure(ch, AMQP091_METHOD_QUEUE_PURGE, r->failure);
+	else
+		reply(ch, ch->conn->asked_no_wait, &ok);
+}
+
 static void queue_purge_method(struct amqp091_channel *ch, const struct amqp091_method *m)
 {
 	const struct amqp091_queue_purge *a = &m->args.queue_purge;
-	struct amqp091_method ok = {.id = AMQP091_METHOD_QUEUE_PURGE_OK};
-	struct slice name;
-	struct failure f;
-	uint64_t n = 0;
+	struct queue_call_request r = {.kind = QUEUE_CALL_PURGE, .done = purged, .ctx = ch};
 
-	if (!channel_queue_name(ch, a->queue, m->id, &name))
-		return;
-	if (queue_purge(&ch->conn->session, name, &n, &f) != FAILURE_NONE) {
-		channel_failure(ch, m->id, &f);
-		return;
-	}
-	ok.args.queue_purge_ok.message_count = count32(n);
-	reply(ch, a->no_wait, &ok);
+	if (channel_queue_name(ch, a->queue, m->id, &r.queue))
+		channel_call(ch, &r, m->id, a->no_wait);
+}
+
+static void deleted(void *ctx, struct queue_call_result *r)
+{
+	struct amqp091_channel *ch = ctx;
+	struct amqp091_method ok = {.id = AMQP091_METHOD_QUEUE_DELETE_OK};
+
+	conn_answered(ch->conn);
+	ok.args.queue_delete_ok.message_count = count32(r->messages);
+	if (r->code)
+		channel_failure(ch, AMQP091_METHOD_QUEUE_DELETE, r->failure);
+	else
+		reply(ch, ch->conn->asked_no_wait, &ok);
 }
 
 static void queue_delete_method(struct amqp091_channel *ch, const struct amqp091_method *m)
 {
 	const struct amqp091_queue_delete *a = &m->args.queue_delete;
-	struct amqp091_method ok = {.id = AMQP091_METHOD_QUEUE_DELETE_OK};
-	struct slice name;
-	struct failure f;
-	uint64_t n = 0;
+	struct queue_call_request r = {.kind = QUEUE_CALL_DELETE,
+		.if_unused = a->if_unused,
+		.if_empty = a->if_empty,
+		.done = deleted,
+		.ctx = ch};
 
-	if (!channel_queue_name(ch, a->queue, m->id, &name))
-		return;
-	if (queue_delete(&ch->conn->session, name, a->if_unused, a->if_empty, &n, &f) != FAILURE_NONE) {
-		channel_failure(ch, m->id, &f);
-		return;
-	}
-	ok.args.queue_delete_ok.message_count = count32(n);
-	reply(ch, a->no_wait, &ok);
+	if (channel_queue_name(ch, a->queue, m->id, &r.queue))
+		channel_call(ch, &r, m->id, a->no_wait);
 }
 
 void topology_method(struct amqp091_channel *ch, const struct amqp091_method *m)

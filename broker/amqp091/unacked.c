@@ -22,24 +22,17 @@ void unacked_index_destroy(struct unacked_index *x)
 	free(x->chains);
 }
 
-static struct unacked **chain(const struct amqp091_channel *ch, uint64_t tag)
+static void index_add(struct unacked_index *x, struct unacked *u)
 {
-	const struct unacked_index *x = &ch->conn->server->unacked_index;
-
-	return &x->chains[(ch->tag_base + tag) & x->mask];
-}
-
-static void index_add(struct unacked *u)
-{
-	struct unacked **head = chain(u->channel, u->tag);
+	struct unacked **head = &x->chains[u->chain];
 
 	u->index_next = *head;
 	*head = u;
 }
 
-static void index_remove(struct unacked *u)
+static void index_remove(struct unacked_index *x, struct unacked *u)
 {
-	struct unacked **at = chain(u->channel, u->tag);
+	struct unacked **at = &x->chains[u->chain];
 
 	while (*at != u)
 		at = &(*at)->index_next;
@@ -48,9 +41,10 @@ static void index_remove(struct unacked *u)
 
 static struct unacked *find(struct amqp091_channel *ch, uint64_t tag)
 {
-	struct unacked *u = *chain(ch, tag);
+	const struct unacked_index *x = &ch->conn->server->unacked_index;
+	struct unacked *u = x->chains[(ch->tag_base + tag) & x->mask];
 
-	while (u && (u->tag != tag || u->channel != ch))
+	while (u && (u->tag != tag || u->serial != ch->serial))
 		u = u->index_next;
 	return u;
 }
@@ -60,20 +54,23 @@ void unacked_begin(struct amqp091_channel *ch)
 	struct amqp091_server *s = ch->conn->server;
 	uint64_t seq[2] = {s->name_seq++, 2};
 
+	ch->serial = s->serial++;
 	ch->tag_base = siphash(&s->name_key, seq, sizeof(seq));
 	CDS_INIT_LIST_HEAD(&ch->unacked);
 }
 
 struct unacked *unacked_add(struct amqp091_channel *ch, struct amqp091_consumer *k, const struct delivery *d)
 {
-	struct unacked *u = pool_take(ch->conn->server->unacked_pool);
+	struct amqp091_server *s = ch->conn->server;
+	struct unacked *u = pool_take(s->unacked_pool);
 
 	MUST(u); /* whoever delivers has asked for room before */
 	u->tag = ch->tag_next++;
 	u->delivery = *d;
-	u->consumer = k;
-	u->channel = ch;
-	index_add(u);
+	u->consumer = k ? pool_handle_of(s->consumers_pool, k) : 0;
+	u->serial = ch->serial;
+	u->chain = (uint32_t)(ch->tag_base + u->tag) & s->unacked_index.mask;
+	index_add(&s->unacked_index, u);
 	cds_list_add_tail(&u->link, &ch->unacked);
 	if (k) {
 		k->unacked_count++;
@@ -84,14 +81,17 @@ struct unacked *unacked_add(struct amqp091_channel *ch, struct amqp091_consumer 
 
 static void release(struct amqp091_channel *ch, struct unacked *u)
 {
+	struct amqp091_server *s = ch->conn->server;
+	struct amqp091_consumer *k = pool_resolve(s->consumers_pool, u->consumer);
+
 	cds_list_del(&u->link);
-	index_remove(u);
-	if (u->consumer) {
-		u->consumer->unacked_count--;
+	index_remove(&s->unacked_index, u);
+	if (k) {
+		k->unacked_count--;
 		ch->unacked_count--;
-		consumer_wake(&u->consumer->consumer);
+		consumer_wake(&k->consumer);
 	}
-	pool_give(ch->conn->server->unacked_pool, u);
+	pool_give(s->unacked_pool, u);
 }
 
 void unacked_settle(struct amqp091_channel *ch, struct unacked *u, bool ack, bool requeue)
@@ -109,6 +109,11 @@ void unacked_settle(struct amqp091_channel *ch, struct unacked *u, bool ack, boo
 		queue_drop(core, &d);
 }
 
+static bool settle_ready(struct amqp091_channel *ch, const struct unacked *u)
+{
+	return queue_settle_ready(ch->conn->server->config.core, &u->delivery);
+}
+
 static enum settle settle_up_to(struct amqp091_channel *ch, uint64_t last, bool ack, bool requeue)
 {
 	struct amqp091_conn *c = ch->conn;
@@ -117,7 +122,7 @@ static enum settle settle_up_to(struct amqp091_channel *ch, uint64_t last, bool 
 		struct unacked *u = cds_list_first_entry(&ch->unacked, struct unacked, link);
 		if (u->tag > last)
 			break;
-		if (conn_input_left(c) == 0)
+		if (conn_input_left(c) == 0 || !settle_ready(ch, u))
 			return SETTLE_AGAIN;
 		c->input_left--;
 		unacked_settle(ch, u, ack, requeue);
@@ -152,6 +157,8 @@ enum settle unacked_settle_tags(
 		}
 		if (multiple)
 			result = settle_up_to(ch, tag, ack, requeue);
+		else if (!settle_ready(ch, u))
+			result = SETTLE_AGAIN;
 		else
 			unacked_settle(ch, u, ack, requeue);
 	}
@@ -161,8 +168,28 @@ enum settle unacked_settle_tags(
 	return result;
 }
 
-void unacked_requeue_all(struct amqp091_channel *ch)
+unsigned unacked_drain(struct amqp091_server *s, unsigned n)
 {
-	while (!cds_list_empty(&ch->unacked))
-		unacked_settle(ch, cds_list_first_entry(&ch->unacked, struct unacked, link), false, true);
+	struct broker_core *core = s->config.core;
+	unsigned done = 0;
+
+	for (; done < n && !cds_list_empty(&s->abandoned); done++) {
+		struct unacked *u = cds_list_first_entry(&s->abandoned, struct unacked, link);
+		if (!queue_settle_ready(core, &u->delivery))
+			break;
+		cds_list_del(&u->link);
+		index_remove(&s->unacked_index, u);
+		queue_requeue(core, &u->delivery);
+		pool_give(s->unacked_pool, u);
+	}
+	return done;
+}
+
+void unacked_abandon(struct amqp091_channel *ch)
+{
+	struct amqp091_server *s = ch->conn->server;
+
+	cds_list_splice(&ch->unacked, s->abandoned.prev);
+	CDS_INIT_LIST_HEAD(&ch->unacked);
+	unacked_drain(s, AMQP091_ABANDON_BUDGET);
 }

@@ -248,7 +248,7 @@ void session_begin(struct session *s, struct broker_core *core, struct vhost *vh
 
 void session_end(struct session *s)
 {
-	fan_out_forsake(s);
+	exchange_publish_forget(s);
 	while (!cds_list_empty(&s->exclusive_queues))
 		queue_remove(cds_list_first_entry(&s->exclusive_queues, struct queue, of_session));
 }

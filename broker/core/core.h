@@ -247,8 +247,6 @@ void queue_settle_arrived(struct broker_core *c, const struct control_record *r)
 
 /* publish.c: a slice of the fan-out that is under way; how many queues got the message. */
 unsigned fan_out_poll(struct broker_core *c);
-/* Its publisher is gone; the message reaches its queues all the same. */
-void fan_out_forsake(struct session *s);
 
 /* call.c */
 void call_parcel(struct broker_core *c, struct parcel *p);

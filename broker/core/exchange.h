@@ -70,6 +70,10 @@ enum publish_result {
 enum publish_result exchange_publish(struct session *s, const struct publish *p, struct publish_marks *marks,
 	uint32_t *queues_out, struct failure *f);
 
+/* What the session would have to offer again will not be: one that is being served in slices reaches its queues
+ * all the same. */
+void exchange_publish_forget(struct session *s);
+
 /* True when all that was marked is in its queues; marks are cleared as they are passed. O(cores marked). */
 bool publish_marks_passed(struct broker_core *c, struct publish_marks *marks);
 

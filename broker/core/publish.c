@@ -125,7 +125,7 @@ unsigned fan_out_poll(struct broker_core *c)
 	return n;
 }
 
-void fan_out_forsake(struct session *s)
+void exchange_publish_forget(struct session *s)
 {
 	if (s->core->fan_out.session == s)
 		s->core->fan_out.session = NULL;
