@@ -25,7 +25,8 @@ static void expect(const char *json, const char *golden)
 
 static void test_connection(void)
 {
-	expect("{\"port\":\"godwit0\",\"core\":3,\"state\":\"ESTABLISHED\",\"local\":\"198.18.0.2:5672\",\"peer\":"
+	expect("{\"port\":\"godwit0\",\"core\":3,\"state\":\"ESTABLISHED\",\"local\":\"198.18.0.2:5672\","
+	       "\"peer\":"
 	       "\"198.18.0.1:40000\",\"receive_queue_bytes\":0,\"send_queue_bytes\":4,\"timer\":"
 	       "\"retransmit\","
 	       "\"timer_us\":200100,\"backoff\":1,\"mss_bytes\":1448,\"retransmits\":2,\"congestion_"
