@@ -223,13 +223,12 @@ enum failure_code exchange_publish(struct session *s, struct slice exchange, str
 	CHECK(message_missing_bytes(m) == 0);
 	MUST(routing_key.bytes <= 255);
 	*queues_out = 0;
-	struct exchange *x = exchange_find(s->vhost, exchange);
+	struct exchange *x = route_cached(s, exchange, &(struct route_request){routing_key, headers}, to);
 	if (!x)
 		return not_found(exchange, s->vhost, f);
 	if (x->internal)
 		return failure_set(f, FAILURE_ACCESS_REFUSED, "cannot publish to internal " EXCHANGE_FMT,
 			NAME_ARG(exchange, s->vhost));
-	route_find(x, &(struct route_request){routing_key, headers}, to);
 	if (to->overflow || !rooms_take(to))
 		return failure_set(f, FAILURE_LIMIT, "no memory for the queues of the message");
 	for (uint32_t i = 0; i < to->count; i++) {

@@ -179,6 +179,7 @@ static void add_broker(struct data_core *d, json_t *result)
 	broker_core_stats(d->core, &b);
 	set_int(o, "published", b.published);
 	set_int(o, "routed", b.routed);
+	set_int(o, "route_hits", b.route_hits);
 	set_int(o, "unroutable", b.unroutable);
 	set_int(o, "delivered", b.delivered);
 	set_int(o, "acked", b.acked);
