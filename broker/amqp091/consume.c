@@ -356,7 +356,6 @@ static void got(struct amqp091_channel *ch, struct queue_call_result *r, bool no
 {
 	struct amqp091_method empty = {.id = AMQP091_METHOD_BASIC_GET_EMPTY};
 
-	ch->conn->server->gets--;
 	conn_answered(ch->conn);
 	if (r->code) {
 		channel_failure(ch, AMQP091_METHOD_BASIC_GET, r->failure);
@@ -398,11 +397,11 @@ static void get(struct amqp091_channel *ch, const struct amqp091_method *m)
 			"the broker has no room for another unacknowledged message");
 		return;
 	}
-	s->gets++; /* its place among the unsettled is kept until it is answered */
-	uint64_t calls = s->gets;
 	channel_call(ch, &r, m->id, false);
-	if (!ch->conn->call && s->gets == calls)
-		s->gets--; /* it was refused */
+	if (!ch->conn->call)
+		return;
+	ch->conn->asked_get = true; /* its place among the unsettled is kept until it is answered */
+	s->gets++;
 }
 
 /* RabbitMQ's meaning, which clients expect: global=false limits each consumer to come, global=true the whole

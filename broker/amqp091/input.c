@@ -35,6 +35,8 @@ uint32_t conn_input_left(struct amqp091_conn *c)
 
 void conn_answered(struct amqp091_conn *c)
 {
+	c->server->gets -= c->asked_get;
+	c->asked_get = false;
 	c->call = NULL;
 	c->asking = NULL;
 	if (c->hold != HOLD_CALL)

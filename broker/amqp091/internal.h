@@ -116,7 +116,7 @@ struct amqp091_conn {
 	struct session session;
 	struct queue_call *call; /* NULL: none */
 	struct amqp091_channel *asking;	 /* whose call it is, or whose consumer comes or goes */
-	bool asked_no_wait;
+	bool asked_no_wait, asked_get;
 	struct amqp091_channel *routing; /* HOLD_ROUTE: whose message waits */
 	struct cds_list_head before, after; /* out_blocks ahead of and behind content */
 	struct content_out content;

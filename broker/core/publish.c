@@ -160,7 +160,8 @@ static enum publish_result count_done(struct broker_core *c, uint32_t queues)
 
 static enum publish_result route(struct session *s, const struct publish *p, struct route_set *to, struct failure *f)
 {
-	struct exchange *x = exchange_find(s->vhost, p->exchange);
+	struct exchange *x =
+		route_cached(s, p->exchange, &(struct route_request){p->routing_key, p->headers}, to);
 
 	if (!x) {
 		failure_set(f, FAILURE_NOT_FOUND, "no " EXCHANGE_FMT, NAME_ARG(p->exchange, s->vhost));
@@ -171,7 +172,6 @@ static enum publish_result route(struct session *s, const struct publish *p, str
 			NAME_ARG(p->exchange, s->vhost));
 		return PUBLISH_FAILED;
 	}
-	route_find(x, &(struct route_request){p->routing_key, p->headers}, to);
 	if (to->overflow) {
 		failure_set(f, FAILURE_LIMIT, "no memory for the queues of the message");
 		return PUBLISH_FAILED;
