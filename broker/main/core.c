@@ -50,22 +50,26 @@ static int create_broker(struct instance *in, struct data_core *d)
 		.memory_bytes = c->memory.message_bytes,
 		.messages_max = sizes_messages(c),
 		.watermark_percent = WATERMARK_PERCENT,
+		.caches_max = c->lcore_count,
 		.memory = in->message_memory.alloc ? &in->message_memory : NULL,
 	};
 	struct broker_config bc = {
 		.limits = {c->limits.queues, c->limits.exchanges, c->limits.bindings, c->limits.consumers},
 		.key = siphash_key_random(),
 	};
-	struct message_store *store = create_store(in, &sc);
 
-	if (!store) {
+	in->messages = create_store(in, &sc);
+	if (!in->messages) {
 		LOG_ERROR("core", "no memory for messages: memory.messages asks for %llu MiB",
 			(unsigned long long)(c->memory.message_bytes >> 20));
 		return -1;
 	}
 	in->broker = broker_create(&bc);
-	d->core = in->broker ? broker_core_create(in->broker, d->index, store) : NULL;
+	struct message_cache *cache = in->broker ? message_cache_create(in->messages) : NULL;
+	d->core = cache ? broker_core_create(in->broker, d->index, cache) : NULL;
 	if (!d->core) {
+		if (cache)
+			message_cache_destroy(cache);
 		LOG_ERROR("core", "no memory for the broker's tables");
 		return -1;
 	}
@@ -302,6 +306,8 @@ void core_destroy(struct instance *in)
 		broker_core_destroy(d->core);
 	if (in->broker)
 		broker_destroy(in->broker);
+	if (in->messages)
+		message_store_destroy(in->messages);
 	calls_destroy(d->calls);
 	if (d->turn.event_fd > 0) /* it was set up: standard input has number 0 */
 		turn_fini(&d->turn);
