@@ -56,7 +56,7 @@ static void take_back(struct amqp091_channel *ch, const struct delivery *d, bool
 	struct broker_core *core = ch->conn->server->config.core;
 
 	if (settled)
-		message_unref(broker_core_cache(core), d->message);
+		message_unref(conn_cache(ch->conn), d->message);
 	else
 		queue_requeue(core, d);
 }

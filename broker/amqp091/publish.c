@@ -77,7 +77,7 @@ void publish_drop(struct amqp091_channel *ch)
 		exchange_publish_forget(&ch->conn->session);
 	}
 	if (in->message)
-		message_unref(broker_core_cache(ch->conn->server->config.core), in->message);
+		message_unref(conn_cache(ch->conn), in->message);
 	in->message = NULL;
 	in->expected = false;
 }
@@ -179,13 +179,13 @@ static void publish_route(struct amqp091_channel *ch)
 	in->expected = false;
 	c->server->counters.messages_received++;
 	if (result == PUBLISH_FAILED) {
-		message_unref(broker_core_cache(c->server->config.core), m);
+		message_unref(conn_cache(c), m);
 		channel_failure(ch, AMQP091_METHOD_BASIC_PUBLISH, &f);
 		return;
 	}
 	if (queues == 0 && in->mandatory)
 		give_back(ch, m);
-	message_unref(broker_core_cache(c->server->config.core), m);
+	message_unref(conn_cache(c), m);
 	if (ch->confirming) {
 		ch->publish_seq++;
 		confirm_due(ch);
@@ -215,21 +215,21 @@ static bool leaves_room(const struct message_store_stats *store, uint64_t body_b
 	return body_bytes / MESSAGE_BLOCK_BYTES + used_blocks + spare <= capacity;
 }
 
-static bool room_now(struct message_store *s, uint64_t body_bytes)
+static bool room_now(struct message_cache *cache, uint64_t body_bytes)
 {
-	if (message_store_full(s))
+	if (message_store_full(cache))
 		return false;
 	if (body_bytes < AMQP091_LARGE_BODY)
 		return true;
-	struct message_store_stats stats = message_store_stats(s);
-	return leaves_room(&stats, body_bytes, stats.blocks.used + stats.reserved_blocks);
+	struct message_store_stats stats = message_store_stats(message_cache_store(cache));
+	return leaves_room(&stats, body_bytes, stats.blocks.used);
 }
 
-static bool room_ever(const struct message_store *s, uint64_t body_bytes, uint32_t properties_bytes)
+static bool room_ever(const struct message_cache *cache, uint64_t body_bytes, uint32_t properties_bytes)
 {
-	struct message_store_stats stats = message_store_stats(s);
+	struct message_store_stats stats = message_store_stats(message_cache_store(cache));
 
-	return message_store_could_hold(s, body_bytes, properties_bytes) &&
+	return message_store_could_hold(cache, body_bytes, properties_bytes) &&
 	       (body_bytes < AMQP091_LARGE_BODY || leaves_room(&stats, body_bytes, 0));
 }
 
@@ -241,7 +241,7 @@ static bool header_fits(struct amqp091_channel *ch, const struct amqp091_content
 		too_large(ch, h->body_size, s->config.message_bytes_max);
 		return false;
 	}
-	if (!room_ever(broker_core_store(s->config.core), h->body_size, h->properties_len)) {
+	if (!room_ever(conn_cache(ch->conn), h->body_size, h->properties_len)) {
 		publish_drop(ch);
 		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH,
 			"message size %llu is larger than the broker's message memory",
@@ -255,7 +255,7 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 {
 	struct content_in *in = &ch->in;
 	struct amqp091_conn *c = ch->conn;
-	struct message_store *store = broker_core_store(c->server->config.core);
+	struct message_cache *cache = conn_cache(c);
 	struct amqp091_content_header h;
 	struct amqp091_basic_properties properties;
 
@@ -279,7 +279,7 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 	}
 	if (!header_fits(ch, &h))
 		return true;
-	if (!room_now(store, h.body_size))
+	if (!room_now(cache, h.body_size))
 		return false;
 	struct message_envelope e = {
 		.protocol = BROKER_PROTOCOL_AMQP091,
@@ -291,7 +291,7 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 		.body_bytes = h.body_size,
 		.received_us = c->server->now_us,
 	};
-	in->message = message_new(store, &e);
+	in->message = message_new(cache, &e);
 	if (!in->message)
 		return false;
 	if (h.body_size == 0)

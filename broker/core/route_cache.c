@@ -23,13 +23,6 @@ static struct route_note *way(struct route_cache *c, struct slice exchange, stru
 	return &c->ways[mix % ROUTE_CACHE_WAYS];
 }
 
-/* Deleted queues have left the pool of handles of their core. */
-static struct queue *queue_there(const struct broker_core *c, queue_handle h)
-{
-	struct queue **at = pool_resolve(c->handles, h);
-	return at ? *at : NULL;
-}
-
 static bool exchange_stands(struct session *s, struct route_note *n)
 {
 	/* Loaded before it is looked for: a deletion after that is told by the next comparison. */
@@ -48,7 +41,7 @@ static bool exchange_stands(struct session *s, struct route_note *n)
 static bool recall(struct session *s, struct route_note *n, struct route_set *out)
 {
 	if (n->exchange_bytes == 0) { /* the default exchange is never deleted */
-		out->queues[0] = queue_there(s->core, n->generation);
+		out->queues[0] = queue_resolve(s->vhost->broker, n->generation);
 		out->count = 1;
 		return out->queues[0];
 	}

@@ -48,36 +48,52 @@ static struct message_store *create_store(struct instance *in, struct message_st
 
 static int create_broker_core(struct instance *in, struct data_core *d)
 {
-	const struct config *c = &in->config;
-	struct message_store_config sc = {
-		.memory_bytes = sizes_message_bytes(c),
-		.messages_max = sizes_messages(c),
-		.watermark_percent = WATERMARK_PERCENT,
-		.memory = in->message_memory.alloc ? &in->message_memory : NULL,
-	};
-	struct message_store *store = create_store(in, &sc);
+	struct message_cache *cache = message_cache_create(in->messages);
 
-	if (!store) {
-		LOG_ERROR("core", "no memory for messages: memory.messages asks for %llu MiB",
-			(unsigned long long)(c->memory.message_bytes >> 20));
-		return -1;
-	}
-	d->core = broker_core_create(in->broker, d->index, store);
+	d->core = cache ? broker_core_create(in->broker, d->index, cache) : NULL;
 	if (!d->core) {
+		if (cache)
+			message_cache_destroy(cache);
 		LOG_ERROR("core", "no memory for the broker's tables");
 		return -1;
 	}
+	broker_core_set_wake(d->core, wake, &d->turn);
 	return 0;
+}
+
+static int create_messages(struct instance *in)
+{
+	const struct config *c = &in->config;
+	struct message_store_config sc = {
+		.memory_bytes = c->memory.message_bytes,
+		.messages_max = sizes_messages(c),
+		.watermark_percent = WATERMARK_PERCENT,
+		.caches_max = c->lcore_count,
+		.memory = in->message_memory.alloc ? &in->message_memory : NULL,
+	};
+
+	in->messages = create_store(in, &sc);
+	if (!in->messages)
+		LOG_ERROR("core", "no memory for messages: memory.messages asks for %llu MiB",
+			(unsigned long long)(c->memory.message_bytes >> 20));
+	return in->messages ? 0 : -1;
 }
 
 static int create_broker(struct instance *in)
 {
 	const struct config *c = &in->config;
 	struct broker_config bc = {
-		.limits = {c->limits.queues, c->limits.exchanges, c->limits.bindings, c->limits.consumers},
+		.limits = {.queues = c->limits.queues,
+			.exchanges = c->limits.exchanges,
+			.bindings = c->limits.bindings,
+			.consumers = c->limits.consumers,
+			.calls = sizes_of_core(c, c->limits.connections)},
 		.key = siphash_key_random(),
+		.cores = c->lcore_count,
 	};
 
+	if (create_messages(in))
+		return -1;
 	in->broker = broker_create(&bc);
 	if (!in->broker)
 		LOG_ERROR("core", "no memory for the broker's tables");
@@ -96,7 +112,7 @@ static int create_server(struct instance *in, struct data_core *d)
 		.consumers_max = sizes_of_core(c, c->limits.consumers),
 		.unacked_max = sizes_unacked(c),
 		.frame_max_bytes = c->limits.frame_bytes_max,
-		.message_bytes_max = sizes_message_bytes_max(c),
+		.message_bytes_max = c->limits.message_bytes_max,
 		.heartbeat_s = c->limits.heartbeat_s,
 		.handshake_timeout_us = c->limits.handshake_timeout_us,
 		.close_timeout_us = CLOSE_TIMEOUT_US,
@@ -345,16 +361,28 @@ static void destroy_transports(struct data_core *d)
 		ksock_destroy(d->ksock);
 }
 
+static bool all_created(const struct instance *in)
+{
+	for (unsigned i = 0; i < in->core_count; i++)
+		if (!in->cores[i].core)
+			return false;
+	return in->core_count > 0;
+}
+
 void cores_destroy(struct instance *in)
 {
 	for (unsigned i = 0; i < in->core_count; i++)
 		destroy_transports(&in->cores[i]);
+	if (all_created(in))
+		broker_cores_settle(in->broker);
 	for (unsigned i = 0; i < in->core_count; i++) {
 		if (in->cores[i].core)
 			broker_core_destroy(in->cores[i].core);
 	}
 	if (in->broker)
 		broker_destroy(in->broker);
+	if (in->messages)
+		message_store_destroy(in->messages);
 	for (unsigned i = 0; i < in->core_count; i++) {
 		calls_destroy(in->cores[i].calls);
 		if (in->cores[i].turn.event_fd >= 0)

@@ -27,20 +27,6 @@ static inline uint32_t sizes_of_core(const struct config *c, uint64_t all)
 	return (uint32_t)(c->lcore_count == 1 || share > all ? all : share);
 }
 
-/* Message memory of each core. */
-static inline uint64_t sizes_message_bytes(const struct config *c)
-{
-	return c->memory.message_bytes / c->lcore_count;
-}
-
-/* A body lies on one core. */
-static inline uint64_t sizes_message_bytes_max(const struct config *c)
-{
-	uint64_t most = sizes_message_bytes(c);
-
-	return c->limits.message_bytes_max < most ? c->limits.message_bytes_max : most;
-}
-
 /* Received frames that a core's connections may hold (unread, out of order) at once: memory.buffers. */
 static inline uint32_t sizes_rx_held(const struct config *c)
 {
@@ -85,7 +71,7 @@ static inline uint32_t sizes_messages(const struct config *c)
 {
 	uint64_t quarter = c->memory.message_bytes / 4 / MESSAGE_CELL_BYTES;
 
-	return (uint32_t)(quarter < c->limits.messages ? quarter : c->limits.messages) / c->lcore_count;
+	return (uint32_t)(quarter < c->limits.messages ? quarter : c->limits.messages);
 }
 
 /* Unacknowledged deliveries of a core: each message once, and some fan-out. */

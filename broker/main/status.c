@@ -86,7 +86,7 @@ static void add_port_pools(struct data_core *d, uint32_t i, json_t *pools)
 
 static void add_pools(struct data_core *d, json_t *result)
 {
-	struct message_store_stats m = message_store_stats(broker_core_store(d->core));
+	struct message_store_stats m = message_store_stats(message_cache_store(broker_core_cache(d->core)));
 	struct pool_stats stats[8];
 	const char *names[8];
 	json_t *pools = json_array();
