@@ -100,7 +100,7 @@ static int core_pools(struct broker_core *c)
 {
 	static const struct pool_memory plain = {0};
 	const struct broker_limits *l = &c->broker->config.limits;
-	uint32_t calls = l->calls ? l->calls : l->consumers;
+	uint32_t calls = c->broker->config.calls_max ? c->broker->config.calls_max : l->consumers;
 
 	c->out = calloc(c->broker->config.cores, sizeof(*c->out));
 	c->in = calloc(c->broker->config.cores, sizeof(*c->in));

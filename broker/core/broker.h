@@ -31,14 +31,13 @@ enum broker_protocol { BROKER_PROTOCOL_AMQP091 = 1 };
 struct broker_limits {
 	/* For the whole broker, each at least 1. The predeclared exchanges do not count. */
 	uint32_t queues, exchanges, bindings, consumers;
-	/* On each core: sessions that may wait for queues of other cores at once. 0: as many as consumers. */
-	uint32_t calls;
 };
 
 struct broker_config {
 	struct broker_limits limits;
 	struct siphash_key key; /* for names in tables; random in production */
 	uint32_t cores;		/* 1 to 64; 0 is 1 */
+	uint32_t calls_max;	/* on each core: sessions that wait for queues of other cores; 0: limits.consumers */
 	uint32_t link_records;	/* room of each ring between two cores, a power of two; 0: by the cores */
 };
 

@@ -28,6 +28,12 @@ enum {
 	NESTED_HASHES_MAX = 65536,
 };
 
+/* cds_list_empty wants one that may be changed. */
+static inline bool list_is_empty(const struct cds_list_head *l)
+{
+	return l->next == l;
+}
+
 static inline uint32_t nested_hash_nodes_max(uint32_t bindings)
 {
 	return bindings < NESTED_HASHES_MAX ? bindings : NESTED_HASHES_MAX;
@@ -52,7 +58,7 @@ struct broker {
 	uint64_t deletions;	   /* of exchanges; atomic */
 	struct cds_list_head all_exchanges;
 	struct broker_core **cores; /* by index; set before they run */
-	struct link *links;	    /* from * cores + to */
+	struct core_link *links;	    /* from * cores + to */
 	struct queue **queue_slots; /* by the index in a handle; read without the mutex */
 	uint32_t *free_slots;	    /* a stack of indexes */
 	uint32_t free_slot_count;
@@ -90,7 +96,7 @@ struct broker_core {
 	void (*wake)(void *ctx);
 	void *wake_ctx;
 	struct link_out *out; /* by core */
-	struct link **in;     /* by core */
+	struct core_link **in;     /* by core */
 	struct pool *subscriptions, *calls;
 	struct cds_list_head crediting, owing; /* subscriptions */
 	struct queue_move moves[MOVES_MAX];

@@ -11,7 +11,7 @@ static void begin(const struct broker_limits *limits, uint64_t memory_bytes)
 	fixture.store = message_store_create(&(struct message_store_config){
 		.memory_bytes = memory_bytes, .watermark_percent = 80, .caches_max = 2});
 	CU_ASSERT_PTR_NOT_NULL_FATAL(fixture.store);
-	fixture.broker = broker_create(&(struct broker_config){.limits = *limits, .key = {1, 2}});
+	fixture.broker = broker_create(&(struct broker_config){.limits = *limits, .key = {1, 2}, .cores = 2});
 	CU_ASSERT_PTR_NOT_NULL_FATAL(fixture.broker);
 	fixture.core = broker_core_create(fixture.broker, 0, message_cache_create(fixture.store));
 	CU_ASSERT_PTR_NOT_NULL_FATAL(fixture.core);
@@ -43,10 +43,11 @@ void fixture_end(void)
 		session_end(&fixture.session[i]);
 	while (!cds_list_empty(&fixture.core->queues))
 		queue_remove(cds_list_first_entry(&fixture.core->queues, struct queue, of_core));
+	graves_empty();
 	struct message_store_stats store = message_store_stats(fixture.store);
 	CU_ASSERT_EQUAL(store.cells.used, 0);
 	CU_ASSERT_EQUAL(store.blocks.used, 0);
-	CU_ASSERT_EQUAL(pool_stats(fixture.core->handles).used, 0);
+	CU_ASSERT_EQUAL(fixture.broker->free_slot_count, fixture.broker->config.limits.queues);
 	struct broker_core_stats stats;
 	broker_core_stats(fixture.core, &stats);
 	CU_ASSERT_EQUAL(stats.queues, 0);
@@ -54,7 +55,7 @@ void fixture_end(void)
 	CU_ASSERT_EQUAL(stats.bindings, 0);
 	CU_ASSERT_EQUAL(stats.messages_ready, 0);
 	CU_ASSERT_EQUAL(stats.messages_unacked, 0);
-	CU_ASSERT_FALSE(broker_core_ready(fixture.core));
+	CU_ASSERT_FALSE(broker_core_busy(fixture.core));
 	broker_core_destroy(fixture.core);
 	broker_destroy(fixture.broker);
 	message_store_destroy(fixture.store);
@@ -101,10 +102,47 @@ enum failure_code unbind_code(const char *exchange, const char *queue, const cha
 	return binding_remove(&fixture.session[0], &s, &fixture.failure);
 }
 
+static void call_done(void *ctx, struct queue_call_result *result)
+{
+	*(uint64_t *)ctx = result->messages;
+}
+
+enum failure_code queue_call_code(unsigned session, struct queue_call_request *r, uint64_t *messages_out)
+{
+	struct queue_call *call;
+
+	*messages_out = 0;
+	r->done = call_done;
+	r->ctx = messages_out;
+	enum failure_code code = queue_call(&fixture.session[session], r, &call, &fixture.failure);
+	CU_ASSERT_PTR_NULL(call);
+	return code;
+}
+
+enum failure_code attach_code(struct consumer *c, struct queue *q)
+{
+	switch (consumer_attach(fixture.core, c, q, &fixture.failure)) {
+	case CONSUMER_DONE:
+		return FAILURE_NONE;
+	case CONSUMER_REFUSED:
+		return fixture.failure.code;
+	default:
+		CU_FAIL_FATAL("the queue is this core's");
+		return FAILURE_NONE;
+	}
+}
+
+void graves_empty(void)
+{
+	while (broker_core_poll(fixture.core))
+		broker_core_flush(fixture.core);
+}
+
 enum failure_code queue_delete_code(unsigned session, const char *name)
 {
 	uint64_t n;
-	return queue_delete(&fixture.session[session], text(name), false, false, &n, &fixture.failure);
+	return queue_call_code(
+		session, &(struct queue_call_request){.kind = QUEUE_CALL_DELETE, .queue = text(name)}, &n);
 }
 
 bool queue_exists(const char *name)
@@ -126,9 +164,12 @@ uint32_t publish(const char *exchange, const char *key, uint64_t n)
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
 	message_append(m, &n, sizeof(n));
-	CU_ASSERT_EQUAL(exchange_publish(&fixture.session[0], text(exchange), text(key), NULL, m, &queues,
-				&fixture.failure),
-		0);
+	struct publish p = {text(exchange), text(key), NULL, m};
+	enum publish_result result;
+	while ((result = exchange_publish(&fixture.session[0], &p, NULL, &queues, &fixture.failure)) ==
+		PUBLISH_AGAIN)
+		CU_ASSERT_TRUE_FATAL(broker_core_poll(fixture.core));
+	CU_ASSERT_EQUAL(result, PUBLISH_DONE);
 	message_unref(fixture.core->cache, m);
 	return queues;
 }
@@ -162,7 +203,7 @@ static void cancelled(struct consumer *c)
 	CU_ASSERT_PTR_NULL(c->queue);
 }
 
-static const struct consumer_ops ops = {ready, deliver, cancelled};
+static const struct consumer_ops ops = {.ready = ready, .deliver = deliver, .cancelled = cancelled};
 
 struct test_consumer *consumer_new(unsigned credit, bool no_ack)
 {
@@ -177,6 +218,6 @@ struct test_consumer *consumer_new(unsigned credit, bool no_ack)
 struct test_consumer *consumer_make(struct queue *q, unsigned credit, bool no_ack)
 {
 	struct test_consumer *t = consumer_new(credit, no_ack);
-	CU_ASSERT_EQUAL(consumer_attach(&t->consumer, q, &fixture.failure), 0);
+	CU_ASSERT_EQUAL(attach_code(&t->consumer, q), 0);
 	return t;
 }

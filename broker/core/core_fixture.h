@@ -32,6 +32,11 @@ enum failure_code queue_declare_code(unsigned session, const struct queue_declar
 void exchange_make(const char *name, const char *type);
 enum failure_code bind_code(const char *exchange, const char *queue, const char *key);
 enum failure_code unbind_code(const char *exchange, const char *queue, const char *key);
+/* r without done. */
+enum failure_code queue_call_code(unsigned session, struct queue_call_request *r, uint64_t *messages_out);
+enum failure_code attach_code(struct consumer *c, struct queue *q);
+/* What was purged or deleted gives its memory back. */
+void graves_empty(void);
 enum failure_code queue_delete_code(unsigned session, const char *name);
 bool queue_exists(const char *name);
 bool exchange_exists(const char *name);

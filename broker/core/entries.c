@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { PAGE_ENTRIES = 488, PAGE_WORDS = (PAGE_ENTRIES + 63) / 64 };
+enum { PAGE_ENTRIES = ENTRIES_A_PAGE, PAGE_WORDS = (PAGE_ENTRIES + 63) / 64 };
 
 struct entry_page {
 	struct cds_list_head link;

@@ -16,6 +16,8 @@
 
 #include <urcu/list.h>
 
+enum { ENTRIES_A_PAGE = 488 };
+
 struct entry_page;
 
 struct entries {

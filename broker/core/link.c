@@ -17,7 +17,7 @@ uint32_t link_capacity(uint32_t cores)
 	return n;
 }
 
-static void link_free(struct link *l)
+static void link_free(struct core_link *l)
 {
 	ring_destroy(l->publish);
 	ring_destroy(l->deliver);
@@ -33,7 +33,7 @@ int links_create(struct broker *b)
 	if (!b->links)
 		return -1;
 	for (uint32_t i = 0; i < cores * cores; i++) {
-		struct link *l = &b->links[i];
+		struct core_link *l = &b->links[i];
 		l->publish = ring_create(sizeof(struct publish_record), n);
 		l->deliver = ring_create(sizeof(struct deliver_record), n);
 		l->control = ring_create(sizeof(struct control_record), n);

@@ -68,12 +68,12 @@ struct parcel {
 	enum parcel_kind kind;
 };
 
-struct link {
+struct core_link {
 	struct ring *publish, *deliver, *control;
 };
 
 struct link_out { /* the sender's side */
-	struct link *link;
+	struct core_link *link;
 	struct cds_list_head outbox;  /* parcels, oldest first */
 	struct cds_list_head waiting; /* subscriptions whose deliveries wait for room */
 	bool staged;

@@ -178,7 +178,7 @@ static void cancelled(struct consumer *c)
 	model.wrong += c->queue != NULL;
 }
 
-static const struct consumer_ops ops = {ready, deliver, cancelled};
+static const struct consumer_ops ops = {.ready = ready, .deliver = deliver, .cancelled = cancelled};
 
 static void op_declare_queue(void)
 {
@@ -193,12 +193,18 @@ static void op_declare_queue(void)
 	model.queues[i].auto_delete = d.auto_delete;
 }
 
+static enum failure_code call(enum queue_call_kind kind, unsigned i, uint64_t *n)
+{
+	return queue_call_code(
+		0, &(struct queue_call_request){.kind = kind, .queue = text(queue_text(i))}, n);
+}
+
 static void op_delete_queue(void)
 {
 	unsigned i = unit_random_below(QUEUES);
 	uint64_t n, expected = model_ready(&model.queues[i]);
 
-	CU_ASSERT_EQUAL(queue_delete(&fixture.session[0], text(queue_text(i)), false, false, &n, NULL), 0);
+	CU_ASSERT_EQUAL(call(QUEUE_CALL_DELETE, i, &n), 0);
 	CU_ASSERT_EQUAL(n, expected);
 	model_queue_gone(i);
 }
@@ -209,7 +215,7 @@ static void op_purge(void)
 	struct model_queue *q = &model.queues[i];
 	uint64_t n, expected = model_ready(q);
 
-	enum failure_code code = queue_purge(&fixture.session[0], text(queue_text(i)), &n, NULL);
+	enum failure_code code = call(QUEUE_CALL_PURGE, i, &n);
 	CU_ASSERT_EQUAL(code, q->exists ? 0 : FAILURE_NOT_FOUND);
 	CU_ASSERT_EQUAL(n, expected);
 	for (unsigned k = q->first; k < q->count; k++)
@@ -288,7 +294,7 @@ static void op_get(void)
 	CU_ASSERT_EQUAL(q != NULL, model.queues[i].exists);
 	if (!q || model.out_count == OUT_MAX)
 		return;
-	if (queue_get(q, no_ack, &d))
+	if (queue_take(q, no_ack, &d))
 		expect(i, &d, no_ack);
 	else
 		CU_ASSERT_EQUAL(model_ready(&model.queues[i]), 0);
@@ -311,7 +317,7 @@ static void op_consumer(void)
 		return;
 	c->credit = unit_random_below(4);
 	c->consumer = (struct consumer){.ops = &ops, .no_ack = unit_random_below(4) == 0};
-	CU_ASSERT_EQUAL(consumer_attach(&c->consumer, q, NULL), 0);
+	CU_ASSERT_EQUAL(attach_code(&c->consumer, q), 0);
 	model.queues[c->queue].consumers++;
 }
 
@@ -398,6 +404,7 @@ static void random_operations_match_the_model(void)
 	fixture_begin_with(&(struct broker_limits){QUEUES, EXCHANGES, BINDINGS, CONSUMERS}, 8 << 20);
 	for (unsigned i = 0; i < OPERATIONS; i++) {
 		one_operation();
+		broker_core_poll(fixture.core);
 		if (i % 1000 == 0) {
 			counts_agree();
 			reclaim_run();

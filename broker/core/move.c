@@ -11,7 +11,7 @@ static uint64_t bit_of(const struct broker_core *c)
 static struct subscription *only_subscription(const struct queue *q)
 {
 	const struct cds_list_head *list =
-		cds_list_empty(&q->consumers) ? &q->parked_consumers : &q->consumers;
+		list_is_empty(&q->consumers) ? &q->parked_consumers : &q->consumers;
 
 	if (q->consumer_count != 1 || q->entries.unsettled != 0)
 		return NULL;

@@ -105,9 +105,9 @@ unsigned broker_core_poll(struct broker_core *c)
 static bool links_idle(const struct broker_core *c)
 {
 	for (uint32_t i = 0; i < c->broker->config.cores; i++) {
-		const struct link *l = c->in[i];
+		const struct core_link *l = c->in[i];
 		if (ring_used(l->control) || ring_used(l->deliver) || ring_used(l->publish) ||
-			!cds_list_empty(&c->out[i].outbox))
+			!list_is_empty(&c->out[i].outbox))
 			return false;
 	}
 	return true;
@@ -115,6 +115,6 @@ static bool links_idle(const struct broker_core *c)
 
 bool broker_core_busy(const struct broker_core *c)
 {
-	return !cds_list_empty(&c->ready) || !links_idle(c) || !subscriptions_idle(c) || c->moves_active ||
-	       c->fan_out.message || !cds_list_empty(&c->grave.pages);
+	return !list_is_empty(&c->ready) || !links_idle(c) || !subscriptions_idle(c) || c->moves_active ||
+	       c->fan_out.message || !list_is_empty(&c->grave.pages);
 }

@@ -59,7 +59,8 @@ static bool room_for(struct broker_core *c, struct queue *q, uint32_t *wanted)
 	if (queue_mine(c, q))
 		return queue_room(q);
 	uint32_t to = queue_owner(q)->index;
-	return ring_room(c->out[to].link->publish, ++wanted[to]) >= wanted[to];
+	wanted[to]++;
+	return ring_room(c->out[to].link->publish, wanted[to]) >= wanted[to];
 }
 
 /* Room in every queue, or in none. */

@@ -14,32 +14,46 @@ static struct field string_field(const char *name, const char *value)
 	return (struct field){text(name), {.kind = VALUE_STRING, .bytes = text(value)}};
 }
 
+static enum failure_code delete_if(bool unused, bool empty, uint64_t *n)
+{
+	struct queue_call_request r = {
+		.kind = QUEUE_CALL_DELETE, .queue = text("q"), .if_unused = unused, .if_empty = empty};
+
+	return queue_call_code(0, &r, n);
+}
+
+static enum failure_code purge(uint64_t *n)
+{
+	return queue_call_code(
+		0, &(struct queue_call_request){.kind = QUEUE_CALL_PURGE, .queue = text("q")}, n);
+}
+
 static void get_in_order(void)
 {
 	struct delivery d[3], none;
 
 	fixture_begin();
 	struct queue *q = queue_make("q");
-	CU_ASSERT_FALSE(queue_get(q, false, &none));
+	CU_ASSERT_FALSE(queue_take(q, false, &none));
 	for (unsigned i = 0; i < 3; i++)
 		CU_ASSERT_EQUAL(publish("", "q", i), 1);
 	CU_ASSERT_EQUAL(queue_ready_count(q), 3);
 	for (unsigned i = 0; i < 3; i++) {
-		CU_ASSERT_TRUE_FATAL(queue_get(q, false, &d[i]));
+		CU_ASSERT_TRUE_FATAL(queue_take(q, false, &d[i]));
 		CU_ASSERT_EQUAL(number_of(d[i].message), i);
 		CU_ASSERT_FALSE(d[i].redelivered);
 	}
 	queue_requeue(fixture.core, &d[2]);
 	queue_requeue(fixture.core, &d[0]);
 	queue_ack(fixture.core, &d[1]);
-	CU_ASSERT_TRUE_FATAL(queue_get(q, true, &d[0]));
+	CU_ASSERT_TRUE_FATAL(queue_take(q, true, &d[0]));
 	CU_ASSERT_EQUAL(number_of(d[0].message), 0);
 	CU_ASSERT_TRUE(d[0].redelivered);
 	message_unref(fixture.core->cache, d[0].message);
-	CU_ASSERT_TRUE_FATAL(queue_get(q, false, &d[2]));
+	CU_ASSERT_TRUE_FATAL(queue_take(q, false, &d[2]));
 	CU_ASSERT_EQUAL(number_of(d[2].message), 2);
 	queue_drop(fixture.core, &d[2]);
-	CU_ASSERT_FALSE(queue_get(q, false, &none));
+	CU_ASSERT_FALSE(queue_take(q, false, &none));
 	fixture_end();
 }
 
@@ -52,8 +66,9 @@ static void a_stale_delivery_settles_the_message_alone(void)
 	for (unsigned i = 0; i < 4; i++)
 		publish("", "q", i);
 	for (unsigned i = 0; i < 3; i++)
-		CU_ASSERT_TRUE_FATAL(queue_get(q, false, &d[i]));
+		CU_ASSERT_TRUE_FATAL(queue_take(q, false, &d[i]));
 	CU_ASSERT_EQUAL(queue_delete_code(0, "q"), 0);
+	graves_empty();
 	CU_ASSERT_EQUAL(message_store_stats(fixture.store).cells.used, 3);
 	struct queue *again = queue_make("q");
 	CU_ASSERT_NOT_EQUAL(queue_handle_of(again), d[0].queue);
@@ -70,23 +85,22 @@ static void purge_and_delete_say_how_many(void)
 	uint64_t n = 9;
 	struct delivery d;
 	struct failure *f = &fixture.failure;
-	struct session *s = fixture.session;
 
 	fixture_begin();
 	struct queue *q = queue_make("q");
 	for (unsigned i = 0; i < 5; i++)
 		publish("", "q", i);
-	CU_ASSERT_TRUE_FATAL(queue_get(q, false, &d));
-	CU_ASSERT_EQUAL(queue_purge(s, text("q"), &n, f), 0);
+	CU_ASSERT_TRUE_FATAL(queue_take(q, false, &d));
+	CU_ASSERT_EQUAL(purge(&n), 0);
 	CU_ASSERT_EQUAL(n, 4);
 	queue_requeue(fixture.core, &d);
-	CU_ASSERT_EQUAL(queue_delete(s, text("q"), false, true, &n, f), FAILURE_PRECONDITION);
+	CU_ASSERT_EQUAL(delete_if(false, true, &n), FAILURE_PRECONDITION);
 	CU_ASSERT_STRING_EQUAL(f->text, "queue 'q' in vhost '/' not empty");
-	CU_ASSERT_EQUAL(queue_delete(s, text("q"), true, false, &n, f), 0);
+	CU_ASSERT_EQUAL(delete_if(true, false, &n), 0);
 	CU_ASSERT_EQUAL(n, 1);
-	CU_ASSERT_EQUAL(queue_delete(s, text("q"), false, false, &n, f), 0);
+	CU_ASSERT_EQUAL(delete_if(false, false, &n), 0);
 	CU_ASSERT_EQUAL(n, 0);
-	CU_ASSERT_EQUAL(queue_purge(s, text("q"), &n, f), FAILURE_NOT_FOUND);
+	CU_ASSERT_EQUAL(purge(&n), FAILURE_NOT_FOUND);
 	CU_ASSERT_STRING_EQUAL(f->text, "no queue 'q' in vhost '/'");
 	fixture_end();
 }
@@ -101,9 +115,9 @@ static void consumers_take_turns(void)
 		c[i] = consumer_make(q, 100, true);
 	for (unsigned i = 0; i < 30; i++)
 		publish("", "q", i);
-	CU_ASSERT_TRUE(broker_core_ready(fixture.core));
+	CU_ASSERT_TRUE(broker_core_busy(fixture.core));
 	CU_ASSERT_EQUAL(broker_core_deliver(fixture.core, 1000), 30);
-	CU_ASSERT_FALSE(broker_core_ready(fixture.core));
+	CU_ASSERT_FALSE(broker_core_busy(fixture.core));
 	for (unsigned i = 0; i < 3; i++) {
 		CU_ASSERT_EQUAL(c[i]->taken, 10);
 		for (unsigned k = 0; k < c[i]->taken; k++) {
@@ -129,7 +143,7 @@ static void queues_take_turns_within_the_budget(void)
 		publish("", i % 2 ? "a" : "b", i);
 	CU_ASSERT_EQUAL(broker_core_deliver(fixture.core, 100), 100);
 	CU_ASSERT_TRUE(c[0]->taken >= QUEUE_QUANTUM && c[1]->taken >= QUEUE_QUANTUM);
-	CU_ASSERT_TRUE(broker_core_ready(fixture.core));
+	CU_ASSERT_TRUE(broker_core_busy(fixture.core));
 	CU_ASSERT_EQUAL(broker_core_deliver(fixture.core, 1000), 100);
 	for (unsigned i = 0; i < 2; i++) {
 		for (unsigned k = 0; k < c[i]->taken; k++)
@@ -149,12 +163,12 @@ static void a_consumer_without_credit_is_parked_until_woken(void)
 	for (unsigned i = 0; i < 6; i++)
 		publish("", "q", i);
 	CU_ASSERT_EQUAL(broker_core_deliver(fixture.core, 100), 2);
-	CU_ASSERT_FALSE(broker_core_ready(fixture.core));
+	CU_ASSERT_FALSE(broker_core_busy(fixture.core));
 	publish("", "q", 6);
-	CU_ASSERT_FALSE(broker_core_ready(fixture.core));
+	CU_ASSERT_FALSE(broker_core_busy(fixture.core));
 	c->credit = 1;
 	consumer_wake(&c->consumer);
-	CU_ASSERT_TRUE(broker_core_ready(fixture.core));
+	CU_ASSERT_TRUE(broker_core_busy(fixture.core));
 	consumer_wake(&c->consumer);
 	CU_ASSERT_EQUAL(broker_core_deliver(fixture.core, 100), 1);
 	other->credit = 100;
@@ -187,15 +201,15 @@ static void exclusive_consumers_stand_alone(void)
 	struct test_consumer *a = consumer_make(q, 1, true), *b = consumer_new(1, true);
 
 	b->consumer.exclusive = true;
-	CU_ASSERT_EQUAL(consumer_attach(&b->consumer, q, &fixture.failure), FAILURE_ACCESS_REFUSED);
+	CU_ASSERT_EQUAL(attach_code(&b->consumer, q), FAILURE_ACCESS_REFUSED);
 	CU_ASSERT_STRING_EQUAL(fixture.failure.text, "queue 'q' in vhost '/' in exclusive use");
 	consumer_detach(&a->consumer);
-	CU_ASSERT_EQUAL(consumer_attach(&b->consumer, q, &fixture.failure), 0);
-	CU_ASSERT_EQUAL(consumer_attach(&a->consumer, q, &fixture.failure), FAILURE_ACCESS_REFUSED);
+	CU_ASSERT_EQUAL(attach_code(&b->consumer, q), 0);
+	CU_ASSERT_EQUAL(attach_code(&a->consumer, q), FAILURE_ACCESS_REFUSED);
 	consumer_detach(&b->consumer);
-	CU_ASSERT_EQUAL(consumer_attach(&a->consumer, q, &fixture.failure), 0);
+	CU_ASSERT_EQUAL(attach_code(&a->consumer, q), 0);
 	uint64_t n;
-	CU_ASSERT_EQUAL(queue_delete(fixture.session, text("q"), true, false, &n, &fixture.failure),
+	CU_ASSERT_EQUAL(delete_if(true, false, &n),
 		FAILURE_PRECONDITION);
 	CU_ASSERT_STRING_EQUAL(fixture.failure.text, "queue 'q' in vhost '/' in use");
 	CU_ASSERT_EQUAL(queue_delete_code(0, "q"), 0);
@@ -218,7 +232,7 @@ static void an_auto_delete_queue_goes_with_its_last_consumer(void)
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), 0);
 	publish("", "q", 1);
 	publish("", "q", 2);
-	CU_ASSERT_TRUE_FATAL(queue_get(q, false, &got));
+	CU_ASSERT_TRUE_FATAL(queue_take(q, false, &got));
 	CU_ASSERT_TRUE(queue_exists("q"));
 	struct test_consumer *a = consumer_make(q, 0, true), *b = consumer_make(q, 0, true);
 	consumer_detach(&a->consumer);
@@ -246,7 +260,7 @@ static bool always(struct consumer *c)
 
 static void deliver_may_delete_the_queue(void)
 {
-	static const struct consumer_ops ops = {always, leave, NULL};
+	static const struct consumer_ops ops = {.ready = always, .deliver = leave};
 	struct queue_declaration d = named("q");
 	struct queue *q = NULL;
 
@@ -256,7 +270,7 @@ static void deliver_may_delete_the_queue(void)
 	for (unsigned i = 0; i < 3; i++)
 		publish("", "q", i);
 	struct consumer c = {.ops = &ops};
-	CU_ASSERT_EQUAL(consumer_attach(&c, q, &fixture.failure), 0);
+	CU_ASSERT_EQUAL(attach_code(&c, q), 0);
 	CU_ASSERT_EQUAL(broker_core_deliver(fixture.core, 100), 1);
 	CU_ASSERT_FALSE(queue_exists("q"));
 	fixture_end();
@@ -402,9 +416,9 @@ static void limits_hold(void)
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_LIMIT);
 	CU_ASSERT_STRING_EQUAL(fixture.failure.text, "the limit of 2 queues is reached");
 	struct test_consumer *c = consumer_make(a, 0, true), *more = consumer_new(0, true);
-	CU_ASSERT_EQUAL(consumer_attach(&more->consumer, a, &fixture.failure), FAILURE_LIMIT);
+	CU_ASSERT_EQUAL(attach_code(&more->consumer, a), FAILURE_LIMIT);
 	consumer_detach(&c->consumer);
-	CU_ASSERT_EQUAL(consumer_attach(&more->consumer, a, &fixture.failure), 0);
+	CU_ASSERT_EQUAL(attach_code(&more->consumer, a), 0);
 	CU_ASSERT_EQUAL(queue_delete_code(0, "b"), 0);
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), 0);
 	consumer_detach(&more->consumer);

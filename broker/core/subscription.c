@@ -8,15 +8,6 @@
 
 /* The home's half */
 
-static struct queue *queue_at_owner(struct subscription *s, uint32_t *owner)
-{
-	struct queue *q = queue_resolve(s->home->broker, s->queue);
-
-	if (q)
-		*owner = queue_owner(q)->index;
-	return q;
-}
-
 enum failure_code subscription_open(
 	struct broker_core *c, struct consumer *k, struct queue *q, struct failure *f)
 {
@@ -44,7 +35,7 @@ static void subscription_free(struct subscription *s)
 {
 	struct consumer *k = s->consumer;
 
-	CHECK(cds_list_empty(&s->owing) && cds_list_empty(&s->waiting_room));
+	CHECK(list_is_empty(&s->owing) && list_is_empty(&s->waiting_room));
 	cds_list_del(&s->crediting);
 	if (k)
 		k->subscription = NULL;
@@ -75,7 +66,7 @@ void subscription_abandon(struct subscription *s)
 void subscription_wake(struct subscription *s)
 {
 	if (s->state == SUBSCRIPTION_FLOWING || s->state == SUBSCRIPTION_STOPPED) {
-		if (cds_list_empty(&s->crediting))
+		if (list_is_empty(&s->crediting))
 			cds_list_add_tail(&s->crediting, &s->home->crediting);
 	}
 }
@@ -238,7 +229,7 @@ bool subscription_deliver(struct broker_core *c, uint32_t from, const struct del
 static void owe(struct broker_core *c, struct subscription *s, uint8_t what)
 {
 	s->owes |= what;
-	if (cds_list_empty(&s->owing))
+	if (list_is_empty(&s->owing))
 		cds_list_add_tail(&s->owing, &c->owing);
 }
 
@@ -249,10 +240,7 @@ static bool marker_send(struct broker_core *c, struct subscription *s, uint8_t b
 	struct deliver_record *r = link_deliver(c, s->home->index);
 	if (!r)
 		return false;
-	/* The last marker may be the last look at it. */
 	s->owes &= (uint8_t)~bit;
-	if (!s->owes)
-		cds_list_del_init(&s->owing);
 	*r = (struct deliver_record){.kind = kind, .subscription = s};
 	return true;
 }
@@ -277,7 +265,7 @@ static bool proxy_ready(struct consumer *k)
 	struct link_out *out = &c->out[s->home->index];
 	if (ring_room(out->link->deliver, 1))
 		return true;
-	if (cds_list_empty(&s->waiting_room))
+	if (list_is_empty(&s->waiting_room))
 		cds_list_add_tail(&s->waiting_room, &out->waiting);
 	return false;
 }
@@ -382,12 +370,12 @@ static void room_poll(struct broker_core *c)
 {
 	for (uint32_t to = 0; to < c->broker->config.cores; to++) {
 		struct link_out *out = &c->out[to];
-		if (cds_list_empty(&out->waiting))
+		if (list_is_empty(&out->waiting))
 			continue;
 		uint32_t enough = ring_capacity(out->link->deliver) / 4;
 		if (ring_room(out->link->deliver, enough) < enough)
 			continue;
-		while (!cds_list_empty(&out->waiting)) {
+		while (!list_is_empty(&out->waiting)) {
 			struct subscription *s =
 				cds_list_first_entry(&out->waiting, struct subscription, waiting_room);
 			cds_list_del_init(&s->waiting_room);
@@ -398,18 +386,25 @@ static void room_poll(struct broker_core *c)
 
 void subscriptions_poll(struct broker_core *c)
 {
-	struct subscription *s, *next;
+	struct subscription *s;
 	CDS_LIST_HEAD(round);
 
 	cds_list_splice(&c->crediting, &round);
 	CDS_INIT_LIST_HEAD(&c->crediting);
-	while (!cds_list_empty(&round)) {
+	while (!list_is_empty(&round)) {
 		s = cds_list_first_entry(&round, struct subscription, crediting);
 		cds_list_del_init(&s->crediting);
 		credit_update(s);
 	}
-	cds_list_for_each_entry_safe (s, next, &c->owing, owing)
+	cds_list_splice(&c->owing, &round);
+	CDS_INIT_LIST_HEAD(&c->owing);
+	while (!list_is_empty(&round)) {
+		s = cds_list_first_entry(&round, struct subscription, owing);
+		cds_list_del_init(&s->owing);
 		markers_send(c, s);
+		if (s->owes)
+			cds_list_add_tail(&s->owing, &c->owing);
+	}
 	room_poll(c);
 }
 
@@ -417,9 +412,9 @@ bool subscriptions_idle(const struct broker_core *c)
 {
 	/* Who makes room in a ring wakes nobody. */
 	for (uint32_t to = 0; to < c->broker->config.cores; to++)
-		if (!cds_list_empty(&c->out[to].waiting))
+		if (!list_is_empty(&c->out[to].waiting))
 			return false;
-	return cds_list_empty(&c->crediting) && cds_list_empty(&c->owing);
+	return list_is_empty(&c->crediting) && list_is_empty(&c->owing);
 }
 
 void subscription_settle(struct subscription *s)

@@ -86,10 +86,10 @@ static int create_broker(struct instance *in)
 		.limits = {.queues = c->limits.queues,
 			.exchanges = c->limits.exchanges,
 			.bindings = c->limits.bindings,
-			.consumers = c->limits.consumers,
-			.calls = sizes_of_core(c, c->limits.connections)},
+			.consumers = c->limits.consumers},
 		.key = siphash_key_random(),
 		.cores = c->lcore_count,
+		.calls_max = sizes_of_core(c, c->limits.connections),
 	};
 
 	if (create_messages(in))

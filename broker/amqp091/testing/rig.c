@@ -81,8 +81,11 @@ struct message_store_stats rig_store(const struct rig *r)
 	return message_store_stats(r->store);
 }
 
-const char *rig_leak(const struct rig *r)
+const char *rig_leak(struct rig *r)
 {
+	while (broker_core_busy(r->core)) /* what was deleted gives its memory back in slices */
+		rig_turn(r);
+
 	struct pool_stats pools[POOLS];
 	const char *names[POOLS];
 	unsigned n = amqp091_server_pools(r->server, pools, names, POOLS);
@@ -98,7 +101,7 @@ const char *rig_leak(const struct rig *r)
 		return "connections";
 	if (core.consumers)
 		return "consumers";
-	if (core.queues || core.bindings || pool_stats(r->core->handles).used)
+	if (core.queues || core.bindings || r->core->broker->free_slot_count != r->core->broker->config.limits.queues)
 		return "queues";
 	if (core.messages_ready || core.messages_unacked)
 		return "counted messages";

@@ -40,7 +40,7 @@ void rig_open_default(struct rig *r, struct rte_mempool *pool);
 const char *rig_close(struct rig *r);
 
 /* The same questions while it lives: what is not back in its pool though no connection and queue is left. */
-const char *rig_leak(const struct rig *r);
+const char *rig_leak(struct rig *r);
 void rig_clear(struct rig *r); /* deletes every queue, and every exchange but the predeclared */
 
 void rig_attach(struct rig *r, struct link *l); /* opens it as a connection */
