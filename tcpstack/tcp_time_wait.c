@@ -13,7 +13,8 @@ struct tcp_time_wait {
 	struct timer timer;
 	uint64_t born_us, ts_recent_us, challenge_next_us;
 	uint32_t snd_nxt, rcv_nxt, ts_recent, ts_offset;
-	uint16_t window; /* as it was told last */
+	uint16_t window; /* as it was told last, in units of 1 << wscale bytes */
+	uint8_t wscale;
 	bool timestamps;
 };
 
@@ -91,6 +92,7 @@ void tcp_time_wait_new(const struct tcp_conn *c)
 		/* Upwards: the edge that was told is not taken back. */
 		.window = (uint16_t)min_u32(
 			tcp_window_field(c->rcv_adv - c->rcv_nxt, c->rcv_wscale), (uint32_t)UINT16_MAX),
+		.wscale = c->rcv_wscale,
 		.timestamps = c->timestamps,
 		.ts_recent = c->ts_recent,
 		.ts_recent_us = c->ts_recent_us,
@@ -154,7 +156,7 @@ static bool acceptable(struct tcp_time_wait *w, const struct tcp_in *in)
 	if (w->timestamps && in->options.has_timestamp &&
 		tcp_paws_old(s, w->ts_recent, w->ts_recent_us, in->options.ts_val))
 		COUNT(s, tcp_paws);
-	else if (!tcp_in_window(in, w->rcv_nxt, w->rcv_nxt + w->window))
+	else if (!tcp_in_window(in, w->rcv_nxt, w->rcv_nxt + ((uint32_t)w->window << w->wscale)))
 		COUNT(s, tcp_out_of_window);
 	else
 		return true;

@@ -73,7 +73,7 @@ static void headers_decode(struct header_lookup *l)
 	l->decoded = true;
 }
 
-static bool find_header(const void *ctx, struct slice name, struct value *out)
+static bool next_header(const void *ctx, uint32_t *at, struct field *out)
 {
 	struct header_lookup *l = (struct header_lookup *)(uintptr_t)ctx;
 	struct amqp091_shortstr key;
@@ -81,15 +81,28 @@ static bool find_header(const void *ctx, struct slice name, struct value *out)
 
 	if (!l->decoded)
 		headers_decode(l);
-	for (struct amqp091_table rest = l->headers;;) {
+	for (struct amqp091_table rest = {l->headers.data + *at, l->headers.len - *at};;) {
 		const uint8_t *entry = rest.data;
 		if (amqp091_table_next(&rest, &key, &v) != 1)
 			return false;
-		if (key.len != name.bytes || memcmp(key.data, name.data, key.len) != 0)
-			continue;
+		*at = l->headers.len - rest.len;
 		const uint8_t *raw = entry + 1 + key.len;
-		return arguments_value(&v, raw, (uint32_t)(rest.data - raw), out);
+		out->name = slice_of(key);
+		if (arguments_value(&v, raw, (uint32_t)(rest.data - raw), &out->value))
+			return true;
 	}
+}
+
+static bool find_header(const void *ctx, struct slice name, struct value *out)
+{
+	struct field f;
+
+	for (uint32_t at = 0; next_header(ctx, &at, &f);)
+		if (slice_equal(f.name, name)) {
+			*out = f.value;
+			return true;
+		}
+	return false;
 }
 
 static void give_back(struct amqp091_channel *ch, struct message *m)
@@ -114,7 +127,7 @@ static void publish_route(struct amqp091_channel *ch)
 	struct amqp091_conn *c = ch->conn;
 	struct message *m = in->message;
 	struct header_lookup lookup = {.message = m, .block = c->server->scratch};
-	struct header_source headers = {find_header, &lookup};
+	struct header_source headers = {find_header, next_header, &lookup};
 	struct failure f;
 	uint32_t queues = 0;
 

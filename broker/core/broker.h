@@ -13,6 +13,7 @@
 
 #include "broker/core/failure.h"
 #include "broker/core/message.h"
+#include "broker/core/route_cache.h"
 #include "broker/core/value.h"
 #include "runtime/siphash.h"
 
@@ -67,6 +68,7 @@ struct session {
 	struct broker_core *core;
 	struct vhost *vhost;
 	struct cds_list_head exclusive_queues; /* the core's */
+	struct route_cache routes;	       /* the core's */
 };
 void session_begin(struct session *s, struct broker_core *core, struct vhost *vhost);
 void session_end(struct session *s); /* deletes its exclusive queues */
@@ -76,6 +78,7 @@ struct broker_core_stats {
 	/* Messages since the start. routed: one for each queue that took the message. delivered: to consumers
 	 * and by queue_get. dropped: rejected, purged, or gone with their queue. */
 	uint64_t published, routed, unroutable, delivered, acked, requeued, dropped;
+	uint64_t route_hits;				 /* published without a lookup */
 	uint32_t queues, exchanges, bindings, consumers; /* of the whole broker */
 	uint64_t messages_ready, messages_unacked;
 };

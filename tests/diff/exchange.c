@@ -139,13 +139,12 @@ static void told(struct conversation *c, const struct view *v, const struct segm
 		c->dup_acks++;
 	else if (g->ack != c->una)
 		c->dup_acks = 0;
-	c->unsure |= seq_lt(g->seq, c->wl1) && g->ack != c->una; /* AVOIDED(window_of_an_older_segment) */
-	c->edge += g->ack - c->una;
-	c->edge_max = seq_max(c->edge, c->edge_max);
+	bool newer = g->ack != c->una || seq_lt(c->wl1, g->seq) ||
+		     (c->wl1 == g->seq && seq_leq(c->wl2, g->ack));
 	c->una = g->ack;
 	if (g->ack == v->sent_max)
 		c->writes = 0;
-	if (seq_lt(c->wl1, g->seq) || (c->wl1 == g->seq && seq_leq(c->wl2, g->ack)))
+	if (newer)
 		window_used(c, g, g->ack);
 }
 

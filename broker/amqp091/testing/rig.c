@@ -186,7 +186,9 @@ void rig_turn(struct rig *r)
 /* Everything that moves moves one of these. */
 static uint64_t motion(const struct rig *r)
 {
-	uint64_t sum = amqp091_server_conn_count(r->server);
+	const struct broker_core_stats *core = &r->core->stats;
+	uint64_t sum = amqp091_server_conn_count(r->server) + core->acked * 11 + core->requeued * 13 +
+		       core->dropped * 17;
 
 	for (unsigned i = 0; i < RIG_LINKS; i++) {
 		const struct link *l = r->links[i];
