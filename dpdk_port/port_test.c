@@ -88,7 +88,6 @@ static void test_open_refuses(void)
 		{{.device = "net_pcap0,rx_pcap=/nonexistent.pcap", .queues = 1}, "driver"},
 		{{.device = "net_null0,unknown=1", .queues = 1}, "driver"},
 		{{.device = "0000:7f:1f.7", .queues = 1}, "no driver"},
-		{{.device = "net_ring0", .queues = 17}, "the device has 16"},
 		{{.device = "net_null0", .queues = 1, .rx_held = 10000000}, "receive buffers"},
 	};
 	eal_test_start();
@@ -134,7 +133,9 @@ static void test_ring_passes_frames_in_order(void)
 	for (unsigned queue = 0; queue < 2; queue++) {
 		frames(list, PORT_BURST);
 		CU_ASSERT_EQUAL(port_tx(p, queue, list, PORT_BURST), PORT_BURST);
-		got = port_rx(p, queue, list, PORT_BURST);
+		if (queue == 1) /* of no connection: the first core's, whichever queue they come by */
+			CU_ASSERT_EQUAL(port_rx(p, 1, list, PORT_BURST), 0);
+		got = port_rx(p, 0, list, PORT_BURST);
 		CU_ASSERT_EQUAL(got, PORT_BURST);
 		for (unsigned i = 0; i < got; i++)
 			CU_ASSERT_EQUAL(mark_of(list[i]), i);
