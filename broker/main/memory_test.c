@@ -32,7 +32,7 @@ static void check_sum(uint64_t message_bytes, uint32_t messages, uint32_t cores)
 	c->memory.message_bytes = message_bytes;
 	c->limits.messages = messages;
 	c->lcore_count = cores;
-	struct message_store_config sc = {.memory_bytes = c->memory.message_bytes,
+	struct message_store_config sc = {.memory_bytes = message_bytes,
 		.messages_max = sizes_messages(c),
 		.watermark_percent = 80,
 		.caches_max = cores,
