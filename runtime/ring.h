@@ -21,8 +21,8 @@ uint32_t ring_push(struct ring *r, const void *records, uint32_t n);
 uint32_t ring_pop(struct ring *r, void *records, uint32_t n);
 
 /* Producer, one record at a time and one store a burst. ring_stage: where the next record goes, to be filled
- * in by the caller; NULL when the ring is full. The consumer sees it after ring_commit, which returns how many
- * it published. Not mixed with ring_push while something is staged. O(1). */
+ * in by the caller; NULL when the ring is full. The consumer sees it after ring_commit, which returns how
+ * many it published. Not mixed with ring_push while something is staged. O(1). */
 void *ring_stage(struct ring *r);
 uint32_t ring_commit(struct ring *r);
 
@@ -30,7 +30,8 @@ uint32_t ring_commit(struct ring *r);
 uint32_t ring_room(struct ring *r, uint32_t enough);
 
 /* Producer: the position behind the last staged record, and whether the consumer has taken everything before
- * a position (and what it did with it is visible). Positions wrap at 2^32: ask before 2^31 more are staged. */
+ * a position (and what it did with it is visible). Positions wrap at 2^32: ask before 2^31 more are staged.
+ */
 uint32_t ring_position(const struct ring *r);
 bool ring_passed(struct ring *r, uint32_t position);
 

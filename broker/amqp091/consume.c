@@ -73,8 +73,8 @@ static uint32_t consumer_credit(struct consumer *consumer)
 		most = k->prefetch > k->unacked_count ? k->prefetch - k->unacked_count : 0;
 	if (!ch->prefetch_channel)
 		return most;
-	uint32_t left =
-		ch->prefetch_channel > ch->unacked_count ? ch->prefetch_channel - ch->unacked_count : 0;
+	uint32_t left = ch->prefetch_channel > ch->unacked_count ? ch->prefetch_channel - ch->unacked_count
+								 : 0;
 	return left < most ? left : most;
 }
 

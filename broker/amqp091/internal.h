@@ -114,10 +114,10 @@ struct amqp091_conn {
 	struct timer deadline; /* handshake, then closing */
 	struct timer heartbeat;
 	struct session session;
-	struct queue_call *call; /* NULL: none */
-	struct amqp091_channel *asking;	 /* whose call it is, or whose consumer comes or goes */
+	struct queue_call *call;	/* NULL: none */
+	struct amqp091_channel *asking; /* whose call it is, or whose consumer comes or goes */
 	bool asked_no_wait, asked_get;
-	struct amqp091_channel *routing; /* HOLD_ROUTE: whose message waits */
+	struct amqp091_channel *routing;    /* HOLD_ROUTE: whose message waits */
 	struct cds_list_head before, after; /* out_blocks ahead of and behind content */
 	struct content_out content;
 	struct cds_list_head channels;
@@ -156,12 +156,12 @@ struct amqp091_channel {
 	uint64_t serial; /* no two channels of a server have the same, one after the other either */
 	bool closing;	 /* we sent channel.close */
 	bool confirming;
-	uint64_t tag_next;		   /* of the next delivery */
-	uint64_t tag_base;		   /* where in the index its tags begin */
-	uint64_t settle_last;		   /* a settlement of all is under way up to here, else 0 */
-	uint64_t publish_seq;		   /* of the last publish, in confirm mode */
-	uint64_t confirmed_seq;		   /* up to here confirmed */
-	uint64_t waiting_seq;		   /* up to here to be confirmed once `waiting` is passed; 0: none */
+	uint64_t tag_next;	/* of the next delivery */
+	uint64_t tag_base;	/* where in the index its tags begin */
+	uint64_t settle_last;	/* a settlement of all is under way up to here, else 0 */
+	uint64_t publish_seq;	/* of the last publish, in confirm mode */
+	uint64_t confirmed_seq; /* up to here confirmed */
+	uint64_t waiting_seq;	/* up to here to be confirmed once `waiting` is passed; 0: none */
 	struct publish_marks marks, waiting;
 	struct cds_list_head confirm_link; /* server->confirms while a confirm is due, else idle */
 	uint32_t prefetch_channel;	   /* qos global=true, 0: none */
@@ -193,8 +193,9 @@ struct amqp091_server {
 	struct unacked_index unacked_index;
 	struct timer_wheel wheel;
 	struct cds_list_head conns, dying, waiting, confirms;
-	struct cds_list_head abandoned; /* unsettled deliveries of channels that are gone: back to their queues */
-	uint32_t gets;			/* under way to other cores */
+	struct cds_list_head
+		abandoned; /* unsettled deliveries of channels that are gone: back to their queues */
+	uint32_t gets;	   /* under way to other cores */
 	uint64_t serial;
 	uint32_t conn_count;
 	bool shutting_down;
@@ -278,7 +279,8 @@ void unacked_settle(struct amqp091_channel *ch, struct unacked *u, bool ack, boo
 enum settle { SETTLE_DONE, SETTLE_AGAIN, SETTLE_ERROR };
 enum settle unacked_settle_tags(
 	struct amqp091_channel *ch, uint64_t tag, bool multiple, bool ack, bool requeue, uint32_t id);
-/* Everything of the channel, which is ending, goes back to its queues: some at once, the rest in later turns. */
+/* Everything of the channel, which is ending, goes back to its queues: some at once, the rest in later turns.
+ */
 void unacked_abandon(struct amqp091_channel *ch);
 /* A slice of that; returns how many. */
 unsigned unacked_drain(struct amqp091_server *s, unsigned n);

@@ -8,8 +8,8 @@ static void confirm_due(struct amqp091_channel *ch)
 		cds_list_add_tail(&ch->confirm_link, &ch->conn->server->confirms);
 }
 
-/* Up to which publish all is in its queues. What went to queues of other cores is there when the links have been
- * taken so far: it is asked for in batches, one after the other. */
+/* Up to which publish all is in its queues. What went to queues of other cores is there when the links have
+ * been taken so far: it is asked for in batches, one after the other. */
 static uint64_t confirmable_seq(struct amqp091_channel *ch)
 {
 	uint64_t seq = ch->confirmed_seq;

@@ -15,7 +15,8 @@ static void deadline_fire(struct timer *t, uint64_t now_us)
 {
 	struct amqp091_conn *c = caa_container_of(t, struct amqp091_conn, deadline);
 
-	/* The peer has ended its side, but what it had said before waits still: for memory, its turn, a queue.
+	/* The peer has ended its side, but what it had said before waits still: for memory, its turn, a
+	 * queue.
 	 */
 	if (c->state == CONN_RUNNING && c->hold > HOLD_OUTPUT) {
 		timer_arm(&c->server->wheel, t, now_us + c->server->config.close_timeout_us);

@@ -233,7 +233,8 @@ static void no_memory_for_output(void)
 	}
 }
 
-/* A body may be stored and then not be queued at once, for want of a block for the entry: the publisher waits. */
+/* A body may be stored and then not be queued at once, for want of a block for the entry: the publisher
+ * waits. */
 static void no_memory_for_the_entry(void)
 {
 	static struct held held;

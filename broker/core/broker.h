@@ -37,8 +37,9 @@ struct broker_config {
 	struct broker_limits limits;
 	struct siphash_key key; /* for names in tables; random in production */
 	uint32_t cores;		/* 1 to 64; 0 is 1 */
-	uint32_t calls_max;	/* on each core: sessions that wait for queues of other cores; 0: limits.consumers */
-	uint32_t link_records;	/* room of each ring between two cores, a power of two; 0: by the cores */
+	uint32_t calls_max; /* on each core: sessions that wait for queues of other cores; 0: limits.consumers
+			     */
+	uint32_t link_records; /* room of each ring between two cores, a power of two; 0: by the cores */
 };
 
 /* Main thread. Creates the virtual host "/" with the predeclared exchanges: "" and amq.direct (direct),
@@ -46,10 +47,11 @@ struct broker_config {
 struct broker *broker_create(const struct broker_config *config);
 void broker_destroy(struct broker *b); /* after its cores */
 
-/* One core's part, index below the configured cores. Main thread, before the cores run. The cache is taken. */
+/* One core's part, index below the configured cores. Main thread, before the cores run. The cache is taken.
+ */
 struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct message_cache *cache_take);
-/* Takes in what is still under way between the cores. All sessions have ended and no core runs; before the first
- * broker_core_destroy. */
+/* Takes in what is still under way between the cores. All sessions have ended and no core runs; before the
+ * first broker_core_destroy. */
 void broker_cores_settle(struct broker *b);
 void broker_core_destroy(struct broker_core *c); /* deletes the queues that it owns */
 
@@ -63,8 +65,8 @@ struct message_cache *broker_core_cache(struct broker_core *c);
 struct broker *broker_core_broker(struct broker_core *c);
 uint32_t broker_core_index(const struct broker_core *c);
 
-/* What other cores sent, and work that is done in slices: at most LINK_QUANTUM records of a ring, then the next
- * ring. Returns how much was done. Before broker_core_deliver. */
+/* What other cores sent, and work that is done in slices: at most LINK_QUANTUM records of a ring, then the
+ * next ring. Returns how much was done. Before broker_core_deliver. */
 unsigned broker_core_poll(struct broker_core *c);
 
 /* Delivers from queues that have both messages and a ready consumer, round-robin, a bounded number of
@@ -102,13 +104,13 @@ struct broker_core_stats {
 void broker_core_stats(const struct broker_core *c, struct broker_core_stats *out);
 
 /* What crosses between cores: name, text. */
-#define BROKER_CORE_COUNTERS(X)                                                                         \
-	X(publish_again, "publishes that waited: for memory, a link's room, or a queue on the move")     \
-	X(publish_stalls, "turns in which messages of another core waited for memory")                   \
-	X(fan_outs, "messages for so many queues that they went out in slices")                          \
-	X(parcels_waited, "parcels that found a control ring full")                                      \
-	X(moves_out, "queues that went to their only consumer's core")                                   \
-	X(moves_in, "queues that came to their only consumer's core")                                    \
+#define BROKER_CORE_COUNTERS(X)                                                                      \
+	X(publish_again, "publishes that waited: for memory, a link's room, or a queue on the move") \
+	X(publish_stalls, "turns in which messages of another core waited for memory")               \
+	X(fan_outs, "messages for so many queues that they went out in slices")                      \
+	X(parcels_waited, "parcels that found a control ring full")                                  \
+	X(moves_out, "queues that went to their only consumer's core")                               \
+	X(moves_in, "queues that came to their only consumer's core")                                \
 	X(moves_given_up, "moves that were given up: another consumer came, or deliveries were out")
 
 struct broker_core_counters {

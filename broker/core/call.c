@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a session asks of a queue and waits for: get, purge, delete. Done at once where the queue is at home, else
- * the call travels to the queue's core and comes back with its result. */
+/* What a session asks of a queue and waits for: get, purge, delete. Done at once where the queue is at home,
+ * else the call travels to the queue's core and comes back with its result. */
 #include "broker/core/core.h"
 #include "runtime/check.h"
 
@@ -29,8 +29,8 @@ static enum failure_code remove_if(
 }
 
 /* On the owner. */
-static void execute(struct queue *q, const struct queue_call_request *r, struct queue_call_result *out,
-	struct failure *f)
+static void execute(
+	struct queue *q, const struct queue_call_request *r, struct queue_call_result *out, struct failure *f)
 {
 	switch (r->kind) {
 	case QUEUE_CALL_GET:
@@ -75,8 +75,8 @@ static enum failure_code send(struct session *s, const struct queue_call_request
 	return FAILURE_NONE;
 }
 
-enum failure_code queue_call(struct session *s, const struct queue_call_request *r, struct queue_call **out,
-	struct failure *f)
+enum failure_code queue_call(
+	struct session *s, const struct queue_call_request *r, struct queue_call **out, struct failure *f)
 {
 	struct queue *q = queue_find(s->vhost, r->queue);
 	struct queue_call_result result = {0};

@@ -58,7 +58,7 @@ struct broker {
 	uint64_t deletions;	   /* of exchanges; atomic */
 	struct cds_list_head all_exchanges;
 	struct broker_core **cores; /* by index; set before they run */
-	struct core_link *links;	    /* from * cores + to */
+	struct core_link *links;    /* from * cores + to */
 	struct queue **queue_slots; /* by the index in a handle; read without the mutex */
 	uint32_t *free_slots;	    /* a stack of indexes */
 	uint32_t free_slot_count;
@@ -95,8 +95,8 @@ struct broker_core {
 	/* Other cores. */
 	void (*wake)(void *ctx);
 	void *wake_ctx;
-	struct link_out *out; /* by core */
-	struct core_link **in;     /* by core */
+	struct link_out *out;  /* by core */
+	struct core_link **in; /* by core */
 	struct pool *subscriptions, *calls;
 	struct cds_list_head crediting, owing; /* subscriptions */
 	struct queue_move moves[MOVES_MAX];

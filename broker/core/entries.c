@@ -16,7 +16,7 @@ struct entry_page {
 	uint16_t requeued; /* bits set below */
 	uint16_t fresh;	   /* from here on none was ever delivered */
 	uint64_t requeued_bits[PAGE_WORDS];
-	uint64_t unseen_bits[PAGE_WORDS]; /* of these: no client has seen it */
+	uint64_t unseen_bits[PAGE_WORDS];	/* of these: no client has seen it */
 	struct message *messages[PAGE_ENTRIES]; /* NULL: settled */
 };
 _Static_assert(sizeof(struct entry_page) <= MESSAGE_BLOCK_BYTES, "entries are kept in blocks of the store");

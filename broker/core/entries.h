@@ -70,8 +70,8 @@ unsigned entries_grave_empty(struct entries_grave *g, struct message_cache *c, u
 /* Everything ready goes into the grave; returns how many. O(requeued). */
 uint64_t entries_purge(struct entries *e, struct entries_grave *g);
 
-/* Everything ready and every page goes into the grave. Entries that were delivered are forgotten: their holders
- * must not come back with them. O(1). */
+/* Everything ready and every page goes into the grave. Entries that were delivered are forgotten: their
+ * holders must not come back with them. O(1). */
 void entries_clear(struct entries *e, struct entries_grave *g);
 
 /* The core that works with them from now on. */

@@ -40,8 +40,7 @@ static uint32_t publish_headers(const struct field *at, uint32_t count)
 	struct publish p = {text("amq.headers"), text(""), &source, m};
 	uint32_t n = 99;
 
-	CU_ASSERT_EQUAL(
-		exchange_publish(&fixture.session[0], &p, NULL, &n, &fixture.failure), PUBLISH_DONE);
+	CU_ASSERT_EQUAL(exchange_publish(&fixture.session[0], &p, NULL, &n, &fixture.failure), PUBLISH_DONE);
 	message_unref(fixture.core->cache, m);
 	return n;
 }

@@ -3,15 +3,15 @@
  * single-consumer rings. Everything that is staged in a turn becomes visible at its end, and wakes the other
  * core once.
  *
- *   publish  a message for a queue. The receiver takes it when the queue has room for an entry, so it may wait
- *            for memory.
- *   deliver  a message for a consumer, and what must stay in order with these. The receiver takes it when there
- *            is room to send it back, so it may wait for the control ring of the other direction.
- *   control  everything else. Always taken: what it makes the receiver send travels in the object that came, or
- *            is owed (flags in an object) until there is room.
+ *   publish  a message for a queue. The receiver takes it when the queue has room for an entry, so it may
+ * wait for memory. deliver  a message for a consumer, and what must stay in order with these. The receiver
+ * takes it when there is room to send it back, so it may wait for the control ring of the other direction.
+ *   control  everything else. Always taken: what it makes the receiver send travels in the object that came,
+ * or is owed (flags in an object) until there is room.
  *
- * So each kind waits for a later one alone, and control for nothing: two cores that wait for each other go on.
- * A full ring never drops: who cannot stage is held (a publisher, an acknowledgement) or waits in the outbox. */
+ * So each kind waits for a later one alone, and control for nothing: two cores that wait for each other go
+ * on. A full ring never drops: who cannot stage is held (a publisher, an acknowledgement) or waits in the
+ * outbox. */
 #ifndef BROKER_CORE_LINK_H
 #define BROKER_CORE_LINK_H
 

@@ -10,8 +10,8 @@ static uint64_t bit_of(const struct broker_core *c)
 /* The only consumer, where it is on another core and nothing of the queue is with it. */
 static struct subscription *only_subscription(const struct queue *q)
 {
-	const struct cds_list_head *list =
-		list_is_empty(&q->consumers) ? &q->parked_consumers : &q->consumers;
+	const struct cds_list_head *list = list_is_empty(&q->consumers) ? &q->parked_consumers
+									: &q->consumers;
 
 	if (q->consumer_count != 1 || q->entries.unsettled != 0)
 		return NULL;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A queue moves to the core of its only consumer: that saves a hop for every delivery and every acknowledgement.
+/* A queue moves to the core of its only consumer: that saves a hop for every delivery and every
+ * acknowledgement.
  *
  *   1. The owner stops delivering from it and sends each core a FENCE.
- *   2. A core that gets it sets its bit in the queue's `fenced`, so that its publishers wait, notes how far its
- *      publish ring to the owner has been filled, and answers.
- *   3. When all have answered and the owner has taken everything up to these marks, no message for the queue is
- *      under way. If it still has that one consumer and no delivery is unsettled, it changes its owner: ADOPT.
+ *   2. A core that gets it sets its bit in the queue's `fenced`, so that its publishers wait, notes how far
+ * its publish ring to the owner has been filled, and answers.
+ *   3. When all have answered and the owner has taken everything up to these marks, no message for the queue
+ * is under way. If it still has that one consumer and no delivery is unsettled, it changes its owner: ADOPT.
  *   4. The new owner takes it in and lifts the fences. If it could not move, the old owner does.
  *
  * So messages of one publisher are never overtaken, and a settlement always finds the owner. */

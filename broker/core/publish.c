@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A message into the queues that it is routed to, on this core and on others. All of them take it, or it is
- * offered again: nothing is dropped for want of room. A message for very many queues goes out in slices, while
- * its publisher waits. */
+ * offered again: nothing is dropped for want of room. A message for very many queues goes out in slices,
+ * while its publisher waits. */
 #include "broker/core/core.h"
 #include "runtime/check.h"
 
@@ -79,8 +79,8 @@ static bool rooms_take(struct broker_core *c, const struct route_set *to)
 	return true;
 }
 
-static bool give_all(struct broker_core *c, const struct route_set *to, struct message *m,
-	struct publish_marks *marks)
+static bool give_all(
+	struct broker_core *c, const struct route_set *to, struct message *m, struct publish_marks *marks)
 {
 	if (to->count > 1 && !rooms_take(c, to))
 		return false;
@@ -159,10 +159,11 @@ static enum publish_result count_done(struct broker_core *c, uint32_t queues)
 	return PUBLISH_DONE;
 }
 
-static enum publish_result route(struct session *s, const struct publish *p, struct route_set *to, struct failure *f)
+static enum publish_result route(
+	struct session *s, const struct publish *p, struct route_set *to, struct failure *f)
 {
-	struct exchange *x =
-		route_cached(s, p->exchange, &(struct route_request){p->routing_key, p->headers}, to);
+	struct exchange *x = route_cached(
+		s, p->exchange, &(struct route_request){p->routing_key, p->headers}, to);
 
 	if (!x) {
 		failure_set(f, FAILURE_NOT_FOUND, "no " EXCHANGE_FMT, NAME_ARG(p->exchange, s->vhost));

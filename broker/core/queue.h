@@ -27,8 +27,8 @@ enum failure_code queue_lookup(struct session *s, struct slice name, struct queu
 /* What is asked of a queue and answered later where another core owns it.
  *  GET     basic.get: the next message. With no_ack it counts as settled: the caller only unrefs the message.
  *  PURGE   drops what is ready, not what is with clients. O(requeued); memory comes back in slices.
- *  DELETE  PRECONDITION: if_unused with consumers, if_empty with messages. A queue that does not exist is well,
- *	    as RabbitMQ. Consumers are told with `cancelled`. */
+ *  DELETE  PRECONDITION: if_unused with consumers, if_empty with messages. A queue that does not exist is
+ *well, as RabbitMQ. Consumers are told with `cancelled`. */
 enum queue_call_kind { QUEUE_CALL_GET, QUEUE_CALL_PURGE, QUEUE_CALL_DELETE };
 struct queue_call;
 struct queue_call_result;
@@ -44,8 +44,8 @@ struct queue_call_request {
 
 /* FAILURE_NONE: done was called (out NULL), or will be (out: the call). Else it was refused and done is not
  * called: NOT_FOUND, RESOURCE_LOCKED, what the kind says, LIMIT. */
-enum failure_code queue_call(struct session *s, const struct queue_call_request *r, struct queue_call **out,
-	struct failure *f);
+enum failure_code queue_call(
+	struct session *s, const struct queue_call_request *r, struct queue_call **out, struct failure *f);
 /* done will not be called; what was got goes back to the queue. */
 void queue_call_abandon(struct queue_call *call);
 
@@ -116,14 +116,15 @@ struct consumer {
 enum consumer_result { CONSUMER_DONE, CONSUMER_PENDING, CONSUMER_REFUSED };
 
 /* ops, no_ack and exclusive are set. REFUSED: ACCESS_REFUSED where an exclusive consumer is there, or where
- * exclusive is asked and there are consumers; LIMIT. PENDING: the queue is another core's, `attached` follows.
- * An only consumer may draw its queue to its core. */
+ * exclusive is asked and there are consumers; LIMIT. PENDING: the queue is another core's, `attached`
+ * follows. An only consumer may draw its queue to its core. */
 enum consumer_result consumer_attach(
 	struct broker_core *core, struct consumer *c, struct queue *q, struct failure *f);
 /* May delete an auto-delete queue. DONE also where it was not attached. PENDING: `detached` follows, and
  * nothing else; nothing is delivered any more. */
 enum consumer_result consumer_detach(struct consumer *c);
-/* The same at once, for a consumer whose client is gone: nothing follows, its memory is the caller's again. */
+/* The same at once, for a consumer whose client is gone: nothing follows, its memory is the caller's again.
+ */
 void consumer_abandon(struct consumer *c);
 /* Credit or transport room came back. O(1). */
 void consumer_wake(struct consumer *c);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Handles of queues, for the whole broker: the index of a slot and a generation. Slots are taken and given under
- * the writer mutex; any core resolves a handle without it, since a queue's memory stays for a grace period. */
+/* Handles of queues, for the whole broker: the index of a slot and a generation. Slots are taken and given
+ * under the writer mutex; any core resolves a handle without it, since a queue's memory stays for a grace
+ * period. */
 #include "broker/core/core.h"
 #include "runtime/check.h"
 

@@ -209,8 +209,7 @@ static void exclusive_consumers_stand_alone(void)
 	consumer_detach(&b->consumer);
 	CU_ASSERT_EQUAL(attach_code(&a->consumer, q), 0);
 	uint64_t n;
-	CU_ASSERT_EQUAL(delete_if(true, false, &n),
-		FAILURE_PRECONDITION);
+	CU_ASSERT_EQUAL(delete_if(true, false, &n), FAILURE_PRECONDITION);
 	CU_ASSERT_STRING_EQUAL(fixture.failure.text, "queue 'q' in vhost '/' in use");
 	CU_ASSERT_EQUAL(queue_delete_code(0, "q"), 0);
 	CU_ASSERT_EQUAL(a->cancelled, 1);

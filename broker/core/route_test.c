@@ -21,8 +21,7 @@ static enum failure_code publish_code(const char *exchange)
 	struct message *m = message_new(fixture.core->cache, &(struct message_envelope){0});
 	struct publish p = {text(exchange), text("k"), NULL, m};
 	uint32_t n;
-	enum publish_result result =
-		exchange_publish(&fixture.session[0], &p, NULL, &n, &fixture.failure);
+	enum publish_result result = exchange_publish(&fixture.session[0], &p, NULL, &n, &fixture.failure);
 
 	message_unref(fixture.core->cache, m);
 	return result == PUBLISH_FAILED ? fixture.failure.code : FAILURE_NONE;
@@ -235,8 +234,8 @@ static void publishing_is_all_or_nothing(void)
 		n++;
 	for (unsigned free_blocks = 0; free_blocks < 3; free_blocks++) {
 		struct publish p = {text("amq.fanout"), text(""), NULL, m};
-		enum publish_result result =
-			exchange_publish(&fixture.session[0], &p, NULL, &queues, &fixture.failure);
+		enum publish_result result = exchange_publish(
+			&fixture.session[0], &p, NULL, &queues, &fixture.failure);
 		bool fits = free_blocks == 2; /* b has a page */
 		CU_ASSERT_EQUAL(result, fits ? PUBLISH_DONE : PUBLISH_AGAIN);
 		CU_ASSERT_EQUAL(queues, fits ? 3 : 0);

@@ -14,8 +14,8 @@ enum failure_code subscription_open(
 	struct subscription *s = pool_take(c->subscriptions);
 
 	if (!s)
-		return failure_set(
-			f, FAILURE_LIMIT, "the limit of %u consumers is reached", c->broker->config.limits.consumers);
+		return failure_set(f, FAILURE_LIMIT, "the limit of %u consumers is reached",
+			c->broker->config.limits.consumers);
 	memset(s, 0, sizeof(*s));
 	s->home = c;
 	s->consumer = k;
@@ -75,7 +75,8 @@ static void credit_send(struct subscription *s)
 {
 	/* The owner clears it, then reads the words: one of the two sees the other's last write. */
 	if (__atomic_exchange_n(&s->credit_travels, 1, __ATOMIC_SEQ_CST) == 0)
-		parcel_send(s->home, __atomic_load_n(&s->at, __ATOMIC_RELAXED), &s->credit_parcel, PARCEL_CREDIT);
+		parcel_send(
+			s->home, __atomic_load_n(&s->at, __ATOMIC_RELAXED), &s->credit_parcel, PARCEL_CREDIT);
 }
 
 /* Grants what the consumer could take; small amounts wait until there are more of them. */
@@ -376,8 +377,8 @@ static void room_poll(struct broker_core *c)
 		if (ring_room(out->link->deliver, enough) < enough)
 			continue;
 		while (!list_is_empty(&out->waiting)) {
-			struct subscription *s =
-				cds_list_first_entry(&out->waiting, struct subscription, waiting_room);
+			struct subscription *s = cds_list_first_entry(
+				&out->waiting, struct subscription, waiting_room);
 			cds_list_del_init(&s->waiting_room);
 			consumer_wake(&s->proxy);
 		}
@@ -422,8 +423,8 @@ void subscription_settle(struct subscription *s)
 	struct consumer *k = s->consumer;
 	struct queue *q = s->proxy.queue;
 
-	if (!k || !q || s->state != SUBSCRIPTION_FLOWING || s->at != s->home->index || s->owes || s->stopped ||
-		__atomic_load_n(&s->credit_travels, __ATOMIC_RELAXED))
+	if (!k || !q || s->state != SUBSCRIPTION_FLOWING || s->at != s->home->index || s->owes ||
+		s->stopped || __atomic_load_n(&s->credit_travels, __ATOMIC_RELAXED))
 		return;
 	/* Everything that was sent before the queue moved has been settled. */
 	CHECK(s->sent == s->used);

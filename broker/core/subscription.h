@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A consumer whose queue belongs to another core. The subscription lies with the consumer's core (its home) and
- * has two halves: the home's, and the proxy that stands in the queue's list of consumers at the queue's core.
- * Only the core that a half belongs to touches it; what crosses goes by parcel, by marker in the deliver ring, or
- * is one of the two atomic words between them.
+/* A consumer whose queue belongs to another core. The subscription lies with the consumer's core (its home)
+ * and has two halves: the home's, and the proxy that stands in the queue's list of consumers at the queue's
+ * core. Only the core that a half belongs to touches it; what crosses goes by parcel, by marker in the
+ * deliver ring, or is one of the two atomic words between them.
  *
  *   home                                   owner
  *   ATTACHING  -- ATTACH ->                proxy into the queue, or a failure
@@ -60,13 +60,14 @@ struct subscription {
 	uint32_t restarts_seen;
 	uint8_t owes; /* markers that are not in the deliver ring yet */
 	bool stopped;
-	struct broker_core *proxy_core; /* the owner, also once the proxy has left its queue */
+	struct broker_core *proxy_core;		  /* the owner, also once the proxy has left its queue */
 	struct cds_list_head owing, waiting_room; /* idle: empty */
 	enum failure_code code;
 	struct failure failure;
 };
 
-/* For a consumer whose queue another core owns, on the consumer's core. FAILURE_NONE: `attached` follows. LIMIT. */
+/* For a consumer whose queue another core owns, on the consumer's core. FAILURE_NONE: `attached` follows.
+ * LIMIT. */
 enum failure_code subscription_open(
 	struct broker_core *c, struct consumer *k, struct queue *q, struct failure *f);
 /* The consumer's `detached` follows. */
@@ -88,8 +89,8 @@ void subscriptions_poll(struct broker_core *c);
 /* False where subscriptions_poll has something to do, or to wait for without being woken. */
 bool subscriptions_idle(const struct broker_core *c);
 
-/* When its queue has come to the consumer's own core and nothing is under way between the halves, the consumer
- * takes the proxy's place and the subscription ends. */
+/* When its queue has come to the consumer's own core and nothing is under way between the halves, the
+ * consumer takes the proxy's place and the subscription ends. */
 void subscription_settle(struct subscription *s);
 
 extern const struct consumer_ops subscription_proxy_ops;

@@ -101,7 +101,8 @@ const char *rig_leak(struct rig *r)
 		return "connections";
 	if (core.consumers)
 		return "consumers";
-	if (core.queues || core.bindings || r->core->broker->free_slot_count != r->core->broker->config.limits.queues)
+	if (core.queues || core.bindings ||
+		r->core->broker->free_slot_count != r->core->broker->config.limits.queues)
 		return "queues";
 	if (core.messages_ready || core.messages_unacked)
 		return "counted messages";
