@@ -48,7 +48,7 @@ void publish_drop(struct amqp091_channel *ch)
 	struct content_in *in = &ch->in;
 
 	if (in->message)
-		message_unref(in->message);
+		message_unref(conn_cache(ch->conn), in->message);
 	in->message = NULL;
 	in->expected = false;
 }
@@ -137,13 +137,13 @@ static void publish_route(struct amqp091_channel *ch)
 	enum failure_code code = exchange_publish(
 		&c->session, message_exchange(m), message_routing_key(m), &headers, m, &queues, &f);
 	if (code != FAILURE_NONE) {
-		message_unref(m);
+		message_unref(conn_cache(ch->conn), m);
 		channel_failure(ch, AMQP091_METHOD_BASIC_PUBLISH, &f);
 		return;
 	}
 	if (queues == 0 && in->mandatory)
 		give_back(ch, m);
-	message_unref(m);
+	message_unref(conn_cache(ch->conn), m);
 	if (ch->confirming) {
 		ch->publish_seq++;
 		confirm_due(ch);
@@ -167,21 +167,21 @@ static bool leaves_room(const struct message_store_stats *store, uint64_t body_b
 	return body_bytes / MESSAGE_BLOCK_BYTES + used_blocks + spare <= capacity;
 }
 
-static bool room_now(struct message_store *s, uint64_t body_bytes)
+static bool room_now(struct message_cache *cache, uint64_t body_bytes)
 {
-	if (message_store_full(s))
+	if (message_store_full(cache))
 		return false;
 	if (body_bytes < AMQP091_LARGE_BODY)
 		return true;
-	struct message_store_stats stats = message_store_stats(s);
-	return leaves_room(&stats, body_bytes, stats.blocks.used + stats.reserved_blocks);
+	struct message_store_stats stats = message_store_stats(message_cache_store(cache));
+	return leaves_room(&stats, body_bytes, stats.blocks.used);
 }
 
-static bool room_ever(const struct message_store *s, uint64_t body_bytes, uint32_t properties_bytes)
+static bool room_ever(const struct message_cache *cache, uint64_t body_bytes, uint32_t properties_bytes)
 {
-	struct message_store_stats stats = message_store_stats(s);
+	struct message_store_stats stats = message_store_stats(message_cache_store(cache));
 
-	return message_store_could_hold(s, body_bytes, properties_bytes) &&
+	return message_store_could_hold(cache, body_bytes, properties_bytes) &&
 	       (body_bytes < AMQP091_LARGE_BODY || leaves_room(&stats, body_bytes, 0));
 }
 
@@ -193,7 +193,7 @@ static bool header_fits(struct amqp091_channel *ch, const struct amqp091_content
 		too_large(ch, h->body_size, s->config.message_bytes_max);
 		return false;
 	}
-	if (!room_ever(broker_core_store(s->config.core), h->body_size, h->properties_len)) {
+	if (!room_ever(conn_cache(ch->conn), h->body_size, h->properties_len)) {
 		publish_drop(ch);
 		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH,
 			"message size %llu is larger than the broker's message memory",
@@ -207,7 +207,7 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 {
 	struct content_in *in = &ch->in;
 	struct amqp091_conn *c = ch->conn;
-	struct message_store *store = broker_core_store(c->server->config.core);
+	struct message_cache *cache = conn_cache(c);
 	struct amqp091_content_header h;
 	struct amqp091_basic_properties properties;
 
@@ -231,7 +231,7 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 	}
 	if (!header_fits(ch, &h))
 		return true;
-	if (!room_now(store, h.body_size))
+	if (!room_now(cache, h.body_size))
 		return false;
 	struct message_envelope e = {
 		.protocol = BROKER_PROTOCOL_AMQP091,
@@ -243,7 +243,7 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 		.body_bytes = h.body_size,
 		.received_us = c->server->now_us,
 	};
-	in->message = message_new(store, &e);
+	in->message = message_new(cache, &e);
 	if (!in->message)
 		return false;
 	if (h.body_size == 0)

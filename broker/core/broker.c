@@ -69,7 +69,7 @@ void broker_destroy(struct broker *b)
 	free(b);
 }
 
-struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct message_store *store_take)
+struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct message_cache *cache_take)
 {
 	static const struct pool_memory plain = {0};
 	struct broker_core *c = calloc(1, sizeof(*c));
@@ -78,7 +78,7 @@ struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct 
 		return NULL;
 	c->broker = b;
 	c->index = index;
-	c->store = store_take;
+	c->cache = cache_take;
 	c->name_key = siphash_key_random();
 	CDS_INIT_LIST_HEAD(&c->queues);
 	CDS_INIT_LIST_HEAD(&c->ready);
@@ -98,7 +98,7 @@ void broker_core_destroy(struct broker_core *c)
 		queue_remove(cds_list_first_entry(&c->queues, struct queue, of_core));
 	route_set_destroy(&c->route);
 	pool_destroy(c->handles);
-	message_store_destroy(c->store);
+	message_cache_destroy(c->cache);
 	free(c);
 }
 
@@ -112,9 +112,9 @@ uint64_t broker_core_now_us(const struct broker_core *c)
 	return c->now_us;
 }
 
-struct message_store *broker_core_store(struct broker_core *c)
+struct message_cache *broker_core_cache(struct broker_core *c)
 {
-	return c->store;
+	return c->cache;
 }
 
 struct broker *broker_core_broker(struct broker_core *c)

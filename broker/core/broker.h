@@ -43,14 +43,14 @@ struct broker_config {
 struct broker *broker_create(const struct broker_config *config);
 void broker_destroy(struct broker *b); /* after its cores */
 
-/* One core's part. Main thread, before the core runs. The store is taken. */
-struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct message_store *store_take);
+/* One core's part. Main thread, before the core runs. The cache is taken. */
+struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct message_cache *cache_take);
 void broker_core_destroy(struct broker_core *c); /* deletes the queues that it owns */
 
 /* At the head of each turn: the clock for everything the core does in it. */
 void broker_core_now(struct broker_core *c, uint64_t now_us);
 uint64_t broker_core_now_us(const struct broker_core *c);
-struct message_store *broker_core_store(struct broker_core *c);
+struct message_cache *broker_core_cache(struct broker_core *c);
 struct broker *broker_core_broker(struct broker_core *c);
 
 /* Delivers from queues that have both messages and a ready consumer, round-robin, a bounded number of

@@ -55,7 +55,7 @@ struct broker_core {
 	struct broker *broker;
 	uint32_t index;
 	uint64_t now_us;
-	struct message_store *store;
+	struct message_cache *cache;
 	struct pool *handles;	     /* of struct queue *; what a queue_handle resolves to */
 	struct cds_list_head queues; /* owned by this core */
 	struct cds_list_head ready;  /* queues with messages and consumers that may take them */

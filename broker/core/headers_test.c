@@ -36,13 +36,13 @@ static uint32_t publish_headers(const struct field *at, uint32_t count)
 {
 	struct fields fields = {at, count};
 	struct header_source source = {find_in_fields, next_of_fields, &fields};
-	struct message *m = message_new(fixture.core->store, &(struct message_envelope){0});
+	struct message *m = message_new(fixture.core->cache, &(struct message_envelope){0});
 	uint32_t n = 99;
 
 	CU_ASSERT_EQUAL(exchange_publish(&fixture.session[0], text("amq.headers"), text(""), &source, m, &n,
 				&fixture.failure),
 		0);
-	message_unref(m);
+	message_unref(fixture.core->cache, m);
 	return n;
 }
 

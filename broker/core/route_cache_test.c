@@ -115,14 +115,14 @@ static void a_deleted_exchange_ends_a_route(void)
 	expect("x", "k", 1, true);
 	expect("x", "k", 1, true);
 	delete_exchange("x");
-	m = message_new(fixture.core->store, &(struct message_envelope){0});
+	m = message_new(fixture.core->cache, &(struct message_envelope){0});
 	for (unsigned round = 0; round < 2; round++) {
 		CU_ASSERT_EQUAL(exchange_publish(&fixture.session[0], text("x"), text("k"), NULL, m, &n,
 					&fixture.failure),
 			FAILURE_NOT_FOUND);
 		reclaim_run();
 	}
-	message_unref(m);
+	message_unref(fixture.core->cache, m);
 	/* Of the same name, perhaps in the same memory. */
 	for (unsigned round = 0; round < 20; round++) {
 		exchange_make("x", "direct");

@@ -18,12 +18,12 @@ static enum failure_code delete_exchange(const char *name, bool if_unused)
 
 static enum failure_code publish_code(const char *exchange)
 {
-	struct message *m = message_new(fixture.core->store, &(struct message_envelope){0});
+	struct message *m = message_new(fixture.core->cache, &(struct message_envelope){0});
 	uint32_t n;
 	enum failure_code code = exchange_publish(
 		&fixture.session[0], text(exchange), text("k"), NULL, m, &n, &fixture.failure);
 
-	message_unref(m);
+	message_unref(fixture.core->cache, m);
 	return code;
 }
 
@@ -150,7 +150,7 @@ static void a_queue_matched_several_times_gets_one(void)
 		CU_ASSERT_EQUAL(publish("amq.fanout", "", i), i + 1);
 	}
 	/* One body for all of them: a cell for each message published. */
-	CU_ASSERT_EQUAL(message_store_stats(fixture.core->store).cells.used, 60);
+	CU_ASSERT_EQUAL(message_store_stats(fixture.store).cells.used, 60);
 	CU_ASSERT_EQUAL(bind_code("amq.topic", "q1", "#"), 0);
 	CU_ASSERT_EQUAL(bind_code("amq.topic", "q1", "*.b"), 0);
 	CU_ASSERT_EQUAL(bind_code("amq.topic", "q1", "a.b"), 0);
@@ -229,8 +229,8 @@ static void publishing_is_all_or_nothing(void)
 	bind_code("amq.fanout", "b", "");
 	bind_code("amq.fanout", "c", "");
 	publish("", "b", 0);
-	struct message *m = message_new(fixture.core->store, &(struct message_envelope){0});
-	while (n < 2048 && (taken[n] = message_store_block_take(fixture.core->store)))
+	struct message *m = message_new(fixture.core->cache, &(struct message_envelope){0});
+	while (n < 2048 && (taken[n] = message_store_block_take(fixture.core->cache)))
 		n++;
 	for (unsigned free_blocks = 0; free_blocks < 3; free_blocks++) {
 		enum failure_code code = exchange_publish(&fixture.session[0], text("amq.fanout"), text(""),
@@ -241,13 +241,13 @@ static void publishing_is_all_or_nothing(void)
 		CU_ASSERT_EQUAL(queue_ready_count(a), fits);
 		CU_ASSERT_EQUAL(queue_ready_count(b), 1 + fits);
 		CU_ASSERT_EQUAL(queue_ready_count(c), fits);
-		CU_ASSERT_EQUAL(message_store_stats(fixture.core->store).blocks.used,
-			message_store_stats(fixture.core->store).blocks.capacity - (fits ? 0 : free_blocks));
-		message_store_block_give(fixture.core->store, taken[--n]);
+		CU_ASSERT_EQUAL(message_store_stats(fixture.store).blocks.used,
+			message_store_stats(fixture.store).blocks.capacity - (fits ? 0 : free_blocks));
+		message_store_block_give(fixture.core->cache, taken[--n]);
 	}
-	message_unref(m);
+	message_unref(fixture.core->cache, m);
 	while (n > 0)
-		message_store_block_give(fixture.core->store, taken[--n]);
+		message_store_block_give(fixture.core->cache, taken[--n]);
 	fixture_end();
 }
 

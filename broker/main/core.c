@@ -46,28 +46,35 @@ static struct message_store *create_store(struct instance *in, struct message_st
 	return message_store_create(sc);
 }
 
-static int create_broker_core(struct instance *in, struct data_core *d)
+static int create_messages(struct instance *in)
 {
 	const struct config *c = &in->config;
 	struct message_store_config sc = {
-		.memory_bytes = sizes_message_bytes(c),
+		.memory_bytes = c->memory.message_bytes,
 		.messages_max = sizes_messages(c),
 		.watermark_percent = WATERMARK_PERCENT,
+		.caches_max = c->lcore_count,
 		.memory = in->message_memory.alloc ? &in->message_memory : NULL,
 	};
-	struct message_store *store = create_store(in, &sc);
 
-	if (!store) {
+	in->messages = create_store(in, &sc);
+	if (!in->messages)
 		LOG_ERROR("core", "no memory for messages: memory.messages asks for %llu MiB",
 			(unsigned long long)(c->memory.message_bytes >> 20));
-		return -1;
-	}
-	d->core = broker_core_create(in->broker, d->index, store);
-	if (!d->core) {
-		LOG_ERROR("core", "no memory for the broker's tables");
-		return -1;
-	}
-	return 0;
+	return in->messages ? 0 : -1;
+}
+
+static int create_broker_core(struct instance *in, struct data_core *d)
+{
+	struct message_cache *cache = message_cache_create(in->messages);
+
+	d->core = cache ? broker_core_create(in->broker, d->index, cache) : NULL;
+	if (d->core)
+		return 0;
+	if (cache)
+		message_cache_destroy(cache);
+	LOG_ERROR("core", "no memory for the broker's tables");
+	return -1;
 }
 
 static int create_broker(struct instance *in)
@@ -96,7 +103,7 @@ static int create_server(struct instance *in, struct data_core *d)
 		.consumers_max = sizes_of_core(c, c->limits.consumers),
 		.unacked_max = sizes_unacked(c),
 		.frame_max_bytes = c->limits.frame_bytes_max,
-		.message_bytes_max = sizes_message_bytes_max(c),
+		.message_bytes_max = c->limits.message_bytes_max,
 		.heartbeat_s = c->limits.heartbeat_s,
 		.handshake_timeout_us = c->limits.handshake_timeout_us,
 		.close_timeout_us = CLOSE_TIMEOUT_US,
@@ -146,7 +153,7 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	char name[32];
 
 	snprintf(name, sizeof(name), "tx%u %s", d->index, p->name);
-	struct rte_mempool *tx = port_pool_create(name, sizes_tx_buffers(c) + sizes_ring_buffers(p),
+	struct rte_mempool *tx = port_pool_create(name, sizes_tx_buffers(c) + sizes_ring_buffers(c, p),
 		port_pool_room(p->mtu_bytes), dpdk_core_node(d->index));
 	if (!tx) {
 		LOG_ERROR("core", "port %s: no memory for its transmit buffers: memory.buffers sizes them",
@@ -190,6 +197,7 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	bc.stack.reass_segments_max = sizes_rx_held(c) / 4;
 	bc.stack.key = siphash_key_random();
 	d->bypass[i] = bypass_create(&bc, clock_now_us());
+	port_set_wake(in->ports[i], d->index, wake, &d->turn);
 	if (!d->bypass[i])
 		LOG_ERROR("core", "port %s: its TCP stack could not be made: out of memory", p->name);
 	return d->bypass[i] ? 0 : -1;
@@ -294,7 +302,7 @@ int cores_create(struct instance *in)
 		in->cores[i].index = i;
 		in->cores[i].turn.event_fd = -1;
 	}
-	if (create_broker(in) != 0)
+	if (create_messages(in) != 0 || create_broker(in) != 0)
 		return -1;
 	for (unsigned i = 0; i < n; i++) {
 		if (create_core(in, &in->cores[i]) != 0)
@@ -355,6 +363,8 @@ void cores_destroy(struct instance *in)
 	}
 	if (in->broker)
 		broker_destroy(in->broker);
+	if (in->messages)
+		message_store_destroy(in->messages);
 	for (unsigned i = 0; i < in->core_count; i++) {
 		calls_destroy(in->cores[i].calls);
 		if (in->cores[i].turn.event_fd >= 0)

@@ -46,6 +46,7 @@ struct instance {
 	struct cli cli;
 	struct config config;
 	struct auth *auth;
+	struct message_store *messages; /* of all cores */
 	struct broker *broker;
 	struct keeper *keeper;
 	struct port *ports[CONFIG_PORTS_MAX]; /* NULL: could not be had */

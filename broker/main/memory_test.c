@@ -32,18 +32,15 @@ static void check_sum(uint64_t message_bytes, uint32_t messages, uint32_t cores)
 	c->memory.message_bytes = message_bytes;
 	c->limits.messages = messages;
 	c->lcore_count = cores;
-	struct message_store_config sc = {.memory_bytes = sizes_message_bytes(c),
+	struct message_store_config sc = {.memory_bytes = message_bytes,
 		.messages_max = sizes_messages(c),
 		.watermark_percent = 80,
+		.caches_max = cores,
 		.memory = &memory};
-	struct message_store *stores[8];
-	for (uint32_t i = 0; i < cores; i++) {
-		stores[i] = message_store_create(&sc);
-		CU_ASSERT_PTR_NOT_NULL_FATAL(stores[i]);
-	}
+	struct message_store *store = message_store_create(&sc);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(store);
 	CU_ASSERT_TRUE(pages <= memory_messages_mb(c) / HUGEPAGE_MB);
-	for (uint32_t i = 0; i < cores; i++)
-		message_store_destroy(stores[i]);
+	message_store_destroy(store);
 	free(c);
 }
 

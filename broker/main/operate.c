@@ -103,7 +103,7 @@ static void apply_reload(void *arg)
 	struct data_core *d = arg;
 	const struct config *c = &d->in->config;
 
-	amqp091_server_limits(d->amqp091, sizes_message_bytes_max(c), c->limits.heartbeat_s,
+	amqp091_server_limits(d->amqp091, c->limits.message_bytes_max, c->limits.heartbeat_s,
 		c->limits.handshake_timeout_us);
 }
 

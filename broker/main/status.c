@@ -86,14 +86,16 @@ static void add_port_pools(struct data_core *d, uint32_t i, json_t *pools)
 
 static void add_pools(struct data_core *d, json_t *result)
 {
-	struct message_store_stats m = message_store_stats(broker_core_store(d->core));
+	struct message_store_stats m = message_store_stats(message_cache_store(broker_core_cache(d->core)));
 	struct pool_stats stats[8];
 	const char *names[8];
 	json_t *pools = json_array();
 	unsigned n = amqp091_server_pools(d->amqp091, stats, names, 8);
 
-	add_pool(pools, "message cells", &m.cells);
-	add_pool(pools, "message blocks", &m.blocks);
+	if (d->index == 0) { /* these are the whole broker's */
+		add_pool(pools, "message cells", &m.cells);
+		add_pool(pools, "message blocks", &m.blocks);
+	}
 	for (unsigned i = 0; i < n; i++)
 		add_pool(pools, names[i], &stats[i]);
 	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++) {
@@ -252,6 +254,10 @@ static void add_port(json_t *ports, const struct config_port *p, struct port *po
 	set_int(o, "tx_stuck", k.tx_stuck);
 	set_int(o, "tx_too_long", k.tx_too_long);
 	set_int(o, "tx_segmented", k.tx_segmented);
+	set_int(o, "device_queues", info->device_queues);
+	set_int(o, "spread_given", k.spread_given);
+	set_int(o, "spread_full", k.spread_full);
+	set_int(o, "spread_copy_none", k.spread_copy_none);
 	json_array_append_new(ports, o);
 }
 
