@@ -117,7 +117,7 @@ static bool undo(struct queue_call *call)
 	}
 	if (!queue_settle_ready(call->home, d))
 		return false;
-	queue_return(call->home, d);
+	queue_requeue(call->home, d);
 	return true;
 }
 

@@ -13,6 +13,7 @@ void queue_mark_ready(struct queue *q)
 {
 	if (q->is_ready || !has_work(q))
 		return;
+	CHECK(!q->arriving);
 	q->is_ready = true;
 	cds_list_add_tail(&q->of_ready, &q->owner->ready);
 }

@@ -47,7 +47,7 @@ struct control_record {
 	queue_handle queue;
 	uint64_t position;
 	void *place;
-	struct message *message;	   /* REQUEUE, RETURN: its reference */
+	struct message *message;	   /* REQUEUE, RETURN: with its reference */
 	struct subscription *subscription; /* RETURN: whose proxy stops; NULL where that is detaching */
 };
 
@@ -56,6 +56,7 @@ struct control_record {
 enum parcel_kind {
 	PARCEL_ATTACH, /* subscription.c */
 	PARCEL_CREDIT,
+	PARCEL_RESTART,
 	PARCEL_DETACH,
 	PARCEL_CALL, /* call.c */
 	PARCEL_ANSWER,

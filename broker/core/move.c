@@ -92,6 +92,7 @@ static void hand_over(struct queue_move *m, struct queue *q, struct subscription
 	struct broker_core *c = m->from;
 
 	cds_list_del(&q->of_core);
+	cds_list_del_init(&s->waiting_room);
 	c->stats.messages_ready -= q->entries.ready;
 	q->move = NULL;
 	q->arriving = true;

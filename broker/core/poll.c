@@ -8,6 +8,7 @@ static void parcel_open(struct broker_core *c, struct parcel *p)
 	switch (p->kind) {
 	case PARCEL_ATTACH:
 	case PARCEL_CREDIT:
+	case PARCEL_RESTART:
 	case PARCEL_DETACH:
 		subscription_parcel(c, p);
 		break;
@@ -107,7 +108,7 @@ static bool links_idle(const struct broker_core *c)
 	for (uint32_t i = 0; i < c->broker->config.cores; i++) {
 		const struct core_link *l = c->in[i];
 		if (ring_used(l->control) || ring_used(l->deliver) || ring_used(l->publish) ||
-			!list_is_empty(&c->out[i].outbox))
+			!list_is_empty(&c->out[i].outbox) || c->out[i].staged)
 			return false;
 	}
 	return true;

@@ -78,6 +78,15 @@ static void settle_here(struct queue *q, const struct delivery *d, enum settleme
 	queue_mark_ready(q);
 }
 
+/* A delivery that found no room comes back as if it had never left, but not where others may have been given
+ * later ones meanwhile: they would get an older one without being told. */
+static enum settlement as_it_counts(const struct queue *q, const struct control_record *r)
+{
+	bool alone = r->subscription && r->subscription->proxy.queue == q && q->consumer_count == 1;
+
+	return r->settle == SETTLE_RETURN && !alone ? SETTLE_REQUEUE : r->settle;
+}
+
 void queue_settle_arrived(struct broker_core *c, const struct control_record *r)
 {
 	struct queue *q = queue_resolve(c->broker, r->queue);
@@ -89,8 +98,8 @@ void queue_settle_arrived(struct broker_core *c, const struct control_record *r)
 
 	if (q) {
 		MUST(queue_mine(c, q)); /* it does not move while deliveries are out */
-		settle_here(q, &d, r->settle);
-	} else if (r->message) {
+		settle_here(q, &d, as_it_counts(q, r));
+	} else if (r->settle != SETTLE_FORGET) {
 		c->stats.dropped++;
 		message_unref(c->cache, r->message);
 	}
@@ -118,10 +127,12 @@ static bool settle(struct broker_core *c, const struct delivery *d, enum settlem
 	}
 	struct control_record *r = link_control(c, queue_owner(q)->index);
 	MUST(r); /* queue_settle_ready has said so */
-	*r = (struct control_record){
-		.settle = how, .queue = d->queue, .position = d->position, .place = d->place};
-	if (how != SETTLE_FORGET)
-		r->message = d->message;
+	*r = (struct control_record){.settle = how,
+		.redelivered = d->redelivered,
+		.queue = d->queue,
+		.position = d->position,
+		.place = d->place,
+		.message = d->message};
 	return true;
 }
 
@@ -139,22 +150,12 @@ void queue_drop(struct broker_core *c, const struct delivery *d)
 	message_unref(c->cache, d->message);
 }
 
-static void put_back(struct broker_core *c, const struct delivery *d, enum settlement how)
+void queue_requeue(struct broker_core *c, const struct delivery *d)
 {
-	if (settle(c, d, how))
+	if (settle(c, d, SETTLE_REQUEUE))
 		return;
 	c->stats.dropped++;
 	message_unref(c->cache, d->message);
-}
-
-void queue_requeue(struct broker_core *c, const struct delivery *d)
-{
-	put_back(c, d, SETTLE_REQUEUE);
-}
-
-void queue_return(struct broker_core *c, const struct delivery *d)
-{
-	put_back(c, d, SETTLE_RETURN);
 }
 
 struct slice queue_name(const struct queue *q)

@@ -82,8 +82,6 @@ void queue_drop(struct broker_core *c, const struct delivery *d); /* reject with
 /* Back to its old place in the queue, marked redelivered. Needs no memory and cannot fail. O(1) for positions
  * that ascend or descend, else O(pages of entries that hold requeued ones). */
 void queue_requeue(struct broker_core *c, const struct delivery *d);
-/* The same for one that no client has seen: it is as it was. */
-void queue_return(struct broker_core *c, const struct delivery *d);
 
 struct consumer;
 struct consumer_ops {

@@ -94,18 +94,31 @@ static bool credit_grant(struct subscription *s)
 	return true;
 }
 
+/* Over, but a parcel may be on its way through a core that the queue has left. */
+static void end(struct subscription *s)
+{
+	if (__atomic_load_n(&s->credit_travels, __ATOMIC_ACQUIRE))
+		cds_list_add_tail(&s->crediting, &s->home->crediting);
+	else
+		subscription_free(s);
+}
+
 static void credit_update(struct subscription *s)
 {
+	if (s->ended) {
+		end(s);
+		return;
+	}
 	if (!s->consumer)
 		return;
-	bool more = s->state == SUBSCRIPTION_FLOWING && credit_grant(s);
 	if (s->state == SUBSCRIPTION_STOPPED && s->consumer->ops->ready(s->consumer)) {
 		s->state = SUBSCRIPTION_FLOWING;
-		(void)credit_grant(s);
-		__atomic_store_n(&s->restarts, s->restarts + 1, __ATOMIC_RELEASE);
-		more = true;
+		/* Behind what came back, which the shared words are not. The last one has arrived long since.
+		 */
+		parcel_send(s->home, __atomic_load_n(&s->at, __ATOMIC_RELAXED), &s->restart_parcel,
+			PARCEL_RESTART);
 	}
-	if (more)
+	if (s->state == SUBSCRIPTION_FLOWING && credit_grant(s))
 		credit_send(s);
 }
 
@@ -150,9 +163,14 @@ static void detached(struct subscription *s)
 {
 	struct consumer *k = s->consumer;
 
-	subscription_free(s);
-	if (k)
-		k->ops->detached(k);
+	s->ended = true;
+	s->consumer = NULL;
+	cds_list_del_init(&s->crediting);
+	end(s);
+	if (!k)
+		return;
+	k->subscription = NULL;
+	k->ops->detached(k);
 }
 
 static void send_back(struct subscription *s, uint32_t from, const struct deliver_record *r)
@@ -191,8 +209,11 @@ static bool message(struct subscription *s, uint32_t from, const struct deliver_
 		.place = r->place,
 		.redelivered = r->redelivered};
 	if (k->no_ack)
-		*link_control(c, from) = (struct control_record){
-			.settle = SETTLE_FORGET, .queue = d.queue, .position = d.position, .place = d.place};
+		*link_control(c, from) = (struct control_record){.settle = SETTLE_FORGET,
+			.queue = d.queue,
+			.position = d.position,
+			.place = d.place,
+			.message = d.message};
 	subscription_wake(s); /* first: deliver may end it */
 	k->ops->deliver(k, &d);
 	return true;
@@ -321,15 +342,17 @@ static void credit(struct broker_core *c, struct subscription *s)
 {
 	__atomic_exchange_n(&s->credit_travels, 0, __ATOMIC_SEQ_CST);
 	s->granted_seen = __atomic_load_n(&s->granted, __ATOMIC_ACQUIRE);
-	uint32_t restarts = __atomic_load_n(&s->restarts, __ATOMIC_ACQUIRE);
-	if (restarts != s->restarts_seen) {
-		s->restarts_seen = restarts;
-		s->stopped = false;
-	}
 	if (s->proxy.queue)
 		consumer_wake(&s->proxy);
 	if (s->home == c)
 		subscription_settle(s);
+}
+
+static void restart(struct subscription *s)
+{
+	s->stopped = false;
+	if (s->proxy.queue)
+		consumer_wake(&s->proxy);
 }
 
 static void detach(struct broker_core *c, struct subscription *s)
@@ -347,14 +370,22 @@ void subscription_parcel(struct broker_core *c, struct parcel *p)
 		attach(c, caa_container_of(p, struct subscription, parcel));
 		return;
 	}
-	bool is_credit = p->kind == PARCEL_CREDIT;
-	struct subscription *s = is_credit ? caa_container_of(p, struct subscription, credit_parcel)
-					   : caa_container_of(p, struct subscription, parcel);
+	struct subscription *s = p->kind == PARCEL_CREDIT
+					 ? caa_container_of(p, struct subscription, credit_parcel)
+				 : p->kind == PARCEL_RESTART
+					 ? caa_container_of(p, struct subscription, restart_parcel)
+					 : caa_container_of(p, struct subscription, parcel);
 	uint32_t at = __atomic_load_n(&s->at, __ATOMIC_ACQUIRE);
-	if (at != c->index) /* it has moved with its queue */
+	if (at != c->index) { /* it has moved with its queue */
 		parcel_send(c, at, p, p->kind);
-	else if (is_credit)
+		return;
+	}
+	if (s->proxy.queue) /* which may have come just now */
+		MUST(queue_mine(c, s->proxy.queue));
+	if (p->kind == PARCEL_CREDIT)
 		credit(c, s);
+	else if (p->kind == PARCEL_RESTART)
+		restart(s);
 	else
 		detach(c, s);
 }
@@ -421,10 +452,14 @@ bool subscriptions_idle(const struct broker_core *c)
 void subscription_settle(struct subscription *s)
 {
 	struct consumer *k = s->consumer;
-	struct queue *q = s->proxy.queue;
 
-	if (!k || !q || s->state != SUBSCRIPTION_FLOWING || s->at != s->home->index || s->owes ||
-		s->stopped || __atomic_load_n(&s->credit_travels, __ATOMIC_RELAXED))
+	if (!k || s->state != SUBSCRIPTION_FLOWING ||
+		__atomic_load_n(&s->at, __ATOMIC_ACQUIRE) != s->home->index)
+		return;
+	/* The other half is ours by now, once the queue has been taken in. */
+	struct queue *q = s->proxy.queue;
+	if (!q || q->arriving || s->owes || s->stopped ||
+		__atomic_load_n(&s->credit_travels, __ATOMIC_RELAXED))
 		return;
 	/* Everything that was sent before the queue moved has been settled. */
 	CHECK(s->sent == s->used);

@@ -12,7 +12,7 @@
  *   the consumer has no room now:
  *   STOPPING   -- SETTLE_RETURN ->         back to its old place; the first one stops the proxy
  *   STOPPED    <- STOPPED --               nothing comes after it
- *              -- CREDIT (restart) ->      once the consumer is ready again
+ *              -- RESTART ->               once the consumer is ready again; behind all that came back
  *   DETACHING  -- DETACH ->                proxy out of the queue
  *   freed      <- DETACHED --
  *              <- CANCELLED --             the queue was deleted; the home answers with DETACH
@@ -42,22 +42,20 @@ struct subscription {
 	struct consumer *consumer; /* NULL: it is gone */
 	enum subscription_state state;
 	bool detach_wanted; /* while attaching: as soon as that is over */
-	bool due;	    /* in home->crediting */
+	bool ended;	    /* nothing is left but to free it */
 	queue_handle queue;
 	uint64_t used; /* deliveries that came, of what was granted */
 	struct cds_list_head crediting;
 	struct parcel parcel; /* ATTACH, then DETACH */
-	struct parcel credit_parcel;
+	struct parcel credit_parcel, restart_parcel;
 	/* Between the halves. */
 	uint64_t granted;	 /* written by home: deliveries granted since the beginning */
-	uint32_t restarts;	 /* written by home: how often the proxy may go on after a stop */
-	uint32_t credit_travels; /* set by home, cleared by the owner before it reads the two above */
+	uint32_t credit_travels; /* set by home, cleared by the owner before it reads granted */
 	uint32_t at;		 /* written by the owner: the core of the proxy; valid once attached */
 	/* The owner's half. */
 	__attribute__((aligned(64))) struct consumer proxy;
 	uint64_t sent; /* deliveries, of what was granted */
 	uint64_t granted_seen;
-	uint32_t restarts_seen;
 	uint8_t owes; /* markers that are not in the deliver ring yet */
 	bool stopped;
 	struct broker_core *proxy_core;		  /* the owner, also once the proxy has left its queue */
