@@ -5,6 +5,7 @@
 #include "dpdk_port/port_pool.h"
 #include "tests/ixgbe_model/model.h"
 #include "tests/ixgbe_model/test_packet.h"
+#include "tests/ixgbe_model/test_port.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -250,6 +251,28 @@ static void test_long_frames(void)
 	close_port(&b);
 }
 
+/* The vector path sends only what asks for nothing at all, and then it is the port's choice. */
+static void test_offloads_decide_how_frames_are_sent(void)
+{
+	static const struct {
+		uint32_t offloads;
+		const char *tx_path;
+	} cases[] = {
+		{0, "vector"},
+		{PORT_RX_IPV4_CHECKSUM | PORT_RX_TCP_CHECKSUM, "vector"},
+		{PORT_TX_MULTI_SEGMENT, "scalar"},
+		{PORT_OFFLOADS_ALL, "scalar"},
+	};
+	for (unsigned i = 0; i < RTE_DIM(cases); i++) {
+		struct bench b;
+		open_port(&b, (struct port_config){.offloads = cases[i].offloads});
+		const struct test_port t = {.id = ixm_port_id(b.device)};
+		CU_ASSERT_STRING_EQUAL(tp_tx_path(&t), cases[i].tx_path);
+		CU_ASSERT_STRING_EQUAL(tp_rx_path(&t), "vector");
+		close_port(&b);
+	}
+}
+
 /* The device takes nothing more: frames wait, are refused, and in the end given up. */
 static void test_a_stuck_device(void)
 {
@@ -390,6 +413,7 @@ int main(int argc, char **argv)
 	static const struct unit_test tests[] = {
 		{"open_says_what_it_is", test_open_says_what_it_is},
 		{"queues_share_the_flows", test_queues_share_the_flows},
+		{"offloads_decide_how_frames_are_sent", test_offloads_decide_how_frames_are_sent},
 		{"a_mac_of_our_own", test_a_mac_of_our_own},
 		{"long_frames", test_long_frames},
 		{"a_stuck_device", test_a_stuck_device},
