@@ -12,7 +12,7 @@
 #include "runtime/log.h"
 
 enum {
-	CONFIG_LCORES_MAX = 1, /* data cores of this release */
+	CONFIG_LCORES_MAX = 64,
 	CONFIG_PORTS_MAX = 8,
 	CONFIG_LISTENERS_MAX = 16,
 	CONFIG_USERS_MAX = 256,
@@ -154,7 +154,7 @@ struct config_log {
 struct config {
 	char path[CONFIG_PATH_BYTES]; /* the file that it came from; empty for the embedded defaults */
 
-	bool lcores_auto;		    /* one data core that the scheduler may move */
+	bool lcores_auto;		    /* data cores that the scheduler may move */
 	uint32_t lcores[CONFIG_LCORES_MAX]; /* CPU numbers; meaningless with lcores_auto */
 	uint32_t lcore_count;		    /* 1 to CONFIG_LCORES_MAX, with lcores_auto too */
 	enum config_idle idle;

@@ -121,6 +121,7 @@ struct stack_config {
 
 	struct siphash_key key;		  /* random at start, fixed in tests */
 	const struct pool_memory *memory; /* NULL: the system's */
+	bool long_way_only;		  /* no segment is predicted: for tests that compare */
 
 	/* Takes ownership of all n frames (1 to STACK_BURST). Must not call back into the stack. */
 	void (*tx)(void *ctx, struct rte_mbuf **frames_take, unsigned n);

@@ -21,6 +21,7 @@ enum {
 	ETH_TYPE_ARP = 0x0806,
 	ETH_TYPE_VLAN = 0x8100,
 	ETH_TYPE_IPV6 = 0x86dd,
+	ETH_VLAN_MASK = 0xfff,
 	IPV4_HEADER_BYTES = 20,
 	IPV6_HEADER_BYTES = 40,
 	IPV6_MTU_MIN = 1280,
@@ -107,6 +108,7 @@ struct pmtu_entry {
 struct stack {
 	struct stack_config config;
 	uint64_t now_us; /* frozen for the current call */
+	uint64_t mac;	 /* the configuration's, as a number */
 	uint64_t random_count;
 	struct ip_own own[IP_OWN_MAX];
 	unsigned own_count;
@@ -144,7 +146,8 @@ struct stack {
 	struct pool *request_pool, *time_wait_pool;
 	struct cds_list_head *conn_buckets;
 	uint64_t conn_key[TCP_TABLE_KEYS];
-	uint32_t conn_shift; /* from a hash of 64 bits to a bucket */
+	uint64_t conn_key_v4[3]; /* of that, what is the same for all of IPv4 */
+	uint32_t conn_shift;	 /* from a hash of 64 bits to a bucket */
 	struct cds_list_head listeners;
 	struct cds_list_head requests;	/* oldest first */
 	struct cds_list_head time_wait; /* oldest first */
@@ -288,8 +291,8 @@ void icmp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet
 void icmp6_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
 void tcp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
 
-/* Fetches into the cache what up to STACK_BURST frames will need, all of them at once: only a hint. */
-void tcp_prefetch(const struct stack *s, struct rte_mbuf **frames, unsigned n);
+/* tcp_fast.c: takes up to STACK_BURST received frames, in order. */
+void tcp_burst_take(struct stack *s, struct rte_mbuf **frames, unsigned n);
 int tcp_init(struct stack *s);
 void tcp_fini(struct stack *s);
 void tcp_dispatch(struct stack *s); /* makes the callbacks that are outstanding, reaps what ended */

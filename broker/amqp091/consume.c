@@ -54,7 +54,7 @@ static bool header_fits_client(struct amqp091_channel *ch, const struct message 
 static void take_back(struct amqp091_channel *ch, const struct delivery *d, bool settled)
 {
 	if (settled)
-		message_unref(d->message);
+		message_unref(conn_cache(ch->conn), d->message);
 	else
 		queue_requeue(ch->conn->server->config.core, d);
 }

@@ -272,6 +272,11 @@ bool arguments_fields(struct amqp091_table table, struct field *at, struct field
 bool arguments_value(
 	const struct amqp091_value *v, const uint8_t *raw, uint32_t raw_bytes, struct value *out);
 
+static inline struct message_cache *conn_cache(const struct amqp091_conn *c)
+{
+	return broker_core_cache(c->server->config.core);
+}
+
 static inline struct slice slice_of(struct amqp091_shortstr s)
 {
 	return (struct slice){s.data, s.len};
