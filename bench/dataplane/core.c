@@ -118,17 +118,9 @@ static void bypass_make(struct core *k, const struct cluster *cluster)
 static void core_open(struct core *k, struct cluster *c, bool with_port)
 {
 	const struct bench_options *o = c->o;
-	const uint64_t memory_bytes = (uint64_t)o->memory_mb << 20;
-	struct message_store *store = message_store_create(
-		&(struct message_store_config){.memory_bytes = memory_bytes,
-			/* Small messages: three quarters are cells. */
-			.messages_max = (uint32_t)(memory_bytes / 4 * 3 / MESSAGE_CELL_BYTES),
-			.watermark_percent = 80,
-			.memory = &huge_memory});
 	const uint32_t conns = 2 * o->queues + o->fanout + 64;
 
-	MUST(store);
-	k->broker_core = broker_core_create(c->broker, k->index, store);
+	k->broker_core = broker_core_create(c->broker, k->index, message_cache_create(c->store));
 	MUST(k->broker_core);
 	struct amqp091_server_config config = {.core = k->broker_core,
 		.auth = c->auth,
@@ -155,6 +147,20 @@ static void core_open(struct core *k, struct cluster *c, bool with_port)
 	MUST(turn_add(&k->turn, amqp091_server_source(k->server)) == 0);
 }
 
+static struct message_store *store_make(const struct bench_options *o)
+{
+	const uint64_t memory_bytes = (uint64_t)o->memory_mb * o->cores << 20;
+	struct message_store *s = message_store_create(
+		&(struct message_store_config){.memory_bytes = memory_bytes,
+			/* Small messages: three quarters are cells. */
+			.messages_max = (uint32_t)(memory_bytes / 4 * 3 / MESSAGE_CELL_BYTES),
+			.watermark_percent = 80,
+			.caches_max = o->cores,
+			.memory = &huge_memory});
+	MUST(s);
+	return s;
+}
+
 void cluster_open(struct cluster *c, const struct bench_options *o, bool with_ports)
 {
 	const uint32_t queues = o->queues * o->fanout * o->cores + 16;
@@ -165,6 +171,7 @@ void cluster_open(struct cluster *c, const struct bench_options *o, bool with_po
 								  .bindings = o->bindings * o->cores + queues,
 								  .consumers = queues},
 		.key = {1, 2}});
+	c->store = store_make(o);
 	c->auth = auth_create(NULL, 0);
 	MUST(c->broker && c->auth);
 	for (unsigned i = 0; i < o->cores; i++) {
@@ -200,4 +207,5 @@ void cluster_close(struct cluster *c)
 		broker_core_destroy(c->cores[i].broker_core);
 	auth_destroy(c->auth);
 	broker_destroy(c->broker);
+	message_store_destroy(c->store);
 }

@@ -27,6 +27,7 @@ struct core {
 struct cluster {
 	const struct bench_options *o;
 	struct broker *broker;
+	struct message_store *store;
 	struct auth *auth;
 	struct core cores[CORES_MAX];
 	uint64_t now_us; /* the virtual clock */
