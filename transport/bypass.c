@@ -312,7 +312,7 @@ static unsigned source_poll(struct turn_source *s, uint64_t now_us)
 		if (n)
 			to_stack(b, frames, n, now_us);
 		work += n;
-		if (n < PORT_BURST)
+		if (n < PORT_BURST && !port_rx_more(b->config.port, b->config.queue))
 			break;
 	}
 	return work + stack_timers(b->stack, now_us, BYPASS_TIMER_BUDGET);
@@ -401,7 +401,7 @@ struct bypass *bypass_create(const struct bypass_config *config, uint64_t now_us
 		.sleep_prepare = source_sleep_prepare,
 		.wake_fd = config->sleeps ? port_rx_fd(config->port, config->queue) : -1,
 	};
-	if (b->source.wake_fd < 0)
+	if (b->source.wake_fd < 0 && port_rx_polled(config->port, config->queue))
 		b->source.sleep_us_max = BYPASS_SLEEP_US_NO_FD;
 	stack_announce(b->stack, now_us);
 	return b;
