@@ -332,14 +332,14 @@ void slab_cache_init(struct slab_cache *c, struct slab_store *s, uint32_t id)
 static void current_leave(struct slab_cache *c, unsigned k)
 {
 	struct slab *s = &c->store->slabs[c->current[k]];
-	uint32_t w = word_of(c->id, CELL_NONE, 0, 0);
 
-	while (s->free_count == 0 && !word_change(s, &w, word_of(OWNER_NONE, CELL_NONE, 0, 0))) {
-		collect(c, s);
-		w = word_of(c->id, CELL_NONE, 0, 0);
+	while (s->free_count == 0 && !collect(c, s)) {
+		uint32_t w = word_of(c->id, CELL_NONE, 0, 0);
+		if (word_change(s, &w, word_of(OWNER_NONE, CELL_NONE, 0, 0))) {
+			c->current[k] = NONE; /* and may be another core's by now */
+			return;
+		}
 	}
-	if (s->free_count == 0)
-		c->current[k] = NONE;
 }
 
 void slab_cache_flush(struct slab_cache *c)
