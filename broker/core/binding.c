@@ -77,7 +77,7 @@ static enum failure_code binding_create(struct identity *id, struct failure *f)
 	struct exchange *x = id->exchange;
 	struct broker *broker = x->vhost->broker;
 
-	if (broker->binding_count >= broker->config.limits.bindings)
+	if (broker->binding_count >= broker->config.limits.bindings && tidy_slice(broker) == 0)
 		return failure_set(f, FAILURE_LIMIT, "the limit of %u bindings is reached",
 			broker->config.limits.bindings);
 	uint64_t hash = identity_hash(&broker->bindings, id);

@@ -40,6 +40,7 @@ struct broker *broker_create(const struct broker_config *config)
 	b->config = *config;
 	pthread_mutex_init(&b->writer, NULL);
 	CDS_INIT_LIST_HEAD(&b->all_exchanges);
+	CDS_INIT_LIST_HEAD(&b->deleted_exchanges);
 	vhost_init(&b->root, b, "/");
 	if (tables_create(b) || exchanges_predeclare(&b->root)) {
 		broker_destroy(b);
@@ -56,6 +57,8 @@ void broker_destroy(struct broker *b)
 	pthread_mutex_lock(&b->writer);
 	cds_list_for_each_entry_safe (x, next, &b->all_exchanges, of_broker)
 		exchange_remove(x);
+	while (tidy_slice(b) > 0)
+		;
 	pthread_mutex_unlock(&b->writer);
 	MUST(b->binding_count == 0 && b->trie_nodes == 0 && b->nested_hash_nodes == 0 &&
 		b->header_pair_count == 0);

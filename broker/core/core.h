@@ -17,6 +17,7 @@
 
 enum {
 	QUEUE_QUANTUM = 32, /* messages from one queue before the next one has its turn */
+	TIDY_BINDINGS = 64, /* of what is deleted that are taken away in a turn: some 20 us */
 	/* Of topic patterns, in the whole broker: each core has a note for each of them (32 bytes). */
 	NESTED_HASHES_MAX = 65536,
 };
@@ -44,6 +45,8 @@ struct broker {
 	uint64_t generation;	   /* the last that an exchange got */
 	uint64_t deletions;	   /* of exchanges; atomic */
 	struct cds_list_head all_exchanges;
+	struct cds_list_head deleted_exchanges; /* which still have bindings */
+	uint32_t deleted_exchange_count;	/* atomic */
 	uint32_t queue_count, exchange_count, binding_count;
 	uint32_t consumer_count; /* atomic: consumers come and go without the mutex */
 	uint32_t trie_nodes, trie_nodes_max;
@@ -94,10 +97,11 @@ struct exchange {
 	const struct exchange_type *type;
 	uint64_t generation; /* another one after each change; no two of a broker are the same; atomic */
 	bool durable, auto_delete, internal, predeclared, deleted;
-	struct pointer_bag all; /* fanout: queues; headers: bindings without arguments */
-	struct trie_node *trie; /* topic: the root */
+	struct pointer_bag all;	 /* fanout: queues; headers: bindings without arguments */
+	struct trie_node *trie;	 /* topic: the root */
+	uint32_t presence_pairs; /* headers: in the index, of those without a value; atomic */
 	struct cds_list_head bindings;
-	struct cds_list_head of_broker; /* or, once deleted, of the core that takes its bindings away */
+	struct cds_list_head of_broker;
 	struct fields arguments;
 	struct reclaim_node reclaim;
 	uint8_t name[];
@@ -160,8 +164,16 @@ static inline struct queue *queue_find(struct vhost *v, struct slice name)
 int exchanges_predeclare(struct vhost *v);
 /* Writer mutex held: removes it and its bindings from every table. Cost: its bindings. */
 void exchange_remove(struct exchange *x);
+/* Writer mutex held: takes away up to that many bindings of a deleted exchange, and then, when none is left,
+ * the exchange itself: true. */
+bool exchange_take_apart(struct exchange *x, unsigned bindings_max);
 /* Writer mutex held: its bindings have changed. */
 void exchange_changed(struct exchange *x);
+
+/* tidy.c. Writer mutex held: a deleted exchange whose bindings shall go in slices. */
+void tidy_later(struct exchange *x);
+/* Writer mutex held: a slice. Returns how many bindings went; 0: nothing deleted has any. */
+unsigned tidy_slice(struct broker *b);
 
 /* binding.c. Writer mutex held: the binding is gone for new readers; an auto-delete exchange goes with its
  * last one. */
