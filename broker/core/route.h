@@ -29,8 +29,9 @@ void route_set_add(struct route_set *s, struct queue *q);
 /* All queues of a bag. */
 void route_set_add_all(struct route_set *s, const struct pointer_bag *queues);
 
-/* All queues of an exchange (of the default one: by name) that match. Any registered reader; the result is
- * valid until it goes quiescent. No lock, no allocation. */
+/* All queues of an exchange (of the default one: by name) that match, as they did at one moment of the call;
+ * where the exchange's bindings change faster than they are walked, at least all that matched throughout. Any
+ * registered reader; the result is valid until it goes quiescent. No lock, no allocation. */
 void route_find(struct exchange *x, const struct route_request *r, struct route_set *out);
 
 #endif

@@ -158,6 +158,47 @@ static void a_queue_matched_several_times_gets_one(void)
 	fixture_end();
 }
 
+/* A fanout during whose walks its bindings change, so that it meets none. */
+static struct {
+	unsigned walks, disturbed;
+} walking;
+
+static void disturbed_walk(const struct exchange *x, const struct route_request *r, struct route_set *out)
+{
+	if (++walking.walks > walking.disturbed) {
+		route_fanout.route(x, r, out);
+		return;
+	}
+	CU_ASSERT_EQUAL(unbind_code("x", "q", ""), 0);
+	CU_ASSERT_EQUAL(bind_code("x", "q", ""), 0);
+}
+
+static void a_disturbed_walk_is_repeated_but_not_for_ever(void)
+{
+	struct exchange_type type = route_fanout;
+
+	fixture_begin();
+	queue_make("q");
+	exchange_make("x", "fanout");
+	bind_code("x", "q", "");
+	type.route = disturbed_walk;
+	exchange_find(fixture.session[0].vhost, text("x"))->type = &type;
+	walking.walks = 0;
+	walking.disturbed = 3;
+	CU_ASSERT_EQUAL(publish("x", "", 1), 1);
+	CU_ASSERT_EQUAL(walking.walks, 4);
+	/* It was noted with the generation from before: it is looked up again, and then not any more. */
+	CU_ASSERT_EQUAL(publish("x", "", 1), 1);
+	CU_ASSERT_EQUAL(publish("x", "", 1), 1);
+	CU_ASSERT_EQUAL(walking.walks, 5);
+	bind_code("x", "q", "other");
+	walking.walks = 0;
+	walking.disturbed = 1000;
+	publish("x", "", 1);
+	CU_ASSERT_TRUE(walking.walks > 4 && walking.walks < 20);
+	fixture_end();
+}
+
 static void deleting_cascades(void)
 {
 	struct exchange_declaration d = {.name = text("auto"), .type = text("topic"), .auto_delete = true};
@@ -328,6 +369,8 @@ int main(int argc, char **argv)
 			{"the_default_exchange_routes_by_queue", the_default_exchange_routes_by_queue},
 			{"direct_routes_by_key", direct_routes_by_key},
 			{"a_queue_matched_several_times_gets_one", a_queue_matched_several_times_gets_one},
+			{"a_disturbed_walk_is_repeated_but_not_for_ever",
+				a_disturbed_walk_is_repeated_but_not_for_ever},
 			{"deleting_cascades", deleting_cascades},
 			{"a_large_exchange_goes_in_slices", a_large_exchange_goes_in_slices},
 			{"deleted_bindings_make_room_at_the_limit", deleted_bindings_make_room_at_the_limit},
