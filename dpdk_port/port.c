@@ -86,6 +86,11 @@ bool port_hand_over(struct port *p, unsigned queue, struct rte_mbuf *frame)
 	return p->spread && port_spread_hand_over(p->spread, queue, frame);
 }
 
+bool port_seen(const struct port *p, const struct rte_mbuf *frame)
+{
+	return p->spread && port_spread_seen(p->spread, frame);
+}
+
 unsigned port_ring_used(const struct port *p, unsigned queue)
 {
 	return p->spread ? port_spread_waiting(p->spread, queue) : 0;

@@ -20,6 +20,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+enum { RSS_KEY_TRIES = 10000 }; /* a third of all spread */
+
 /* The steps share these, and the first that fails says why. */
 struct opening {
 	const struct port_config *config;
@@ -130,9 +132,13 @@ static int rss_key_make(struct opening *o)
 		memcpy(o->rss_key, o->config->rss_key, sizeof(o->rss_key));
 		return 0;
 	}
-	if (getrandom(o->rss_key, sizeof(o->rss_key), 0) == (ssize_t)sizeof(o->rss_key))
-		return 0;
-	return fail(o, -errno, "no random key for its hash: %s", strerror(errno));
+	for (unsigned i = 0; i < RSS_KEY_TRIES; i++) {
+		if (getrandom(o->rss_key, sizeof(o->rss_key), 0) != (ssize_t)sizeof(o->rss_key))
+			return fail(o, -errno, "no random key for its hash: %s", strerror(errno));
+		if (toeplitz_key_spreads(o->rss_key))
+			break;
+	}
+	return 0;
 }
 
 static void rss_configure(struct opening *o, struct rte_eth_conf *conf)
