@@ -89,6 +89,7 @@ struct queue {
 
 struct exchange_type;
 struct direct_key;
+struct fanout_queue;
 struct trie_node;
 struct header_terms;
 
@@ -117,6 +118,7 @@ struct binding {
 	struct bag_place place; /* in the bag of what follows, or of the exchange */
 	union {
 		struct direct_key *direct_key;
+		struct fanout_queue *fanout_queue;
 		struct trie_node *trie_node;
 		struct header_terms *header_terms;
 	};

@@ -79,6 +79,25 @@ void route_set_add_all(struct route_set *s, const struct pointer_bag *queues)
 	} while (n == ADD_BURST);
 }
 
+void route_set_add_distinct(struct route_set *s, const struct pointer_bag *queues)
+{
+	struct bag_cursor at = {0};
+	const void *q;
+
+	/* One that left and came back during the walk may be met again. */
+	if (s->changing) {
+		route_set_add_all(s, queues);
+		return;
+	}
+	while ((q = pointer_bag_next(queues, &at))) {
+		if (s->count == s->capacity) {
+			s->overflow = true;
+			return;
+		}
+		s->queues[s->count++] = (struct queue *)(uintptr_t)q;
+	}
+}
+
 static void route_set_clear(struct route_set *s)
 {
 	s->count = 0;
@@ -97,8 +116,9 @@ static void route_as_of_one_moment(struct exchange *x, const struct route_reques
 	do {
 		generation = RCU_LOAD(x->generation);
 		route_set_clear(out);
+		out->changing = ++tries == ROUTE_TRIES_MAX;
 		x->type->route(x, r, out);
-	} while (RCU_LOAD(x->generation) != generation && ++tries < ROUTE_TRIES_MAX);
+	} while (RCU_LOAD(x->generation) != generation && tries < ROUTE_TRIES_MAX);
 }
 
 void route_find(struct exchange *x, const struct route_request *r, struct route_set *out)
