@@ -38,12 +38,13 @@ struct broker {
 	pthread_mutex_t writer; /* guards every change to what stands below, but for consumers */
 	struct vhost root;
 	struct table queues, exchanges;
-	struct table bindings;	   /* (queue, routing key): to find one again */
-	struct table direct_keys;  /* (exchange, routing key) */
-	struct table trie_edges;   /* (trie node, word) */
-	struct table header_pairs; /* (exchange, header and value) */
-	uint64_t generation;	   /* the last that an exchange got */
-	uint64_t deletions;	   /* of exchanges; atomic */
+	struct table bindings;			   /* (queue, routing key): to find one again */
+	struct table direct_keys;		   /* (exchange, routing key) */
+	struct table trie_edges;		   /* (trie node, word) */
+	struct table header_pairs;		   /* (exchange, header and value) */
+	uint64_t binding_bytes, binding_bytes_max; /* keys and arguments of all bindings */
+	uint64_t generation;			   /* the last that an exchange got */
+	uint64_t deletions;			   /* of exchanges; atomic */
 	struct cds_list_head all_exchanges;
 	struct cds_list_head deleted_exchanges; /* which still have bindings */
 	uint32_t deleted_exchange_count;	/* atomic */
@@ -88,6 +89,7 @@ struct queue {
 
 struct exchange_type;
 struct direct_key;
+struct fanout_queue;
 struct trie_node;
 struct header_terms;
 
@@ -116,10 +118,12 @@ struct binding {
 	struct bag_place place; /* in the bag of what follows, or of the exchange */
 	union {
 		struct direct_key *direct_key;
+		struct fanout_queue *fanout_queue;
 		struct trie_node *trie_node;
 		struct header_terms *header_terms;
 	};
 	struct fields arguments;	 /* sorted */
+	uint32_t bytes;			 /* what it counts for in binding_bytes */
 	void (*free)(struct binding *b); /* the exchange type's; the exchange may be gone by then */
 	struct reclaim_node reclaim;
 	uint8_t key[];

@@ -199,6 +199,35 @@ static void a_disturbed_walk_is_repeated_but_not_for_ever(void)
 	fixture_end();
 }
 
+/* A queue comes back into a hole further on while its exchange is walked, every time. */
+static void twice_met_walk(const struct exchange *x, const struct route_request *r, struct route_set *out)
+{
+	walking.walks++;
+	route_set_add_distinct(out, &x->all);
+	/* The rest of the walk, as it were: everything again. */
+	CU_ASSERT_EQUAL(unbind_code("x", "q", ""), 0);
+	CU_ASSERT_EQUAL(bind_code("x", "q", ""), 0);
+	route_set_add_distinct(out, &x->all);
+}
+
+static void a_queue_met_twice_gets_one(void)
+{
+	struct exchange_type type = route_fanout;
+
+	fixture_begin();
+	queue_make("q");
+	queue_make("r");
+	exchange_make("x", "fanout");
+	bind_code("x", "q", "");
+	bind_code("x", "r", "");
+	type.route = twice_met_walk;
+	exchange_find(fixture.session[0].vhost, text("x"))->type = &type;
+	walking.walks = 0;
+	CU_ASSERT_EQUAL(publish("x", "", 1), 2);
+	CU_ASSERT_TRUE(walking.walks > 1);
+	fixture_end();
+}
+
 static void deleting_cascades(void)
 {
 	struct exchange_declaration d = {.name = text("auto"), .type = text("topic"), .auto_delete = true};
@@ -372,6 +401,7 @@ int main(int argc, char **argv)
 			{"a_queue_matched_several_times_gets_one", a_queue_matched_several_times_gets_one},
 			{"a_disturbed_walk_is_repeated_but_not_for_ever",
 				a_disturbed_walk_is_repeated_but_not_for_ever},
+			{"a_queue_met_twice_gets_one", a_queue_met_twice_gets_one},
 			{"deleting_cascades", deleting_cascades},
 			{"a_large_exchange_goes_in_slices", a_large_exchange_goes_in_slices},
 			{"deleted_bindings_make_room_at_the_limit", deleted_bindings_make_room_at_the_limit},
