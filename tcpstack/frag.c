@@ -5,9 +5,8 @@
 
 enum {
 	FRAG_V4_US = 30000000,
-	FRAG_V6_US = 60000000,	/* RFC 8200 section 4.5 */
-	FRAG_SOURCE_SHARE = 4,	/* a source may hold 1/4 of what all may */
-	FRAG_LINEAR_BYTES = 80, /* of a reassembled packet, in one buffer: more than any header needs */
+	FRAG_V6_US = 60000000, /* RFC 8200 section 4.5 */
+	FRAG_SOURCE_SHARE = 4, /* a source may hold 1/4 of what all may */
 };
 
 struct piece {
@@ -182,28 +181,27 @@ static bool end_disagrees(const struct frag_datagram *d, uint32_t end, bool more
 	       (uint32_t)d->piece[d->pieces - 1].at + d->piece[d->pieces - 1].bytes > end;
 }
 
-/* Headers of the protocol above lie in one piece: bytes of the later buffers move to behind the first's. */
-static void linearize(struct rte_mbuf *m)
+/* Bytes of the later buffers move into the free room of those before them: the headers of the protocol above
+ * lie in one piece, and nobody holds a buffer for each piece. */
+static void compact(struct rte_mbuf *first)
 {
-	uint32_t want = min_u32(m->pkt_len, FRAG_LINEAR_BYTES);
+	struct rte_mbuf *m = first, *next;
 
-	if (m->data_len < want)
-		frame_room_use(m);
-	while (m->data_len < want && m->next) {
-		struct rte_mbuf *next = m->next;
-		uint32_t n = min_u32(want - m->data_len, next->data_len);
-		n = min_u32(n, rte_pktmbuf_tailroom(m));
-		if (n == 0 && next->data_len)
-			return;
+	frame_room_use(m);
+	while ((next = m->next)) {
+		uint32_t n = min_u32(rte_pktmbuf_tailroom(m), next->data_len);
 		memcpy(frame_room(m, n), frame_data(next), n);
 		m->data_len = (uint16_t)(m->data_len + n);
 		next->data_off = (uint16_t)(next->data_off + n);
 		next->data_len = (uint16_t)(next->data_len - n);
-		if (next->data_len == 0) {
-			m->next = next->next;
-			m->nb_segs--;
-			rte_pktmbuf_free_seg(next);
+		if (next->data_len) {
+			m = next;
+			frame_room_use(m);
+			continue;
 		}
+		m->next = next->next;
+		first->nb_segs--;
+		rte_pktmbuf_free_seg(next);
 	}
 }
 
@@ -237,7 +235,7 @@ static bool reassemble(struct stack *s, struct frag_datagram *d, struct frag_who
 	d->pieces = 0; /* they are the chain's now */
 	/* What the port said of a checksum, it said of a part. */
 	first->ol_flags = 0;
-	linearize(first);
+	compact(first);
 	out->m = first;
 	out->ip.fragmented = true;
 	out->ip.length = first->pkt_len;

@@ -18,8 +18,8 @@ struct frag_in {
 	uint8_t next; /* the protocol, or the next header, behind the fragment header */
 };
 
-/* What a fragment completed: m's data is the whole datagram's payload in a chain, its first bytes in one
- * buffer as far as there is room. */
+/* What a fragment completed: m's data is the whole datagram's payload, copied together into as few of its
+ * buffers as its order allows. */
 struct frag_whole {
 	struct rte_mbuf *m;
 	struct ip_packet ip;

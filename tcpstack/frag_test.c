@@ -319,6 +319,29 @@ static void congestion_marks_are_kept(void)
 	fx_end();
 }
 
+/* Each piece came in a buffer of its own. */
+static void pieces_share_a_buffer(void)
+{
+	struct frag_whole whole = {0};
+
+	begin(multi_segment);
+	for (unsigned i = 0; i < 20; i++) {
+		struct frag_in in = {
+			.ip = {.src = fx_peer, .dst = fx_us}, .offset = (uint16_t)(i * 160), .more = i < 19};
+		struct rte_mbuf *m = rte_pktmbuf_alloc(fx_rx_pool);
+		memset(rte_pktmbuf_append(m, 160), (int)i, 160);
+		CU_ASSERT_EQUAL_FATAL(frag_input_take(fx_stack, m, &in, &whole), !in.more);
+	}
+	CU_ASSERT_EQUAL(whole.m->pkt_len, 20 * 160);
+	CU_ASSERT_EQUAL(whole.m->nb_segs, 2);
+	for (unsigned i = 0; i < 20 * 160; i++) {
+		uint8_t b, *p = (uint8_t *)rte_pktmbuf_read(whole.m, i, 1, &b);
+		CU_ASSERT_EQUAL_FATAL(*p, i / 160);
+	}
+	rte_pktmbuf_free(whole.m);
+	fx_end();
+}
+
 /* Neighbour discovery never comes in fragments: RFC 6980. */
 static void discovery_is_not_fragmented(void)
 {
@@ -368,6 +391,7 @@ int main(int argc, char **argv)
 			{"atomic_fragments", atomic_fragments},
 			{"limits_hold", limits_hold},
 			{"congestion_marks_are_kept", congestion_marks_are_kept},
+			{"pieces_share_a_buffer", pieces_share_a_buffer},
 			{"discovery_is_not_fragmented", discovery_is_not_fragmented},
 			{"random_pieces_do_no_harm", random_pieces_do_no_harm},
 			{0},

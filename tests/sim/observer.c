@@ -263,7 +263,9 @@ void observer_sent(unsigned host, struct rte_mbuf *m)
 	*sim_mark(m) = 0;
 	if (f.version && f.ip_bytes > observer.mtu[host])
 		broken(&f, "larger than the MTU");
-	if (!sim_frame_checksums_good(&f))
+	bool l3_good, l4_good;
+	sim_frame_checksums(&f, &l3_good, &l4_good);
+	if (!l3_good || !l4_good)
 		broken(&f, "a wrong checksum");
 	if (!f.tcp || sim_net_host_of(&sim.net, &f.dst) < 0)
 		return;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BLOCK_BYTES_MAX = 20000 };
+enum { BLOCK_BYTES_MAX = 20000, PATIENT_BYTES = 100000, PAUSE_US = 620000000 };
 
 void side_plan(struct side *s, struct side *other, struct talk *talk, unsigned host)
 {
@@ -20,6 +20,15 @@ void side_plan(struct side *s, struct side *other, struct talk *talk, unsigned h
 	s->aborts = sim_permille(r, 80);
 	s->abort_after = sim_below(r, s->send_total + 1);
 	s->lets_go = !s->aborts && sim_permille(r, 80);
+	s->reneges = sim_permille(r, 100);
+}
+
+void side_plan_pause(struct side *s)
+{
+	s->writes = SIDE_WRITES_BLOCKS;
+	s->send_total = PATIENT_BYTES;
+	s->aborts = s->lets_go = s->other->aborts = s->other->lets_go = false;
+	s->pause_us = PAUSE_US;
 }
 
 void side_fail(const struct side *s, const char *what)
@@ -135,6 +144,26 @@ static uint32_t write_bytes(const struct side *s)
 	return 1 + sim_below(&sim.dice, small ? 64 : BLOCK_BYTES_MAX);
 }
 
+bool side_pauses(const struct side *s)
+{
+	return sim.now_us < s->pauses_until_us;
+}
+
+/* True while it has nothing to say. Afterwards the path may be a better one. */
+static bool pausing(struct side *s)
+{
+	if (s->pause_us && s->sent >= s->send_total / 2) {
+		s->pauses_until_us = sim.now_us + s->pause_us;
+		s->pause_us = 0;
+	}
+	if (!s->pauses_until_us || side_pauses(s))
+		return s->pauses_until_us != 0;
+	s->pauses_until_us = 0;
+	for (unsigned i = 0; i < sim.net.hosts; i++)
+		sim.net.links[i].conditions.mtu = 0;
+	return false;
+}
+
 static void side_write(struct side *s)
 {
 	static uint8_t block[BLOCK_BYTES_MAX];
@@ -184,7 +213,9 @@ void side_act(struct side *s)
 		side_read(s);
 	if (!s->conn)
 		return;
-	if (!s->shut && s->sent < s->send_total)
+	if (s->reneges && sim_permille(&sim.dice, 100) && host_renege(s->conn))
+		sim_met(SIM_reneged);
+	if (!s->shut && s->sent < s->send_total && !pausing(s))
 		side_write(s);
 	if (wants_to_leave(s)) {
 		side_leave(s);
