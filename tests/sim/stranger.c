@@ -17,6 +17,11 @@ void stranger_plan(void)
 	stranger.guesses = sim_permille(&sim.dice, 200);
 }
 
+bool stranger_guesses(void)
+{
+	return stranger.guesses;
+}
+
 struct forged {
 	uint16_t sport, dport;
 	uint32_t seq, ack;
