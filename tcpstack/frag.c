@@ -120,7 +120,8 @@ static bool make_room(
 	for (;;) {
 		struct pool_stats p = pool_stats(s->frag_pool);
 		source_holds(s, src, &datagrams, &held);
-		bool of_source = (!keep && datagrams >= datagrams_max) || held + bytes > bytes_max;
+		bool of_source = ((!keep && datagrams >= datagrams_max) || held + bytes > bytes_max) &&
+				 !MUTANT(one_source_takes_all_fragments);
 		if (!of_source && (keep || p.used < p.capacity) &&
 			s->frag_bytes + bytes <= s->config.frag_bytes_max)
 			return true;
@@ -150,7 +151,8 @@ static struct frag_datagram *datagram_new(struct stack *s, const struct frag_in 
 	d->total = d->held = d->charged = 0;
 	d->pieces = 0;
 	timer_init(&d->timer, timeout_fire);
-	timer_arm(&s->wheel, &d->timer, s->now_us + (ip_is_v4(&d->src) ? FRAG_V4_US : FRAG_V6_US));
+	if (!MUTANT(fragments_never_expire))
+		timer_arm(&s->wheel, &d->timer, s->now_us + (ip_is_v4(&d->src) ? FRAG_V4_US : FRAG_V6_US));
 	cds_list_add_tail(&d->link, &s->frag_datagrams);
 	return d;
 }
@@ -209,7 +211,7 @@ static void compact(struct rte_mbuf *first)
  * where the packet must go. */
 static bool ecn_merge(const struct frag_datagram *d, uint8_t *ecn)
 {
-	if (!(d->ecn_seen & 1 << IP_ECN_CE))
+	if (!(d->ecn_seen & 1 << IP_ECN_CE) || MUTANT(fragments_lose_their_mark))
 		return true;
 	*ecn = IP_ECN_CE;
 	return !(d->ecn_seen & 1 << IP_ECN_NOT_ECT);
@@ -288,7 +290,7 @@ bool frag_input_take(struct stack *s, struct rte_mbuf *m, const struct frag_in *
 		DROP(s, m, frag_duplicate);
 		return false;
 	}
-	if (fit == FIT_OVERLAP || end_disagrees(d, end, in->more)) {
+	if ((fit == FIT_OVERLAP && !MUTANT(fragments_overlap)) || end_disagrees(d, end, in->more)) {
 		datagram_kill(s, d);
 		DROP(s, m, frag_overlap);
 		return false;

@@ -8,7 +8,8 @@
 
 enum { US = 0x0a000001, PEER = 0x0a000002, GATEWAY = 0x0a0000fe, FAR_AWAY = 0x08080808 };
 
-static const uint8_t our_mac[6] = {2, 0, 0, 0, 0, 1}, peer_mac[6] = {2, 0, 0, 0, 0, 2};
+static const uint8_t our_mac[6] = {2, 0, 0, 0, 0, 1};
+static uint8_t peer_mac[6] = {2, 0, 0, 0, 0, 2};
 static const uint8_t everyone[6] = {255, 255, 255, 255, 255, 255};
 
 static struct rte_mempool *pool;
@@ -349,6 +350,27 @@ static void announcements_and_conflicts(void)
 	end();
 }
 
+/* RFC 826: what others say to each other brings up to date whom we know, and makes no entry. */
+static void others_talk_makes_no_entry(void)
+{
+	begin(NULL);
+	arp(1, PEER, PEER + 1);
+	CU_ASSERT_EQUAL(stack_usage(stack).neighbours, 0);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_arp_not_ours), 1);
+	arp(2, PEER, US); /* nor an answer that nobody asked for */
+	CU_ASSERT_EQUAL(stack_usage(stack).neighbours, 0);
+	arp(1, PEER, US);
+	forget();
+	peer_mac[5]++;
+	arp(1, PEER, PEER);
+	CU_ASSERT_EQUAL(stack_usage(stack).neighbours, 1);
+	input(frame, echo(PEER, US, 4));
+	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
+	CU_ASSERT_EQUAL(memcmp(frame_data(sent[0]), peer_mac, 6), 0);
+	peer_mac[5]--;
+	end();
+}
+
 static void with_vlan(struct stack_config *c)
 {
 	c->vlan = 7;
@@ -585,6 +607,7 @@ int main(int argc, char **argv)
 			{"the_arp_cache_is_bounded", the_arp_cache_is_bounded},
 			{"unanswered_requests_displace_nobody", unanswered_requests_displace_nobody},
 			{"announcements_and_conflicts", announcements_and_conflicts},
+			{"others_talk_makes_no_entry", others_talk_makes_no_entry},
 			{"every_bad_frame_has_its_counter", every_bad_frame_has_its_counter},
 			{"random_bytes_do_no_harm", random_bytes_do_no_harm},
 			{0},

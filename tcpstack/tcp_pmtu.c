@@ -91,7 +91,8 @@ void tcp_pmtu_told(struct tcp_conn *c, const struct tcp_icmp *e)
 	uint32_t mtu = e->mtu ? e->mtu : plateau_below(e->total);
 
 	/* The packet must not have fit; a path of IPv6 takes 1280 (RFC 8201 section 4). */
-	if (mtu < (v4 ? PMTU_V4_LEAST : IPV6_MTU_MIN) || mtu >= e->total ||
+	if (mtu < (v4 ? PMTU_V4_LEAST : IPV6_MTU_MIN) ||
+		(mtu >= e->total && !MUTANT(router_believed_about_what_fits)) ||
 		mtu >= (c->may_fragment ? PMTU_V4_LEAST : c->path_mtu)) {
 		COUNT(s, tcp_pmtu_ignored);
 		return;

@@ -165,7 +165,7 @@ static bool in_order_fits(struct tcp_conn *c, struct tcp_in *in)
 		return true;
 	while (!tcp_memory_may_hold(c, n)) {
 		if (!c->reass.segments)
-			return trim_to_memory(c, in);
+			return !MUTANT(segment_taken_whole_or_not) && trim_to_memory(c, in);
 		uint32_t from = tcp_reass_drop_last(&c->reass, c->stack->reass_pool);
 		tcp_sack_rx_cut(&c->sack_rx, from);
 		tcp_memory_account(c);
