@@ -12,7 +12,7 @@
 #include "runtime/log.h"
 
 enum {
-	CONFIG_LCORES_MAX = 1, /* data cores of this release */
+	CONFIG_LCORES_MAX = 64,
 	CONFIG_PORTS_MAX = 8,
 	CONFIG_LISTENERS_MAX = 16,
 	CONFIG_USERS_MAX = 256,
@@ -82,6 +82,7 @@ struct config_port {
 	uint32_t gateway;			/* host byte order; 0 is none */
 	struct config_gateway6 gateway6;
 	uint16_t vlan; /* 0: untagged */
+	bool probe;    /* addresses of IPv4 before they are used */
 	bool checksum_offload;
 	uint32_t mtu_bytes;
 	bool mac_set;	/* false: the device's own, or one made up for a TAP */
@@ -154,7 +155,7 @@ struct config_log {
 struct config {
 	char path[CONFIG_PATH_BYTES]; /* the file that it came from; empty for the embedded defaults */
 
-	bool lcores_auto;		    /* one data core that the scheduler may move */
+	bool lcores_auto;		    /* data cores that the scheduler may move */
 	uint32_t lcores[CONFIG_LCORES_MAX]; /* CPU numbers; meaningless with lcores_auto */
 	uint32_t lcore_count;		    /* 1 to CONFIG_LCORES_MAX, with lcores_auto too */
 	enum config_idle idle;

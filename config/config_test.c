@@ -102,6 +102,19 @@ static void round_trip(const char *name)
 	CU_ASSERT_EQUAL(config_diff(&one, &two, NULL, NULL), 0);
 }
 
+static void test_a_number_of_cores(void)
+{
+	load_good(&one, "lcores: 4");
+	CU_ASSERT(one.lcores_auto && one.lcore_count == 4);
+	round_trip("four");
+	load_good(&one, "lcores: 1");
+	CU_ASSERT(one.lcores_auto && one.lcore_count == 1);
+	round_trip("one");
+	load_good(&two, "lcores: 64");
+	CU_ASSERT_EQUAL(two.lcore_count, 64);
+	CU_ASSERT_EQUAL(config_diff(&one, &two, NULL, NULL), 1);
+}
+
 static void test_examples(void)
 {
 	glob_t found;
@@ -120,14 +133,14 @@ static void test_examples(void)
 static void test_everything_set(void)
 {
 	load_good(&one,
-		"lcores: [7]\nidle: pause\nidle_spin: 1ms\nuser: godwit\n"
+		"lcores: [7, 1023, 0]\nidle: pause\nidle_spin: 1ms\nuser: godwit\n"
 		"memory: {hugepages: on, messages: 1T, buffers: 4194304, socket_buffers: 64}\n"
 		"ports:\n"
 		"  - {name: lan0, device: \"0000:0a:1f.7\", address: 10.1.2.3/8, gateway: 10.0.0.1,\n"
 		"     mtu: 9000, mac: 02:00:00:00:00:FF, rx_descriptors: 64, tx_descriptors: 4096, vlan: "
 		"4094,\n"
 		"     addresses: [10.1.2.4/8, \"2001:db8::10/64\"], gateway6: \"2001:db8::1\", "
-		"checksum_offload: false}\n"
+		"checksum_offload: false, probe: true}\n"
 		"  - {name: tap9, device: tap, host_address: 192.0.2.1/24, address: 192.0.2.2/24}\n"
 		"listeners:\n"
 		"  - {name: b, transport: bypass, port: tap9, tcp_port: 1, congestion: newreno, rto_min: "
@@ -147,18 +160,19 @@ static void test_everything_set(void)
 		"         consumers: 1, messages: 1073741824}\n"
 		"control: {socket: /tmp/a b, mode: 600}\n"
 		"log: {level: debug, target: syslog, eal: true}\n");
-	CU_ASSERT_FALSE(one.lcores_auto);
-	CU_ASSERT_EQUAL(one.lcores[0], 7);
+	CU_ASSERT(!one.lcores_auto && one.lcore_count == 3);
+	CU_ASSERT(one.lcores[0] == 7 && one.lcores[1] == 1023 && one.lcores[2] == 0);
 	CU_ASSERT_EQUAL(one.memory.message_bytes, UINT64_C(1) << 40);
 	CU_ASSERT_EQUAL(one.ports[0].device_kind, CONFIG_DEVICE_PCI);
 	CU_ASSERT_EQUAL(one.ports[0].gateway, 0x0a000001);
 	CU_ASSERT_TRUE(one.ports[0].mac_set);
 	CU_ASSERT_EQUAL(one.ports[0].mac[5], 0xff);
 	CU_ASSERT_EQUAL(one.ports[0].host_address.prefix_bits, 0);
-	CU_ASSERT(one.ports[0].vlan == 4094 && !one.ports[0].checksum_offload);
+	CU_ASSERT(one.ports[0].vlan == 4094 && !one.ports[0].checksum_offload && one.ports[0].probe);
 	CU_ASSERT(one.ports[0].addresses.count == 2 && one.ports[0].addresses.entry[0].bits == 8);
 	CU_ASSERT(one.ports[0].gateway6.address.version == 6 && !one.ports[0].gateway6.automatic);
-	CU_ASSERT(one.ports[1].vlan == 0 && one.ports[1].checksum_offload && one.ports[1].gateway6.automatic);
+	CU_ASSERT(one.ports[1].vlan == 0 && one.ports[1].checksum_offload && !one.ports[1].probe &&
+		  one.ports[1].gateway6.automatic);
 	CU_ASSERT_EQUAL(one.listeners[0].port_index, 1);
 	CU_ASSERT_EQUAL(config_address_ipv4(&one.listeners[0].address), 0xc0000202);
 	CU_ASSERT_EQUAL(one.listeners[1].tcp_port, 65535);
@@ -425,6 +439,7 @@ int main(int argc, char **argv)
 		{"nothing said is the defaults", test_nothing_said_is_the_defaults},
 		{"sample is the defaults", test_sample_is_the_defaults},
 		{"examples", test_examples},
+		{"a number of cores", test_a_number_of_cores},
 		{"everything set", test_everything_set},
 		{"lists replace the defaults", test_lists_replace_the_defaults},
 		{"addresses of a port", test_addresses},

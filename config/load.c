@@ -76,10 +76,23 @@ static void value_error(struct load *l, const struct schema_key *k, const char *
 			why ? ": " : "", why ? why : "", allowed);
 }
 
+/* A number of cores without CPUs of their own. */
+static bool load_cpu_count(struct config *c, const struct yaml_node *n)
+{
+	const struct schema_key count = {
+		.type = SCHEMA_COUNT, .size = sizeof(c->lcore_count), .min = 1, .max = CONFIG_LCORES_MAX};
+	uint32_t found = 0;
+
+	if (n->null || schema_store(&count, &found, n->text, n->text_bytes))
+		return false;
+	c->lcore_count = found;
+	return true;
+}
+
 static void load_cpus(struct load *l, const struct schema_key *k, const struct yaml_node *n)
 {
 	struct config *c = l->c;
-	if (n->kind == YAML_SCALAR && strcmp(n->text, "auto") == 0)
+	if (n->kind == YAML_SCALAR && (strcmp(n->text, "auto") == 0 || load_cpu_count(c, n)))
 		return;
 	if (n->kind != YAML_LIST || n->count == 0) {
 		value_error(l, k, k->name, n, n->kind == YAML_LIST ? "it is empty" : NULL);
@@ -87,8 +100,8 @@ static void load_cpus(struct load *l, const struct schema_key *k, const struct y
 	}
 	if (n->count > CONFIG_LCORES_MAX) {
 		report_error(l->r, n->offset,
-			"%s: found a list of %u CPUs; allowed: one: this release runs exactly one data core",
-			k->name, n->count);
+			"%s: found a list of %u CPUs; allowed: at most %d, the number of data cores", k->name,
+			n->count, CONFIG_LCORES_MAX);
 		return;
 	}
 	c->lcores_auto = false;
@@ -102,6 +115,12 @@ static void load_cpus(struct load *l, const struct schema_key *k, const struct y
 					  : "not a CPU number";
 		if (why)
 			value_error(l, &cpu, load_path(k->name, i, NULL, path), e, why);
+		for (uint32_t j = 0; j < i && !why; j++)
+			if (c->lcores[j] == c->lcores[i])
+				report_error(l->r, e->offset,
+					"%s: CPU %" PRIu32 " is %s[%" PRIu32
+					"] already; allowed: each CPU once",
+					load_path(k->name, i, NULL, path), c->lcores[i], k->name, j);
 	}
 }
 

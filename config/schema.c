@@ -31,10 +31,14 @@ static const struct schema_key top_keys[] = {
 		FIELD(config, lcores),
 		.max = 1023,
 		.initial = "auto",
-		.help = "The CPUs that data cores run on, one each, such as `[2]`. `auto` is one data core "
-			"that "
-			"the scheduler may move. This release runs exactly one data core; a longer list is "
-			"refused."},
+		.help = "The CPUs that data cores run on, one each, such as `[2, 3]`: each receives its "
+			"share of "
+			"the "
+			"connections and owns them. A number alone, such as `4`, is so many data cores that "
+			"the "
+			"scheduler may move; `auto` is one of those. CPUs that the kernel keeps free of "
+			"other "
+			"work (`isolcpus`) are the best ones."},
 	{.name = "idle",
 		.type = SCHEMA_WORD,
 		FIELD(config, idle),
@@ -182,6 +186,13 @@ static const struct schema_key port_keys[] = {
 		.help = "Frames with this VLAN tag are taken and sent; 0: untagged ones. On a TAP the host "
 			"needs an "
 			"interface of that VLAN."},
+	{.name = "probe",
+		.type = SCHEMA_BOOL,
+		FIELD(config_port, probe),
+		.initial = "false",
+		.help = "Whether the addresses of IPv4 are tested for some seconds before they are used (RFC "
+			"5227), so "
+			"that two stations with one address are found. Those of IPv6 always are (RFC 4862)."},
 	{.name = "checksum_offload",
 		.type = SCHEMA_BOOL,
 		FIELD(config_port, checksum_offload),

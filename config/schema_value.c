@@ -392,6 +392,9 @@ static bool format_prefixes(const struct config_prefixes *list, char *out)
 static void format_cpus(const struct config *c, char *out)
 {
 	size_t used = (size_t)snprintf(out, SCHEMA_VALUE_BYTES, c->lcores_auto ? "auto" : "[");
+
+	if (c->lcores_auto && c->lcore_count > 1)
+		snprintf(out, SCHEMA_VALUE_BYTES, "%" PRIu32, c->lcore_count);
 	for (uint32_t i = 0; !c->lcores_auto && i < c->lcore_count; i++)
 		used += (size_t)snprintf(out + used, SCHEMA_VALUE_BYTES - used, "%s%" PRIu32 "%s",
 			i ? ", " : "", c->lcores[i], i + 1 == c->lcore_count ? "]" : "");

@@ -45,7 +45,9 @@ const char *schema_allowed(const struct schema_key *k, char *out)
 		break;
 	case SCHEMA_CPUS:
 		snprintf(out, SCHEMA_ALLOWED_BYTES,
-			"auto, or a list of one CPU number from 0 to %" PRIu64 ", such as [2]", k->max);
+			"auto, a number of cores from 1 to %d, or a list of as many CPU numbers from 0 to "
+			"%" PRIu64 ", such as [2, 3]",
+			CONFIG_LCORES_MAX, k->max);
 		break;
 	case SCHEMA_IFNAME:
 		snprintf(out, SCHEMA_ALLOWED_BYTES,

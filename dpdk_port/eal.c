@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dpdk_port/eal.h"
+#include "dpdk_port/cpus.h"
 #include "dpdk_port/dpdk_version.h"
 #include "dpdk_port/eal_log.h"
 #include "runtime/check.h"
@@ -20,9 +21,8 @@
 enum {
 	/* program, main lcore, memory (3 options), IOVA mode, devices, and dpdk_version.c's own */
 	ARGUMENTS_MAX = 2 * EAL_PCI_DEVICES_MAX + 24,
-	CPU_LIST_BYTES = 1024,
 	/* "(64)@(" and ")," around a list, for each data core and the main one */
-	LCORES_BYTES = (EAL_DATA_CORES_MAX + 1) * (CPU_LIST_BYTES + 16),
+	LCORES_BYTES = (EAL_DATA_CORES_MAX + 1) * (CPUS_TEXT_BYTES + 16),
 	NODES_MAX = 32,
 };
 
@@ -99,7 +99,7 @@ int dpdk_vdev_check(const char *s, char *error, size_t error_bytes)
 	return 0;
 }
 
-static int options_check(const struct eal_options *o, const cpu_set_t *allowed, char *error, size_t bytes)
+static int options_check(const struct eal_options *o, const cpu_set_t *usable, char *error, size_t bytes)
 {
 	if (o->pci_count > EAL_PCI_DEVICES_MAX)
 		return fail(error, bytes, "%u PCI devices; at most %d", o->pci_count, EAL_PCI_DEVICES_MAX);
@@ -113,39 +113,20 @@ static int options_check(const struct eal_options *o, const cpu_set_t *allowed, 
 		return fail(error, bytes, "%u data cores; at most %d", o->data_cores, EAL_DATA_CORES_MAX);
 	for (unsigned k = 0; o->data_core_cpus && k < o->data_cores; k++) {
 		int cpu = o->data_core_cpus[k];
-		if (cpu != EAL_CPU_FLOATS && (cpu < 0 || cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, allowed)))
+		if (cpu != EAL_CPU_FLOATS && (cpu < 0 || cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, usable)))
 			return fail(
 				error, bytes, "CPU %d of data core %u: this process may not use it", cpu, k);
 	}
 	return 0;
 }
 
-/* "0-3,8": the CPUs that the process may use, as EAL wants a list. */
-static void cpu_list_write(const cpu_set_t *set, char *text, size_t bytes)
-{
-	size_t used = 0;
-
-	text[0] = '\0';
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (!CPU_ISSET(cpu, set))
-			continue;
-		int last = cpu;
-		while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, set))
-			last++;
-		int n = snprintf(text + used, bytes - used, "%s%d-%d", used ? "," : "", cpu, last);
-		MUST(n > 0 && used + (size_t)n < bytes);
-		used += (size_t)n;
-		cpu = last;
-	}
-}
-
 /* --lcores: lcore 0 (control) on all CPUs, lcore k + 1 (data core k) on its CPU or on all. */
 static void lcores_add(struct arguments *a, const struct eal_options *o, const cpu_set_t *allowed)
 {
-	char cpus[CPU_LIST_BYTES];
+	static char cpus[CPUS_TEXT_BYTES];
 	static char text[LCORES_BYTES];
 
-	cpu_list_write(allowed, cpus, sizeof(cpus));
+	cpus_write(allowed, cpus);
 	int used = snprintf(text, sizeof(text), "0@(%s)", cpus);
 	for (unsigned k = 0; k < o->data_cores; k++) {
 		int cpu = o->data_core_cpus ? o->data_core_cpus[k] : EAL_CPU_FLOATS;
@@ -229,7 +210,7 @@ static void arguments_free(struct arguments *a)
 
 int dpdk_eal_start(const struct eal_options *o, char *error, size_t error_bytes)
 {
-	cpu_set_t allowed;
+	cpu_set_t allowed, usable;
 	char words[512];
 
 	error[0] = '\0';
@@ -237,9 +218,9 @@ int dpdk_eal_start(const struct eal_options *o, char *error, size_t error_bytes)
 		fail(error, error_bytes, "EAL can be started once a process");
 		return -EALREADY;
 	}
-	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) || cpus_usable(&usable))
 		return fail(error, error_bytes, "the CPUs of this process: %s", strerror(errno));
-	int rc = options_check(o, &allowed, error, error_bytes);
+	int rc = options_check(o, &usable, error, error_bytes);
 	if (rc)
 		return rc;
 

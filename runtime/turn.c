@@ -37,7 +37,7 @@ int turn_init(struct turn *t, enum turn_idle idle, uint32_t idle_spin_us)
 {
 	int error = 0;
 
-	*t = (struct turn){.idle = idle, .idle_spin_us = idle_spin_us};
+	*t = (struct turn){.idle = idle, .idle_spin_us = idle_spin_us, .event_fd = -1};
 	t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (t->epoll_fd < 0)
 		return -errno;

@@ -4,8 +4,6 @@
 
 const uint8_t eth_everyone[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
-enum { VLAN_ID_MASK = 0xfff };
-
 /* RFC 2464 section 7: groups of IPv6 that may concern us; ipv6.c looks at the address itself. */
 static bool is_ipv6_group(const uint8_t mac[6])
 {
@@ -20,14 +18,14 @@ static bool header_cut(struct stack *s, struct rte_mbuf *m, uint16_t *type)
 
 	*type = wire_get16(frame_data(m) + 12);
 	if (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) {
-		vlan = m->vlan_tci & VLAN_ID_MASK;
+		vlan = m->vlan_tci & ETH_VLAN_MASK;
 	} else if (*type == ETH_TYPE_VLAN) {
 		header += ETH_TAG_BYTES;
 		if (m->data_len < header) {
 			COUNT(s, eth_short);
 			return false;
 		}
-		vlan = wire_get16(frame_data(m) + 14) & VLAN_ID_MASK;
+		vlan = wire_get16(frame_data(m) + 14) & ETH_VLAN_MASK;
 		*type = wire_get16(frame_data(m) + 16);
 	}
 	if (vlan != s->config.vlan && !MUTANT(other_vlan_taken)) {

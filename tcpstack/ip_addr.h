@@ -27,6 +27,12 @@ static inline struct ip_addr ip_v4(uint32_t a)
 	return ip;
 }
 
+/* a as its four bytes lie in memory. */
+static inline struct ip_addr ip_v4_raw(uint32_t a)
+{
+	return (struct ip_addr){.word = {0, (uint64_t)a << 32 | 0xffff0000u}};
+}
+
 /* From the wire's 16 bytes. */
 static inline struct ip_addr ip_v6(const void *bytes)
 {

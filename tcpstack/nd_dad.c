@@ -106,6 +106,8 @@ void nd_init(struct stack *s)
 	s->nd.hop_limit = IPV6_HOP_LIMIT;
 	s->nd.mtu = s->config.mtu;
 	for (unsigned i = 0; i < s->own_count; i++) {
+		if (ip_is_v4(&s->own[i].address))
+			continue;
 		timer_init(&s->own[i].timer, dad_fire);
 		if (s->own[i].state == STACK_ADDRESS_TENTATIVE)
 			dad_start(s, &s->own[i]);

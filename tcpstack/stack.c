@@ -106,6 +106,8 @@ struct stack *stack_create(const struct stack_config *config, uint64_t now_us)
 	memset(s, 0, sizeof(*s));
 	s->config = *config;
 	s->now_us = now_us;
+	for (unsigned i = 0; i < sizeof(config->mac); i++)
+		s->mac = s->mac << 8 | config->mac[i];
 	limit_segments(&s->config);
 	timer_wheel_init(&s->wheel, TIMER_TICK_US, now_us);
 	CDS_INIT_LIST_HEAD(&s->neighbours_by_age);
@@ -119,6 +121,7 @@ struct stack *stack_create(const struct stack_config *config, uint64_t now_us)
 	CDS_INIT_LIST_HEAD(&s->output);
 	CDS_INIT_LIST_HEAD(&s->starved);
 	ip_init(s);
+	arp_init(s);
 	nd_init(s);
 	if (neighbour_init(s) || frag_init(s) || tcp_init(s)) {
 		stack_destroy(s);
@@ -152,9 +155,7 @@ void stack_input(struct stack *s, struct rte_mbuf **frames_take, unsigned n, uin
 	s->counters[STACK_COUNTER_rx_frames] += n;
 	for (unsigned at = 0; at < n; at += STACK_BURST) {
 		unsigned burst = min_u32(n - at, STACK_BURST);
-		tcp_prefetch(s, frames_take + at, burst);
-		for (unsigned i = at; i < at + burst; i++)
-			eth_input_take(s, frames_take[i]);
+		tcp_burst_take(s, frames_take + at, burst);
 	}
 	tcp_dispatch(s);
 }

@@ -21,6 +21,7 @@ enum {
 	ETH_TYPE_ARP = 0x0806,
 	ETH_TYPE_VLAN = 0x8100,
 	ETH_TYPE_IPV6 = 0x86dd,
+	ETH_VLAN_MASK = 0xfff,
 	IPV4_HEADER_BYTES = 20,
 	IPV6_HEADER_BYTES = 40,
 	IPV6_MTU_MIN = 1280,
@@ -64,10 +65,11 @@ struct ip_own {
 	struct ip_addr address;
 	uint8_t prefix_bits;
 	uint8_t state;	  /* enum stack_address_state */
-	uint8_t dad_left; /* solicitations still to be sent */
-	bool defended;	  /* at defended_us */
+	uint8_t dad_left; /* solicitations, or probes of ARP, still to be sent */
+	uint8_t announces_left;
+	bool defended; /* at defended_us */
 	uint64_t defended_us;
-	struct timer timer; /* of duplicate address detection */
+	struct timer timer; /* of duplicate address detection; of IPv4's announcements as well */
 	struct stack *stack;
 };
 enum { IP_OWN_MAX = STACK_ADDRESSES_MAX + 1 };
@@ -107,6 +109,7 @@ struct pmtu_entry {
 struct stack {
 	struct stack_config config;
 	uint64_t now_us; /* frozen for the current call */
+	uint64_t mac;	 /* the configuration's, as a number */
 	uint64_t random_count;
 	struct ip_own own[IP_OWN_MAX];
 	unsigned own_count;
@@ -144,7 +147,8 @@ struct stack {
 	struct pool *request_pool, *time_wait_pool;
 	struct cds_list_head *conn_buckets;
 	uint64_t conn_key[TCP_TABLE_KEYS];
-	uint32_t conn_shift; /* from a hash of 64 bits to a bucket */
+	uint64_t conn_key_v4[3]; /* of that, what is the same for all of IPv4 */
+	uint32_t conn_shift;	 /* from a hash of 64 bits to a bucket */
 	struct cds_list_head listeners;
 	struct cds_list_head requests;	/* oldest first */
 	struct cds_list_head time_wait; /* oldest first */
@@ -205,7 +209,14 @@ void eth_output_take(struct stack *s, struct rte_mbuf *m, const uint8_t dst[6], 
 extern const uint8_t eth_everyone[6];
 
 void arp_input_take(struct stack *s, struct rte_mbuf *m);
-int arp_announce(struct stack *s); /* every IPv4 address of ours */
+/* Asks everyone, or the station eth_dst, for target as sender; 0 is nobody (RFC 5227's probe). 0 or -ENOBUFS.
+ */
+int arp_request(struct stack *s, uint32_t sender, const uint8_t eth_dst[6], uint32_t target);
+/* arp_probe.c: tests addresses of IPv4 that wait for it. */
+void arp_init(struct stack *s);
+int arp_announce(struct stack *s); /* every IPv4 address of ours, or its test */
+/* An ARP packet came: sender 0 tests target itself. */
+void arp_probe_seen(struct stack *s, const struct ip_addr *sender, const struct ip_addr *target);
 /* Asks for addr: mac alone, or everyone where it is NULL. */
 void arp_solicit(struct stack *s, const struct ip_addr *addr, const uint8_t *mac_or_null);
 
@@ -288,8 +299,8 @@ void icmp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet
 void icmp6_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
 void tcp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
 
-/* Fetches into the cache what up to STACK_BURST frames will need, all of them at once: only a hint. */
-void tcp_prefetch(const struct stack *s, struct rte_mbuf **frames, unsigned n);
+/* tcp_fast.c: takes up to STACK_BURST received frames, in order. */
+void tcp_burst_take(struct stack *s, struct rte_mbuf **frames, unsigned n);
 int tcp_init(struct stack *s);
 void tcp_fini(struct stack *s);
 void tcp_dispatch(struct stack *s); /* makes the callbacks that are outstanding, reaps what ended */

@@ -72,7 +72,7 @@ static void timer_after_ack(struct tcp_conn *c)
 		tcp_rexmt_arm(c);
 }
 
-static void window_update(struct tcp_conn *c, const struct tcp_in *in, bool acks_new)
+void tcp_window_told(struct tcp_conn *c, const struct tcp_in *in, bool acks_new)
 {
 	/* Only from a segment that is newer than the last one used: by its number, or, when the peer sent old
 	 * text again, by its acknowledgement. Else the window of before would slide on with SND.UNA, beyond
@@ -149,7 +149,7 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 	/* RFC 3168 section 6.1.2: an echo lets nothing grow */
 	if (acked.bytes && c->recovery != TCP_RECOVERY_FAST && !(c->ecn && in->flags & TCP_ECE))
 		cc_acked(c, &acked);
-	window_update(c, in, advances);
+	tcp_window_told(c, in, advances);
 	if (advances || (duplicate && MUTANT(duplicate_ack_restarts_the_timer)))
 		timer_after_ack(c);
 	if (reduced && c->ecn_hold)
@@ -158,7 +158,28 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 		tcp_recovery_ack(c, in, &acked, duplicate);
 	if (advances && tcp_tx_room_is_back(c))
 		tcp_raise(c, TCP_EVENT_WRITABLE);
-	if (advances)
+	if (advances && tcp_output_has_work(c))
 		tcp_output_want(c);
 	return !tcp_fin_acked(c) || fin_acked(c);
+}
+
+void tcp_ack_expected(struct tcp_conn *c, const struct tcp_in *in)
+{
+	struct tcp_acked acked = {
+		.ts_ecr = in->options.ts_ecr, .has_ts_ecr = c->timestamps && in->options.ts_ecr};
+
+	new_ack(c, in, &acked);
+	if (acked.segments)
+		rtt_from_ack(c, &acked);
+	c->delivered_bytes += acked.delivered;
+	if (acked.bytes)
+		cc_acked(c, &acked);
+	tcp_window_told(c, in, true);
+	timer_after_ack(c);
+	if (!c->sack && acked.bytes)
+		c->dup_bytes = 0;
+	if (tcp_tx_room_is_back(c))
+		tcp_raise(c, TCP_EVENT_WRITABLE);
+	if (tcp_output_has_work(c))
+		tcp_output_want(c);
 }

@@ -137,6 +137,12 @@ struct tcp_tuple {
 	uint16_t lport, rport;
 };
 
+static inline bool tcp_tuple_same(const struct tcp_tuple *a, const struct tcp_tuple *b)
+{
+	return a->lport == b->lport && a->rport == b->rport && ip_equal(&a->raddr, &b->raddr) &&
+	       ip_equal(&a->laddr, &b->laddr);
+}
+
 /* What the table holds. A request and the TIME_WAIT that it would follow may both be there for one tuple: the
  * younger one is found. */
 enum tcp_kind { TCP_KIND_CONN, TCP_KIND_REQUEST, TCP_KIND_TIME_WAIT };
@@ -173,7 +179,7 @@ struct tcp_request {
 };
 
 /* What a segment in order, its acknowledgement, and an acknowledgement of ours touch stands first, by cache
- * lines; TCP_CONN_HOT_LINES are fetched ahead of each received segment (tcp_prefetch). */
+ * lines; TCP_CONN_HOT_LINES are fetched ahead of each received segment (tcp_fast.c). */
 enum { TCP_CONN_HOT_LINES = 10 };
 
 struct tcp_conn {

@@ -29,6 +29,14 @@ static bool event_take(struct tcp_conn *c, enum tcp_event event)
 
 static void deliver(struct tcp_conn *c)
 {
+	/* The usual one. */
+	if (c->events == TCP_EVENT_READABLE && c->app) {
+		c->events = 0;
+		if (c->app->readable)
+			c->app->readable(c);
+		if (!c->events)
+			return;
+	}
 	if (event_take(c, TCP_EVENT_ACCEPTED) && c->app->accepted)
 		c->app->accepted(c->user, c);
 	if (event_take(c, TCP_EVENT_CONNECTED)) {

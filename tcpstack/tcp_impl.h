@@ -144,6 +144,8 @@ bool tcp_cookie_input(struct stack *s, struct tcp_listener *l, struct tcp_in *in
 bool tcp_in_window(const struct tcp_in *in, uint32_t nxt, uint32_t edge);
 /* RFC 7323 section 5.3 R1, with section 5.5's end of a timestamp's worth. */
 bool tcp_paws_old(const struct stack *s, uint32_t recent, uint64_t recent_us, uint32_t val);
+/* Takes over the timestamp of a segment whose ACK is good. */
+void tcp_timestamp_note(struct tcp_conn *c, const struct tcp_in *in);
 /* From the fifth step on, for a segment that was found acceptable and whose ACK opens c. */
 void tcp_opening_input(struct tcp_conn *c, struct tcp_in *in);
 
@@ -181,6 +183,16 @@ static inline struct cds_list_head *tcp_table_bucket(const struct stack *s, cons
 
 	return &s->conn_buckets[h >> s->conn_shift];
 }
+
+/* The same for a tuple of IPv4: what its addresses have in common is in conn_key_v4. */
+static inline struct cds_list_head *tcp_table_bucket_v4(const struct stack *s, const struct tcp_tuple *t)
+{
+	const uint64_t *k = s->conn_key, *v4 = s->conn_key_v4;
+	uint64_t h = (k[2] + (t->laddr.word[1] >> 32)) * v4[0] + (k[6] + (t->raddr.word[1] >> 32)) * v4[1] +
+		     k[8] * (k[9] + ((uint32_t)t->lport << 16 | t->rport)) + v4[2];
+
+	return &s->conn_buckets[h >> s->conn_shift];
+}
 /* above: as isn_above of tcp_listener_input. */
 uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t, uint32_t above);
 uint32_t tcp_ts_offset(const struct stack *s, const struct tcp_tuple *t);
@@ -202,6 +214,11 @@ bool tcp_tx_room_is_back(struct tcp_conn *c);
 
 /* tcp_output.c */
 void tcp_output_want(struct tcp_conn *c);
+/* Whether tcp_output would find anything to do, or to note, but for the window that we tell. */
+static inline bool tcp_output_has_work(const struct tcp_conn *c)
+{
+	return c->unsent || c->lost_count || c->cwnd_limited || c->ack_now;
+}
 void tcp_output(struct tcp_conn *c);
 /* An empty segment now. 0 or -ENOBUFS. */
 int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags);
@@ -310,12 +327,19 @@ void tcp_recovery_reorder_fire(struct tcp_conn *c);
 
 /* tcp_ack.c */
 bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in);
+/* What that does for an ACK of something that is in flight, while nothing is being repaired, without options
+ * but timestamps, and without ECE. */
+void tcp_ack_expected(struct tcp_conn *c, const struct tcp_in *in);
+/* The window in a segment whose ACK is good; acks_new: the ACK moved snd_una. */
+void tcp_window_told(struct tcp_conn *c, const struct tcp_in *in, bool acks_new);
 /* tcp_urgent.c: the sixth step */
 void tcp_urgent_input(struct tcp_conn *c, const struct tcp_in *in);
 /* The urgent pointer of a segment at seq, or 0: no URG in it. */
 uint16_t tcp_urgent_pointer(struct tcp_conn *c, uint32_t seq);
 /* tcp_text.c: RFC 9293's seventh and eighth step */
 void tcp_text_input(struct tcp_conn *c, struct tcp_in *in);
+/* For text right at rcv_nxt, in the window, that there is memory for. */
+void tcp_text_expected_take(struct tcp_conn *c, struct tcp_in *in);
 void tcp_ack_due(struct tcp_conn *c, bool now);
 /* bytes in the unit that wscale makes, rounded up. */
 static inline uint32_t tcp_window_field(uint32_t bytes, uint8_t wscale)
@@ -337,8 +361,16 @@ bool tcp_memory_may_hold(const struct tcp_conn *c, uint32_t n);
 bool tcp_memory_tight(const struct tcp_conn *c);
 /* Bytes behind rcv_nxt that there are buffers for, if they come in full segments. */
 uint32_t tcp_memory_window(const struct tcp_conn *c);
-/* The connection's buffers have become more or fewer. */
-void tcp_memory_account(struct tcp_conn *c);
+/* The connection's buffers have become more or fewer: now is how many there are. */
+void tcp_memory_changed(struct tcp_conn *c, uint32_t now);
+/* Perhaps they have. */
+static inline void tcp_memory_account(struct tcp_conn *c)
+{
+	uint32_t now = c->rx.segments + c->reass.buffers;
+
+	if (now != c->rx_buffers)
+		tcp_memory_changed(c, now);
+}
 /* It is looked at again when others give buffers back. */
 void tcp_memory_wait(struct tcp_conn *c);
 

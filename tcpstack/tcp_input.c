@@ -195,7 +195,7 @@ static bool syn_rcvd_ack(struct tcp_conn *c, const struct tcp_in *in)
 
 /* RFC 7323 section 4.3 (2), but only once the ACK has been found good: who guesses numbers (RFC 5961) would
  * otherwise make the peer's own timestamps look old. */
-static void timestamp_note(struct tcp_conn *c, const struct tcp_in *in)
+void tcp_timestamp_note(struct tcp_conn *c, const struct tcp_in *in)
 {
 	if (!c->timestamps || !in->options.has_timestamp ||
 		(seq_lt(c->last_ack_sent, in->seq) && !MUTANT(timestamp_from_the_future)))
@@ -209,7 +209,7 @@ static void acked_input(struct tcp_conn *c, struct tcp_in *in)
 {
 	if (!tcp_ack_input(c, in))
 		return;
-	timestamp_note(c, in);
+	tcp_timestamp_note(c, in);
 	/* sixth, seventh, eighth: URG, text, FIN */
 	tcp_text_input(c, in);
 }

@@ -19,6 +19,12 @@ void tcp_table_key_init(struct stack *s)
 {
 	for (uint32_t i = 0; i < TCP_TABLE_KEYS; i++)
 		s->conn_key[i] = tcp_hash(s, TCP_HASH_TABLE, &(struct tcp_tuple){.laddr.word[0] = i});
+
+	const uint64_t *k = s->conn_key;
+	uint32_t low = (uint32_t)ip_v4(0).word[1];
+	s->conn_key_v4[0] = k[3] + low;
+	s->conn_key_v4[1] = k[7] + low;
+	s->conn_key_v4[2] = k[0] * k[1] + k[4] * k[5] + k[10];
 }
 
 uint32_t tcp_isn(const struct stack *s, const struct tcp_tuple *t, uint32_t above)

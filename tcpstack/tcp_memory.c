@@ -64,13 +64,11 @@ uint32_t tcp_memory_window(const struct tcp_conn *c)
 	return (uint32_t)min_u64(bytes + c->reass.bytes, 1u << 30);
 }
 
-void tcp_memory_account(struct tcp_conn *c)
+void tcp_memory_changed(struct tcp_conn *c, uint32_t now)
 {
 	struct stack *s = c->stack;
-	uint32_t before = c->rx_buffers, now = c->rx.segments + c->reass.buffers;
+	uint32_t before = c->rx_buffers;
 
-	if (now == before)
-		return;
 	c->rx_buffers = now;
 	s->rx_held += now - before;
 	s->rx_shared += shared_part(s, now) - shared_part(s, before);

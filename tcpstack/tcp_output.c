@@ -411,16 +411,25 @@ static void output_new(struct tcp_conn *c)
 		tcp_rexmt_schedule(c);
 }
 
+/* RFC 5681 section 4.1: before sending begins again. */
+static void idle_end(struct tcp_conn *c)
+{
+	uint64_t idle_us = c->stack->now_us - c->sent_us;
+
+	if (c->in_flight == 0 && c->srtt_us && idle_us > c->rto_us && !c->lost_count)
+		c->cc->idle(c, idle_us);
+}
+
 void tcp_output(struct tcp_conn *c)
 {
 	struct stack *s = c->stack;
 
-	uint64_t idle_us = s->now_us - c->sent_us;
-	if (c->in_flight == 0 && c->srtt_us && idle_us > c->rto_us && !c->lost_count)
-		c->cc->idle(c, idle_us);
 	c->cwnd_limited = false;
-	if (output_lost(c))
-		output_new(c);
+	if (c->unsent || c->lost_count) {
+		idle_end(c);
+		if (output_lost(c))
+			output_new(c);
+	}
 	/* What is queued never waits for the peer alone: the timer sends it again, or asks for a
 	 * window or a buffer. */
 	if (!list_empty(&c->segments) && !timer_armed(&c->rexmt) && !timer_armed(&c->hold)) {

@@ -22,18 +22,12 @@ int tcp_table_init(struct stack *s, uint64_t n)
 	return 0;
 }
 
-static bool same(const struct tcp_tuple *a, const struct tcp_tuple *b)
-{
-	return a->lport == b->lport && a->rport == b->rport && ip_equal(&a->raddr, &b->raddr) &&
-	       ip_equal(&a->laddr, &b->laddr);
-}
-
 struct tcp_node *tcp_node_find(struct stack *s, const struct tcp_tuple *t)
 {
 	struct tcp_node *node;
 
 	cds_list_for_each_entry (node, tcp_table_bucket(s, t), bucket_link)
-		if (same(&node->tuple, t))
+		if (tcp_tuple_same(&node->tuple, t))
 			return node;
 	return NULL;
 }

@@ -49,16 +49,19 @@ uint16_t tcp_window(struct tcp_conn *c)
 
 bool tcp_window_update_due(const struct tcp_conn *c)
 {
-	uint32_t mss = c->mss;
+	uint32_t mss = c->mss, most = c->stack->config.rx_buffer_bytes, half;
 
+	/* A peer that cannot send a full segment is told sooner. */
+	uint32_t open = c->rcv_adv - c->rcv_nxt, step = open < mss ? mss : 2 * mss;
+	/* However much memory there is, the answer is nearly always this one. */
+	if (most < open + c->rx.bytes + min_u32(most / 2, step))
+		return false;
 	/* What a SYN could not tell, the first data's acknowledgement does. */
 	if (c->state < TCP_ESTABLISHED || c->fin_received || c->bytes_in == 0 ||
 		MUTANT(window_update_forgotten))
 		return false;
-	/* A peer that cannot send a full segment is told sooner. */
-	uint32_t half, edge = window_edge(c, &half), open = c->rcv_adv - c->rcv_nxt;
-	uint32_t step = min_u32(max_u32(half, 1), open < mss ? mss : 2 * mss);
-	return seq_diff(edge, c->rcv_adv) >= (int32_t)step;
+	uint32_t edge = window_edge(c, &half);
+	return seq_diff(edge, c->rcv_adv) >= (int32_t)min_u32(max_u32(half, 1), step);
 }
 
 bool tcp_window_waits(const struct tcp_conn *c)
@@ -78,13 +81,27 @@ static uint32_t delayed_ack_us(const struct tcp_conn *c)
 					: min_u32(c->delayed_ack_us, max_u32(TCP_DELAYED_ACK_US, c->srtt_us));
 }
 
+static void ack_delay(struct tcp_conn *c)
+{
+	if (!timer_armed(&c->ack_timer))
+		timer_arm(&c->stack->wheel, &c->ack_timer, c->stack->now_us + delayed_ack_us(c));
+}
+
 void tcp_ack_due(struct tcp_conn *c, bool now)
 {
 	if (now || c->delayed_ack_us == 0)
 		c->ack_now = true;
-	else if (!timer_armed(&c->ack_timer))
-		timer_arm(&c->stack->wheel, &c->ack_timer, c->stack->now_us + delayed_ack_us(c));
+	else
+		ack_delay(c);
 	tcp_output_want(c);
+}
+
+/* For what can wait: most segments that are not acknowledged at once let nothing leave. */
+static void ack_due_later(struct tcp_conn *c)
+{
+	ack_delay(c);
+	if (tcp_output_has_work(c) || c->rcv_adv - c->rcv_nxt < c->peer_mss || tcp_window_update_due(c))
+		tcp_output_want(c);
 }
 
 /* A small segment's bytes move into the last buffer's free room, when many buffers are held already: a peer
@@ -232,9 +249,19 @@ static void in_order_take(struct tcp_conn *c, struct tcp_in *in)
 	c->unacked_bytes += in->len;
 	if (gap && !MUTANT(gap_filled_acked_late))
 		c->quick_acks = c->quick_acks_max;
-	tcp_ack_due(c, quick(c) || (gap && !MUTANT(gap_filled_acked_late)) ||
-			       (c->unacked_bytes >= 2 * c->peer_mss && !MUTANT(second_segment_acked_late)));
+	if (quick(c) || (gap && !MUTANT(gap_filled_acked_late)) ||
+		(c->unacked_bytes >= 2 * c->peer_mss && !MUTANT(second_segment_acked_late)) ||
+		c->delayed_ack_us == 0)
+		tcp_ack_due(c, true);
+	else
+		ack_due_later(c);
 	tcp_raise(c, TCP_EVENT_READABLE);
+}
+
+void tcp_text_expected_take(struct tcp_conn *c, struct tcp_in *in)
+{
+	segment_measure(c, in);
+	in_order_take(c, in);
 }
 
 /* How many segments may wait out of order: no more than half of what the other connections leave. */
@@ -288,15 +315,12 @@ static void out_of_order_take(struct tcp_conn *c, struct tcp_in *in)
 static void text_take(struct tcp_conn *c, struct tcp_in *in)
 {
 	segment_measure(c, in);
-	if (in->seq != c->rcv_nxt) {
+	if (in->seq != c->rcv_nxt)
 		out_of_order_take(c, in);
-		return;
-	}
-	if (!in_order_fits(c, in)) {
+	else if (in_order_fits(c, in))
+		in_order_take(c, in);
+	else
 		COUNT(c->stack, tcp_rx_memory_dropped);
-		return;
-	}
-	in_order_take(c, in);
 }
 
 /* Eighth step. */

@@ -115,6 +115,7 @@ static void put_connection(const json_t *e, FILE *out)
 	put_number(e, "lost_segments", "lost", false, out);
 	put_number(e, "sacked_bytes", "sacked", false, out);
 	put_number(e, "out_of_order_bytes", "rcv_ooo", false, out);
+	put_number(e, "core", "core", true, out);
 	if (strcmp(text(e, "recovery"), "none") != 0)
 		fprintf(out, " recovery:%s", text(e, "recovery"));
 }

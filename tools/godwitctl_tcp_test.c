@@ -25,7 +25,8 @@ static void expect(const char *json, const char *golden)
 
 static void test_connection(void)
 {
-	expect("{\"port\":\"godwit0\",\"state\":\"ESTABLISHED\",\"local\":\"198.18.0.2:5672\",\"peer\":"
+	expect("{\"port\":\"godwit0\",\"core\":3,\"state\":\"ESTABLISHED\",\"local\":\"198.18.0.2:5672\","
+	       "\"peer\":"
 	       "\"198.18.0.1:40000\",\"receive_queue_bytes\":0,\"send_queue_bytes\":4,\"timer\":"
 	       "\"retransmit\","
 	       "\"timer_us\":200100,\"backoff\":1,\"mss_bytes\":1448,\"retransmits\":2,\"congestion_"
@@ -44,7 +45,7 @@ static void test_connection(void)
 		"snd_wnd:64256 "
 		"rcv_wnd:65535 bytes_sent:10 bytes_acked:6 bytes_received:0 segs_out:5 segs_in:3 "
 		"send:77226666bps "
-		"lastsnd:1.01 lastrcv:0.02 lastack:3 retrans:2 recovery:timeout\n");
+		"lastsnd:1.01 lastrcv:0.02 lastack:3 retrans:2 core:3 recovery:timeout\n");
 }
 
 static void test_less_is_known(void)

@@ -49,7 +49,7 @@ static struct amqp091_channel *channel_create(struct amqp091_conn *c, uint16_t n
 	ch->conn = c;
 	ch->number = number;
 	ch->tag_next = 1;
-	CDS_INIT_LIST_HEAD(&ch->unacked);
+	unacked_begin(ch);
 	CDS_INIT_LIST_HEAD(&ch->consumers);
 	CDS_INIT_LIST_HEAD(&ch->confirm_link);
 	if (!channel_place(c, number, ch)) {

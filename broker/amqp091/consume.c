@@ -54,7 +54,7 @@ static bool header_fits_client(struct amqp091_channel *ch, const struct message 
 static void take_back(struct amqp091_channel *ch, const struct delivery *d, bool settled)
 {
 	if (settled)
-		message_unref(d->message);
+		message_unref(conn_cache(ch->conn), d->message);
 	else
 		queue_requeue(ch->conn->server->config.core, d);
 }
@@ -296,6 +296,14 @@ static void qos(struct amqp091_channel *ch, const struct amqp091_method *m)
 	conn_send_method(ch->conn, ch->number, &ok);
 }
 
+/* What is left when the connection has used up its share of the turn is settled when the frame is offered
+ * again. */
+static void settle(
+	struct amqp091_channel *ch, uint64_t tag, bool multiple, bool ack, bool requeue, uint32_t id)
+{
+	ch->conn->frame_again = unacked_settle_tags(ch, tag, multiple, ack, requeue, id) == SETTLE_AGAIN;
+}
+
 static void recover(struct amqp091_channel *ch, uint32_t id, bool requeue, bool answer)
 {
 	struct amqp091_method ok = {.id = AMQP091_METHOD_BASIC_RECOVER_OK};
@@ -304,7 +312,9 @@ static void recover(struct amqp091_channel *ch, uint32_t id, bool requeue, bool 
 		conn_exception(ch->conn, AMQP091_REPLY_NOT_IMPLEMENTED, id, "requeue=false");
 		return;
 	}
-	unacked_requeue_all(ch);
+	settle(ch, 0, true, false, true, id);
+	if (ch->conn->frame_again)
+		return;
 	channel_wake(ch);
 	if (answer)
 		conn_send_method(ch->conn, ch->number, &ok);
@@ -317,16 +327,15 @@ void basic_method(struct amqp091_channel *ch, const struct amqp091_method *m)
 		publish_begin(ch, &m->args.basic_publish);
 		break;
 	case AMQP091_METHOD_BASIC_ACK:
-		unacked_settle_tags(
-			ch, m->args.basic_ack.delivery_tag, m->args.basic_ack.multiple, true, false, m->id);
+		settle(ch, m->args.basic_ack.delivery_tag, m->args.basic_ack.multiple, true, false, m->id);
 		break;
 	case AMQP091_METHOD_BASIC_NACK:
-		unacked_settle_tags(ch, m->args.basic_nack.delivery_tag, m->args.basic_nack.multiple, false,
+		settle(ch, m->args.basic_nack.delivery_tag, m->args.basic_nack.multiple, false,
 			m->args.basic_nack.requeue, m->id);
 		break;
 	case AMQP091_METHOD_BASIC_REJECT:
-		unacked_settle_tags(ch, m->args.basic_reject.delivery_tag, false, false,
-			m->args.basic_reject.requeue, m->id);
+		settle(ch, m->args.basic_reject.delivery_tag, false, false, m->args.basic_reject.requeue,
+			m->id);
 		break;
 	case AMQP091_METHOD_BASIC_QOS:
 		qos(ch, m);

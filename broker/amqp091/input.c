@@ -4,6 +4,13 @@
 
 #include "runtime/log.h"
 
+/* A frame may settle deliveries until nothing is left: then it costs nothing itself. */
+static void conn_charge(struct amqp091_conn *c)
+{
+	if (c->input_left)
+		c->input_left--;
+}
+
 enum step { STEP_ON, STEP_WAIT };
 
 void conn_hold(struct amqp091_conn *c, enum hold why)
@@ -13,7 +20,17 @@ void conn_hold(struct amqp091_conn *c, enum hold why)
 		c->server->counters.held_for_memory++;
 	}
 	c->hold = why;
+	c->server->turn_short |= why == HOLD_TURN;
 	conn_wait(c);
+}
+
+uint32_t conn_input_left(struct amqp091_conn *c)
+{
+	if (c->input_turn != c->server->turn) {
+		c->input_turn = c->server->turn;
+		c->input_left = AMQP091_INPUT_BUDGET;
+	}
+	return c->input_left;
 }
 
 void conn_wait(struct amqp091_conn *c)
@@ -121,14 +138,20 @@ static enum step whole_frame(struct amqp091_conn *c, const struct amqp091_frame 
 		return STEP_ON;
 	}
 	if (state_takes_frame(c, f, payload)) {
-		if (f->type == AMQP091_FRAME_METHOD)
+		if (f->type == AMQP091_FRAME_METHOD) {
 			method_frame(c, f->channel, payload, f->size);
-		else if (!header_frame(c, f->channel, payload, f->size)) {
+			if (c->frame_again) {
+				c->frame_again = false;
+				conn_hold(c, HOLD_TURN);
+				return STEP_WAIT;
+			}
+		} else if (!header_frame(c, f->channel, payload, f->size)) {
 			conn_hold(c, HOLD_MEMORY);
 			return STEP_WAIT;
 		}
 	}
 	c->memory_short = false;
+	conn_charge(c);
 	c->server->counters.frames_received++;
 	if (c->state != CONN_DEAD)
 		transport_consume(c->transport, total);
@@ -144,6 +167,7 @@ static enum step body_begin(struct amqp091_conn *c, const struct amqp091_frame *
 		if (c->state == CONN_DEAD)
 			return STEP_WAIT;
 	}
+	conn_charge(c);
 	c->server->counters.frames_received++;
 	transport_consume(c->transport, AMQP091_FRAME_HEADER_SIZE);
 	c->body_left = f->size;
@@ -223,6 +247,14 @@ static bool has_room(struct amqp091_conn *c)
 	return false;
 }
 
+static bool has_share(struct amqp091_conn *c)
+{
+	if (conn_input_left(c))
+		return true;
+	conn_hold(c, HOLD_TURN);
+	return false;
+}
+
 static void read_frames(struct amqp091_conn *c)
 {
 	enum step step = STEP_ON;
@@ -232,7 +264,7 @@ static void read_frames(struct amqp091_conn *c)
 			transport_consume(c->transport, c->transport->rx->bytes);
 			return;
 		}
-		if (c->hold != HOLD_NONE || !has_room(c))
+		if (c->hold != HOLD_NONE || !has_share(c) || !has_room(c))
 			return;
 		if (c->state == CONN_AUTH)
 			return; /* the answer resumes */

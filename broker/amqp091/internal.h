@@ -38,6 +38,9 @@ enum {
 	AMQP091_DELIVER_BUDGET = 256, /* messages delivered a turn */
 	AMQP091_TIMER_BUDGET = 64,    /* timers fired a turn */
 	AMQP091_RETRY_US = 1000,      /* how soon stalled output and held publishers are looked at again */
+	/* A connection's share of a turn: frames read and deliveries settled. What is beyond it waits for the
+	 * next turn, however much has arrived. */
+	AMQP091_INPUT_BUDGET = 512,
 };
 
 enum conn_state {
@@ -52,7 +55,8 @@ enum conn_state {
 	CONN_DEAD,     /* the transport is gone; on server->dying */
 };
 
-enum hold { HOLD_NONE, HOLD_OUTPUT, HOLD_MEMORY };
+/* HOLD_TURN: its share of the turn is used up. */
+enum hold { HOLD_NONE, HOLD_OUTPUT, HOLD_MEMORY, HOLD_TURN };
 
 /* Output that found no room: a block of message memory. */
 struct out_block {
@@ -82,7 +86,10 @@ struct amqp091_conn {
 	struct cds_list_head waiting;	  /* server->waiting while output or memory is awaited, else idle */
 	enum conn_state state;
 	enum hold hold;
-	bool memory_short;    /* since the content header that waits was first looked at */
+	bool memory_short;   /* since the content header that waits was first looked at */
+	bool frame_again;    /* the frame under way is not done with: it is offered again in the next turn */
+	uint32_t input_left; /* of AMQP091_INPUT_BUDGET, in turn input_turn */
+	uint64_t input_turn;
 	bool opened;	      /* open-ok was sent: session is live */
 	bool was_opened;      /* it was at some time */
 	bool notifies_cancel; /* the client's capability consumer_cancel_notify */
@@ -109,9 +116,17 @@ struct amqp091_conn {
 
 struct unacked {
 	struct cds_list_head link; /* channel->unacked, by tag */
+	struct unacked *index_next;
+	struct amqp091_channel *channel;
 	uint64_t tag;
 	struct delivery delivery;
 	struct amqp091_consumer *consumer; /* NULL: basic.get, or cancelled since */
+};
+
+/* Finds an unsettled delivery by channel and tag: chains from a table with a place for each. */
+struct unacked_index {
+	struct unacked **chains;
+	uint32_t mask;
 };
 
 struct content_in {
@@ -129,6 +144,8 @@ struct amqp091_channel {
 	bool closing; /* we sent channel.close */
 	bool confirming;
 	uint64_t tag_next;		   /* of the next delivery */
+	uint64_t tag_base;		   /* where in the index its tags begin */
+	uint64_t settle_last;		   /* a settlement of all is under way up to here, else 0 */
 	uint64_t publish_seq;		   /* of the last publish, in confirm mode */
 	uint64_t confirmed_seq;		   /* up to here confirmed */
 	struct cds_list_head confirm_link; /* server->confirms while a confirm is due, else idle */
@@ -157,10 +174,13 @@ struct amqp091_server {
 	struct amqp091_counters counters;
 	struct auth_port *auth_port;
 	struct pool *conns_pool, *channels_pool, *pages_pool, *consumers_pool, *unacked_pool;
+	struct unacked_index unacked_index;
 	struct timer_wheel wheel;
 	struct cds_list_head conns, dying, waiting, confirms;
 	uint32_t conn_count;
 	bool shutting_down;
+	bool turn_short; /* a connection is held for its share of this turn: there must be a next one */
+	uint64_t turn;
 	uint64_t now_us;
 	struct siphash_key name_key; /* consumer tags */
 	uint64_t name_seq;
@@ -193,6 +213,8 @@ void channel_failure(struct amqp091_channel *ch, uint32_t id, const struct failu
 void conn_input(struct amqp091_conn *c);
 void conn_hold(struct amqp091_conn *c, enum hold why);
 void conn_wait(struct amqp091_conn *c); /* it is looked at again in the next turn */
+/* What is left of the connection's share of this turn. */
+uint32_t conn_input_left(struct amqp091_conn *c);
 
 /* output.c */
 void conn_send(struct amqp091_conn *c, const uint8_t *bytes, uint32_t n);
@@ -221,10 +243,17 @@ bool channel_queue_name(
 void basic_method(struct amqp091_channel *ch, const struct amqp091_method *m);
 void consumer_release(struct amqp091_consumer *k);
 
-/* unacked.c */
+/* unacked.c. The index belongs to the server; 0 or -1. */
+int unacked_index_create(struct unacked_index *x, uint32_t unacked_max);
+void unacked_index_destroy(struct unacked_index *x);
+void unacked_begin(struct amqp091_channel *ch);
 struct unacked *unacked_add(struct amqp091_channel *ch, struct amqp091_consumer *k, const struct delivery *d);
 void unacked_settle(struct amqp091_channel *ch, struct unacked *u, bool ack, bool requeue);
-bool unacked_settle_tags(
+/* SETTLE_AGAIN: the connection's share of the turn is used up; the same call has to be made again in the next
+ * one, and nothing else of the channel in between. SETTLE_ERROR: an exception was raised. Tag 0 with multiple
+ * is all that was delivered before the first of these calls. A tag is found in O(1), in whatever order. */
+enum settle { SETTLE_DONE, SETTLE_AGAIN, SETTLE_ERROR };
+enum settle unacked_settle_tags(
 	struct amqp091_channel *ch, uint64_t tag, bool multiple, bool ack, bool requeue, uint32_t id);
 void unacked_requeue_all(struct amqp091_channel *ch);
 
@@ -242,6 +271,11 @@ void confirm_flush(struct amqp091_channel *ch);
 bool arguments_fields(struct amqp091_table table, struct field *at, struct fields *out);
 bool arguments_value(
 	const struct amqp091_value *v, const uint8_t *raw, uint32_t raw_bytes, struct value *out);
+
+static inline struct message_cache *conn_cache(const struct amqp091_conn *c)
+{
+	return broker_core_cache(c->server->config.core);
+}
 
 static inline struct slice slice_of(struct amqp091_shortstr s)
 {

@@ -15,7 +15,7 @@ bool conn_output_idle(struct amqp091_conn *c)
 
 static struct out_block *block_add(struct amqp091_conn *c, struct cds_list_head *list)
 {
-	struct out_block *b = message_store_block_take(broker_core_store(c->server->config.core));
+	struct out_block *b = message_store_block_take(conn_cache(c));
 
 	if (!b)
 		return NULL;
@@ -111,7 +111,7 @@ static bool content_frame(struct amqp091_conn *c)
 
 static void content_end(struct amqp091_conn *c)
 {
-	message_unref(c->content.message);
+	message_unref(conn_cache(c), c->content.message);
 	c->content = (struct content_out){0};
 	cds_list_splice(&c->after, c->before.prev);
 	CDS_INIT_LIST_HEAD(&c->after);
@@ -148,7 +148,7 @@ void conn_send_content_take(
 	MUST(!c->content.message);
 	conn_send(c, s->encode, (uint32_t)(p - s->encode));
 	if (c->state == CONN_DEAD) {
-		message_unref(message);
+		message_unref(conn_cache(c), message);
 		return;
 	}
 	c->content = (struct content_out){
@@ -161,8 +161,6 @@ void conn_send_content_take(
 
 static bool before_pump(struct amqp091_conn *c)
 {
-	struct message_store *store_ = broker_core_store(c->server->config.core);
-
 	while (!cds_list_empty(&c->before)) {
 		struct out_block *b = cds_list_first_entry(&c->before, struct out_block, link);
 		uint32_t left = (uint32_t)(b->end - b->at), room = transport_tx_room(c->transport);
@@ -172,7 +170,7 @@ static bool before_pump(struct amqp091_conn *c)
 		b->at = (uint16_t)(b->at + piece);
 		if (b->at == b->end) {
 			cds_list_del(&b->link);
-			message_store_block_give(store_, b);
+			message_store_block_give(conn_cache(c), b);
 		}
 	}
 	return true;
@@ -209,12 +207,10 @@ void conn_pump(struct amqp091_conn *c)
 
 static void blocks_free(struct amqp091_conn *c, struct cds_list_head *list)
 {
-	struct message_store *store_ = broker_core_store(c->server->config.core);
-
 	while (!cds_list_empty(list)) {
 		struct out_block *b = cds_list_first_entry(list, struct out_block, link);
 		cds_list_del(&b->link);
-		message_store_block_give(store_, b);
+		message_store_block_give(conn_cache(c), b);
 	}
 }
 
@@ -223,6 +219,6 @@ void conn_output_clear(struct amqp091_conn *c)
 	blocks_free(c, &c->before);
 	blocks_free(c, &c->after);
 	if (c->content.message)
-		message_unref(c->content.message);
+		message_unref(conn_cache(c), c->content.message);
 	c->content = (struct content_out){0};
 }

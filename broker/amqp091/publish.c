@@ -48,7 +48,7 @@ void publish_drop(struct amqp091_channel *ch)
 	struct content_in *in = &ch->in;
 
 	if (in->message)
-		message_unref(in->message);
+		message_unref(conn_cache(ch->conn), in->message);
 	in->message = NULL;
 	in->expected = false;
 }
@@ -73,7 +73,7 @@ static void headers_decode(struct header_lookup *l)
 	l->decoded = true;
 }
 
-static bool find_header(const void *ctx, struct slice name, struct value *out)
+static bool next_header(const void *ctx, uint32_t *at, struct field *out)
 {
 	struct header_lookup *l = (struct header_lookup *)(uintptr_t)ctx;
 	struct amqp091_shortstr key;
@@ -81,15 +81,28 @@ static bool find_header(const void *ctx, struct slice name, struct value *out)
 
 	if (!l->decoded)
 		headers_decode(l);
-	for (struct amqp091_table rest = l->headers;;) {
+	for (struct amqp091_table rest = {l->headers.data + *at, l->headers.len - *at};;) {
 		const uint8_t *entry = rest.data;
 		if (amqp091_table_next(&rest, &key, &v) != 1)
 			return false;
-		if (key.len != name.bytes || memcmp(key.data, name.data, key.len) != 0)
-			continue;
+		*at = l->headers.len - rest.len;
 		const uint8_t *raw = entry + 1 + key.len;
-		return arguments_value(&v, raw, (uint32_t)(rest.data - raw), out);
+		out->name = slice_of(key);
+		if (arguments_value(&v, raw, (uint32_t)(rest.data - raw), &out->value))
+			return true;
 	}
+}
+
+static bool find_header(const void *ctx, struct slice name, struct value *out)
+{
+	struct field f;
+
+	for (uint32_t at = 0; next_header(ctx, &at, &f);)
+		if (slice_equal(f.name, name)) {
+			*out = f.value;
+			return true;
+		}
+	return false;
 }
 
 static void give_back(struct amqp091_channel *ch, struct message *m)
@@ -114,7 +127,7 @@ static void publish_route(struct amqp091_channel *ch)
 	struct amqp091_conn *c = ch->conn;
 	struct message *m = in->message;
 	struct header_lookup lookup = {.message = m, .block = c->server->scratch};
-	struct header_source headers = {find_header, &lookup};
+	struct header_source headers = {find_header, next_header, &lookup};
 	struct failure f;
 	uint32_t queues = 0;
 
@@ -124,13 +137,13 @@ static void publish_route(struct amqp091_channel *ch)
 	enum failure_code code = exchange_publish(
 		&c->session, message_exchange(m), message_routing_key(m), &headers, m, &queues, &f);
 	if (code != FAILURE_NONE) {
-		message_unref(m);
+		message_unref(conn_cache(ch->conn), m);
 		channel_failure(ch, AMQP091_METHOD_BASIC_PUBLISH, &f);
 		return;
 	}
 	if (queues == 0 && in->mandatory)
 		give_back(ch, m);
-	message_unref(m);
+	message_unref(conn_cache(ch->conn), m);
 	if (ch->confirming) {
 		ch->publish_seq++;
 		confirm_due(ch);
@@ -154,21 +167,21 @@ static bool leaves_room(const struct message_store_stats *store, uint64_t body_b
 	return body_bytes / MESSAGE_BLOCK_BYTES + used_blocks + spare <= capacity;
 }
 
-static bool room_now(struct message_store *s, uint64_t body_bytes)
+static bool room_now(struct message_cache *cache, uint64_t body_bytes)
 {
-	if (message_store_full(s))
+	if (message_store_full(cache))
 		return false;
 	if (body_bytes < AMQP091_LARGE_BODY)
 		return true;
-	struct message_store_stats stats = message_store_stats(s);
-	return leaves_room(&stats, body_bytes, stats.blocks.used + stats.reserved_blocks);
+	struct message_store_stats stats = message_store_stats(message_cache_store(cache));
+	return leaves_room(&stats, body_bytes, stats.blocks.used);
 }
 
-static bool room_ever(const struct message_store *s, uint64_t body_bytes, uint32_t properties_bytes)
+static bool room_ever(const struct message_cache *cache, uint64_t body_bytes, uint32_t properties_bytes)
 {
-	struct message_store_stats stats = message_store_stats(s);
+	struct message_store_stats stats = message_store_stats(message_cache_store(cache));
 
-	return message_store_could_hold(s, body_bytes, properties_bytes) &&
+	return message_store_could_hold(cache, body_bytes, properties_bytes) &&
 	       (body_bytes < AMQP091_LARGE_BODY || leaves_room(&stats, body_bytes, 0));
 }
 
@@ -180,7 +193,7 @@ static bool header_fits(struct amqp091_channel *ch, const struct amqp091_content
 		too_large(ch, h->body_size, s->config.message_bytes_max);
 		return false;
 	}
-	if (!room_ever(broker_core_store(s->config.core), h->body_size, h->properties_len)) {
+	if (!room_ever(conn_cache(ch->conn), h->body_size, h->properties_len)) {
 		publish_drop(ch);
 		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH,
 			"message size %llu is larger than the broker's message memory",
@@ -194,7 +207,7 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 {
 	struct content_in *in = &ch->in;
 	struct amqp091_conn *c = ch->conn;
-	struct message_store *store = broker_core_store(c->server->config.core);
+	struct message_cache *cache = conn_cache(c);
 	struct amqp091_content_header h;
 	struct amqp091_basic_properties properties;
 
@@ -218,7 +231,7 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 	}
 	if (!header_fits(ch, &h))
 		return true;
-	if (!room_now(store, h.body_size))
+	if (!room_now(cache, h.body_size))
 		return false;
 	struct message_envelope e = {
 		.protocol = BROKER_PROTOCOL_AMQP091,
@@ -230,7 +243,7 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 		.body_bytes = h.body_size,
 		.received_us = c->server->now_us,
 	};
-	in->message = message_new(store, &e);
+	in->message = message_new(cache, &e);
 	if (!in->message)
 		return false;
 	if (h.body_size == 0)

@@ -15,8 +15,9 @@ static void deadline_fire(struct timer *t, uint64_t now_us)
 {
 	struct amqp091_conn *c = caa_container_of(t, struct amqp091_conn, deadline);
 
-	/* The peer has ended its side, but what it had said before waits for memory still. */
-	if (c->state == CONN_RUNNING && c->hold == HOLD_MEMORY) {
+	/* The peer has ended its side, but what it had said before waits for memory, or for its turn, still.
+	 */
+	if (c->state == CONN_RUNNING && (c->hold == HOLD_MEMORY || c->hold == HOLD_TURN)) {
 		timer_arm(&c->server->wheel, t, now_us + c->server->config.close_timeout_us);
 		return;
 	}
@@ -109,7 +110,7 @@ static void auth_answer(void *ctx, uint64_t token, enum auth_verdict verdict)
 static void retry(struct amqp091_conn *c)
 {
 	conn_pump(c);
-	if (c->hold == HOLD_MEMORY) {
+	if (c->hold == HOLD_MEMORY || c->hold == HOLD_TURN) {
 		c->hold = HOLD_NONE;
 		conn_input(c);
 	}
@@ -122,6 +123,7 @@ static unsigned retry_waiting(struct amqp091_server *s)
 	CDS_LIST_HEAD(round);
 	unsigned work = 0;
 
+	s->turn_short = false;
 	cds_list_splice(&s->waiting, &round);
 	CDS_INIT_LIST_HEAD(&s->waiting);
 	while (!cds_list_empty(&round)) {
@@ -131,7 +133,7 @@ static unsigned retry_waiting(struct amqp091_server *s)
 		retry(c);
 		work += s->counters.frames_received != before;
 	}
-	return work;
+	return work + s->turn_short;
 }
 
 static void flush_confirms(struct amqp091_server *s)
@@ -148,7 +150,10 @@ static void server_now(struct amqp091_server *s, uint64_t now_us)
 
 static unsigned clock_poll(struct turn_source *clock, uint64_t now_us)
 {
-	server_now(caa_container_of(clock, struct amqp091_server, clock), now_us);
+	struct amqp091_server *s = caa_container_of(clock, struct amqp091_server, clock);
+
+	s->turn++;
+	server_now(s, now_us);
 	return 0;
 }
 
@@ -178,7 +183,7 @@ static void source_flush(struct turn_source *source, uint64_t now_us)
 static uint64_t source_next_us(struct turn_source *source)
 {
 	struct amqp091_server *s = server_of(source);
-	uint64_t next = timer_wheel_next_us(&s->wheel);
+	uint64_t next = s->turn_short ? s->now_us : timer_wheel_next_us(&s->wheel);
 	uint64_t retry = cds_list_empty(&s->waiting) ? UINT64_MAX : s->now_us + AMQP091_RETRY_US;
 
 	return next < retry ? next : retry;
@@ -186,7 +191,9 @@ static uint64_t source_next_us(struct turn_source *source)
 
 static bool source_sleep_prepare(struct turn_source *source)
 {
-	return !broker_core_ready(server_of(source)->config.core);
+	struct amqp091_server *s = server_of(source);
+
+	return !s->turn_short && !broker_core_ready(s->config.core);
 }
 
 static void server_free(struct amqp091_server *s)
@@ -200,6 +207,7 @@ static void server_free(struct amqp091_server *s)
 	}
 	if (s->auth_port)
 		auth_port_destroy(s->auth_port);
+	unacked_index_destroy(&s->unacked_index);
 	free(s->scratch);
 	free(s->encode);
 	free(s);
@@ -235,7 +243,8 @@ struct amqp091_server *amqp091_server_create(const struct amqp091_server_config 
 	s->encode_bytes = AMQP091_FRAME_MIN_SIZE;
 	s->encode = malloc(AMQP091_FRAME_MIN_SIZE + frame);
 	if (!s->conns_pool || !s->channels_pool || !s->pages_pool || !s->consumers_pool || !s->unacked_pool ||
-		!s->auth_port || !s->scratch || !s->encode) {
+		!s->auth_port || !s->scratch || !s->encode ||
+		unacked_index_create(&s->unacked_index, config->unacked_max)) {
 		server_free(s);
 		return NULL;
 	}

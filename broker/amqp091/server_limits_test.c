@@ -178,7 +178,7 @@ struct held {
 
 static void hold_all_blocks(struct held *h)
 {
-	struct message_store *store = broker_core_store(rig.core);
+	struct message_cache *store = broker_core_cache(rig.core);
 
 	h->count = 0;
 	for (void *b = message_store_block_take(store); b; b = message_store_block_take(store)) {
@@ -190,7 +190,7 @@ static void hold_all_blocks(struct held *h)
 static void give_blocks(struct held *h)
 {
 	while (h->count)
-		message_store_block_give(broker_core_store(rig.core), h->blocks[--h->count]);
+		message_store_block_give(broker_core_cache(rig.core), h->blocks[--h->count]);
 }
 
 /* Output that finds neither room nor memory: the connection goes, whatever it was about to say, and its

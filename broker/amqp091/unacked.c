@@ -1,7 +1,68 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Deliveries that await their settlement, by tag. Clients settle nearly in order, so a tag is looked for from
- * the oldest on. */
+/* Deliveries that await their settlement: a list by tag for each channel, and one index for all of them. Tags
+ * follow each other, so they lie side by side in the index; where a channel begins in it is random, so nobody
+ * can aim many channels at one chain. */
 #include "broker/amqp091/internal.h"
+
+#include <stdlib.h>
+
+int unacked_index_create(struct unacked_index *x, uint32_t unacked_max)
+{
+	uint32_t chains = 1;
+
+	while (chains < unacked_max && chains < UINT32_C(1) << 31)
+		chains *= 2;
+	x->mask = chains - 1;
+	x->chains = calloc(chains, sizeof(struct unacked *));
+	return x->chains ? 0 : -1;
+}
+
+void unacked_index_destroy(struct unacked_index *x)
+{
+	free(x->chains);
+}
+
+static struct unacked **chain(const struct amqp091_channel *ch, uint64_t tag)
+{
+	const struct unacked_index *x = &ch->conn->server->unacked_index;
+
+	return &x->chains[(ch->tag_base + tag) & x->mask];
+}
+
+static void index_add(struct unacked *u)
+{
+	struct unacked **head = chain(u->channel, u->tag);
+
+	u->index_next = *head;
+	*head = u;
+}
+
+static void index_remove(struct unacked *u)
+{
+	struct unacked **at = chain(u->channel, u->tag);
+
+	while (*at != u)
+		at = &(*at)->index_next;
+	*at = u->index_next;
+}
+
+static struct unacked *find(struct amqp091_channel *ch, uint64_t tag)
+{
+	struct unacked *u = *chain(ch, tag);
+
+	while (u && (u->tag != tag || u->channel != ch))
+		u = u->index_next;
+	return u;
+}
+
+void unacked_begin(struct amqp091_channel *ch)
+{
+	struct amqp091_server *s = ch->conn->server;
+	uint64_t seq[2] = {s->name_seq++, 2};
+
+	ch->tag_base = siphash(&s->name_key, seq, sizeof(seq));
+	CDS_INIT_LIST_HEAD(&ch->unacked);
+}
 
 struct unacked *unacked_add(struct amqp091_channel *ch, struct amqp091_consumer *k, const struct delivery *d)
 {
@@ -11,6 +72,8 @@ struct unacked *unacked_add(struct amqp091_channel *ch, struct amqp091_consumer 
 	u->tag = ch->tag_next++;
 	u->delivery = *d;
 	u->consumer = k;
+	u->channel = ch;
+	index_add(u);
 	cds_list_add_tail(&u->link, &ch->unacked);
 	if (k) {
 		k->unacked_count++;
@@ -22,6 +85,7 @@ struct unacked *unacked_add(struct amqp091_channel *ch, struct amqp091_consumer 
 static void release(struct amqp091_channel *ch, struct unacked *u)
 {
 	cds_list_del(&u->link);
+	index_remove(u);
 	if (u->consumer) {
 		u->consumer->unacked_count--;
 		ch->unacked_count--;
@@ -45,45 +109,56 @@ void unacked_settle(struct amqp091_channel *ch, struct unacked *u, bool ack, boo
 		queue_drop(core, &d);
 }
 
-static struct unacked *find(struct amqp091_channel *ch, uint64_t tag)
+static enum settle settle_up_to(struct amqp091_channel *ch, uint64_t last, bool ack, bool requeue)
 {
-	struct unacked *u;
+	struct amqp091_conn *c = ch->conn;
 
-	cds_list_for_each_entry (u, &ch->unacked, link) {
-		if (u->tag >= tag)
-			return u->tag == tag ? u : NULL;
+	while (!cds_list_empty(&ch->unacked)) {
+		struct unacked *u = cds_list_first_entry(&ch->unacked, struct unacked, link);
+		if (u->tag > last)
+			break;
+		if (conn_input_left(c) == 0)
+			return SETTLE_AGAIN;
+		c->input_left--;
+		unacked_settle(ch, u, ack, requeue);
 	}
-	return NULL;
+	return SETTLE_DONE;
 }
 
-bool unacked_settle_tags(
+/* While it takes several turns, more may be delivered, which is not meant. */
+static enum settle settle_all(struct amqp091_channel *ch, bool ack, bool requeue)
+{
+	if (!ch->settle_last)
+		ch->settle_last = ch->tag_next - 1;
+	enum settle result = settle_up_to(ch, ch->settle_last, ack, requeue);
+	if (result == SETTLE_DONE)
+		ch->settle_last = 0;
+	return result;
+}
+
+enum settle unacked_settle_tags(
 	struct amqp091_channel *ch, uint64_t tag, bool multiple, bool ack, bool requeue, uint32_t id)
 {
-	struct unacked *last = NULL;
-	bool all = multiple && tag == 0;
+	enum settle result = SETTLE_DONE;
 
-	if (!all) {
-		last = find(ch, tag);
-		if (!last) {
+	if (multiple && tag == 0) {
+		result = settle_all(ch, ack, requeue);
+	} else {
+		struct unacked *u = find(ch, tag);
+		if (!u) {
 			channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, id,
 				"unknown delivery tag %llu", (unsigned long long)tag);
-			return false;
+			return SETTLE_ERROR;
 		}
-	}
-	if (!multiple) {
-		unacked_settle(ch, last, ack, requeue);
-	} else {
-		bool done = false;
-		while (!done && !cds_list_empty(&ch->unacked)) {
-			struct unacked *u = cds_list_first_entry(&ch->unacked, struct unacked, link);
-			done = u == last;
+		if (multiple)
+			result = settle_up_to(ch, tag, ack, requeue);
+		else
 			unacked_settle(ch, u, ack, requeue);
-		}
 	}
 	/* A prefetch for the whole channel holds every consumer of it. */
 	if (ch->prefetch_channel)
 		channel_wake(ch);
-	return true;
+	return result;
 }
 
 void unacked_requeue_all(struct amqp091_channel *ch)

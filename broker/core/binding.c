@@ -1,75 +1,99 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bindings: each is known to its exchange (routing), to its queue (deletion), and by queue and key (to find
+/* Bindings: each is known to its exchange (routing), to its queue (deletion), and by what it joins (to find
  * it again). */
 #include "broker/core/core.h"
 #include "runtime/check.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <urcu/rculist.h>
 
-/* The same binding is the same exchange, queue, key and arguments. Writer mutex held. */
-static struct binding *binding_find(
-	const struct exchange *x, const struct queue *q, const struct binding_spec *spec)
+/* What a binding is told by: the same exchange, queue, key and arguments. */
+struct identity {
+	struct exchange *exchange;
+	struct queue *queue;
+	struct slice key;
+	struct fields arguments; /* sorted */
+};
+
+/* Of all that the table's own hash of (queue, key) leaves out: the bindings of one key must not be one long
+ * chain. */
+static uint64_t identity_hash(const struct table *t, const struct identity *id)
 {
-	const struct table *t = &x->vhost->broker->bindings_by_queue;
+	uint64_t hash = table_hash(t, id->key) + (uintptr_t)id->exchange * UINT64_C(0x9e3779b97f4a7c15);
 
-	for (struct table_entry *e = table_find(t, q, spec->routing_key); e; e = table_next(t, e)) {
-		struct binding *b = caa_container_of(e, struct binding, by_queue);
-		if (b->exchange == x && fields_equal(&b->arguments, &spec->arguments))
+	for (uint32_t i = 0; i < id->arguments.count; i++) {
+		const struct field *a = &id->arguments.at[i];
+		uint64_t both[2] = {table_hash(t, a->name), value_hash(&t->key, &a->value)};
+		hash += siphash(&t->key, both, sizeof(both));
+	}
+	return hash;
+}
+
+/* Writer mutex held. */
+static struct binding *binding_find(const struct identity *id)
+{
+	const struct table *t = &id->exchange->vhost->broker->bindings;
+	struct table_entry *e = table_find_hashed(t, identity_hash(t, id), id->queue, id->key);
+
+	for (; e; e = table_next(t, e)) {
+		struct binding *b = caa_container_of(e, struct binding, entry);
+		if (b->exchange == id->exchange && fields_equal(&b->arguments, &id->arguments))
 			return b;
 	}
 	return NULL;
 }
 
-static void binding_free(struct binding *b)
+static void binding_release(struct reclaim_node *n)
 {
+	struct binding *b = caa_container_of(n, struct binding, reclaim);
+
+	if (b->free)
+		b->free(b);
 	fields_free(&b->arguments);
 	free(b);
 }
 
-static void binding_release(struct reclaim_node *n)
+/* Takes the arguments. */
+static struct binding *binding_alloc(struct identity *id)
 {
-	binding_free(caa_container_of(n, struct binding, reclaim));
-}
+	struct binding *b = calloc(1, sizeof(*b) + id->key.bytes);
 
-static struct binding *binding_alloc(struct exchange *x, struct queue *q, const struct binding_spec *spec)
-{
-	struct binding *b = calloc(1, sizeof(*b) + spec->routing_key.bytes);
-
-	if (!b || fields_copy(&b->arguments, &spec->arguments)) {
-		free(b);
+	if (!b)
 		return NULL;
-	}
-	if (spec->routing_key.bytes)
-		memcpy(b->key_bytes, spec->routing_key.data, spec->routing_key.bytes);
-	b->key = (struct slice){b->key_bytes, spec->routing_key.bytes};
-	b->exchange = x;
-	b->queue = q;
+	if (id->key.bytes)
+		memcpy(b->key, id->key.data, id->key.bytes);
+	b->entry.name = (struct slice){b->key, id->key.bytes};
+	b->exchange = id->exchange;
+	b->queue = id->queue;
+	b->free = id->exchange->type->free;
+	b->arguments = id->arguments;
+	id->arguments = (struct fields){0};
 	return b;
 }
 
 /* Writer mutex held. */
-static enum failure_code binding_create(
-	struct exchange *x, struct queue *q, const struct binding_spec *spec, struct failure *f)
+static enum failure_code binding_create(struct identity *id, struct failure *f)
 {
+	struct exchange *x = id->exchange;
 	struct broker *broker = x->vhost->broker;
 
 	if (broker->binding_count >= broker->config.limits.bindings)
 		return failure_set(f, FAILURE_LIMIT, "the limit of %u bindings is reached",
 			broker->config.limits.bindings);
-	struct binding *b = binding_alloc(x, q, spec);
+	uint64_t hash = identity_hash(&broker->bindings, id);
+	struct binding *b = binding_alloc(id);
 	if (!b)
 		return failure_set(f, FAILURE_LIMIT, "no memory for the binding");
-	enum failure_code code = x->type->bind ? x->type->bind(x, b, f) : FAILURE_NONE;
+	enum failure_code code = x->type->bind(x, b, f);
 	if (code) {
-		binding_free(b);
+		reclaim_defer(&b->reclaim, binding_release);
 		return code;
 	}
-	table_add(&broker->bindings_by_queue, &b->by_queue, q, b->key);
-	cds_list_add_tail(&b->of_queue, &q->bindings);
-	cds_list_add_tail_rcu(&b->of_exchange, &x->bindings);
+	table_add_hashed(&broker->bindings, &b->entry, hash, b->queue, b->entry.name);
+	cds_list_add_tail(&b->of_queue, &b->queue->bindings);
+	cds_list_add_tail(&b->of_exchange, &x->bindings);
 	broker->binding_count++;
+	exchange_changed(x);
 	return FAILURE_NONE;
 }
 
@@ -78,28 +102,23 @@ void binding_unlink(struct binding *b)
 	struct exchange *x = b->exchange;
 	struct broker *broker = x->vhost->broker;
 
-	if (x->type->unbind)
-		x->type->unbind(x, b);
-	table_remove(&broker->bindings_by_queue, &b->by_queue);
+	x->type->unbind(x, b);
+	exchange_changed(x);
+	table_remove(&broker->bindings, &b->entry);
 	cds_list_del(&b->of_queue);
-	cds_list_del_rcu(&b->of_exchange);
+	cds_list_del(&b->of_exchange);
 	broker->binding_count--;
 	reclaim_defer(&b->reclaim, binding_release);
 	if (x->auto_delete && !x->deleted && cds_list_empty(&x->bindings))
 		exchange_remove(x);
 }
 
-static enum failure_code refuse_default(struct failure *f)
-{
-	return failure_set(f, FAILURE_ACCESS_REFUSED, "operation not permitted on the default exchange");
-}
-
-/* Writer mutex held. */
+/* Writer mutex held. id's arguments are taken with the new binding. */
 static enum failure_code binding_add_locked(
-	struct session *s, const struct binding_spec *spec, struct failure *f)
+	struct session *s, const struct binding_spec *spec, struct identity *id, struct failure *f)
 {
-	struct exchange *x = exchange_find(s->vhost, spec->exchange);
-	struct queue *q = queue_find(s->vhost, spec->queue);
+	struct exchange *x = id->exchange = exchange_find(s->vhost, spec->exchange);
+	struct queue *q = id->queue = queue_find(s->vhost, spec->queue);
 	enum failure_code code;
 
 	if (!x)
@@ -110,48 +129,55 @@ static enum failure_code binding_add_locked(
 	code = queue_check_access(s, q, f);
 	if (!code && x->type->validate)
 		code = x->type->validate(spec, f);
-	if (code || binding_find(x, q, spec))
+	if (code || binding_find(id))
 		return code;
-	return binding_create(x, q, spec, f);
-}
-
-enum failure_code binding_add(struct session *s, const struct binding_spec *spec, struct failure *f)
-{
-	pthread_mutex_t *writer = &s->vhost->broker->writer;
-
-	MUST(spec->routing_key.bytes <= 255);
-	if (spec->exchange.bytes == 0)
-		return refuse_default(f);
-	pthread_mutex_lock(writer);
-	enum failure_code code = binding_add_locked(s, spec, f);
-	pthread_mutex_unlock(writer);
-	return code;
+	return binding_create(id, f);
 }
 
 /* Writer mutex held. */
 static enum failure_code binding_remove_locked(
-	struct session *s, const struct binding_spec *spec, struct failure *f)
+	struct session *s, const struct binding_spec *spec, struct identity *id, struct failure *f)
 {
-	struct exchange *x = exchange_find(s->vhost, spec->exchange);
-	struct queue *q = queue_find(s->vhost, spec->queue);
-
-	if (!x || !q)
+	id->exchange = exchange_find(s->vhost, spec->exchange);
+	id->queue = queue_find(s->vhost, spec->queue);
+	if (!id->exchange || !id->queue)
 		return FAILURE_NONE;
-	enum failure_code code = queue_check_access(s, q, f);
-	struct binding *b = code ? NULL : binding_find(x, q, spec);
+	enum failure_code code = queue_check_access(s, id->queue, f);
+	struct binding *b = code ? NULL : binding_find(id);
 	if (b)
 		binding_unlink(b);
 	return code;
 }
 
-enum failure_code binding_remove(struct session *s, const struct binding_spec *spec, struct failure *f)
+typedef enum failure_code (*change_fn)(
+	struct session *s, const struct binding_spec *spec, struct identity *id, struct failure *f);
+
+static enum failure_code change(
+	struct session *s, const struct binding_spec *spec, struct failure *f, change_fn locked)
 {
 	pthread_mutex_t *writer = &s->vhost->broker->writer;
+	struct identity id = {.key = spec->routing_key};
 
+	MUST(spec->routing_key.bytes <= 255);
 	if (spec->exchange.bytes == 0)
-		return refuse_default(f);
+		return failure_set(
+			f, FAILURE_ACCESS_REFUSED, "operation not permitted on the default exchange");
+	if (fields_copy(&id.arguments, &spec->arguments))
+		return failure_set(f, FAILURE_LIMIT, "no memory for the binding");
+	fields_sort(&id.arguments);
 	pthread_mutex_lock(writer);
-	enum failure_code code = binding_remove_locked(s, spec, f);
+	enum failure_code code = locked(s, spec, &id, f);
 	pthread_mutex_unlock(writer);
+	fields_free(&id.arguments);
 	return code;
+}
+
+enum failure_code binding_add(struct session *s, const struct binding_spec *spec, struct failure *f)
+{
+	return change(s, spec, f, binding_add_locked);
+}
+
+enum failure_code binding_remove(struct session *s, const struct binding_spec *spec, struct failure *f)
+{
+	return change(s, spec, f, binding_remove_locked);
 }

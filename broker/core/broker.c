@@ -7,21 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Topic patterns: each binding may bring a few nodes of its own; 256 lets small limits hold long patterns. */
-enum { TRIE_NODES_PER_BINDING = 4, TRIE_NODES_BASE = 256 };
+/* What routing keeps beside the bindings themselves: each may bring a few nodes of a topic trie, or pairs of
+ * headers, of its own; 256 lets small limits hold long ones. */
+enum { PARTS_PER_BINDING = 4, PARTS_BASE = 256 };
 
 static int tables_create(struct broker *b)
 {
 	const struct broker_limits *l = &b->config.limits;
 	const struct siphash_key *k = &b->config.key;
+	uint32_t bindings = l->bindings < UINT32_MAX / 8 ? l->bindings : UINT32_MAX / 8;
 
-	b->trie_nodes_max = TRIE_NODES_BASE + (l->bindings < UINT32_MAX / 8 ? l->bindings : UINT32_MAX / 8) *
-						      TRIE_NODES_PER_BINDING;
-	if (table_create(&b->queues, k, l->queues) || table_create(&b->exchanges, k, l->exchanges) ||
-		table_create(&b->bindings_by_key, k, l->bindings) ||
-		table_create(&b->bindings_by_queue, k, l->bindings))
-		return -1;
-	return table_create(&b->trie_edges, k, b->trie_nodes_max);
+	b->trie_nodes_max = b->header_pairs_max = PARTS_BASE + bindings * PARTS_PER_BINDING;
+	b->nested_hash_nodes_max = nested_hash_nodes_max(l->bindings);
+	return table_create(&b->queues, k, l->queues) || table_create(&b->exchanges, k, l->exchanges) ||
+	       table_create(&b->bindings, k, l->bindings) || table_create(&b->direct_keys, k, l->bindings) ||
+	       table_create(&b->trie_edges, k, l->bindings) || table_create(&b->header_pairs, k, l->bindings);
 }
 
 static void vhost_init(struct vhost *v, struct broker *b, const char *name)
@@ -57,17 +57,19 @@ void broker_destroy(struct broker *b)
 	cds_list_for_each_entry_safe (x, next, &b->all_exchanges, of_broker)
 		exchange_remove(x);
 	pthread_mutex_unlock(&b->writer);
-	MUST(b->binding_count == 0 && b->trie_nodes == 0 && b->nested_hash_nodes == 0);
+	MUST(b->binding_count == 0 && b->trie_nodes == 0 && b->nested_hash_nodes == 0 &&
+		b->header_pair_count == 0);
 	table_destroy(&b->queues);
 	table_destroy(&b->exchanges);
-	table_destroy(&b->bindings_by_key);
-	table_destroy(&b->bindings_by_queue);
+	table_destroy(&b->bindings);
+	table_destroy(&b->direct_keys);
 	table_destroy(&b->trie_edges);
+	table_destroy(&b->header_pairs);
 	pthread_mutex_destroy(&b->writer);
 	free(b);
 }
 
-struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct message_store *store_take)
+struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct message_cache *cache_take)
 {
 	static const struct pool_memory plain = {0};
 	struct broker_core *c = calloc(1, sizeof(*c));
@@ -76,7 +78,7 @@ struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct 
 		return NULL;
 	c->broker = b;
 	c->index = index;
-	c->store = store_take;
+	c->cache = cache_take;
 	c->name_key = siphash_key_random();
 	CDS_INIT_LIST_HEAD(&c->queues);
 	CDS_INIT_LIST_HEAD(&c->ready);
@@ -96,7 +98,7 @@ void broker_core_destroy(struct broker_core *c)
 		queue_remove(cds_list_first_entry(&c->queues, struct queue, of_core));
 	route_set_destroy(&c->route);
 	pool_destroy(c->handles);
-	message_store_destroy(c->store);
+	message_cache_destroy(c->cache);
 	free(c);
 }
 
@@ -110,9 +112,9 @@ uint64_t broker_core_now_us(const struct broker_core *c)
 	return c->now_us;
 }
 
-struct message_store *broker_core_store(struct broker_core *c)
+struct message_cache *broker_core_cache(struct broker_core *c)
 {
-	return c->store;
+	return c->cache;
 }
 
 struct broker *broker_core_broker(struct broker_core *c)
@@ -134,6 +136,7 @@ void session_begin(struct session *s, struct broker_core *core, struct vhost *vh
 {
 	s->core = core;
 	s->vhost = vhost;
+	s->routes = (struct route_cache){0};
 	CDS_INIT_LIST_HEAD(&s->exclusive_queues);
 }
 

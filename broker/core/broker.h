@@ -13,6 +13,7 @@
 
 #include "broker/core/failure.h"
 #include "broker/core/message.h"
+#include "broker/core/route_cache.h"
 #include "broker/core/value.h"
 #include "runtime/siphash.h"
 
@@ -42,14 +43,14 @@ struct broker_config {
 struct broker *broker_create(const struct broker_config *config);
 void broker_destroy(struct broker *b); /* after its cores */
 
-/* One core's part. Main thread, before the core runs. The store is taken. */
-struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct message_store *store_take);
+/* One core's part. Main thread, before the core runs. The cache is taken. */
+struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct message_cache *cache_take);
 void broker_core_destroy(struct broker_core *c); /* deletes the queues that it owns */
 
 /* At the head of each turn: the clock for everything the core does in it. */
 void broker_core_now(struct broker_core *c, uint64_t now_us);
 uint64_t broker_core_now_us(const struct broker_core *c);
-struct message_store *broker_core_store(struct broker_core *c);
+struct message_cache *broker_core_cache(struct broker_core *c);
 struct broker *broker_core_broker(struct broker_core *c);
 
 /* Delivers from queues that have both messages and a ready consumer, round-robin, a bounded number of
@@ -67,6 +68,7 @@ struct session {
 	struct broker_core *core;
 	struct vhost *vhost;
 	struct cds_list_head exclusive_queues; /* the core's */
+	struct route_cache routes;	       /* the core's */
 };
 void session_begin(struct session *s, struct broker_core *core, struct vhost *vhost);
 void session_end(struct session *s); /* deletes its exclusive queues */
@@ -76,6 +78,7 @@ struct broker_core_stats {
 	/* Messages since the start. routed: one for each queue that took the message. delivered: to consumers
 	 * and by queue_get. dropped: rejected, purged, or gone with their queue. */
 	uint64_t published, routed, unroutable, delivered, acked, requeued, dropped;
+	uint64_t route_hits;				 /* published without a lookup */
 	uint32_t queues, exchanges, bindings, consumers; /* of the whole broker */
 	uint64_t messages_ready, messages_unacked;
 };

@@ -98,9 +98,7 @@ static void a_reader_sees_what_stands(void)
 	pthread_t thread;
 
 	fixture_begin_threads();
-	reader.core = broker_core_create(fixture.broker, 1,
-		message_store_create(
-			&(struct message_store_config){.memory_bytes = 1 << 20, .watermark_percent = 80}));
+	reader.core = broker_core_create(fixture.broker, 1, message_cache_create(fixture.store));
 	CU_ASSERT_PTR_NOT_NULL_FATAL(reader.core);
 	reclaim_thread_register();
 	queue_make("stays");

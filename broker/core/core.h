@@ -6,6 +6,7 @@
 #include "broker/core/broker.h"
 #include "broker/core/entries.h"
 #include "broker/core/exchange.h"
+#include "broker/core/pointer_bag.h"
 #include "broker/core/queue.h"
 #include "broker/core/route.h"
 #include "broker/core/table.h"
@@ -14,7 +15,16 @@
 
 #include <pthread.h>
 
-enum { QUEUE_QUANTUM = 32 }; /* messages from one queue before the next one has its turn */
+enum {
+	QUEUE_QUANTUM = 32, /* messages from one queue before the next one has its turn */
+	/* Of topic patterns, in the whole broker: each core has a note for each of them (32 bytes). */
+	NESTED_HASHES_MAX = 65536,
+};
+
+static inline uint32_t nested_hash_nodes_max(uint32_t bindings)
+{
+	return bindings < NESTED_HASHES_MAX ? bindings : NESTED_HASHES_MAX;
+}
 
 struct vhost {
 	struct broker *broker;
@@ -27,21 +37,25 @@ struct broker {
 	pthread_mutex_t writer; /* guards every change to what stands below, but for consumers */
 	struct vhost root;
 	struct table queues, exchanges;
-	struct table bindings_by_key;	/* of direct exchanges: (exchange, routing key) */
-	struct table bindings_by_queue; /* (queue, routing key), to find a binding again */
-	struct table trie_edges;	/* (trie node, word) */
+	struct table bindings;	   /* (queue, routing key): to find one again */
+	struct table direct_keys;  /* (exchange, routing key) */
+	struct table trie_edges;   /* (trie node, word) */
+	struct table header_pairs; /* (exchange, header and value) */
+	uint64_t generation;	   /* the last that an exchange got */
+	uint64_t deletions;	   /* of exchanges; atomic */
 	struct cds_list_head all_exchanges;
 	uint32_t queue_count, exchange_count, binding_count;
 	uint32_t consumer_count; /* atomic: consumers come and go without the mutex */
 	uint32_t trie_nodes, trie_nodes_max;
-	uint32_t nested_hash_nodes;
+	uint32_t nested_hash_nodes, nested_hash_nodes_max;
+	uint32_t header_pair_count, header_pairs_max;
 };
 
 struct broker_core {
 	struct broker *broker;
 	uint32_t index;
 	uint64_t now_us;
-	struct message_store *store;
+	struct message_cache *cache;
 	struct pool *handles;	     /* of struct queue *; what a queue_handle resolves to */
 	struct cds_list_head queues; /* owned by this core */
 	struct cds_list_head ready;  /* queues with messages and consumers that may take them */
@@ -70,44 +84,54 @@ struct queue {
 };
 
 struct exchange_type;
+struct direct_key;
 struct trie_node;
+struct header_terms;
 
 struct exchange {
 	struct table_entry by_name;
 	struct vhost *vhost;
 	const struct exchange_type *type;
+	uint64_t generation; /* another one after each change; no two of a broker are the same; atomic */
 	bool durable, auto_delete, internal, predeclared, deleted;
-	struct cds_list_head bindings; /* RCU list */
-	struct trie_node *trie;	       /* topic: the root */
-	struct cds_list_head of_broker;
+	struct pointer_bag all; /* fanout: queues; headers: bindings without arguments */
+	struct trie_node *trie; /* topic: the root */
+	struct cds_list_head bindings;
+	struct cds_list_head of_broker; /* or, once deleted, of the core that takes its bindings away */
 	struct fields arguments;
 	struct reclaim_node reclaim;
 	uint8_t name[];
 };
 
+/* Readers see those of headers exchanges alone; the others put their queue where readers look. */
 struct binding {
-	struct table_entry by_key, by_queue;
-	struct cds_list_head of_exchange; /* RCU list */
-	struct cds_list_head of_node;	  /* topic: RCU list */
-	struct cds_list_head of_queue;
+	struct table_entry entry; /* (queue, routing key) */
+	struct cds_list_head of_exchange, of_queue;
 	struct exchange *exchange;
 	struct queue *queue;
-	struct trie_node *node; /* topic */
-	uint8_t match;		/* headers: enum headers_match */
-	struct fields arguments;
+	struct bag_place place; /* in the bag of what follows, or of the exchange */
+	union {
+		struct direct_key *direct_key;
+		struct trie_node *trie_node;
+		struct header_terms *header_terms;
+	};
+	struct fields arguments;	 /* sorted */
+	void (*free)(struct binding *b); /* the exchange type's; the exchange may be gone by then */
 	struct reclaim_node reclaim;
-	struct slice key;
-	uint8_t key_bytes[];
+	uint8_t key[];
 };
 
 /* How bindings of one exchange type are kept and matched. Writer mutex held but for route. */
 struct exchange_type {
 	const char *name;
+	bool by_key; /* what matches depends on the routing key alone: it may be cached */
 	/* May a binding have these arguments? May be NULL: any. */
 	enum failure_code (*validate)(const struct binding_spec *spec, struct failure *f);
-	/* 0 or a negative failure_code, then nothing changed. May be NULL. */
+	/* 0 or a negative failure_code, then nothing changed. Cost: the words or arguments of the binding. */
 	enum failure_code (*bind)(struct exchange *x, struct binding *b, struct failure *f);
-	void (*unbind)(struct exchange *x, struct binding *b); /* may be NULL */
+	void (*unbind)(struct exchange *x, struct binding *b);
+	/* What bind allocated for readers; after a grace period. May be NULL. */
+	void (*free)(struct binding *b);
 	/* Reader: adds the queues that match. */
 	void (*route)(const struct exchange *x, const struct route_request *r, struct route_set *out);
 };
@@ -134,8 +158,10 @@ static inline struct queue *queue_find(struct vhost *v, struct slice name)
 
 /* exchange.c: the predeclared ones of a virtual host; 0 or -1. */
 int exchanges_predeclare(struct vhost *v);
-/* Writer mutex held: removes it and its bindings from every table. */
+/* Writer mutex held: removes it and its bindings from every table. Cost: its bindings. */
 void exchange_remove(struct exchange *x);
+/* Writer mutex held: its bindings have changed. */
+void exchange_changed(struct exchange *x);
 
 /* binding.c. Writer mutex held: the binding is gone for new readers; an auto-delete exchange goes with its
  * last one. */

@@ -8,13 +8,12 @@ struct fixture fixture;
 
 static void begin(const struct broker_limits *limits, uint64_t memory_bytes)
 {
-	struct message_store *store = message_store_create(
-		&(struct message_store_config){.memory_bytes = memory_bytes, .watermark_percent = 80});
-
+	fixture.store = message_store_create(&(struct message_store_config){
+		.memory_bytes = memory_bytes, .watermark_percent = 80, .caches_max = 2});
+	CU_ASSERT_PTR_NOT_NULL_FATAL(fixture.store);
 	fixture.broker = broker_create(&(struct broker_config){.limits = *limits, .key = {1, 2}});
 	CU_ASSERT_PTR_NOT_NULL_FATAL(fixture.broker);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(store);
-	fixture.core = broker_core_create(fixture.broker, 0, store);
+	fixture.core = broker_core_create(fixture.broker, 0, message_cache_create(fixture.store));
 	CU_ASSERT_PTR_NOT_NULL_FATAL(fixture.core);
 	broker_core_now(fixture.core, 1000);
 	for (unsigned i = 0; i < FIXTURE_SESSIONS; i++)
@@ -44,10 +43,9 @@ void fixture_end(void)
 		session_end(&fixture.session[i]);
 	while (!cds_list_empty(&fixture.core->queues))
 		queue_remove(cds_list_first_entry(&fixture.core->queues, struct queue, of_core));
-	struct message_store_stats store = message_store_stats(fixture.core->store);
+	struct message_store_stats store = message_store_stats(fixture.store);
 	CU_ASSERT_EQUAL(store.cells.used, 0);
 	CU_ASSERT_EQUAL(store.blocks.used, 0);
-	CU_ASSERT_EQUAL(store.reserved_blocks, 0);
 	CU_ASSERT_EQUAL(pool_stats(fixture.core->handles).used, 0);
 	struct broker_core_stats stats;
 	broker_core_stats(fixture.core, &stats);
@@ -59,6 +57,7 @@ void fixture_end(void)
 	CU_ASSERT_FALSE(broker_core_ready(fixture.core));
 	broker_core_destroy(fixture.core);
 	broker_destroy(fixture.broker);
+	message_store_destroy(fixture.store);
 	reclaim_stop();
 	CU_ASSERT_EQUAL(reclaim_pending(), 0);
 }
@@ -123,14 +122,14 @@ uint32_t publish(const char *exchange, const char *key, uint64_t n)
 	uint32_t queues = 0;
 	struct message_envelope e = {
 		.exchange = text(exchange), .routing_key = text(key), .body_bytes = sizeof(n)};
-	struct message *m = message_new(fixture.core->store, &e);
+	struct message *m = message_new(fixture.core->cache, &e);
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
 	message_append(m, &n, sizeof(n));
 	CU_ASSERT_EQUAL(exchange_publish(&fixture.session[0], text(exchange), text(key), NULL, m, &queues,
 				&fixture.failure),
 		0);
-	message_unref(m);
+	message_unref(fixture.core->cache, m);
 	return queues;
 }
 

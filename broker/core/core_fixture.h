@@ -10,6 +10,7 @@ enum { FIXTURE_SESSIONS = 3 };
 
 struct fixture {
 	struct broker *broker;
+	struct message_store *store; /* two caches at once */
 	struct broker_core *core;
 	struct session session[FIXTURE_SESSIONS];
 	struct failure failure; /* of the last call that was refused */

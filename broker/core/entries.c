@@ -19,9 +19,9 @@ struct entry_page {
 };
 _Static_assert(sizeof(struct entry_page) <= MESSAGE_BLOCK_BYTES, "entries are kept in blocks of the store");
 
-void entries_init(struct entries *e, struct message_store *store)
+void entries_init(struct entries *e, struct message_cache *cache)
 {
-	*e = (struct entries){.store = store};
+	*e = (struct entries){.cache = cache};
 	CDS_INIT_LIST_HEAD(&e->pages);
 	CDS_INIT_LIST_HEAD(&e->requeued_pages);
 }
@@ -34,7 +34,7 @@ static struct entry_page *last_page(struct entries *e)
 static void page_release(struct entries *e, struct entry_page *p)
 {
 	cds_list_del(&p->link);
-	message_store_block_give(e->store, p);
+	message_store_block_give(e->cache, p);
 }
 
 bool entries_room(struct entries *e)
@@ -43,7 +43,7 @@ bool entries_room(struct entries *e)
 
 	if (p && p->filled < PAGE_ENTRIES)
 		return true;
-	p = message_store_block_take(e->store);
+	p = message_store_block_take(e->cache);
 	if (!p)
 		return false;
 	p->first_position = e->next_position;
@@ -188,7 +188,7 @@ uint64_t entries_purge(struct entries *e)
 	uint64_t n = 0;
 
 	for (struct entry x; entries_pop(e, true, &x); n++)
-		message_unref(x.message);
+		message_unref(e->cache, x.message);
 	return n;
 }
 

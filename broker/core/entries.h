@@ -19,7 +19,7 @@
 struct entry_page;
 
 struct entries {
-	struct message_store *store;
+	struct message_cache *cache;
 	struct cds_list_head pages;
 	struct cds_list_head requeued_pages; /* those that hold requeued entries, ascending */
 	struct entry_page *fresh;	     /* holds the first entry never delivered; NULL: there is none */
@@ -35,7 +35,7 @@ struct entry {
 	bool redelivered;
 };
 
-void entries_init(struct entries *e, struct message_store *store);
+void entries_init(struct entries *e, struct message_cache *cache);
 
 /* True where the next entries_push has its room: the store gave a page or there is room in the last one.
  * entries_room_cancel gives a page that was taken so and not used back. O(1). */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 static struct message_store *store;
+static struct message_cache *cache;
 static struct entries entries;
 
 static void begin(void)
@@ -13,7 +14,9 @@ static void begin(void)
 	store = message_store_create(&(struct message_store_config){
 		.memory_bytes = 4 << 20, .messages_max = 8192, .watermark_percent = 80});
 	CU_ASSERT_PTR_NOT_NULL_FATAL(store);
-	entries_init(&entries, store);
+	cache = message_cache_create(store);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(cache);
+	entries_init(&entries, cache);
 }
 
 static void end(void)
@@ -21,12 +24,13 @@ static void end(void)
 	entries_clear(&entries);
 	CU_ASSERT_EQUAL(message_store_stats(store).blocks.used, 0);
 	CU_ASSERT_EQUAL(message_store_stats(store).cells.used, 0);
+	message_cache_destroy(cache);
 	message_store_destroy(store);
 }
 
 static struct message *numbered(uint64_t n)
 {
-	return message_new(store, &(struct message_envelope){.received_us = n});
+	return message_new(cache, &(struct message_envelope){.received_us = n});
 }
 
 static void push(uint64_t n)
@@ -45,7 +49,7 @@ static void pop_expect(uint64_t n, bool redelivered, struct entry *out)
 static void settle(struct entry *x)
 {
 	entries_settle(&entries, x);
-	message_unref(x->message);
+	message_unref(cache, x->message);
 }
 
 static void an_empty_queue_holds_no_page(void)
@@ -76,7 +80,7 @@ static void order_holds_over_pages(void)
 		CU_ASSERT_TRUE_FATAL(entries_pop(&entries, true, &x));
 		CU_ASSERT_EQUAL(message_received_us(x.message), i);
 		CU_ASSERT_PTR_NULL(x.page);
-		message_unref(x.message);
+		message_unref(cache, x.message);
 	}
 	CU_ASSERT_EQUAL(entries.ready, 0);
 	end();
@@ -249,12 +253,12 @@ static void room_is_all_or_nothing(void)
 
 	begin();
 	push(0);
-	while (n < 2048 && (taken[n] = message_store_block_take(store)))
+	while (n < 2048 && (taken[n] = message_store_block_take(cache)))
 		n++;
 	struct entries other;
-	entries_init(&other, store);
+	entries_init(&other, cache);
 	CU_ASSERT_FALSE(entries_room(&other));
-	message_store_block_give(store, taken[--n]);
+	message_store_block_give(cache, taken[--n]);
 	CU_ASSERT_TRUE(entries_room(&other));
 	CU_ASSERT_TRUE(entries_room(&other));
 	entries_room_cancel(&other);
@@ -265,7 +269,7 @@ static void room_is_all_or_nothing(void)
 	CU_ASSERT_EQUAL(other.ready, 1);
 	entries_clear(&other);
 	while (n > 0)
-		message_store_block_give(store, taken[--n]);
+		message_store_block_give(cache, taken[--n]);
 	end();
 }
 

@@ -4,10 +4,10 @@
 
 #include "broker/core/core.h"
 #include "runtime/check.h"
+#include "runtime/rcu.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <urcu/rculist.h>
 
 enum { PREDECLARED = 6 }; /* do not count towards the limit */
 
@@ -55,6 +55,7 @@ static struct exchange *exchange_create(
 	x->auto_delete = d->auto_delete;
 	x->internal = d->internal;
 	CDS_INIT_LIST_HEAD(&x->bindings);
+	exchange_changed(x);
 	cds_list_add_tail(&x->of_broker, &v->broker->all_exchanges);
 	table_add(&v->broker->exchanges, &x->by_name, v, (struct slice){x->name, d->name.bytes});
 	v->broker->exchange_count++;
@@ -160,11 +161,17 @@ void exchange_remove(struct exchange *x)
 
 	x->deleted = true;
 	table_remove(&b->exchanges, &x->by_name);
+	RCU_PUBLISH(b->deletions, b->deletions + 1);
 	cds_list_del(&x->of_broker);
 	cds_list_for_each_entry_safe (y, next, &x->bindings, of_exchange)
 		binding_unlink(y);
 	b->exchange_count--;
 	reclaim_defer(&x->reclaim, exchange_release);
+}
+
+void exchange_changed(struct exchange *x)
+{
+	RCU_PUBLISH(x->generation, ++x->vhost->broker->generation);
 }
 
 /* Writer mutex held. */
@@ -216,13 +223,12 @@ enum failure_code exchange_publish(struct session *s, struct slice exchange, str
 	CHECK(message_missing_bytes(m) == 0);
 	MUST(routing_key.bytes <= 255);
 	*queues_out = 0;
-	struct exchange *x = exchange_find(s->vhost, exchange);
+	struct exchange *x = route_cached(s, exchange, &(struct route_request){routing_key, headers}, to);
 	if (!x)
 		return not_found(exchange, s->vhost, f);
 	if (x->internal)
 		return failure_set(f, FAILURE_ACCESS_REFUSED, "cannot publish to internal " EXCHANGE_FMT,
 			NAME_ARG(exchange, s->vhost));
-	route_find(x, &(struct route_request){routing_key, headers}, to);
 	if (to->overflow || !rooms_take(to))
 		return failure_set(f, FAILURE_LIMIT, "no memory for the queues of the message");
 	for (uint32_t i = 0; i < to->count; i++) {

@@ -32,10 +32,13 @@ struct binding_spec {
 enum failure_code binding_add(struct session *s, const struct binding_spec *spec, struct failure *f);
 enum failure_code binding_remove(struct session *s, const struct binding_spec *spec, struct failure *f);
 
-/* Headers of the message being published, asked for only by headers exchanges. find gives the value of a
- * header or false. */
+/* Headers of the message being published, asked for only by headers exchanges. */
 struct header_source {
+	/* The value of the first header of that name, or false. */
 	bool (*find)(const void *ctx, struct slice name, struct value *out);
+	/* One header after the other: *at is 0 before the first and the source's from then on. False: no
+	 * more. */
+	bool (*next)(const void *ctx, uint32_t *at, struct field *out);
 	const void *ctx;
 };
 

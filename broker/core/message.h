@@ -1,50 +1,64 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages and the memory that they lie in. One store a core. A message is a cell of MESSAGE_CELL_BYTES that
+/* Messages and the memory that they lie in: one store for the whole broker, and a cache a core through which
+ * that core takes and gives. A message may be released on any core. It is a cell of MESSAGE_CELL_BYTES that
  * holds the header, the exchange's name, the routing key, the content properties as they were received and,
  * when it fits, the body; what does not fit lies in a chain of MESSAGE_BLOCK_BYTES blocks. Queues take their
  * entry chunks from the same blocks, so that one number, limits.message memory, bounds it all.
  *
- * Memory is reserved before content is accepted: message_new reserves the whole announced body, so that
- * half-received bodies can never wait for each other. */
+ * Memory is taken before content is accepted: message_new takes the blocks of the whole announced body, so
+ * that half-received bodies can never wait for each other. */
 #ifndef BROKER_CORE_MESSAGE_H
 #define BROKER_CORE_MESSAGE_H
 
 #include "broker/core/value.h"
 #include "runtime/pool.h"
 
-enum { MESSAGE_CELL_BYTES = 256, MESSAGE_BLOCK_BYTES = 4096 };
+enum { MESSAGE_CELL_BYTES = 256, MESSAGE_BLOCK_BYTES = 4096, MESSAGE_CACHES_MAX = 128 };
 
 struct message;
 struct message_store;
+struct message_cache;
 
 struct message_store_config {
 	uint64_t memory_bytes;	   /* cells and blocks together, 1 MiB or more */
 	uint32_t messages_max;	   /* cells; 0: a quarter of memory_bytes is cells */
 	uint8_t watermark_percent; /* publishers are held above it, 1 to 99; released 10 points below */
+	uint32_t caches_max;	   /* cores: 1 to MESSAGE_CACHES_MAX; 0: 1 */
 	const struct pool_memory *memory;
 };
 
 struct message_store_stats {
-	struct pool_stats cells, blocks;
-	uint64_t reserved_blocks; /* promised to bodies still arriving */
-	bool above_watermark;
+	struct pool_stats cells, blocks; /* used: without what lies free in caches */
+	bool above_watermark;		 /* as some core saw it last */
 };
 
+/* Main thread. NULL where the memory cannot be had, or memory_bytes cannot hold messages_max and a block. */
 struct message_store *message_store_create(const struct message_store_config *config);
-void message_store_destroy(struct message_store *s); /* everything MUST have been released */
+/* Everything MUST have been released and every cache destroyed. */
+void message_store_destroy(struct message_store *s);
+/* A snapshot; exact where no core runs. Any thread while no cache is made or destroyed. O(caches). */
 struct message_store_stats message_store_stats(const struct message_store *s);
 
+/* A core's part of the store, caches_max of them at once (MUST). NULL without memory. What one cache keeps
+ * from the others is bounded: see stranded_max in message.c. Main thread. */
+struct message_cache *message_cache_create(struct message_store *s);
+void message_cache_destroy(struct message_cache *c); /* gives everything back */
+struct message_store *message_cache_store(const struct message_cache *c);
+/* Gives free memory that the core holds to the others: before it sleeps for long. O(1). */
+void message_cache_flush(struct message_cache *c);
+
 /* True from the watermark up until memory has fallen 10 points below it: publishers wait. The fuller one of
- * cells and blocks counts; blocks promised to arriving bodies count as used. O(1). */
-bool message_store_full(struct message_store *s);
+ * cells and blocks counts. Each core has a state of its own, and what lies free in the others' caches counts
+ * as used. O(1), reads two shared words that change once in many messages. */
+bool message_store_full(struct message_cache *c);
 
 /* True where a body of that size and its entry in one queue could be stored in an empty store, whatever the
- * names' lengths. O(1). */
-bool message_store_could_hold(const struct message_store *s, uint64_t body_bytes, uint32_t properties_bytes);
+ * names' lengths and whatever other cores' caches hold. O(1). */
+bool message_store_could_hold(const struct message_cache *c, uint64_t body_bytes, uint32_t properties_bytes);
 
-/* A 4 KiB block for the queues' entry chunks; NULL when there is none. */
-void *message_store_block_take(struct message_store *s);
-void message_store_block_give(struct message_store *s, void *block);
+/* A 4 KiB block for the queues' entry chunks; NULL when there is none. Given back on any core. O(1). */
+void *message_store_block_take(struct message_cache *c);
+void message_store_block_give(struct message_cache *c, void *block);
 
 struct message_envelope {
 	uint8_t protocol; /* who encoded `properties`: enum broker_protocol */
@@ -57,18 +71,23 @@ struct message_envelope {
 	uint64_t received_us;
 };
 
-/* A message with one reference and an empty body, envelope copied, memory for the whole body reserved; NULL
+/* A message with one reference and an empty body, envelope copied, memory for the whole body taken; NULL
  * where the memory is not there now (the caller waits; message_store_could_hold says whether waiting helps).
- * O(envelope). */
-struct message *message_new(struct message_store *s, const struct message_envelope *e);
+ * O(envelope), and an atomic operation for each 256 KiB. */
+struct message *message_new(struct message_cache *c, const struct message_envelope *e);
 
-/* Appends body bytes, at most what was announced (MUST). Never fails: memory was reserved. O(n). */
+/* Appends body bytes, at most what was announced (MUST). Never fails: memory is there. O(n). */
 void message_append(struct message *m, const void *data, uint32_t n);
 uint64_t message_missing_bytes(const struct message *m); /* announced and not yet appended */
 
+/* References. Until it is shared a message and all references to it belong to one core, and counting them
+ * costs a plain addition; message_share, before the first reference crosses to another core, makes the count
+ * atomic for good. Whoever hands a reference over does so by release and acquire. */
 void message_ref(struct message *m);
-/* The last unref gives everything back to the store that it came from. */
-void message_unref(struct message *m);
+void message_share(struct message *m);
+/* On the core of the cache, whichever made the message. The last one gives everything back. O(1), and
+ * something for each 256 KiB. */
+void message_unref(struct message_cache *c, struct message *m);
 
 uint64_t message_body_bytes(const struct message *m);
 uint8_t message_protocol(const struct message *m);

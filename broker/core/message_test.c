@@ -1,25 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/core/message.h"
 
+#include "runtime/ring.h"
 #include "tests/unit/unit.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CELL_DATA_BYTES = MESSAGE_CELL_BYTES - 64, BLOCK_DATA_BYTES = MESSAGE_BLOCK_BYTES - 8 };
+enum { CELL_DATA_BYTES = MESSAGE_CELL_BYTES - 61, BLOCK_DATA_BYTES = MESSAGE_BLOCK_BYTES };
+
+static struct message_cache *cache; /* of the store that a test made last */
 
 static struct message_store *store_of(uint64_t memory_bytes, uint32_t messages_max)
 {
 	struct message_store *s = message_store_create(&(struct message_store_config){
 		.memory_bytes = memory_bytes, .messages_max = messages_max, .watermark_percent = 80});
 	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+	cache = message_cache_create(s);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(cache);
 	return s;
 }
 
 static bool store_empty(const struct message_store *s)
 {
 	struct message_store_stats st = message_store_stats(s);
-	return st.cells.used == 0 && st.blocks.used == 0 && st.reserved_blocks == 0;
+	return st.cells.used == 0 && st.blocks.used == 0;
 }
 
 static uint8_t pattern(uint64_t i)
@@ -85,8 +92,8 @@ static void one_message(
 	uint8_t *body = malloc(n + 1), *copy = malloc(properties + 1);
 	fill(body, n);
 
-	CU_ASSERT_TRUE(message_store_could_hold(s, n, properties));
-	struct message *m = message_new(s, &e);
+	CU_ASSERT_TRUE(message_store_could_hold(cache, n, properties));
+	struct message *m = message_new(cache, &e);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
 	append_in_pieces(m, body, n);
 	CU_ASSERT_TRUE(slice_equal(message_exchange(m), e.exchange));
@@ -102,8 +109,7 @@ static void one_message(
 	static const uint32_t steps[] = {UINT32_MAX, 4096, 1023, 7};
 	for (unsigned i = 0; i < 4; i++)
 		body_reads_back(m, body, n, steps[i]);
-	CU_ASSERT_EQUAL(message_store_stats(s).reserved_blocks, 0);
-	message_unref(m);
+	message_unref(cache, m);
 	CU_ASSERT_TRUE(store_empty(s));
 	free(body);
 	free(copy);
@@ -125,6 +131,7 @@ static void every_size_reads_back(void)
 		one_message(s, 255, 255, 70000 - 2, bodies[i]);
 		one_message(s, 0, 0, BLOCK_DATA_BYTES, bodies[i]);
 	}
+	message_cache_destroy(cache);
 	message_store_destroy(s);
 }
 
@@ -136,6 +143,7 @@ static void random_sizes_read_back(void)
 		one_message(s, unit_random_below(256), unit_random_below(256),
 			unit_random_below(unit_random_below(9000) + 1),
 			unit_random_below(unit_random_below(20000) + 1));
+	message_cache_destroy(cache);
 	message_store_destroy(s);
 }
 
@@ -143,15 +151,16 @@ static void a_small_message_costs_one_cell(void)
 {
 	struct message_store *s = store_of(1 << 20, 0);
 	struct message_envelope e = envelope(10, 20, 14, CELL_DATA_BYTES - 44);
-	struct message *m = message_new(s, &e);
+	struct message *m = message_new(cache, &e);
 
 	CU_ASSERT_EQUAL(message_store_stats(s).cells.used, 1);
-	CU_ASSERT_EQUAL(message_store_stats(s).reserved_blocks, 0);
-	message_unref(m);
+	CU_ASSERT_EQUAL(message_store_stats(s).blocks.used, 0);
+	message_unref(cache, m);
 	e.body_bytes++;
-	m = message_new(s, &e);
-	CU_ASSERT_EQUAL(message_store_stats(s).reserved_blocks, 1);
-	message_unref(m);
+	m = message_new(cache, &e);
+	CU_ASSERT_EQUAL(message_store_stats(s).blocks.used, 1);
+	message_unref(cache, m);
+	message_cache_destroy(cache);
 	message_store_destroy(s);
 }
 
@@ -159,41 +168,41 @@ static void references_are_counted(void)
 {
 	struct message_store *s = store_of(1 << 20, 0);
 	struct message_envelope e = envelope(1, 1, 1, 1);
-	struct message *m = message_new(s, &e);
+	struct message *m = message_new(cache, &e);
 
 	message_ref(m);
 	message_ref(m);
-	message_unref(m);
-	message_unref(m);
+	message_unref(cache, m);
+	message_unref(cache, m);
 	CU_ASSERT_FALSE(store_empty(s));
-	message_unref(m);
+	message_unref(cache, m);
 	CU_ASSERT_TRUE(store_empty(s));
+	message_cache_destroy(cache);
 	message_store_destroy(s);
 }
 
-static void a_body_is_reserved_when_it_is_announced(void)
+static void a_body_has_its_memory_when_it_is_announced(void)
 {
 	struct message_store *s = store_of(1 << 20, 16);
 	uint32_t total = message_store_stats(s).blocks.capacity;
 	struct message_envelope most = envelope(0, 0, 0, (uint64_t)(total - 1) * BLOCK_DATA_BYTES);
-	struct message *m = message_new(s, &most);
+	struct message *m = message_new(cache, &most);
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
-	CU_ASSERT_EQUAL(message_store_stats(s).blocks.used, 0);
-	CU_ASSERT_EQUAL(message_store_stats(s).reserved_blocks, total - 1);
-	void *last = message_store_block_take(s);
+	CU_ASSERT_EQUAL(message_store_stats(s).blocks.used, total - 1);
+	void *last = message_store_block_take(cache);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(last);
-	CU_ASSERT_PTR_NULL(message_store_block_take(s));
+	CU_ASSERT_PTR_NULL(message_store_block_take(cache));
 	struct message_envelope one = envelope(0, 0, 0, CELL_DATA_BYTES + 1);
-	CU_ASSERT_PTR_NULL(message_new(s, &one));
+	CU_ASSERT_PTR_NULL(message_new(cache, &one));
 
 	uint8_t page[5000] = {0};
 	message_append(m, page, sizeof(page));
-	CU_ASSERT_EQUAL(message_store_stats(s).blocks.used, 3);
-	CU_ASSERT_EQUAL(message_store_stats(s).reserved_blocks, total - 3);
-	message_unref(m); /* half received: what was promised comes back too */
-	message_store_block_give(s, last);
+	CU_ASSERT_EQUAL(message_store_stats(s).blocks.used, total);
+	message_unref(cache, m); /* half received: what was taken for the rest comes back too */
+	message_store_block_give(cache, last);
 	CU_ASSERT_TRUE(store_empty(s));
+	message_cache_destroy(cache);
 	message_store_destroy(s);
 }
 
@@ -204,19 +213,20 @@ static void exhaustion_is_an_answer(void)
 	struct message *held[8];
 
 	for (unsigned i = 0; i < 8; i++)
-		CU_ASSERT_PTR_NOT_NULL_FATAL(held[i] = message_new(s, &small));
-	CU_ASSERT_PTR_NULL(message_new(s, &small));
-	message_unref(held[3]);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(held[3] = message_new(s, &small));
+		CU_ASSERT_PTR_NOT_NULL_FATAL(held[i] = message_new(cache, &small));
+	CU_ASSERT_PTR_NULL(message_new(cache, &small));
+	message_unref(cache, held[3]);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(held[3] = message_new(cache, &small));
 	for (unsigned i = 0; i < 8; i++)
-		message_unref(held[i]);
+		message_unref(cache, held[i]);
 
 	struct message_envelope huge = envelope(0, 0, 0, UINT64_MAX);
-	CU_ASSERT_PTR_NULL(message_new(s, &huge));
-	CU_ASSERT_FALSE(message_store_could_hold(s, UINT64_MAX, 0));
-	CU_ASSERT_FALSE(message_store_could_hold(s, 1 << 20, 0));
-	CU_ASSERT_TRUE(message_store_could_hold(s, 900000, 0));
+	CU_ASSERT_PTR_NULL(message_new(cache, &huge));
+	CU_ASSERT_FALSE(message_store_could_hold(cache, UINT64_MAX, 0));
+	CU_ASSERT_FALSE(message_store_could_hold(cache, 1 << 20, 0));
+	CU_ASSERT_TRUE(message_store_could_hold(cache, 900000, 0));
 	CU_ASSERT_TRUE(store_empty(s));
+	message_cache_destroy(cache);
 	message_store_destroy(s);
 }
 
@@ -228,28 +238,147 @@ static void the_watermark_has_hysteresis(void)
 	unsigned n = 0;
 
 	while (n < 80) {
-		held[n++] = message_new(s, &small);
-		CU_ASSERT_FALSE(message_store_full(s));
+		held[n++] = message_new(cache, &small);
+		CU_ASSERT_FALSE(message_store_full(cache));
 	}
-	held[n++] = message_new(s, &small);
-	CU_ASSERT_TRUE(message_store_full(s));
+	held[n++] = message_new(cache, &small);
+	CU_ASSERT_TRUE(message_store_full(cache));
 	CU_ASSERT_TRUE(message_store_stats(s).above_watermark);
 	while (n > 71) {
-		message_unref(held[--n]);
-		CU_ASSERT_TRUE(message_store_full(s));
+		message_unref(cache, held[--n]);
+		CU_ASSERT_TRUE(message_store_full(cache));
 	}
-	message_unref(held[--n]);
-	CU_ASSERT_FALSE(message_store_full(s));
+	message_unref(cache, held[--n]);
+	CU_ASSERT_FALSE(message_store_full(cache));
 	while (n > 0)
-		message_unref(held[--n]);
+		message_unref(cache, held[--n]);
 
-	/* Promised blocks count as used. */
+	/* Blocks of a body that has not arrived count as used. */
 	uint64_t body = (uint64_t)message_store_stats(s).blocks.capacity * 81 / 100 * BLOCK_DATA_BYTES;
 	struct message_envelope large = envelope(0, 0, 0, body);
-	struct message *m = message_new(s, &large);
-	CU_ASSERT_TRUE(message_store_full(s));
-	message_unref(m);
-	CU_ASSERT_FALSE(message_store_full(s));
+	struct message *m = message_new(cache, &large);
+	CU_ASSERT_TRUE(message_store_full(cache));
+	message_unref(cache, m);
+	CU_ASSERT_FALSE(message_store_full(cache));
+	message_cache_destroy(cache);
+	message_store_destroy(s);
+}
+
+/* One core makes messages, another one releases them; some are held by both and released in either order. */
+enum { CROSSING = 4000 };
+
+static struct {
+	struct ring *ring;
+	struct message_cache *cache;
+	uint64_t wrong;
+} other_core;
+
+static void *release_loop(void *arg)
+{
+	static uint8_t body[6000];
+
+	fill(body, sizeof(body));
+	for (unsigned n = 0; n < CROSSING;) {
+		struct message *m;
+		struct message_cursor at = {0};
+		if (!ring_pop(other_core.ring, &m, 1)) {
+			sched_yield();
+			continue;
+		}
+		uint64_t have = 0;
+		for (struct slice piece; (piece = message_body_next(m, &at, 4096)).bytes; have += piece.bytes)
+			other_core.wrong += memcmp(piece.data, body + have, piece.bytes) != 0;
+		other_core.wrong += have != message_body_bytes(m);
+		message_unref(other_core.cache, m);
+		n++;
+	}
+	return NULL;
+}
+
+static struct message *message_of(uint32_t n)
+{
+	static uint8_t body[6000];
+	struct message_envelope e = envelope(3, 3, 3, n);
+	struct message *m = message_new(cache, &e);
+
+	fill(body, sizeof(body));
+	if (m)
+		message_append(m, body, n);
+	return m;
+}
+
+static void messages_cross_cores(void)
+{
+	struct message_store *s = message_store_create(&(struct message_store_config){
+		.memory_bytes = 1 << 20, .watermark_percent = 80, .caches_max = 2});
+	pthread_t thread;
+	unsigned both = 0;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+	cache = message_cache_create(s);
+	other_core.cache = message_cache_create(s);
+	other_core.ring = ring_create(sizeof(struct message *), 64);
+	CU_ASSERT_EQUAL(pthread_create(&thread, NULL, release_loop, NULL), 0);
+	for (unsigned n = 0; n < CROSSING;) {
+		struct message *m = message_of(unit_random_below(unit_random_below(6000) + 1));
+		if (!m) {
+			sched_yield();
+			continue;
+		}
+		bool kept = unit_random_below(2);
+		if (kept)
+			message_ref(m);
+		message_share(m);
+		while (!ring_push(other_core.ring, &m, 1))
+			sched_yield();
+		if (kept)
+			message_unref(cache, m);
+		both += kept;
+		n++;
+	}
+	pthread_join(thread, NULL);
+	CU_ASSERT_EQUAL(other_core.wrong, 0);
+	CU_ASSERT_TRUE(both > CROSSING / 4);
+	CU_ASSERT_TRUE(store_empty(s));
+	ring_destroy(other_core.ring);
+	message_cache_destroy(other_core.cache);
+	message_cache_destroy(cache);
+	message_store_destroy(s);
+}
+
+/* What another core's cache holds can be missing here: could_hold promises only what is there anyway. */
+static void what_could_be_held_can_be(void)
+{
+	struct message_store *s = message_store_create(&(struct message_store_config){
+		.memory_bytes = 1 << 20, .watermark_percent = 80, .caches_max = 4});
+	struct message_cache *other[3];
+	uint64_t most = 1 << 20;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+	cache = message_cache_create(s);
+	for (unsigned i = 0; i < 3; i++) {
+		void *held[1000];
+		unsigned n = 0;
+		other[i] = message_cache_create(s);
+		while ((held[n] = message_store_block_take(other[i])))
+			n++;
+		while (n > 0)
+			message_store_block_give(other[i], held[--n]);
+	}
+	while (!message_store_could_hold(cache, most, 0))
+		most -= 4096;
+	CU_ASSERT_TRUE(most > 600000);
+	void *entry = message_store_block_take(cache);
+	struct message_envelope e = envelope(255, 255, 0, most);
+	struct message *m = message_new(cache, &e);
+	CU_ASSERT_PTR_NOT_NULL(m);
+	CU_ASSERT_PTR_NOT_NULL(entry);
+	if (m)
+		message_unref(cache, m);
+	message_store_block_give(cache, entry);
+	for (unsigned i = 0; i < 3; i++)
+		message_cache_destroy(other[i]);
+	message_cache_destroy(cache);
 	message_store_destroy(s);
 }
 
@@ -266,8 +395,11 @@ int main(int argc, char **argv)
 			{"random_sizes_read_back", random_sizes_read_back},
 			{"a_small_message_costs_one_cell", a_small_message_costs_one_cell},
 			{"references_are_counted", references_are_counted},
-			{"a_body_is_reserved_when_it_is_announced", a_body_is_reserved_when_it_is_announced},
+			{"a_body_has_its_memory_when_it_is_announced",
+				a_body_has_its_memory_when_it_is_announced},
 			{"exhaustion_is_an_answer", exhaustion_is_an_answer},
 			{"the_watermark_has_hysteresis", the_watermark_has_hysteresis},
+			{"messages_cross_cores", messages_cross_cores},
+			{"what_could_be_held_can_be", what_could_be_held_can_be},
 			{"a_store_needs_room_for_a_block", a_store_needs_room_for_a_block}, {0}});
 }

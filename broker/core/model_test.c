@@ -154,7 +154,7 @@ static void expect(unsigned i, const struct delivery *d, bool no_ack)
 	m->state = no_ack ? GONE : OUT;
 	model.deliveries++;
 	if (no_ack)
-		message_unref(d->message);
+		message_unref(fixture.core->cache, d->message);
 	else
 		model.out[model.out_count++] = (struct model_out){*d, i, q->life, at};
 }
@@ -262,7 +262,7 @@ static void op_publish(void)
 	unsigned x = unit_random_below(EXCHANGES), expected = 0;
 	const char *key = keys[unit_random_below(4)];
 
-	if (!model.exchanges[x] || message_store_full(fixture.core->store))
+	if (!model.exchanges[x] || message_store_full(fixture.core->cache))
 		return;
 	bool to[QUEUES] = {false};
 	for (unsigned b = 0; b < BINDINGS; b++)

@@ -72,7 +72,7 @@ static void settle(struct broker_core *c, const struct delivery *d)
 		entries_settle(&q->entries, &x);
 		c->stats.messages_unacked--;
 	}
-	message_unref(d->message);
+	message_unref(c->cache, d->message);
 }
 
 void queue_ack(struct broker_core *c, const struct delivery *d)
@@ -94,7 +94,7 @@ void queue_requeue(struct broker_core *c, const struct delivery *d)
 
 	if (!q) {
 		c->stats.dropped++;
-		message_unref(d->message);
+		message_unref(c->cache, d->message);
 		return;
 	}
 	entries_requeue(&q->entries, &x);

@@ -97,7 +97,7 @@ static struct queue *queue_alloc(struct session *s, const struct queue_declarati
 	q->durable = d->durable;
 	q->auto_delete = d->auto_delete;
 	q->exclusive_to = d->exclusive ? s : NULL;
-	entries_init(&q->entries, s->core->store);
+	entries_init(&q->entries, s->core->cache);
 	CDS_INIT_LIST_HEAD(&q->consumers);
 	CDS_INIT_LIST_HEAD(&q->parked_consumers);
 	CDS_INIT_LIST_HEAD(&q->bindings);

@@ -35,7 +35,7 @@ static void get_in_order(void)
 	CU_ASSERT_TRUE_FATAL(queue_get(q, true, &d[0]));
 	CU_ASSERT_EQUAL(number_of(d[0].message), 0);
 	CU_ASSERT_TRUE(d[0].redelivered);
-	message_unref(d[0].message);
+	message_unref(fixture.core->cache, d[0].message);
 	CU_ASSERT_TRUE_FATAL(queue_get(q, false, &d[2]));
 	CU_ASSERT_EQUAL(number_of(d[2].message), 2);
 	queue_drop(fixture.core, &d[2]);
@@ -54,14 +54,14 @@ static void a_stale_delivery_settles_the_message_alone(void)
 	for (unsigned i = 0; i < 3; i++)
 		CU_ASSERT_TRUE_FATAL(queue_get(q, false, &d[i]));
 	CU_ASSERT_EQUAL(queue_delete_code(0, "q"), 0);
-	CU_ASSERT_EQUAL(message_store_stats(fixture.core->store).cells.used, 3);
+	CU_ASSERT_EQUAL(message_store_stats(fixture.store).cells.used, 3);
 	struct queue *again = queue_make("q");
 	CU_ASSERT_NOT_EQUAL(queue_handle_of(again), d[0].queue);
 	queue_ack(fixture.core, &d[0]);
 	queue_requeue(fixture.core, &d[1]);
 	queue_drop(fixture.core, &d[2]);
 	CU_ASSERT_EQUAL(queue_ready_count(again), 0);
-	CU_ASSERT_EQUAL(message_store_stats(fixture.core->store).cells.used, 0);
+	CU_ASSERT_EQUAL(message_store_stats(fixture.store).cells.used, 0);
 	fixture_end();
 }
 
@@ -108,7 +108,7 @@ static void consumers_take_turns(void)
 		CU_ASSERT_EQUAL(c[i]->taken, 10);
 		for (unsigned k = 0; k < c[i]->taken; k++) {
 			CU_ASSERT_EQUAL(number_of(c[i]->kept[k].message), k * 3 + i);
-			message_unref(c[i]->kept[k].message);
+			message_unref(fixture.core->cache, c[i]->kept[k].message);
 		}
 		consumer_detach(&c[i]->consumer);
 		consumer_detach(&c[i]->consumer);
@@ -133,7 +133,7 @@ static void queues_take_turns_within_the_budget(void)
 	CU_ASSERT_EQUAL(broker_core_deliver(fixture.core, 1000), 100);
 	for (unsigned i = 0; i < 2; i++) {
 		for (unsigned k = 0; k < c[i]->taken; k++)
-			message_unref(c[i]->kept[k].message);
+			message_unref(fixture.core->cache, c[i]->kept[k].message);
 		consumer_detach(&c[i]->consumer);
 		free(c[i]);
 	}

@@ -14,7 +14,7 @@ int route_set_create(struct route_set *s, const struct broker_limits *limits)
 		.capacity = limits->queues > UINT32_MAX / 4 ? UINT32_MAX / 2 : limits->queues * 2};
 	s->queues = calloc(s->capacity, sizeof(*s->queues));
 	if (!s->queues || pointer_set_create(&s->seen, s->capacity) ||
-		pointer_set_create(&s->nodes, limits->bindings)) {
+		pointer_set_create(&s->nodes, nested_hash_nodes_max(limits->bindings))) {
 		route_set_destroy(s);
 		return -1;
 	}
@@ -50,6 +50,15 @@ void route_set_add(struct route_set *s, struct queue *q)
 	if (s->count == SCAN_MAX + 1)
 		for (uint32_t i = 0; i < s->count; i++)
 			pointer_set_add(&s->seen, s->queues[i]);
+}
+
+void route_set_add_all(struct route_set *s, const struct pointer_bag *queues)
+{
+	struct bag_cursor at = {0};
+	const void *q;
+
+	while ((q = pointer_bag_next(queues, &at)))
+		route_set_add(s, (struct queue *)(uintptr_t)q);
 }
 
 void route_find(struct exchange *x, const struct route_request *r, struct route_set *out)

@@ -4,6 +4,7 @@
 #define BROKER_CORE_ROUTE_H
 
 #include "broker/core/exchange.h"
+#include "broker/core/pointer_bag.h"
 #include "broker/core/pointer_set.h"
 
 struct route_request {
@@ -24,6 +25,9 @@ void route_set_destroy(struct route_set *s);
 
 /* A queue that matches; again is the same as once. O(1). */
 void route_set_add(struct route_set *s, struct queue *q);
+
+/* All queues of a bag. */
+void route_set_add_all(struct route_set *s, const struct pointer_bag *queues);
 
 /* All queues of an exchange (of the default one: by name) that match. Any registered reader; the result is
  * valid until it goes quiescent. No lock, no allocation. */

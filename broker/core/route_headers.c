@@ -1,15 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Headers: a binding's arguments are compared with the message's headers; x-match says whether all of them
  * or any one must be there and equal, and whether those named "x-..." count. An argument without a value asks
- * for presence alone. Cost: bindings times their arguments. */
+ * for presence alone.
+ *
+ * The index is one table of (exchange, header and value): a binding that wants all of its arguments is filed
+ * under the one of them with the fewest bindings so far, one that wants any under each, one without arguments
+ * lies in the exchange's own bag (and, wanting any, nowhere: it never matches). A message looks up each of
+ * its headers twice, with its value and as present, and compares what is filed there as a whole: the index
+ * may hold too much (it goes by a hash of the pair), never too little. Cost: headers, plus the bindings filed
+ * under them times their arguments; of those wanting all, few are filed under a pair unless all their pairs
+ * are common. */
 #include "broker/core/core.h"
 
+#include <stdlib.h>
 #include <string.h>
-#include <urcu/rculist.h>
 
 enum headers_match { MATCH_ALL, MATCH_ANY, MATCH_ALL_WITH_X, MATCH_ANY_WITH_X, MATCH_KINDS };
 
+enum {
+	TERMS_MAX = 64, /* of a binding; what an adaptor reads from an argument table */
+	VIEW_MAX = 64,	/* headers of a message that are decoded once; others are searched for */
+};
+
 static const char *const match_names[MATCH_KINDS] = {"all", "any", "all-with-x", "any-with-x"};
+
+/* A header, with a value or (VALUE_VOID) as present. */
+struct header_pair {
+	struct table_entry entry;
+	struct pointer_bag bindings;
+	struct reclaim_node reclaim;
+};
+
+struct header_term {
+	uint64_t name_hash;
+	const struct field *field; /* in the binding's arguments */
+};
+
+struct filing {
+	struct header_pair *pair;
+	struct bag_place place;
+};
+
+/* The arguments of a binding that take part, and where it is filed. */
+struct header_terms {
+	bool all;
+	uint32_t count, filed_count;
+	struct filing *filed;
+	struct header_term at[];
+};
 
 /* MATCH_KINDS where it is none of them. */
 static enum headers_match match_kind(const struct value *v)
@@ -25,10 +63,21 @@ static enum headers_match match_kind(const struct value *v)
 	return (enum headers_match)i;
 }
 
+static bool takes_part(const struct field *a, enum headers_match match)
+{
+	if (slice_equals_text(a->name, "x-match"))
+		return false;
+	bool with_x = match == MATCH_ALL_WITH_X || match == MATCH_ANY_WITH_X;
+	return with_x || a->name.bytes < 2 || memcmp(a->name.data, "x-", 2) != 0;
+}
+
 static enum failure_code validate(const struct binding_spec *spec, struct failure *f)
 {
 	const struct value *v = fields_find(&spec->arguments, "x-match");
 
+	if (spec->arguments.count > TERMS_MAX)
+		return failure_set(f, FAILURE_PRECONDITION,
+			"a binding to a headers exchange has at most %u arguments", (unsigned)TERMS_MAX);
 	if (match_kind(v) != MATCH_KINDS)
 		return FAILURE_NONE;
 	if (v->kind != VALUE_STRING)
@@ -38,47 +87,256 @@ static enum failure_code validate(const struct binding_spec *spec, struct failur
 		v->bytes.bytes < 32 ? (int)v->bytes.bytes : 32, (const char *)v->bytes.data);
 }
 
+static uint64_t pair_hash(const struct table *t, uint64_t name_hash, const struct value *v)
+{
+	uint64_t both[2] = {name_hash, v->kind == VALUE_VOID ? 0 : value_hash(&t->key, v)};
+
+	return siphash(&t->key, both, sizeof(both));
+}
+
+static struct header_pair *pair_find(const struct exchange *x, uint64_t hash)
+{
+	struct table_entry *e = table_find_hashed(
+		&x->vhost->broker->header_pairs, hash, x, (struct slice){0});
+	return e ? caa_container_of(e, struct header_pair, entry) : NULL;
+}
+
+static struct header_pair *pair_make(struct exchange *x, uint64_t hash)
+{
+	struct broker *broker = x->vhost->broker;
+	struct header_pair *p = pair_find(x, hash);
+
+	if (p || broker->header_pair_count == broker->header_pairs_max)
+		return p;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return NULL;
+	broker->header_pair_count++;
+	table_add_hashed(&broker->header_pairs, &p->entry, hash, x, (struct slice){0});
+	return p;
+}
+
+static void pair_release(struct reclaim_node *n)
+{
+	free(caa_container_of(n, struct header_pair, reclaim));
+}
+
+static void pair_prune(struct exchange *x, struct header_pair *p)
+{
+	struct broker *broker = x->vhost->broker;
+
+	if (p->bindings.count > 0)
+		return;
+	table_remove(&broker->header_pairs, &p->entry);
+	broker->header_pair_count--;
+	reclaim_defer(&p->reclaim, pair_release);
+}
+
+static struct header_terms *terms_make(const struct exchange *x, const struct fields *arguments)
+{
+	const struct table *t = &x->vhost->broker->header_pairs;
+	enum headers_match match = match_kind(fields_find(arguments, "x-match"));
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < arguments->count; i++)
+		count += takes_part(&arguments->at[i], match);
+	bool all = match == MATCH_ALL || match == MATCH_ALL_WITH_X;
+	uint32_t filings = all && count > 0 ? 1 : count;
+	struct header_terms *terms = calloc(
+		1, sizeof(*terms) + count * sizeof(terms->at[0]) + filings * sizeof(struct filing));
+	if (!terms)
+		return NULL;
+	terms->all = all;
+	terms->filed = (struct filing *)&terms->at[count];
+	for (uint32_t i = 0; i < arguments->count; i++) {
+		const struct field *a = &arguments->at[i];
+		if (takes_part(a, match))
+			terms->at[terms->count++] = (struct header_term){table_hash(t, a->name), a};
+	}
+	return terms;
+}
+
+static void withdraw(struct exchange *x, struct header_terms *terms)
+{
+	while (terms->filed_count > 0) {
+		struct filing *filing = &terms->filed[--terms->filed_count];
+		pointer_bag_remove(&filing->pair->bindings, &filing->place);
+		pair_prune(x, filing->pair);
+	}
+}
+
+static int file_under(struct exchange *x, struct binding *b, uint64_t hash)
+{
+	struct header_terms *terms = b->header_terms;
+	struct header_pair *p = pair_make(x, hash);
+
+	if (!p)
+		return -1;
+	struct filing *filing = &terms->filed[terms->filed_count];
+	filing->pair = p;
+	if (pointer_bag_add(&p->bindings, b, &filing->place)) {
+		pair_prune(x, p);
+		return -1;
+	}
+	terms->filed_count++;
+	return 0;
+}
+
+static uint64_t term_hash(const struct exchange *x, const struct header_term *t)
+{
+	return pair_hash(&x->vhost->broker->header_pairs, t->name_hash, &t->field->value);
+}
+
+/* The pair with the fewest bindings. */
+static uint64_t most_selective(const struct exchange *x, const struct header_terms *terms)
+{
+	uint64_t best = 0;
+	uint32_t fewest = UINT32_MAX;
+
+	for (uint32_t i = 0; i < terms->count && fewest > 0; i++) {
+		uint64_t hash = term_hash(x, &terms->at[i]);
+		const struct header_pair *p = pair_find(x, hash);
+		uint32_t count = p ? p->bindings.count : 0;
+		if (count < fewest) {
+			fewest = count;
+			best = hash;
+		}
+	}
+	return best;
+}
+
+static int file(struct exchange *x, struct binding *b)
+{
+	struct header_terms *terms = b->header_terms;
+
+	if (terms->all)
+		return terms->count == 0 ? pointer_bag_add(&x->all, b, &b->place)
+					 : file_under(x, b, most_selective(x, terms));
+	for (uint32_t i = 0; i < terms->count; i++)
+		if (file_under(x, b, term_hash(x, &terms->at[i]))) {
+			withdraw(x, terms);
+			return -1;
+		}
+	return 0;
+}
+
 static enum failure_code bind(struct exchange *x, struct binding *b, struct failure *f)
 {
-	b->match = (uint8_t)match_kind(fields_find(&b->arguments, "x-match"));
-	return FAILURE_NONE;
+	b->header_terms = terms_make(x, &b->arguments);
+	if (b->header_terms && file(x, b) == 0)
+		return FAILURE_NONE;
+	/* Readers may have seen it filed under some of its pairs. */
+	return failure_set(f, FAILURE_LIMIT, "no memory for the headers of the binding");
 }
 
-static bool takes_part(const struct field *a, enum headers_match match)
+static void unbind(struct exchange *x, struct binding *b)
 {
-	if (slice_equals_text(a->name, "x-match"))
+	if (b->header_terms->all && b->header_terms->count == 0)
+		pointer_bag_remove(&x->all, &b->place);
+	else
+		withdraw(x, b->header_terms);
+}
+
+static void terms_free(struct binding *b)
+{
+	free(b->header_terms);
+}
+
+/* The message's headers, decoded once. */
+struct view {
+	const struct header_source *source;
+	uint32_t count;
+	uint64_t name_hash[VIEW_MAX];
+	struct field at[VIEW_MAX];
+	bool complete; /* no headers but those */
+};
+
+static bool view_find(const struct view *v, const struct header_term *t, struct value *out)
+{
+	for (uint32_t i = 0; i < v->count; i++)
+		if (v->name_hash[i] == t->name_hash && slice_equal(v->at[i].name, t->field->name)) {
+			*out = v->at[i].value;
+			return true;
+		}
+	return !v->complete && v->source->find(v->source->ctx, t->field->name, out);
+}
+
+static bool term_matches(const struct view *v, const struct header_term *t)
+{
+	struct value value;
+
+	if (!view_find(v, t, &value))
 		return false;
-	bool with_x = match == MATCH_ALL_WITH_X || match == MATCH_ANY_WITH_X;
-	return with_x || a->name.bytes < 2 || memcmp(a->name.data, "x-", 2) != 0;
+	return t->field->value.kind == VALUE_VOID || value_equal(&t->field->value, &value);
 }
 
-static bool header_matches(const struct field *a, const struct header_source *h)
+static bool binding_matches(const struct view *v, const struct binding *b)
 {
-	struct value v;
+	const struct header_terms *terms = b->header_terms;
 
-	if (!h || !h->find(h->ctx, a->name, &v))
-		return false;
-	return a->value.kind == VALUE_VOID || value_equal(&a->value, &v);
+	for (uint32_t i = 0; i < terms->count; i++)
+		if (term_matches(v, &terms->at[i]) != terms->all)
+			return !terms->all;
+	return terms->all;
 }
 
-static bool binding_matches(const struct binding *b, const struct header_source *h)
+static void add_matching(const struct view *v, const struct pointer_bag *bindings, struct route_set *out)
 {
-	bool all = b->match == MATCH_ALL || b->match == MATCH_ALL_WITH_X;
+	struct bag_cursor at = {0};
+	const struct binding *b;
 
-	for (uint32_t i = 0; i < b->arguments.count; i++) {
-		const struct field *a = &b->arguments.at[i];
-		if (takes_part(a, b->match) && header_matches(a, h) != all)
-			return !all;
-	}
-	return all;
+	while ((b = pointer_bag_next(bindings, &at)))
+		if (binding_matches(v, b))
+			route_set_add(out, b->queue);
+}
+
+static void look_up(const struct exchange *x, const struct view *v, uint64_t name_hash,
+	const struct value *value, struct route_set *out)
+{
+	const struct header_pair *p = pair_find(
+		x, pair_hash(&x->vhost->broker->header_pairs, name_hash, value));
+
+	if (p)
+		add_matching(v, &p->bindings, out);
+}
+
+static void header_route(const struct exchange *x, const struct view *v, uint64_t name_hash,
+	const struct value *value, struct route_set *out)
+{
+	static const struct value present = {.kind = VALUE_VOID};
+
+	look_up(x, v, name_hash, &present, out);
+	if (value->kind != VALUE_VOID)
+		look_up(x, v, name_hash, value, out);
 }
 
 static void route(const struct exchange *x, const struct route_request *r, struct route_set *out)
 {
-	const struct binding *b;
+	const struct table *t = &x->vhost->broker->header_pairs;
+	struct view v;
+	struct field f;
+	uint32_t at = 0;
 
-	cds_list_for_each_entry_rcu(b, &x->bindings, of_exchange) if (binding_matches(b, r->headers))
-		route_set_add(out, b->queue);
+	v.source = r->headers;
+	v.count = 0;
+	v.complete = true;
+	add_matching(&v, &x->all, out);
+	if (!r->headers)
+		return;
+	while (v.count < VIEW_MAX && r->headers->next(r->headers->ctx, &at, &f)) {
+		v.name_hash[v.count] = table_hash(t, f.name);
+		v.at[v.count++] = f;
+	}
+	v.complete = v.count < VIEW_MAX;
+	for (uint32_t i = 0; i < v.count; i++)
+		header_route(x, &v, v.name_hash[i], &v.at[i].value, out);
+	while (!v.complete && r->headers->next(r->headers->ctx, &at, &f))
+		header_route(x, &v, table_hash(t, f.name), &f.value, out);
 }
 
-const struct exchange_type route_headers = {"headers", validate, bind, NULL, route};
+const struct exchange_type route_headers = {.name = "headers",
+	.validate = validate,
+	.bind = bind,
+	.unbind = unbind,
+	.free = terms_free,
+	.route = route};

@@ -18,12 +18,12 @@ static enum failure_code delete_exchange(const char *name, bool if_unused)
 
 static enum failure_code publish_code(const char *exchange)
 {
-	struct message *m = message_new(fixture.core->store, &(struct message_envelope){0});
+	struct message *m = message_new(fixture.core->cache, &(struct message_envelope){0});
 	uint32_t n;
 	enum failure_code code = exchange_publish(
 		&fixture.session[0], text(exchange), text("k"), NULL, m, &n, &fixture.failure);
 
-	message_unref(m);
+	message_unref(fixture.core->cache, m);
 	return code;
 }
 
@@ -150,7 +150,7 @@ static void a_queue_matched_several_times_gets_one(void)
 		CU_ASSERT_EQUAL(publish("amq.fanout", "", i), i + 1);
 	}
 	/* One body for all of them: a cell for each message published. */
-	CU_ASSERT_EQUAL(message_store_stats(fixture.core->store).cells.used, 60);
+	CU_ASSERT_EQUAL(message_store_stats(fixture.store).cells.used, 60);
 	CU_ASSERT_EQUAL(bind_code("amq.topic", "q1", "#"), 0);
 	CU_ASSERT_EQUAL(bind_code("amq.topic", "q1", "*.b"), 0);
 	CU_ASSERT_EQUAL(bind_code("amq.topic", "q1", "a.b"), 0);
@@ -229,8 +229,8 @@ static void publishing_is_all_or_nothing(void)
 	bind_code("amq.fanout", "b", "");
 	bind_code("amq.fanout", "c", "");
 	publish("", "b", 0);
-	struct message *m = message_new(fixture.core->store, &(struct message_envelope){0});
-	while (n < 2048 && (taken[n] = message_store_block_take(fixture.core->store)))
+	struct message *m = message_new(fixture.core->cache, &(struct message_envelope){0});
+	while (n < 2048 && (taken[n] = message_store_block_take(fixture.core->cache)))
 		n++;
 	for (unsigned free_blocks = 0; free_blocks < 3; free_blocks++) {
 		enum failure_code code = exchange_publish(&fixture.session[0], text("amq.fanout"), text(""),
@@ -241,112 +241,13 @@ static void publishing_is_all_or_nothing(void)
 		CU_ASSERT_EQUAL(queue_ready_count(a), fits);
 		CU_ASSERT_EQUAL(queue_ready_count(b), 1 + fits);
 		CU_ASSERT_EQUAL(queue_ready_count(c), fits);
-		CU_ASSERT_EQUAL(message_store_stats(fixture.core->store).blocks.used,
-			message_store_stats(fixture.core->store).blocks.capacity - (fits ? 0 : free_blocks));
-		message_store_block_give(fixture.core->store, taken[--n]);
+		CU_ASSERT_EQUAL(message_store_stats(fixture.store).blocks.used,
+			message_store_stats(fixture.store).blocks.capacity - (fits ? 0 : free_blocks));
+		message_store_block_give(fixture.core->cache, taken[--n]);
 	}
-	message_unref(m);
+	message_unref(fixture.core->cache, m);
 	while (n > 0)
-		message_store_block_give(fixture.core->store, taken[--n]);
-	fixture_end();
-}
-
-/* Headers */
-
-static bool find_in_fields(const void *ctx, struct slice name, struct value *out)
-{
-	const struct value *v = fields_find_slice(ctx, name);
-	if (v)
-		*out = *v;
-	return v;
-}
-
-static struct field string_field(const char *name, const char *value)
-{
-	return (struct field){text(name), {.kind = VALUE_STRING, .bytes = text(value)}};
-}
-
-static struct field int_field(const char *name, int64_t value)
-{
-	return (struct field){text(name), {.kind = VALUE_INT, .integer = value}};
-}
-
-static uint32_t publish_headers(const struct field *at, uint32_t count)
-{
-	struct fields fields = {at, count};
-	struct header_source source = {find_in_fields, &fields};
-	struct message *m = message_new(fixture.core->store, &(struct message_envelope){0});
-	uint32_t n = 99;
-
-	CU_ASSERT_EQUAL(exchange_publish(&fixture.session[0], text("amq.headers"), text(""), &source, m, &n,
-				&fixture.failure),
-		0);
-	message_unref(m);
-	return n;
-}
-
-static enum failure_code bind_headers(const char *queue, const struct field *at, uint32_t count)
-{
-	struct binding_spec s = {text("amq.headers"), text(queue), text(""), {at, count}};
-	return binding_add(&fixture.session[0], &s, &fixture.failure);
-}
-
-static void headers_all_and_any(void)
-{
-	fixture_begin();
-	queue_make("all");
-	queue_make("any");
-	struct field all[] = {string_field("kind", "a"), int_field("n", 1), string_field("x-seen", "1")};
-	struct field any[] = {string_field("x-match", "any"), string_field("kind", "a"),
-		{text("there"), {.kind = VALUE_VOID}}};
-	CU_ASSERT_EQUAL(bind_headers("all", all, 3), 0);
-	CU_ASSERT_EQUAL(bind_headers("any", any, 3), 0);
-	CU_ASSERT_EQUAL(publish_headers(NULL, 0), 0);
-	struct field m[] = {string_field("kind", "a"), int_field("n", 1)};
-	CU_ASSERT_EQUAL(publish_headers(m, 2), 2);
-	CU_ASSERT_EQUAL(publish_headers(m, 1), 1);
-	m[1].value.integer = 2;
-	CU_ASSERT_EQUAL(publish_headers(m, 2), 1);
-	CU_ASSERT_EQUAL(publish_headers(m + 1, 1), 0);
-	m[1] = int_field("there", 7);
-	CU_ASSERT_EQUAL(publish_headers(m + 1, 1), 1);
-	CU_ASSERT_EQUAL(publish("amq.headers", "", 1), 0); /* no headers at all */
-	fixture_end();
-}
-
-static void headers_edges(void)
-{
-	fixture_begin();
-	queue_make("none");
-	queue_make("never");
-	queue_make("x");
-	struct field never[] = {string_field("x-match", "any")};
-	struct field x[] = {string_field("x-match", "all-with-x"), string_field("x-a", "1")};
-	struct field x_any[] = {
-		string_field("x-match", "any-with-x"), string_field("x-b", "1"), string_field("c", "1")};
-	CU_ASSERT_EQUAL(bind_headers("none", NULL, 0), 0);
-	CU_ASSERT_EQUAL(bind_headers("never", never, 1), 0);
-	CU_ASSERT_EQUAL(bind_headers("x", x, 2), 0);
-	CU_ASSERT_EQUAL(bind_headers("x", x_any, 3), 0);
-	CU_ASSERT_EQUAL(publish_headers(NULL, 0), 1);
-	struct field m[] = {string_field("x-a", "1"), string_field("x-b", "1")};
-	CU_ASSERT_EQUAL(publish_headers(m, 1), 2);
-	CU_ASSERT_EQUAL(publish_headers(m + 1, 1), 2);
-	CU_ASSERT_EQUAL(publish_headers(m, 2), 2);
-	struct field bad[] = {string_field("x-match", "some")};
-	CU_ASSERT_EQUAL(bind_headers("x", bad, 1), FAILURE_PRECONDITION);
-	CU_ASSERT_STRING_EQUAL(fixture.failure.text,
-		"Invalid x-match field value <<\"some\">>; expected all, "
-		"any, all-with-x, or any-with-x");
-	bad[0] = int_field("x-match", 1);
-	CU_ASSERT_EQUAL(bind_headers("x", bad, 1), FAILURE_PRECONDITION);
-	/* The same key with other arguments is another binding. */
-	struct broker_core_stats stats;
-	broker_core_stats(fixture.core, &stats);
-	CU_ASSERT_EQUAL(stats.bindings, 4);
-	struct binding_spec s = {text("amq.headers"), text("x"), text(""), {x, 2}};
-	CU_ASSERT_EQUAL(binding_remove(&fixture.session[0], &s, &fixture.failure), 0);
-	CU_ASSERT_EQUAL(publish_headers(m, 1), 1);
+		message_store_block_give(fixture.core->cache, taken[--n]);
 	fixture_end();
 }
 
@@ -360,6 +261,5 @@ int main(int argc, char **argv)
 			{"a_queue_matched_several_times_gets_one", a_queue_matched_several_times_gets_one},
 			{"deleting_cascades", deleting_cascades},
 			{"binding_limits_hold", binding_limits_hold},
-			{"publishing_is_all_or_nothing", publishing_is_all_or_nothing},
-			{"headers_all_and_any", headers_all_and_any}, {"headers_edges", headers_edges}, {0}});
+			{"publishing_is_all_or_nothing", publishing_is_all_or_nothing}, {0}});
 }

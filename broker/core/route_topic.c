@@ -9,11 +9,9 @@
  * every later one, so that it is walked once a message; only one below another '#' has to be remembered for
  * that. */
 #include "broker/core/core.h"
-#include "runtime/check.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <urcu/rculist.h>
 
 enum { WORDS_MAX = 256 }; /* 255 dots */
 
@@ -21,10 +19,10 @@ struct trie_node {
 	struct table_entry edge; /* (parent, word) where the word is literal */
 	struct trie_node *parent;
 	struct trie_node *star, *hash;
-	struct cds_list_head bindings; /* RCU list */
-	uint32_t uses;		       /* bindings and children */
-	bool below_hash;	       /* a '#' on the way from the root, this one included */
-	bool nested_hash;	       /* a '#' below another one */
+	struct pointer_bag queues;
+	uint32_t uses;	  /* bindings and children */
+	bool below_hash;  /* a '#' on the way from the root, this one included */
+	bool nested_hash; /* a '#' below another one */
 	uint32_t word_bytes;
 	struct reclaim_node reclaim;
 	uint8_t word[];
@@ -81,7 +79,7 @@ static struct trie_node *node_alloc(struct broker *b, struct trie_node *parent, 
 	if (b->trie_nodes == b->trie_nodes_max)
 		return NULL;
 	/* The routes' set of nodes holds as many. */
-	if (nested && b->nested_hash_nodes == b->config.limits.bindings)
+	if (nested && b->nested_hash_nodes == b->nested_hash_nodes_max)
 		return NULL;
 	struct trie_node *n = calloc(1, sizeof(*n) + word.bytes);
 	if (!n)
@@ -92,7 +90,6 @@ static struct trie_node *node_alloc(struct broker *b, struct trie_node *parent, 
 	n->parent = parent;
 	n->below_hash = is_hash || (parent && parent->below_hash);
 	n->nested_hash = nested;
-	CDS_INIT_LIST_HEAD(&n->bindings);
 	b->trie_nodes++;
 	b->nested_hash_nodes += nested;
 	return n;
@@ -105,7 +102,7 @@ static struct trie_node *child_create(struct broker *b, struct trie_node *parent
 		return NULL;
 	struct trie_node **at = wildcard(parent, word);
 	if (at)
-		rcu_assign_pointer(*at, n);
+		RCU_PUBLISH(*at, n);
 	else
 		table_add(&b->trie_edges, &n->edge, parent, node_word(n));
 	parent->uses++;
@@ -121,7 +118,7 @@ static void prune(struct exchange *x, struct trie_node *n)
 		struct trie_node *parent = n->parent;
 		struct trie_node **at = parent ? wildcard(parent, node_word(n)) : &x->trie;
 		if (at)
-			rcu_assign_pointer(*at, NULL);
+			RCU_PUBLISH(*at, NULL);
 		else
 			table_remove(&b->trie_edges, &n->edge);
 		if (parent)
@@ -133,7 +130,8 @@ static void prune(struct exchange *x, struct trie_node *n)
 	}
 }
 
-static enum failure_code bind(struct exchange *x, struct binding *b, struct failure *f)
+/* The node where the pattern ends, made with those before it where they are missing; NULL without memory. */
+static struct trie_node *node_make(struct exchange *x, struct slice pattern)
 {
 	struct broker *broker = x->vhost->broker;
 	struct trie_node *n = x->trie;
@@ -142,9 +140,9 @@ static enum failure_code bind(struct exchange *x, struct binding *b, struct fail
 
 	if (!n) {
 		n = node_alloc(broker, NULL, (struct slice){0});
-		rcu_assign_pointer(x->trie, n);
+		RCU_PUBLISH(x->trie, n);
 	}
-	while (n && word_next(b->key, &at, &word)) {
+	while (n && word_next(pattern, &at, &word)) {
 		struct trie_node *child = child_find(broker, n, word);
 		if (!child)
 			child = child_create(broker, n, word);
@@ -152,29 +150,49 @@ static enum failure_code bind(struct exchange *x, struct binding *b, struct fail
 			prune(x, n);
 		n = child;
 	}
+	return n;
+}
+
+static enum failure_code bind(struct exchange *x, struct binding *b, struct failure *f)
+{
+	struct trie_node *n = node_make(x, b->entry.name);
+
+	if (n && pointer_bag_add(&n->queues, b->queue, &b->place)) {
+		prune(x, n);
+		n = NULL;
+	}
 	if (!n)
 		return failure_set(f, FAILURE_LIMIT, "no memory for the words of pattern '" SLICE_FMT "'",
-			SLICE_ARG(b->key));
-	b->node = n;
+			SLICE_ARG(b->entry.name));
+	b->trie_node = n;
 	n->uses++;
-	cds_list_add_tail_rcu(&b->of_node, &n->bindings);
 	return FAILURE_NONE;
 }
 
 static void unbind(struct exchange *x, struct binding *b)
 {
-	cds_list_del_rcu(&b->of_node);
-	b->node->uses--;
-	prune(x, b->node);
+	struct trie_node *n = b->trie_node;
+
+	pointer_bag_remove(&n->queues, &b->place);
+	n->uses--;
+	prune(x, n);
 }
 
 struct walk {
 	const struct table *edges;
 	struct route_set *out;
-	uint32_t count;
+	uint32_t count, hashed;
 	struct slice words[WORDS_MAX];
-	uint64_t hashes[WORDS_MAX];
+	uint64_t hashes[WORDS_MAX]; /* of the first `hashed` words: a long key is hashed as deep as patterns
+				       go */
 };
+
+static uint64_t word_hash(struct walk *w, uint32_t at)
+{
+	for (; w->hashed <= at; w->hashed++)
+		w->hashes[w->hashed] = table_hash(w->edges, w->words[w->hashed]);
+	return w->hashes[at];
+}
 
 static void match(struct walk *w, const struct trie_node *n, uint32_t at);
 
@@ -191,13 +209,12 @@ static void match_hash(struct walk *w, const struct trie_node *n, uint32_t at)
  * pattern has words. */
 static void match(struct walk *w, const struct trie_node *n, uint32_t at)
 {
-	const struct trie_node *star = rcu_dereference(n->star), *hash = rcu_dereference(n->hash);
+	const struct trie_node *star = RCU_LOAD(n->star), *hash = RCU_LOAD(n->hash);
 
 	if (at == w->count) {
-		const struct binding *b;
-		cds_list_for_each_entry_rcu(b, &n->bindings, of_node) route_set_add(w->out, b->queue);
+		route_set_add_all(w->out, &n->queues);
 	} else {
-		struct table_entry *e = table_find_hashed(w->edges, w->hashes[at], n, w->words[at]);
+		struct table_entry *e = table_find_hashed(w->edges, word_hash(w, at), n, w->words[at]);
 		if (e)
 			match(w, caa_container_of(e, struct trie_node, edge), at + 1);
 		if (star)
@@ -209,7 +226,7 @@ static void match(struct walk *w, const struct trie_node *n, uint32_t at)
 
 static void route(const struct exchange *x, const struct route_request *r, struct route_set *out)
 {
-	const struct trie_node *root = rcu_dereference(x->trie);
+	const struct trie_node *root = RCU_LOAD(x->trie);
 	struct walk w;
 	uint32_t at = 0;
 
@@ -217,10 +234,12 @@ static void route(const struct exchange *x, const struct route_request *r, struc
 		return;
 	w.edges = &x->vhost->broker->trie_edges;
 	w.out = out;
-	for (w.count = 0; word_next(r->routing_key, &at, &w.words[w.count]); w.count++)
-		w.hashes[w.count] = table_hash(w.edges, w.words[w.count]);
+	w.count = w.hashed = 0;
+	while (word_next(r->routing_key, &at, &w.words[w.count]))
+		w.count++;
 	pointer_set_clear(&out->nodes);
 	match(&w, root, 0);
 }
 
-const struct exchange_type route_topic = {"topic", NULL, bind, unbind, route};
+const struct exchange_type route_topic = {
+	.name = "topic", .by_key = true, .bind = bind, .unbind = unbind, .route = route};

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/core/value.h"
 
+#include "runtime/siphash.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,16 +51,12 @@ bool value_equal(const struct value *a, const struct value *b)
 	return false;
 }
 
-bool fields_equal(const struct fields *a, const struct fields *b)
+static int slice_compare(struct slice a, struct slice b)
 {
-	if (a->count != b->count)
-		return false;
-	for (uint32_t i = 0; i < a->count; i++) {
-		const struct value *other = fields_find_slice(b, a->at[i].name);
-		if (!other || !value_equal(&a->at[i].value, other))
-			return false;
-	}
-	return true;
+	uint32_t n = a.bytes < b.bytes ? a.bytes : b.bytes;
+	int order = n ? memcmp(a.data, b.data, n) : 0;
+
+	return order ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
 }
 
 static bool value_has_bytes(const struct value *v)
@@ -105,4 +103,84 @@ void fields_free(struct fields *f)
 {
 	free((void *)f->at);
 	*f = (struct fields){0};
+}
+
+/* Both zeros are one number; a NaN is itself. */
+static uint64_t double_bits(double real)
+{
+	uint64_t bits = 0;
+
+	if (real != 0)
+		memcpy(&bits, &real, sizeof(bits));
+	return bits;
+}
+
+/* An order of all values, whatever it means. */
+static int value_compare(const struct value *a, const struct value *b)
+{
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	if (value_has_bytes(a))
+		return slice_compare(a->bytes, b->bytes);
+	switch (a->kind) {
+	case VALUE_BOOL:
+		return a->boolean - b->boolean;
+	case VALUE_DOUBLE:
+		return (double_bits(a->real) > double_bits(b->real)) -
+		       (double_bits(a->real) < double_bits(b->real));
+	case VALUE_INT:
+	case VALUE_TIMESTAMP:
+		return (a->integer > b->integer) - (a->integer < b->integer);
+	default:
+		return 0;
+	}
+}
+
+static int field_compare(const void *a, const void *b)
+{
+	const struct field *x = a, *y = b;
+	int order = slice_compare(x->name, y->name);
+
+	return order ? order : value_compare(&x->value, &y->value);
+}
+
+void fields_sort(struct fields *copy)
+{
+	if (copy->count > 1)
+		qsort((void *)copy->at, copy->count, sizeof(*copy->at), field_compare);
+}
+
+bool fields_equal(const struct fields *a, const struct fields *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (uint32_t i = 0; i < a->count; i++)
+		if (field_compare(&a->at[i], &b->at[i]) != 0)
+			return false;
+	return true;
+}
+
+uint64_t value_hash(const struct siphash_key *key, const struct value *v)
+{
+	uint64_t plain[2] = {v->kind, 0};
+
+	switch (v->kind) {
+	case VALUE_VOID:
+		break;
+	case VALUE_BOOL:
+		plain[1] = v->boolean;
+		break;
+	case VALUE_INT:
+	case VALUE_TIMESTAMP:
+		plain[1] = (uint64_t)v->integer;
+		break;
+	case VALUE_DOUBLE:
+		plain[1] = double_bits(v->real);
+		break;
+	case VALUE_STRING:
+	case VALUE_OPAQUE:
+		plain[1] = siphash(key, v->bytes.data, v->bytes.bytes);
+		break;
+	}
+	return siphash(key, plain, sizeof(plain));
 }

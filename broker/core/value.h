@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct siphash_key;
+
 /* Borrowed bytes; not NUL-terminated. */
 struct slice {
 	const uint8_t *data;
@@ -53,8 +55,13 @@ bool slice_equal(struct slice a, struct slice b);
 bool slice_equals_text(struct slice a, const char *text);
 /* Same kind and same content; integers compare by value whatever their width was. */
 bool value_equal(const struct value *a, const struct value *b);
-/* The same names with equal values, in any order. O(count^2): cold paths. */
+/* For copies alone: puts names in order, and the values of one name. O(count log count). */
+void fields_sort(struct fields *copy);
+/* Both sorted: the same fields, names that come several times included. O(count). */
 bool fields_equal(const struct fields *a, const struct fields *b);
+
+/* A keyed hash of a value: equal values have equal ones. */
+uint64_t value_hash(const struct siphash_key *key, const struct value *v);
 
 /* A copy in one allocation, independent of what `from` borrows; 0, or -1 without memory. fields_free gives
  * it back. Cold paths, any thread. */

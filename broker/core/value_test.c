@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/core/failure.h"
 #include "broker/core/value.h"
-
+#include "runtime/siphash.h"
 #include "tests/unit/unit.h"
 
 #include <string.h>
@@ -57,6 +57,8 @@ static void a_copy_is_independent(void)
 	struct fields from = {at, 2}, copy;
 
 	CU_ASSERT_EQUAL(fields_copy(&copy, &from), 0);
+	fields_sort(&from);
+	fields_sort(&copy);
 	CU_ASSERT_TRUE(fields_equal(&from, &copy));
 	word[0] = 'W';
 	CU_ASSERT_FALSE(fields_equal(&from, &copy));
@@ -67,16 +69,63 @@ static void a_copy_is_independent(void)
 	CU_ASSERT_PTR_NULL(copy.at);
 }
 
+static bool equal(const struct field *a, uint32_t a_count, const struct field *b, uint32_t b_count)
+{
+	struct fields x, y;
+
+	CU_ASSERT_EQUAL_FATAL(fields_copy(&x, &(struct fields){a, a_count}), 0);
+	CU_ASSERT_EQUAL_FATAL(fields_copy(&y, &(struct fields){b, b_count}), 0);
+	fields_sort(&x);
+	fields_sort(&y);
+	bool yes = fields_equal(&x, &y);
+	fields_free(&x);
+	fields_free(&y);
+	return yes;
+}
+
 static void fields_are_equal_in_any_order(void)
 {
-	struct field a[] = {int_field("x", 1), int_field("y", 2)};
-	struct field b[] = {int_field("y", 2), int_field("x", 1)};
-	struct field c[] = {int_field("y", 2), int_field("z", 1)};
-	struct fields fa = {a, 2}, fb = {b, 2}, fc = {c, 2}, shorter = {a, 1};
+	struct field a[] = {int_field("x", 1), int_field("y", 2), string_field("z", "s")};
+	struct field b[] = {string_field("z", "s"), int_field("y", 2), int_field("x", 1)};
+	struct field c[] = {int_field("y", 2), int_field("z", 1), int_field("x", 1)};
+	struct field nan[] = {{text("n"), {.kind = VALUE_DOUBLE, .real = __builtin_nan("")}}};
 
-	CU_ASSERT_TRUE(fields_equal(&fa, &fb));
-	CU_ASSERT_FALSE(fields_equal(&fa, &fc));
-	CU_ASSERT_FALSE(fields_equal(&fa, &shorter));
+	CU_ASSERT_TRUE(equal(a, 3, b, 3));
+	CU_ASSERT_FALSE(equal(a, 3, c, 3));
+	CU_ASSERT_FALSE(equal(a, 3, a, 2));
+	CU_ASSERT_TRUE(equal(a, 0, b, 0));
+	/* What cannot be found equal could not be unbound. */
+	CU_ASSERT_TRUE(equal(nan, 1, nan, 1));
+}
+
+/* A name may come twice in an argument table. */
+static void repeated_names_are_told_apart(void)
+{
+	struct field one_two[] = {int_field("x", 1), int_field("x", 2)};
+	struct field two_one[] = {int_field("x", 2), int_field("x", 1)};
+	struct field one_one[] = {int_field("x", 1), int_field("x", 1)};
+	struct field one_other[] = {int_field("x", 1), int_field("y", 2)};
+
+	CU_ASSERT_TRUE(equal(one_two, 2, two_one, 2));
+	CU_ASSERT_FALSE(equal(one_one, 2, one_other, 2));
+	CU_ASSERT_FALSE(equal(one_one, 2, one_two, 2));
+}
+
+static void equal_values_have_equal_hashes(void)
+{
+	static const struct siphash_key key = {1, 2};
+	struct value zero = {.kind = VALUE_DOUBLE, .real = 0.0}, minus = {.kind = VALUE_DOUBLE, .real = -0.0};
+	struct value a = {.kind = VALUE_STRING, .bytes = text("a")}, b = a,
+		     i = {.kind = VALUE_INT, .integer = 1};
+	char copy[] = "a";
+
+	b.bytes.data = (const uint8_t *)copy;
+	CU_ASSERT_TRUE(value_equal(&zero, &minus));
+	CU_ASSERT_EQUAL(value_hash(&key, &zero), value_hash(&key, &minus));
+	CU_ASSERT_EQUAL(value_hash(&key, &a), value_hash(&key, &b));
+	CU_ASSERT_NOT_EQUAL(value_hash(&key, &a), value_hash(&key, &i));
+	b.kind = VALUE_OPAQUE;
+	CU_ASSERT_NOT_EQUAL(value_hash(&key, &a), value_hash(&key, &b));
 }
 
 static void a_long_failure_is_cut_between_characters(void)
@@ -104,6 +153,8 @@ int main(int argc, char **argv)
 			{"slices_may_be_empty_without_data", slices_may_be_empty_without_data},
 			{"a_copy_is_independent", a_copy_is_independent},
 			{"fields_are_equal_in_any_order", fields_are_equal_in_any_order},
+			{"repeated_names_are_told_apart", repeated_names_are_told_apart},
+			{"equal_values_have_equal_hashes", equal_values_have_equal_hashes},
 			{"a_long_failure_is_cut_between_characters",
 				a_long_failure_is_cut_between_characters},
 			{0}});

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `godwitctl capture`: copies of ports' frames, streamed as pcapng. The data core fills one ring a port
- * (transport/capture.h); everything else happens here, on the control thread, and no file is written: the
- * client does that with its own rights. */
+/* `godwitctl capture`: copies of ports' frames, streamed as pcapng. Each data core fills one ring a port
+ * (transport/capture.h); they are merged by time as far as it is known here; everything else happens here, on
+ * the control thread, and no file is written: the client does that with its own rights. */
 #include "broker/control/control.h"
 #include "broker/main/capture_request.h"
 #include "broker/main/instance.h"
@@ -23,10 +23,20 @@ enum {
 	BUFFER_BYTES = PIECE_BYTES + CAPTURE_SNAPLEN_MAX + PCAPNG_PACKET_BYTES + HEADERS_BYTES,
 };
 
+/* A port's frames on one core. */
 struct tap {
 	uint32_t port; /* index */
+	unsigned core;
+	unsigned interface; /* the port's, in the section */
 	struct capture *capture;
 	uint64_t delivered;
+};
+
+/* What a core is called with. */
+struct core_end {
+	struct capture_session *session;
+	struct data_core *core;
+	bool attached;
 };
 
 enum stage { STAGE_HEADERS, STAGE_PACKETS, STAGE_STATISTICS, STAGE_RESULT };
@@ -35,8 +45,9 @@ struct capture_session {
 	struct control_stream stream;
 	struct instance *in;
 	struct capture_request request;
-	struct tap taps[CONFIG_PORTS_MAX];
-	unsigned tap_count;
+	struct tap taps[CONFIG_PORTS_MAX * CONFIG_LCORES_MAX]; /* a port's lie together */
+	unsigned tap_count, interface_count;
+	struct core_end ends[CONFIG_LCORES_MAX];
 	enum stage stage;
 	bool attached;
 	const char *ended_by; /* NULL: it goes on */
@@ -60,20 +71,23 @@ static uint64_t in_unit(const struct capture_session *s, uint64_t ns)
 
 /* ---- on and off ---- */
 
-static void attach_on_core(void *arg)
+static void set_captures(struct core_end *e, bool on)
 {
-	struct capture_session *s = arg;
+	struct capture_session *s = e->session;
 
 	for (unsigned i = 0; i < s->tap_count; i++)
-		bypass_set_capture(s->in->core.bypass[s->taps[i].port], s->taps[i].capture);
+		if (s->taps[i].core == e->core->index)
+			bypass_set_capture(e->core->bypass[s->taps[i].port], on ? s->taps[i].capture : NULL);
 }
 
-static void detach_on_core(void *arg)
+static void attach_on_core(void *end)
 {
-	struct capture_session *s = arg;
+	set_captures(end, true);
+}
 
-	for (unsigned i = 0; i < s->tap_count; i++)
-		bypass_set_capture(s->in->core.bypass[s->taps[i].port], NULL);
+static void detach_on_core(void *end)
+{
+	set_captures(end, false);
 }
 
 static void session_free(struct capture_session *s)
@@ -86,19 +100,42 @@ static void session_free(struct capture_session *s)
 	free(s);
 }
 
-/* 0; or the core did not answer: it may yet write to the rings, which stay for that. */
+/* 0; or a core did not answer: it may yet write to the rings, which stay for that. */
 static int detach(struct capture_session *s)
 {
-	if (!s->attached)
-		return 0;
-	int error = calls_run(s->in->core.calls, detach_on_core, s, CALL_TIMEOUT_MS);
-	if (error) {
-		LOG_ERROR("capture", "the data core did not let go within %d ms", CALL_TIMEOUT_MS);
-		return error;
+	for (unsigned i = 0; i < s->in->core_count; i++) {
+		struct core_end *e = &s->ends[i];
+		if (!e->attached)
+			continue;
+		int error = calls_run(e->core->calls, detach_on_core, e, CALL_TIMEOUT_MS);
+		if (error) {
+			LOG_ERROR("capture", "data core %u did not let go within %d ms", i, CALL_TIMEOUT_MS);
+			return error;
+		}
+		e->attached = false;
 	}
+	if (s->attached)
+		s->end_ns = clock_real_ns();
 	s->attached = false;
-	s->end_ns = clock_real_ns();
 	return 0;
+}
+
+/* 0, or the first error: those that answered are detached again where they answer. -ETIMEDOUT: one may still
+ * come to it, and what it will write to must stay. */
+static int attach(struct capture_session *s)
+{
+	int error = 0;
+
+	for (unsigned i = 0; i < s->in->core_count && error == 0; i++) {
+		struct core_end *e = &s->ends[i];
+		*e = (struct core_end){s, &s->in->cores[i], false};
+		error = calls_run(e->core->calls, attach_on_core, e, CALL_TIMEOUT_MS);
+		e->attached = error == 0;
+	}
+	s->attached = error == 0;
+	if (error && detach(s) != 0)
+		return -ETIMEDOUT;
+	return error;
 }
 
 /* ---- the stream ---- */
@@ -108,6 +145,8 @@ static size_t write_headers(struct capture_session *s)
 	size_t used = pcapng_section(s->buffer, "Godwit " GODWIT_VERSION);
 
 	for (unsigned i = 0; i < s->tap_count; i++) {
+		if (s->taps[i].core != 0)
+			continue;
 		struct port *port = s->in->ports[s->taps[i].port];
 		const struct port_info *info = port_info(port);
 		char description[128];
@@ -126,12 +165,36 @@ static size_t write_headers(struct capture_session *s)
 	return used;
 }
 
+/* Of a port, on all cores. */
+static struct capture_stats sum_of(const struct capture_session *s, unsigned interface, uint64_t *delivered)
+{
+	struct capture_stats sum = {0};
+
+	*delivered = 0;
+	for (unsigned i = 0; i < s->tap_count; i++) {
+		if (s->taps[i].interface != interface)
+			continue;
+		struct capture_stats k = capture_stats(s->taps[i].capture);
+		sum.seen += k.seen;
+		sum.matched += k.matched;
+		sum.lost += k.lost;
+		*delivered += s->taps[i].delivered;
+	}
+	return sum;
+}
+
+static const char *interface_name(const struct capture_session *s, unsigned interface)
+{
+	return s->in->config.ports[s->taps[interface * s->in->core_count].port].name;
+}
+
 static size_t write_statistics(struct capture_session *s)
 {
 	size_t used = 0;
 
-	for (unsigned i = 0; i < s->tap_count; i++) {
-		struct capture_stats k = capture_stats(s->taps[i].capture);
+	for (unsigned i = 0; i < s->interface_count; i++) {
+		uint64_t delivered;
+		struct capture_stats k = sum_of(s, i, &delivered);
 		struct pcapng_statistics block = {
 			.interface = i,
 			.time = in_unit(s, s->end_ns),
@@ -140,7 +203,7 @@ static size_t write_statistics(struct capture_session *s)
 			.received = k.seen,
 			.dropped = k.lost,
 			.matched = k.matched,
-			.delivered = s->taps[i].delivered,
+			.delivered = delivered,
 		};
 		used += pcapng_statistics(s->buffer + used, &block);
 	}
@@ -172,7 +235,7 @@ static size_t write_packet(
 	struct capture_session *s, unsigned tap, const struct capture_record *r, size_t used)
 {
 	struct pcapng_packet block = {
-		.interface = tap,
+		.interface = s->taps[tap].interface,
 		.time = in_unit(s, r->time_ns),
 		.bytes = capture_bytes(r),
 		.captured_bytes = r->captured_bytes,
@@ -195,7 +258,7 @@ static size_t write_packet(
 	return n;
 }
 
-/* The port whose next packet is the oldest; tap_count: none has one. */
+/* The tap whose next packet is the oldest; tap_count: none has one. */
 static unsigned oldest(struct capture_session *s, const struct capture_record **out)
 {
 	unsigned found = s->tap_count;
@@ -235,13 +298,13 @@ static json_t *result_of(const struct capture_session *s)
 {
 	json_t *ports = json_array();
 
-	for (unsigned i = 0; i < s->tap_count; i++) {
-		struct capture_stats k = capture_stats(s->taps[i].capture);
+	for (unsigned i = 0; i < s->interface_count; i++) {
+		uint64_t delivered;
+		struct capture_stats k = sum_of(s, i, &delivered);
 		json_array_append_new(
-			ports, json_pack("{s:s, s:I, s:I, s:I, s:I}", "port",
-				       s->in->config.ports[s->taps[i].port].name, "seen", (json_int_t)k.seen,
-				       "matched", (json_int_t)k.matched, "written",
-				       (json_int_t)s->taps[i].delivered, "dropped", (json_int_t)k.lost));
+			ports, json_pack("{s:s, s:I, s:I, s:I, s:I}", "port", interface_name(s, i), "seen",
+				       (json_int_t)k.seen, "matched", (json_int_t)k.matched, "written",
+				       (json_int_t)delivered, "dropped", (json_int_t)k.lost));
 	}
 	return json_pack("{s:s, s:I, s:I, s:o}", "ended_by", s->ended_by, "packets", (json_int_t)s->packets,
 		"bytes", (json_int_t)s->bytes, "ports", ports);
@@ -253,7 +316,7 @@ static int next_packets(
 	if (!s->ended_by && clock_now_us() >= s->until_us)
 		s->ended_by = "duration";
 	if (s->ended_by && detach(s) != 0) {
-		snprintf(error, error_bytes, "the data core did not answer within %d ms", CALL_TIMEOUT_MS);
+		snprintf(error, error_bytes, "a data core did not answer within %d ms", CALL_TIMEOUT_MS);
 		return -1;
 	}
 	size_t used = write_packets(s);
@@ -307,12 +370,12 @@ static void stream_close(struct control_stream *stream)
 	struct capture_session *s = caa_container_of(stream, struct capture_session, stream);
 	int error = detach(s);
 
-	for (unsigned i = 0; i < s->tap_count; i++) {
-		struct capture_stats k = capture_stats(s->taps[i].capture);
+	for (unsigned i = 0; i < s->interface_count; i++) {
+		uint64_t delivered;
+		struct capture_stats k = sum_of(s, i, &delivered);
 		LOG_INFO("capture", "port %s: ended by %s; %llu frames written, %llu dropped",
-			s->in->config.ports[s->taps[i].port].name,
-			s->ended_by ? s->ended_by : "its client's going",
-			(unsigned long long)s->taps[i].delivered, (unsigned long long)k.lost);
+			interface_name(s, i), s->ended_by ? s->ended_by : "its client's going",
+			(unsigned long long)delivered, (unsigned long long)k.lost);
 	}
 	if (error == 0)
 		session_free(s);
@@ -320,9 +383,8 @@ static void stream_close(struct control_stream *stream)
 
 /* ---- the request ---- */
 
-static int add_tap(struct capture_session *s, uint32_t port, char *error, size_t error_bytes)
+static int add_tap(struct capture_session *s, uint32_t port, unsigned core, char *error, size_t error_bytes)
 {
-	const char *name = s->in->config.ports[port].name;
 	struct capture_config config = {
 		.ring_bytes = s->request.buffer_bytes,
 		.snaplen = s->request.snaplen,
@@ -330,8 +392,23 @@ static int add_tap(struct capture_session *s, uint32_t port, char *error, size_t
 		.filter = s->request.filter,
 		.clock_ns = clock_real_ns,
 	};
+	struct capture *c = capture_create(&config);
 
-	if (!s->in->core.bypass[port]) {
+	if (!c) {
+		snprintf(error, error_bytes, "no memory for a buffer of %u bytes", config.ring_bytes);
+		return -1;
+	}
+	s->taps[s->tap_count++] = (struct tap){
+		.port = port, .core = core, .interface = s->interface_count, .capture = c};
+	s->in->capturing[port] = true;
+	return 0;
+}
+
+static int add_port(struct capture_session *s, uint32_t port, char *error, size_t error_bytes)
+{
+	const char *name = s->in->config.ports[port].name;
+
+	if (!s->in->cores[0].bypass[port]) {
 		snprintf(error, error_bytes, "port %s is not there", name);
 		return -1;
 	}
@@ -339,13 +416,10 @@ static int add_tap(struct capture_session *s, uint32_t port, char *error, size_t
 		snprintf(error, error_bytes, "port %s is being captured already", name);
 		return -1;
 	}
-	struct capture *c = capture_create(&config);
-	if (!c) {
-		snprintf(error, error_bytes, "no memory for a buffer of %u bytes", config.ring_bytes);
-		return -1;
-	}
-	s->taps[s->tap_count++] = (struct tap){.port = port, .capture = c};
-	s->in->capturing[port] = true;
+	for (unsigned core = 0; core < s->in->core_count; core++)
+		if (add_tap(s, port, core, error, error_bytes) != 0)
+			return -1;
+	s->interface_count++;
 	return 0;
 }
 
@@ -356,8 +430,8 @@ static int add_taps(struct capture_session *s, char *error, size_t error_bytes)
 	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++)
 		named |= s->request.ports[i];
 	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++) {
-		bool wanted = named ? s->request.ports[i] : s->in->core.bypass[i] != NULL;
-		if (wanted && add_tap(s, i, error, error_bytes) != 0)
+		bool wanted = named ? s->request.ports[i] : s->in->cores[0].bypass[i] != NULL;
+		if (wanted && add_port(s, i, error, error_bytes) != 0)
 			return -1;
 	}
 	if (s->tap_count)
@@ -383,9 +457,9 @@ struct control_stream *capture_open(void *ctx, const json_t *arguments, char *er
 	if (result == 0) {
 		s->begin_ns = clock_real_ns();
 		s->until_us = clock_now_us() + s->request.duration_us;
-		result = calls_run(s->in->core.calls, attach_on_core, s, CALL_TIMEOUT_MS);
+		result = attach(s);
 		if (result)
-			snprintf(error, error_bytes, "the data core did not answer within %d ms",
+			snprintf(error, error_bytes, "a data core did not answer within %d ms",
 				CALL_TIMEOUT_MS);
 	}
 	if (result == -ETIMEDOUT)
@@ -394,6 +468,5 @@ struct control_stream *capture_open(void *ctx, const json_t *arguments, char *er
 		session_free(s);
 		return NULL;
 	}
-	s->attached = true;
 	return &s->stream;
 }

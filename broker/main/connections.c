@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `godwitctl tcp`: what is known of each TCP connection of each port. The data core copies some entries a
+/* `godwitctl tcp`: what is known of each TCP connection of each port. A data core copies some entries a
  * turn (tcp_list); their JSON is made here, on the control thread. */
 #include "broker/control/control.h"
 #include "broker/main/instance.h"
@@ -15,9 +15,9 @@ enum { CALL_TIMEOUT_MS = 1000, SLICE = 64, SLICES_A_PIECE = 16 };
 struct listing {
 	struct control_stream stream;
 	struct instance *in;
-	uint32_t port, cursor; /* of the entry that comes next */
-	uint16_t tcp_port;     /* asked for; 0: any */
-	char state[32];	       /* asked for; empty: any */
+	uint32_t port, core, cursor; /* of the entry that comes next */
+	uint16_t tcp_port;	     /* asked for; 0: any */
+	char state[32];		     /* asked for; empty: any */
 	char only[CONFIG_IFNAME_BYTES];
 	bool stuck; /* the core may yet write to it */
 	unsigned count;
@@ -28,7 +28,9 @@ static void slice_on_core(void *arg)
 {
 	struct listing *l = arg;
 
-	l->count = tcp_list(bypass_stack(l->in->core.bypass[l->port]), &l->cursor, l->entries, SLICE);
+	struct bypass *b = l->in->cores[l->core].bypass[l->port];
+
+	l->count = tcp_list(bypass_stack(b), &l->cursor, l->entries, SLICE);
 }
 
 static void set(json_t *o, const char *key, uint64_t n)
@@ -103,6 +105,7 @@ static json_t *entry_json(const struct listing *l, const struct tcp_entry *e)
 	json_t *o = json_object();
 
 	json_object_set_new(o, "port", json_string(l->in->config.ports[l->port].name));
+	set(o, "core", l->core);
 	json_object_set_new(o, "state", json_string(e->info.state));
 	set_end(o, "local", &e->laddr, e->lport);
 	set_end(o, "peer", &e->raddr, e->rport);
@@ -131,18 +134,19 @@ static void skip_ports(struct listing *l)
 {
 	for (; l->port < CONFIG_PORTS_MAX; l->port++) {
 		const char *name = l->in->config.ports[l->port].name;
-		if (l->in->core.bypass[l->port] && (l->only[0] == '\0' || strcmp(l->only, name) == 0))
+		if (l->in->cores[0].bypass[l->port] && (l->only[0] == '\0' || strcmp(l->only, name) == 0))
 			return;
 	}
 }
 
 static int take_slice(struct listing *l, json_t *entries, char *error, size_t error_bytes)
 {
-	int code = calls_run(l->in->core.calls, slice_on_core, l, CALL_TIMEOUT_MS);
+	int code = calls_run(l->in->cores[l->core].calls, slice_on_core, l, CALL_TIMEOUT_MS);
 
 	if (code) {
 		l->stuck = code == -ETIMEDOUT;
-		snprintf(error, error_bytes, "the data core did not answer within %d ms", CALL_TIMEOUT_MS);
+		snprintf(error, error_bytes, "data core %u did not answer within %d ms", l->core,
+			CALL_TIMEOUT_MS);
 		return -1;
 	}
 	for (unsigned i = 0; i < l->count; i++)
@@ -150,7 +154,8 @@ static int take_slice(struct listing *l, json_t *entries, char *error, size_t er
 			json_array_append_new(entries, entry_json(l, &l->entries[i]));
 	if (l->cursor == TCP_LIST_END) {
 		l->cursor = 0;
-		l->port++;
+		l->core = (l->core + 1) % l->in->core_count;
+		l->port += l->core == 0;
 		skip_ports(l);
 	}
 	return 0;

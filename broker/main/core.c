@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The data core: its turn, the transports, the broker's core and the adaptor. */
+/* The data cores, each: its turn, the transports, the broker's core and the adaptor. */
 #include "broker/main/instance.h"
 #include "broker/main/sizes.h"
 #include "dpdk_port/eal.h"
@@ -7,10 +7,14 @@
 #include "runtime/log.h"
 #include "runtime/reclaim.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 enum {
 	/* For a client to answer connection.close: the whole shutdown takes two seconds at most. */
 	CLOSE_TIMEOUT_US = 1000000,
 	WATERMARK_PERCENT = 80,
+	ARP_PROBES = 3, /* RFC 5227's PROBE_NUM */
 };
 
 static void wake(void *ctx)
@@ -43,33 +47,49 @@ static struct message_store *create_store(struct instance *in, struct message_st
 	return message_store_create(sc);
 }
 
-static int create_broker(struct instance *in, struct data_core *d)
+static int create_messages(struct instance *in)
 {
 	const struct config *c = &in->config;
 	struct message_store_config sc = {
 		.memory_bytes = c->memory.message_bytes,
 		.messages_max = sizes_messages(c),
 		.watermark_percent = WATERMARK_PERCENT,
+		.caches_max = c->lcore_count,
 		.memory = in->message_memory.alloc ? &in->message_memory : NULL,
 	};
+
+	in->messages = create_store(in, &sc);
+	if (!in->messages)
+		LOG_ERROR("core", "no memory for messages: memory.messages asks for %llu MiB",
+			(unsigned long long)(c->memory.message_bytes >> 20));
+	return in->messages ? 0 : -1;
+}
+
+static int create_broker_core(struct instance *in, struct data_core *d)
+{
+	struct message_cache *cache = message_cache_create(in->messages);
+
+	d->core = cache ? broker_core_create(in->broker, d->index, cache) : NULL;
+	if (d->core)
+		return 0;
+	if (cache)
+		message_cache_destroy(cache);
+	LOG_ERROR("core", "no memory for the broker's tables");
+	return -1;
+}
+
+static int create_broker(struct instance *in)
+{
+	const struct config *c = &in->config;
 	struct broker_config bc = {
 		.limits = {c->limits.queues, c->limits.exchanges, c->limits.bindings, c->limits.consumers},
 		.key = siphash_key_random(),
 	};
-	struct message_store *store = create_store(in, &sc);
 
-	if (!store) {
-		LOG_ERROR("core", "no memory for messages: memory.messages asks for %llu MiB",
-			(unsigned long long)(c->memory.message_bytes >> 20));
-		return -1;
-	}
 	in->broker = broker_create(&bc);
-	d->core = in->broker ? broker_core_create(in->broker, d->index, store) : NULL;
-	if (!d->core) {
+	if (!in->broker)
 		LOG_ERROR("core", "no memory for the broker's tables");
-		return -1;
-	}
-	return 0;
+	return in->broker ? 0 : -1;
 }
 
 static int create_server(struct instance *in, struct data_core *d)
@@ -78,10 +98,10 @@ static int create_server(struct instance *in, struct data_core *d)
 	struct amqp091_server_config sc = {
 		.core = d->core,
 		.auth = in->auth,
-		.conn_max = c->limits.connections,
+		.conn_max = sizes_of_core(c, c->limits.connections),
 		.channel_max = c->limits.channels,
 		.channels_max = sizes_channels(c),
-		.consumers_max = c->limits.consumers,
+		.consumers_max = sizes_of_core(c, c->limits.consumers),
 		.unacked_max = sizes_unacked(c),
 		.frame_max_bytes = c->limits.frame_bytes_max,
 		.message_bytes_max = c->limits.message_bytes_max,
@@ -133,7 +153,7 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	};
 	char name[32];
 
-	snprintf(name, sizeof(name), "tx %s", p->name);
+	snprintf(name, sizeof(name), "tx%u %s", d->index, p->name);
 	struct rte_mempool *tx = port_pool_create(name, sizes_tx_buffers(c) + sizes_ring_buffers(p),
 		port_pool_room(p->mtu_bytes), dpdk_core_node(d->index));
 	if (!tx) {
@@ -150,9 +170,11 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 		bc.stack.gateway_v6 = ip_v6(p->gateway6.address.bytes);
 	bc.stack.router_discovery = p->gateway6.automatic;
 	bc.stack.vlan = p->vlan;
+	bc.stack.arp_probes = p->probe ? ARP_PROBES : 0;
 	bc.stack.tx_pool = tx;
 	/* what has been accepted, and what is being closed */
-	bc.stack.conn_max = c->limits.connections + c->limits.connections / 4 + 1024;
+	uint32_t conns = sizes_of_core(c, c->limits.connections);
+	bc.stack.conn_max = conns + conns / 4 + 1024;
 	bc.stack.rx_buffers_max = sizes_rx_held(c);
 	bc.stack.rx_buffer_bytes = (uint32_t)c->tcp.rx_buffer_bytes;
 	bc.stack.tx_buffer_bytes = (uint32_t)c->tcp.tx_buffer_bytes;
@@ -163,9 +185,9 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	bc.stack.sack = c->tcp.sack;
 	bc.stack.timestamps = c->tcp.timestamps;
 	bc.stack.initial_window_segments = c->tcp.initial_window_segments;
-	bc.stack.syn_backlog_max = c->tcp.syn_backlog;
+	bc.stack.syn_backlog_max = sizes_of_core(c, c->tcp.syn_backlog);
 	bc.stack.time_wait_us = (uint32_t)c->tcp.time_wait_us;
-	bc.stack.time_wait_max = c->tcp.time_wait_max;
+	bc.stack.time_wait_max = sizes_of_core(c, c->tcp.time_wait_max);
 	_Static_assert((int)STACK_SYN_COOKIES_ALWAYS == (int)CONFIG_SYN_COOKIES_ALWAYS &&
 			       (int)STACK_SYN_COOKIES_NEVER == (int)CONFIG_SYN_COOKIES_NEVER,
 		"one order");
@@ -174,7 +196,7 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	_Static_assert((int)STACK_ECN_OFF == (int)CONFIG_ECN_OFF && (int)STACK_ECN_ON == (int)CONFIG_ECN_ON,
 		"one order");
 	bc.stack.ecn = (enum stack_ecn)c->tcp.ecn;
-	bc.stack.reass_segments_max = c->memory.buffers / 4;
+	bc.stack.reass_segments_max = sizes_rx_held(c) / 4;
 	bc.stack.key = siphash_key_random();
 	d->bypass[i] = bypass_create(&bc, clock_now_us());
 	if (!d->bypass[i])
@@ -195,15 +217,18 @@ static int create_ksock(struct instance *in, struct data_core *d)
 {
 	const struct config *c = &in->config;
 
-	d->ksock_pool = port_pool_create(
-		"sockets", c->memory.socket_buffers, SIZES_SOCKET_ROOM, dpdk_core_node(d->index));
+	char name[32];
+
+	snprintf(name, sizeof(name), "sockets%u", d->index);
+	d->ksock_pool = port_pool_create(name, sizes_of_core(c, c->memory.socket_buffers), SIZES_SOCKET_ROOM,
+		dpdk_core_node(d->index));
 	if (!d->ksock_pool) {
 		LOG_ERROR("core", "no memory for socket buffers: memory.socket_buffers sizes them");
 		return -1;
 	}
 	struct ksock_config kc = {
 		.pool = d->ksock_pool,
-		.conn_max = c->limits.connections,
+		.conn_max = sizes_of_core(c, c->limits.connections),
 		.rx_buffer_bytes = (uint32_t)c->tcp.rx_buffer_bytes,
 		.tx_buffer_bytes = (uint32_t)c->tcp.tx_buffer_bytes,
 		.keepalive_us = c->tcp.keepalive_us,
@@ -233,21 +258,20 @@ static int add_sources(struct data_core *d)
 	return error | turn_add(&d->turn, amqp091_server_source(d->amqp091));
 }
 
-int core_create(struct instance *in)
+static int create_core(struct instance *in, struct data_core *d)
 {
-	struct data_core *d = &in->core;
-
 	int error = turn_init(&d->turn, idle_of(&in->config), (uint32_t)in->config.idle_spin_us);
+
 	if (error) {
-		LOG_ERROR("core", "the core's turn could not be set up: %s", strerror(-error));
+		LOG_ERROR("core", "the turn of core %u could not be set up: %s", d->index, strerror(-error));
 		return -1;
 	}
 	d->calls = calls_create(&d->turn);
 	if (!d->calls) {
-		LOG_ERROR("core", "no memory for calls to the core");
+		LOG_ERROR("core", "no memory for calls to core %u", d->index);
 		return -1;
 	}
-	if (create_broker(in, d) != 0 || create_server(in, d) != 0)
+	if (create_broker_core(in, d) != 0 || create_server(in, d) != 0)
 		return -1;
 	for (uint32_t i = 0; i < in->config.port_count; i++) {
 		if (in->ports[i] && create_bypass(in, d, i) != 0)
@@ -256,8 +280,34 @@ int core_create(struct instance *in)
 	if (has_kernel_listener(&in->config) && create_ksock(in, d) != 0)
 		return -1;
 	if (add_sources(d) != 0) {
-		LOG_ERROR("core", "the core's sources could not be set up");
+		LOG_ERROR("core", "the sources of core %u could not be set up", d->index);
 		return -1;
+	}
+	return 0;
+}
+
+int cores_create(struct instance *in)
+{
+	unsigned n = in->config.lcore_count;
+
+	/* A core's hot words share no line with another's. */
+	in->cores = aligned_alloc(64, n * sizeof(*in->cores));
+	if (!in->cores) {
+		LOG_ERROR("core", "no memory for %u data cores", n);
+		return -1;
+	}
+	memset(in->cores, 0, n * sizeof(*in->cores));
+	in->core_count = n;
+	for (unsigned i = 0; i < n; i++) {
+		in->cores[i].in = in;
+		in->cores[i].index = i;
+		in->cores[i].turn.event_fd = -1;
+	}
+	if (create_messages(in) != 0 || create_broker(in) != 0)
+		return -1;
+	for (unsigned i = 0; i < n; i++) {
+		if (create_core(in, &in->cores[i]) != 0)
+			return -1;
 	}
 	return 0;
 }
@@ -270,25 +320,29 @@ static int core_run(void *context)
 	return 0;
 }
 
-int core_start(struct instance *in)
+int cores_start(struct instance *in)
 {
-	int error = dpdk_core_launch(in->core.index, core_run, &in->core);
-
-	if (error)
-		LOG_ERROR("core", "the data core did not start: %s", strerror(-error));
-	return error;
+	for (unsigned i = 0; i < in->core_count; i++) {
+		int error = dpdk_core_launch(i, core_run, &in->cores[i]);
+		if (error) {
+			LOG_ERROR("core", "data core %u did not start: %s", i, strerror(-error));
+			return error;
+		}
+	}
+	return 0;
 }
 
-void core_stop(struct instance *in)
+/* All are told before the first is waited for: what one still waits for, another may have to give. */
+void cores_stop(struct instance *in)
 {
-	turn_stop(&in->core.turn);
-	dpdk_core_join(in->core.index);
+	for (unsigned i = 0; i < in->core_count; i++)
+		turn_stop(&in->cores[i].turn);
+	for (unsigned i = 0; i < in->core_count; i++)
+		dpdk_core_join(i);
 }
 
-void core_destroy(struct instance *in)
+static void destroy_transports(struct data_core *d)
 {
-	struct data_core *d = &in->core;
-
 	/* The adaptor lets its connections go through their transports, so it goes first. */
 	if (d->amqp091)
 		amqp091_server_destroy(d->amqp091);
@@ -298,11 +352,26 @@ void core_destroy(struct instance *in)
 	}
 	if (d->ksock)
 		ksock_destroy(d->ksock);
-	if (d->core)
-		broker_core_destroy(d->core);
+}
+
+void cores_destroy(struct instance *in)
+{
+	for (unsigned i = 0; i < in->core_count; i++)
+		destroy_transports(&in->cores[i]);
+	for (unsigned i = 0; i < in->core_count; i++) {
+		if (in->cores[i].core)
+			broker_core_destroy(in->cores[i].core);
+	}
 	if (in->broker)
 		broker_destroy(in->broker);
-	calls_destroy(d->calls);
-	if (d->turn.event_fd > 0) /* it was set up: standard input has number 0 */
-		turn_fini(&d->turn);
+	if (in->messages)
+		message_store_destroy(in->messages);
+	for (unsigned i = 0; i < in->core_count; i++) {
+		calls_destroy(in->cores[i].calls);
+		if (in->cores[i].turn.event_fd >= 0)
+			turn_fini(&in->cores[i].turn);
+	}
+	free(in->cores);
+	in->cores = NULL;
+	in->core_count = 0;
 }

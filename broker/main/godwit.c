@@ -101,18 +101,18 @@ static int create_auth(struct instance *in)
 
 static int serve(struct instance *in)
 {
-	if (core_create(in) != 0)
+	if (cores_create(in) != 0)
 		return 1;
 	if (listeners_open(in) == 0) {
 		LOG_ERROR("listen", "nothing to listen on is left");
 		return 1;
 	}
 	open_control(in);
-	if (drop_privileges(in) != 0 || core_start(in) != 0)
+	if (drop_privileges(in) != 0 || cores_start(in) != 0)
 		return 1;
 	ready_say(in);
 	int status = operate(in);
-	core_stop(in);
+	cores_stop(in);
 	return status;
 }
 
@@ -126,7 +126,7 @@ static int run(struct instance *in)
 			if (create_auth(in) == 0)
 				status = serve(in);
 			control_close(in->control);
-			core_destroy(in);
+			cores_destroy(in);
 			if (in->auth)
 				auth_destroy(in->auth);
 			reclaim_stop();

@@ -3,6 +3,7 @@
  * said before it is made, and undone at the end, by the keeper where the broker cannot. */
 #include "broker/main/instance.h"
 #include "broker/main/sizes.h"
+#include "dpdk_port/cpus.h"
 #include "dpdk_port/eal.h"
 #include "dpdk_port/hugepages.h"
 #include "dpdk_port/tap.h"
@@ -159,6 +160,27 @@ static int start_keeper(struct instance *in)
 	return 0;
 }
 
+/* Which CPUs there are is this machine's matter and not the file's: it is said with the key all the same. */
+static int check_cpus(const struct config *c)
+{
+	char text[CPUS_TEXT_BYTES];
+	cpu_set_t usable;
+	int code = 0;
+
+	if (c->lcores_auto || cpus_usable(&usable) != 0)
+		return 0;
+	for (uint32_t i = 0; i < c->lcore_count; i++) {
+		if (CPU_ISSET(c->lcores[i], &usable))
+			continue;
+		LOG_ERROR("host",
+			"lcores[%u]: CPU %u is not there, is off, or may not be used by this process, which "
+			"has %s: name others, or a number of cores alone for any",
+			i, c->lcores[i], cpus_write(&usable, text));
+		code = -1;
+	}
+	return code;
+}
+
 static int start_eal(struct instance *in, const struct wanted *w)
 {
 	const struct config *c = &in->config;
@@ -230,6 +252,8 @@ int host_prepare(struct instance *in)
 	struct wanted w = {0};
 	unsigned messages_mb = memory_messages_mb(c);
 
+	if (check_cpus(c) != 0)
+		return -1;
 	for (uint32_t i = 0; i < c->port_count; i++) {
 		w.port[i] = port_wanted(c, i);
 		w.nic |= w.port[i] && c->ports[i].device_kind == CONFIG_DEVICE_PCI;

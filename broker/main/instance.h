@@ -3,7 +3,7 @@
  * which main passes down.
  *
  * Order of start, each step undone in reverse: command line and configuration -> host (what will be made is
- * said first; keeper, hugepages, EAL, ports, TAP addresses) -> broker and data core -> listeners -> control
+ * said first; keeper, hugepages, EAL, ports, TAP addresses) -> broker and data cores -> listeners -> control
  * socket -> privileges dropped -> ready. */
 #ifndef BROKER_MAIN_INSTANCE_H
 #define BROKER_MAIN_INSTANCE_H
@@ -29,6 +29,7 @@ struct listener_state {
 };
 
 struct data_core {
+	struct instance *in;
 	unsigned index;
 	struct turn turn;
 	struct calls *calls;			 /* functions that the control thread has run on this core */
@@ -45,11 +46,13 @@ struct instance {
 	struct cli cli;
 	struct config config;
 	struct auth *auth;
+	struct message_store *messages; /* of all cores */
 	struct broker *broker;
 	struct keeper *keeper;
 	struct port *ports[CONFIG_PORTS_MAX]; /* NULL: could not be had */
 	struct listener_state listeners[CONFIG_LISTENERS_MAX];
-	struct data_core core; /* CONFIG_LCORES_MAX is 1 in this release */
+	struct data_core *cores; /* by index */
+	unsigned core_count;
 	struct control *control;
 	bool capturing[CONFIG_PORTS_MAX]; /* by port index: a capture has it */
 	bool hugepages;
@@ -70,17 +73,17 @@ unsigned memory_pools_mb(
 unsigned memory_messages_mb(const struct config *c);	  /* message memory */
 struct pool_memory memory_for_messages(bool hugepages);
 
-/* core.c: the data core and what runs on it. */
+/* core.c: the data cores and what runs on them. */
 const struct tcp_cc *congestion_named(enum config_congestion which);
 
 static inline struct ip_addr instance_ip(const struct config_address *a)
 {
 	return a->version == 6 ? ip_v6(a->bytes) : ip_v4(config_address_ipv4(a));
 }
-int core_create(struct instance *in);
-int core_start(struct instance *in);
-void core_stop(struct instance *in);
-void core_destroy(struct instance *in);
+int cores_create(struct instance *in);
+int cores_start(struct instance *in);
+void cores_stop(struct instance *in);
+void cores_destroy(struct instance *in);
 
 /* listen.c: opens each listener; logs what is in the way of one that cannot be had. Returns how many are
  * open. */

@@ -11,7 +11,7 @@ static int open_kernel(struct instance *in, const struct config_listener *l)
 	struct transport_address a = {.family = l->address.version, .port = l->tcp_port};
 
 	memcpy(a.bytes, l->address.bytes, sizeof(a.bytes));
-	return ksock_listen(in->core.ksock, &a);
+	return ksock_listen(in->cores[0].ksock, &a);
 }
 
 static uint32_t copy_prefixes(struct tcp_prefix *to, const struct config_prefixes *from)
@@ -45,13 +45,18 @@ static struct tcp_open_options options_of(
 
 static int open_bypass(struct instance *in, const struct config_listener *l, struct listener_state *state)
 {
-	struct bypass *b = in->core.bypass[l->port_index];
-
-	if (!b)
-		return -ENODEV;
 	struct ip_addr a = instance_ip(&l->address);
-	struct tcp_open_options o = options_of(bypass_stack(b), l, state);
-	return bypass_listen(b, config_address_is_any(&l->address) ? NULL : &a, l->tcp_port, &o);
+	int error = 0;
+
+	/* On every core: which of them a connection belongs to is its hash's to say. */
+	for (unsigned i = 0; i < in->core_count && error == 0; i++) {
+		struct bypass *b = in->cores[i].bypass[l->port_index];
+		if (!b)
+			return -ENODEV;
+		struct tcp_open_options o = options_of(bypass_stack(b), l, state);
+		error = bypass_listen(b, config_address_is_any(&l->address) ? NULL : &a, l->tcp_port, &o);
+	}
+	return error;
 }
 
 static void say_failure(struct instance *in, uint32_t i, int error)

@@ -18,7 +18,7 @@ static uint64_t port_bytes(const struct config *c, const struct config_port *p)
 	uint64_t rx = port_pool_memory_bytes(sizes_rx_held(c) + sizes_ring_buffers(p), room);
 	/* frames to be sent: headers, queued payload, what the transmit ring holds */
 	uint64_t tx = port_pool_memory_bytes(sizes_tx_buffers(c) + sizes_ring_buffers(p), room);
-	return rx + tx;
+	return (rx + tx) * c->lcore_count;
 }
 
 unsigned memory_pools_mb(const struct config *c, const bool *port_wanted)
@@ -29,7 +29,8 @@ unsigned memory_pools_mb(const struct config *c, const bool *port_wanted)
 		if (port_wanted[i])
 			bytes += port_bytes(c, &c->ports[i]);
 	}
-	bytes += port_pool_memory_bytes(c->memory.socket_buffers, SIZES_SOCKET_ROOM);
+	bytes += c->lcore_count *
+		 port_pool_memory_bytes(sizes_of_core(c, c->memory.socket_buffers), SIZES_SOCKET_ROOM);
 	/* EAL's own structures, the ports' queues, and what alignment to pages wastes */
 	bytes += 24ull * MB;
 	return (unsigned)((bytes + 2 * MB - 1) / (2 * MB) * 2);
@@ -37,8 +38,9 @@ unsigned memory_pools_mb(const struct config *c, const bool *port_wanted)
 
 unsigned memory_messages_mb(const struct config *c)
 {
-	/* the pools' tables of slots: 8 bytes a cell of 256 and a block of 4096, below a twentieth; and the
-	 * regions of the two pools, each of which ends at a page of its own */
+	/* the tables of slots: 16 bytes a cell of 256 and a block of 4096, below a twentieth, since no more
+	 * than a quarter is cells; and the regions of cells and blocks, each of which ends at a page of its
+	 * own */
 	uint64_t bytes = c->memory.message_bytes + c->memory.message_bytes / 20 + 2ull * HUGEPAGE_MB * MB;
 
 	return (unsigned)((bytes + 2 * MB - 1) / (2 * MB) * 2);

@@ -2,6 +2,7 @@
 /* The control thread while the broker runs: signals, the control socket, reload, and the orderly end. */
 #include "broker/control/control.h"
 #include "broker/main/instance.h"
+#include "broker/main/sizes.h"
 #include "runtime/clock.h"
 #include "runtime/log.h"
 
@@ -19,6 +20,17 @@ enum {
 		1200000, /* for clients to answer connection.close; two seconds in all, memory's return too */
 	SHUTDOWN_LOOK_US = 2000,
 };
+
+/* fn on each core in turn. 0, or what kept the first that did not answer from it. */
+static int on_cores(struct instance *in, void (*fn)(void *core))
+{
+	for (unsigned i = 0; i < in->core_count; i++) {
+		int error = calls_run(in->cores[i].calls, fn, &in->cores[i], CALL_TIMEOUT_MS);
+		if (error)
+			return error;
+	}
+	return 0;
+}
 
 static void begin_shutdown(void *arg)
 {
@@ -45,23 +57,36 @@ static void abort_rest(void *arg)
 	amqp091_server_abort(((struct data_core *)arg)->amqp091);
 }
 
+/* What is left on all of them; UINT32_MAX: one did not answer. */
+static uint32_t connections_left(struct instance *in)
+{
+	uint32_t n = 0;
+
+	if (on_cores(in, count_connections) != 0)
+		return UINT32_MAX;
+	for (unsigned i = 0; i < in->core_count; i++)
+		n += in->cores[i].conns_left;
+	return n;
+}
+
 /* Every client is told, and has its time to answer; whoever does not is cut off. */
 static void shut_down(struct instance *in)
 {
-	struct data_core *d = &in->core;
 	uint64_t until = clock_now_us() + SHUTDOWN_US;
+	uint32_t left;
 
-	if (calls_run(d->calls, begin_shutdown, d, CALL_TIMEOUT_MS) != 0)
+	if (on_cores(in, begin_shutdown) != 0)
 		return;
 	do {
-		if (calls_run(d->calls, count_connections, d, CALL_TIMEOUT_MS) != 0 || d->conns_left == 0)
+		left = connections_left(in);
+		if (left == 0 || left == UINT32_MAX)
 			return;
 		usleep(SHUTDOWN_LOOK_US);
 	} while (clock_now_us() < until);
-	LOG_WARN("main", "%u connection(s) did not close in time: they are reset", d->conns_left);
+	LOG_WARN("main", "%u connection(s) did not close in time: they are reset", left);
 	/* The second call comes a turn later: the resets have left by then. */
-	if (calls_run(d->calls, abort_rest, d, CALL_TIMEOUT_MS) == 0)
-		calls_run(d->calls, count_connections, d, CALL_TIMEOUT_MS);
+	if (on_cores(in, abort_rest) == 0)
+		connections_left(in);
 }
 
 static void say_change(void *ctx, const struct config_change *change)
@@ -75,10 +100,11 @@ static void say_change(void *ctx, const struct config_change *change)
 
 static void apply_reload(void *arg)
 {
-	struct instance *in = arg;
+	struct data_core *d = arg;
+	const struct config *c = &d->in->config;
 
-	amqp091_server_limits(in->core.amqp091, in->config.limits.message_bytes_max,
-		in->config.limits.heartbeat_s, in->config.limits.handshake_timeout_us);
+	amqp091_server_limits(d->amqp091, c->limits.message_bytes_max, c->limits.heartbeat_s,
+		c->limits.handshake_timeout_us);
 }
 
 static void reload(struct instance *in)
@@ -108,8 +134,8 @@ static void reload(struct instance *in)
 	if (!users || auth_replace(in->auth, users, in->config.user_count) != 0)
 		LOG_ERROR("config", "users were not reloaded: out of memory");
 	free(users);
-	if (calls_run(in->core.calls, apply_reload, in, CALL_TIMEOUT_MS) != 0)
-		LOG_ERROR("config", "the data core did not take the new limits in time");
+	if (on_cores(in, apply_reload) != 0)
+		LOG_ERROR("config", "a data core did not take the new limits in time");
 }
 
 /* True: end. */

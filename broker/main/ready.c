@@ -36,10 +36,16 @@ static void namespace_name(char *out, size_t room)
 
 static void say_cores(const struct config *c)
 {
-	if (c->lcores_auto)
-		printf("ready: %u data core, placed by the scheduler\n", c->lcore_count);
-	else
-		printf("ready: data core on CPU %u\n", c->lcores[0]);
+	const char *plural = c->lcore_count == 1 ? "" : "s";
+
+	if (c->lcores_auto) {
+		printf("ready: %u data core%s, placed by the scheduler\n", c->lcore_count, plural);
+		return;
+	}
+	printf("ready: data core%s on CPU%s", plural, plural);
+	for (uint32_t i = 0; i < c->lcore_count; i++)
+		printf("%s %u", i ? "," : "", c->lcores[i]);
+	printf("\n");
 }
 
 static void say_try(const struct instance *in, const char *address, uint16_t port, const char *ns)

@@ -15,20 +15,32 @@ enum {
 	SIZES_NEIGHBOURS = 1024,
 };
 
-/* Received frames that connections may hold (unread, out of order) at once: memory.buffers. */
+/* limits.* and memory.* are for the whole broker, and connections are spread over the cores by a hash: of
+ * many each core has about its even share, of few one may by chance have several times that. So a core's
+ * tables have room for twice the even share and 64, never more than all; what is not used costs address space
+ * alone. All cores together could hold more than the limit; messages, of which that must not be true, lie in
+ * one store for all. */
+static inline uint32_t sizes_of_core(const struct config *c, uint64_t all)
+{
+	uint64_t share = (all + c->lcore_count - 1) / c->lcore_count * 2 + 64;
+
+	return (uint32_t)(c->lcore_count == 1 || share > all ? all : share);
+}
+
+/* Received frames that a core's connections may hold (unread, out of order) at once: memory.buffers. */
 static inline uint32_t sizes_rx_held(const struct config *c)
 {
-	return c->memory.buffers;
+	return sizes_of_core(c, c->memory.buffers);
 }
 
-/* Frames queued or unacknowledged in all connections of a port: as many. A small write takes a buffer of its
- * own only where the one before has left, so this is counted in segments and not in bytes. */
+/* Frames queued or unacknowledged in a core's connections over a port: as many. A small write takes a buffer
+ * of its own only where the one before has left, so this is counted in segments and not in bytes. */
 static inline uint32_t sizes_tx_buffers(const struct config *c)
 {
-	return c->memory.buffers;
+	return sizes_of_core(c, c->memory.buffers);
 }
 
-/* What a port's rings and caches hold on top. */
+/* What a port's rings and caches hold on top, a core. */
 static inline uint32_t sizes_ring_buffers(const struct config_port *p)
 {
 	struct port_pool_need need = {
@@ -41,30 +53,31 @@ static inline uint32_t sizes_ring_buffers(const struct config_port *p)
 	return port_pool_size(&need);
 }
 
-/* Open channels of all connections: clients use a handful each; channel-max times connections would be
+/* Open channels of a core's connections: clients use a handful each; channel-max times connections would be
  * millions. */
 static inline uint32_t sizes_channels(const struct config *c)
 {
-	uint64_t n = (uint64_t)c->limits.connections * SIZES_CHANNELS_A_CONNECTION;
+	uint64_t n = (uint64_t)sizes_of_core(c, c->limits.connections) * SIZES_CHANNELS_A_CONNECTION;
 
 	if (n < SIZES_CHANNELS_MIN)
 		n = SIZES_CHANNELS_MIN;
 	return n > 1u << 24 ? 1u << 24 : (uint32_t)n;
 }
 
-/* Messages at once. A cell takes a small message whole, larger ones need blocks as well: no more than a
- * quarter of message memory becomes cells, so that large bodies have room whatever limits.messages says. */
+/* Messages at once. A cell takes a small message whole, larger ones need blocks as well: no more
+ * than a quarter of message memory becomes cells, so that large bodies have room whatever limits.messages
+ * says. */
 static inline uint32_t sizes_messages(const struct config *c)
 {
 	uint64_t quarter = c->memory.message_bytes / 4 / MESSAGE_CELL_BYTES;
 
-	return quarter < c->limits.messages ? (uint32_t)quarter : c->limits.messages;
+	return (uint32_t)(quarter < c->limits.messages ? quarter : c->limits.messages);
 }
 
-/* Unacknowledged deliveries: each message once, and some fan-out. */
+/* Unacknowledged deliveries of a core: each message once, and some fan-out. */
 static inline uint32_t sizes_unacked(const struct config *c)
 {
-	uint64_t n = (uint64_t)sizes_messages(c) * 2;
+	uint64_t n = sizes_of_core(c, (uint64_t)sizes_messages(c) * 2);
 
 	return n > 1u << 28 ? 1u << 28 : (uint32_t)n;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `godwitctl status`: a snapshot that the data core takes of itself in its own turn. */
+/* `godwitctl status`: a snapshot that each data core takes of itself in its own turn, and their sum. */
 #include "broker/main/instance.h"
+#include "broker/main/merge.h"
 #include "runtime/clock.h"
 #include "runtime/log.h"
 
@@ -13,8 +14,8 @@
 enum { STATUS_TIMEOUT_MS = 1000 };
 
 struct snapshot {
-	struct instance *in;
-	json_t *result;
+	struct data_core *core;
+	json_t *result; /* made and filled on the core */
 };
 
 static void set_int(json_t *o, const char *key, uint64_t v)
@@ -25,7 +26,7 @@ static void set_int(json_t *o, const char *key, uint64_t v)
 static void add_core(struct data_core *d, const struct config *c, json_t *result)
 {
 	struct turn_stats t = turn_stats(&d->turn);
-	json_t *o = json_object(), *cores = json_array();
+	json_t *o = json_object();
 
 	set_int(o, "index", d->index);
 	json_object_set_new(
@@ -35,8 +36,8 @@ static void add_core(struct data_core *d, const struct config *c, json_t *result
 	set_int(o, "sleeps", t.sleeps);
 	set_int(o, "wakeups", t.wakeups);
 	set_int(o, "turn_us_max", t.turn_us_max);
-	json_array_append_new(cores, o);
-	json_object_set_new(result, "cores", cores);
+	set_int(o, "connections", amqp091_server_conn_count(d->amqp091));
+	json_object_set_new(result, "core", o);
 }
 
 static void add_pool(json_t *pools, const char *name, const struct pool_stats *s)
@@ -51,11 +52,11 @@ static void add_pool(json_t *pools, const char *name, const struct pool_stats *s
 	json_array_append_new(pools, o);
 }
 
-static void add_mempool(json_t *pools, const struct rte_mempool *m)
+static void add_mempool(json_t *pools, const char *name, const struct rte_mempool *m)
 {
 	json_t *o = json_object();
 
-	json_object_set_new(o, "name", json_string(m->name));
+	json_object_set_new(o, "name", json_string(name));
 	set_int(o, "capacity", m->size);
 	set_int(o, "used", rte_mempool_in_use_count(m));
 	json_array_append_new(pools, o);
@@ -72,27 +73,39 @@ static void add_stack_pools(json_t *pools, const struct bypass *b)
 	}
 }
 
+static void add_port_pools(struct data_core *d, uint32_t i, json_t *pools)
+{
+	const char *port = d->in->config.ports[i].name;
+	char name[CONFIG_IFNAME_BYTES + 8];
+
+	snprintf(name, sizeof(name), "rx %s", port);
+	add_mempool(pools, name, port_rx_pool(bypass_port(d->bypass[i]), d->index));
+	snprintf(name, sizeof(name), "tx %s", port);
+	add_mempool(pools, name, d->bypass_tx_pool[i]);
+}
+
 static void add_pools(struct data_core *d, json_t *result)
 {
-	struct message_store_stats m = message_store_stats(broker_core_store(d->core));
+	struct message_store_stats m = message_store_stats(message_cache_store(broker_core_cache(d->core)));
 	struct pool_stats stats[8];
 	const char *names[8];
 	json_t *pools = json_array();
 	unsigned n = amqp091_server_pools(d->amqp091, stats, names, 8);
 
-	add_pool(pools, "message cells", &m.cells);
-	add_pool(pools, "message blocks", &m.blocks);
+	if (d->index == 0) { /* these are the whole broker's */
+		add_pool(pools, "message cells", &m.cells);
+		add_pool(pools, "message blocks", &m.blocks);
+	}
 	for (unsigned i = 0; i < n; i++)
 		add_pool(pools, names[i], &stats[i]);
 	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++) {
 		if (!d->bypass[i])
 			continue;
 		add_stack_pools(pools, d->bypass[i]);
-		add_mempool(pools, port_rx_pool(bypass_port(d->bypass[i]), d->index));
-		add_mempool(pools, d->bypass_tx_pool[i]);
+		add_port_pools(d, i, pools);
 	}
 	if (d->ksock_pool)
-		add_mempool(pools, d->ksock_pool);
+		add_mempool(pools, "sockets", d->ksock_pool);
 	json_object_set_new(result, "pools", pools);
 	json_object_set_new(result, "publishers_held", json_boolean(m.above_watermark));
 }
@@ -168,15 +181,18 @@ static void add_broker(struct data_core *d, json_t *result)
 	broker_core_stats(d->core, &b);
 	set_int(o, "published", b.published);
 	set_int(o, "routed", b.routed);
+	set_int(o, "route_hits", b.route_hits);
 	set_int(o, "unroutable", b.unroutable);
 	set_int(o, "delivered", b.delivered);
 	set_int(o, "acked", b.acked);
 	set_int(o, "requeued", b.requeued);
 	set_int(o, "dropped", b.dropped);
-	set_int(o, "queues", b.queues);
-	set_int(o, "exchanges", b.exchanges);
-	set_int(o, "bindings", b.bindings);
-	set_int(o, "consumers", b.consumers);
+	if (d->index == 0) { /* these are the whole broker's */
+		set_int(o, "queues", b.queues);
+		set_int(o, "exchanges", b.exchanges);
+		set_int(o, "bindings", b.bindings);
+		set_int(o, "consumers", b.consumers);
+	}
 	set_int(o, "messages_ready", b.messages_ready);
 	set_int(o, "messages_unacked", b.messages_unacked);
 	json_object_set_new(result, "broker", o);
@@ -185,10 +201,11 @@ static void add_broker(struct data_core *d, json_t *result)
 static void on_core(void *arg)
 {
 	struct snapshot *s = arg;
-	struct data_core *d = &s->in->core;
+	struct data_core *d = s->core;
 
-	add_core(d, &s->in->config, s->result);
-	add_tcp(d, &s->in->config, s->result);
+	s->result = json_object();
+	add_core(d, &d->in->config, s->result);
+	add_tcp(d, &d->in->config, s->result);
 	add_kernel(d, s->result);
 	add_amqp(d, s->result);
 	add_broker(d, s->result);
@@ -274,30 +291,53 @@ static void add_process(const struct instance *in, json_t *result)
 		json_string("none: durable queues and persistent messages are kept in memory only"));
 }
 
+/* What one core says of itself; NULL where it does not answer. */
+static json_t *ask_core(struct data_core *d)
+{
+	struct snapshot *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->core = d;
+	int code = calls_run(d->calls, on_core, s, STATUS_TIMEOUT_MS);
+	if (code == -ETIMEDOUT)
+		return NULL; /* it may still come to it: what it will write to stays */
+	json_t *result = code == 0 ? s->result : NULL;
+	free(s);
+	return result;
+}
+
+/* Of all cores: the sum of what they say, and what each says of itself in "cores". */
+static json_t *ask_cores(struct instance *in, char *error, size_t error_bytes)
+{
+	json_t *sum = json_object(), *cores = json_array();
+
+	for (unsigned i = 0; i < in->core_count; i++) {
+		json_t *one = ask_core(&in->cores[i]);
+		if (!one) {
+			json_decref(sum);
+			json_decref(cores);
+			snprintf(error, error_bytes, "data core %u did not answer within %d ms", i,
+				STATUS_TIMEOUT_MS);
+			return NULL;
+		}
+		json_array_append(cores, json_object_get(one, "core"));
+		json_object_del(one, "core");
+		merge_json(sum, one);
+		json_decref(one);
+	}
+	json_object_set_new(sum, "cores", cores);
+	return sum;
+}
+
 json_t *status_handler(void *ctx, const json_t *arguments, char *error, size_t error_bytes)
 {
 	struct instance *in = ctx;
-	struct snapshot *s = calloc(1, sizeof(*s));
-	json_t *result = json_object();
+	json_t *result = ask_cores(in, error, error_bytes);
 
 	(void)arguments;
-	if (!s) {
-		snprintf(error, error_bytes, "out of memory");
-		json_decref(result);
+	if (!result)
 		return NULL;
-	}
-	*s = (struct snapshot){in, result};
-	int code = calls_run(in->core.calls, on_core, s, STATUS_TIMEOUT_MS);
-	if (code == -EBUSY) {
-		json_decref(result);
-		free(s);
-	}
-	if (code != 0) {
-		/* After a time-out the core may still come to it: what it will write to stays. */
-		snprintf(error, error_bytes, "the data core did not answer within %d ms", STATUS_TIMEOUT_MS);
-		return NULL;
-	}
-	free(s);
 	json_t *ports = json_array();
 	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++) {
 		if (in->ports[i])

@@ -233,7 +233,7 @@ static void set_up(struct link *l, const struct settings *s)
 
 static unsigned hold_blocks(void **blocks, uint8_t share)
 {
-	struct message_store *store = broker_core_store(rig.core);
+	struct message_cache *store = broker_core_cache(rig.core);
 	unsigned most = rig_store(&rig).blocks.capacity * share / 255;
 
 	unsigned n = 0;
@@ -260,7 +260,7 @@ static void run(const struct settings *s, const uint8_t *data, size_t bytes)
 	unsigned held = hold_blocks(blocks, s->blocks_held);
 	rig_settle(&rig);
 	while (held)
-		message_store_block_give(broker_core_store(rig.core), blocks[--held]);
+		message_store_block_give(broker_core_cache(rig.core), blocks[--held]);
 	for (unsigned i = 0; i < TIME_STEPS; i++) {
 		rig.now_us += s->time_step * 1000ull;
 		rig_turn(&rig);

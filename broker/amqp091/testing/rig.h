@@ -19,6 +19,7 @@ struct rig_options {
 
 struct rig {
 	struct rte_mempool *pool; /* receive buffers; the caller's */
+	struct message_store *store;
 	struct broker *broker;
 	struct broker_core *core;
 	struct auth *auth;
