@@ -25,6 +25,7 @@ struct frag_datagram {
 	bool has_last;
 	uint8_t ecn_seen;	/* a bit each enum ip_ecn */
 	struct ip_packet first; /* of the fragment at offset 0 */
+	uint32_t back;		/* and how far its data stands behind its IP header */
 	uint32_t total;		/* known once has_last */
 	uint32_t held, charged; /* payload bytes; bytes of the buffers behind them */
 	unsigned pieces;
@@ -64,13 +65,24 @@ static void datagram_kill(struct stack *s, struct frag_datagram *d)
 	d->dead = true;
 }
 
+/* RFC 1122 section 3.3.2, RFC 8200 section 4.5: who sent it is told, where the first piece came. */
+static void timeout_tell(struct stack *s, const struct frag_datagram *d)
+{
+	static const struct icmp_error v4 = {.type = 11, .code = 1}, v6 = {.type = 3, .code = 1};
+
+	if (d->pieces && d->piece[0].at == 0 && !MUTANT(fragments_expire_in_silence))
+		icmp_error_send(s, d->piece[0].m, d->back, &d->first, ip_is_v4(&d->src) ? &v4 : &v6);
+}
+
 static void timeout_fire(struct timer *t, uint64_t now_us)
 {
 	struct frag_datagram *d = caa_container_of(t, struct frag_datagram, timer);
 	struct stack *s = d->stack;
 
-	if (!d->dead)
+	if (!d->dead) {
 		COUNT(s, frag_timeout);
+		timeout_tell(s, d);
+	}
 	datagram_remove(s, d);
 }
 
@@ -260,6 +272,7 @@ static bool piece_add(struct stack *s, struct frag_datagram *d, struct rte_mbuf 
 	d->ecn_seen |= (uint8_t)(1 << in->ip.ecn);
 	if (in->offset == 0) {
 		d->first = in->ip;
+		d->back = in->back;
 		d->next = in->next;
 	}
 	if (!in->more) {

@@ -13,6 +13,7 @@ enum { FRAG_PIECES_MAX = 64 };
 struct frag_in {
 	struct ip_packet ip;
 	uint32_t id;
+	uint32_t back;	 /* m's data stands so far behind the IP header */
 	uint16_t offset; /* bytes, a multiple of 8 */
 	bool more;
 	uint8_t next; /* the protocol, or the next header, behind the fragment header */

@@ -60,12 +60,15 @@ static bool tiny(const struct rte_mbuf *m, uint16_t word, uint8_t protocol)
 	return offset == 1 || (offset == 0 && m->pkt_len < 20);
 }
 
-/* word: the header's flags and offset. m's data is the fragment's payload. */
-static void fragment_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip, uint16_t id,
-	uint16_t word, uint8_t protocol)
+/* h: the header, of n bytes, which m's data, the fragment's payload, stands behind. */
+static void fragment_take(
+	struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip, const uint8_t *h, uint32_t n)
 {
+	uint16_t word = wire_get16(h + 6);
+	uint8_t protocol = h[9];
 	struct frag_in in = {.ip = *ip,
-		.id = id,
+		.id = wire_get16(h + 4),
+		.back = n,
 		.offset = (uint16_t)((word & IPV4_OFFSET) * 8),
 		.more = word & IPV4_MF,
 		.next = protocol};
@@ -116,14 +119,12 @@ void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
 		DROP(s, m, ipv4_source);
 		return;
 	}
-	uint8_t protocol = h[9];
-	uint16_t id = wire_get16(h + 4), word = wire_get16(h + 6);
 	frame_truncate(m, total); /* short frames are padded on the link */
 	rte_pktmbuf_adj(m, (uint16_t)header);
-	if (word & IPV4_MF_OR_OFFSET)
-		fragment_take(s, m, &ip, id, word, protocol);
+	if (wire_get16(h + 6) & IPV4_MF_OR_OFFSET)
+		fragment_take(s, m, &ip, h, header);
 	else
-		upper_take(s, m, &ip, protocol, header);
+		upper_take(s, m, &ip, h[9], header);
 }
 
 void ipv4_header_put(struct stack *s, struct rte_mbuf *m, const struct ip_send *to)

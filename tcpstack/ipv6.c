@@ -194,8 +194,8 @@ static bool headers_in(struct rte_mbuf *m, uint8_t next)
 	return true; /* too many: found when it is whole */
 }
 
-/* m's data starts at a fragment header. */
-static void fragment_take(struct stack *s, struct rte_mbuf *m, struct ip_packet *ip)
+/* m's data starts at a fragment header, back bytes behind the packet's start. */
+static void fragment_take(struct stack *s, struct rte_mbuf *m, struct ip_packet *ip, uint32_t back)
 {
 	const uint8_t *p = frame_data(m);
 	struct frag_whole whole;
@@ -206,8 +206,12 @@ static void fragment_take(struct stack *s, struct rte_mbuf *m, struct ip_packet 
 		return;
 	}
 	uint16_t word = wire_get16(p + 2);
-	struct frag_in in = {
-		.ip = *ip, .id = wire_get32(p + 4), .offset = word & 0xfff8, .more = word & 1, .next = p[0]};
+	struct frag_in in = {.ip = *ip,
+		.id = wire_get32(p + 4),
+		.back = back + FRAGMENT_HEADER_BYTES,
+		.offset = word & 0xfff8,
+		.more = word & 1,
+		.next = p[0]};
 	rte_pktmbuf_adj(m, FRAGMENT_HEADER_BYTES);
 	if (in.offset == 0 && !in.more &&
 		!MUTANT(atomic_fragment_kept)) { /* RFC 6946: whole by itself, whatever else is going on */
@@ -229,7 +233,7 @@ static void payload_take(struct stack *s, struct rte_mbuf *m, struct ip_packet *
 	uint8_t next = w.next;
 	ip->length = m->pkt_len;
 	if (next == NEXT_FRAGMENT && !ip_is_unspecified(&ip->src) && !ip_is_multicast(&ip->dst)) {
-		fragment_take(s, m, ip);
+		fragment_take(s, m, ip, w.back);
 	} else if (!source_good(s, m, ip, next)) {
 		DROP(s, m, ipv6_source);
 	} else if (next == IP_PROTOCOL_TCP && !ip_is_multicast(&ip->dst)) {

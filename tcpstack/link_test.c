@@ -632,6 +632,33 @@ static void an_answer_reaches_every_core(void)
 	end();
 }
 
+/* RFC 9293 MUST-50, RFC 1122 section 3.2.1.8: also those that nobody knows; a route is not followed back. */
+static void options_of_ip_are_passed_over(void)
+{
+	static const uint8_t options[][8] = {{1, 1, 1, 0}, {0x94, 4, 0, 0}, {0x44, 8, 5, 0, 0, 0, 0, 0},
+		{0x83, 7, 4, 10, 0, 0, 9, 0}, {0x9e, 8, 1, 2, 3, 4, 5, 6}};
+
+	begin(NULL);
+	arp(1, PEER, US);
+	forget();
+	for (unsigned i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		uint16_t n = echo(PEER, US, 40);
+		uint8_t *p = frame + 14;
+		memmove(p + 28, p + 20, 8 + 40);
+		memcpy(p + 20, options[i], 8);
+		p[0] = 0x47;
+		wire_put16(p + 2, 28 + 8 + 40);
+		ipv4_sum(p);
+		input(frame, n + 8);
+		CU_ASSERT_EQUAL_FATAL(sent_count, 1);
+		CU_ASSERT_EQUAL(frame_data(sent[0])[14], 0x45);
+		CU_ASSERT_EQUAL(wire_get32(frame_data(sent[0]) + 14 + 16), PEER);
+		forget();
+	}
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_icmp_echo), 5);
+	end();
+}
+
 #define EXPECT_DROP(name, setup)                                                         \
 	do {                                                                             \
 		uint64_t before = stack_counter(stack, STACK_COUNTER_##name);            \
@@ -722,6 +749,7 @@ int main(int argc, char **argv)
 				a_probed_address_that_is_taken_is_not_used},
 			{"a_probed_address_survives_others", a_probed_address_survives_others},
 			{"others_talk_makes_no_entry", others_talk_makes_no_entry},
+			{"options_of_ip_are_passed_over", options_of_ip_are_passed_over},
 			{"every_bad_frame_has_its_counter", every_bad_frame_has_its_counter},
 			{"random_bytes_do_no_harm", random_bytes_do_no_harm},
 			{0},
