@@ -114,9 +114,16 @@ void tcp_pmtu_timeout(struct tcp_conn *c)
 
 	uint32_t bytes = g->len + headers(c);
 
+	/* Not the timer's doublings: what arrives behind the first segment, and is selectively acknowledged,
+	 * ends those. */
+	if (c->pmtu_vain_una != c->snd_una)
+		c->pmtu_vain = 0;
+	c->pmtu_vain_una = c->snd_una;
+	c->pmtu_vain += c->pmtu_vain < UINT8_MAX;
 	if (c->state < TCP_ESTABLISHED || g->len <= mss_of(c, least) || c->path_mtu <= least)
 		return;
-	if (c->backoff < (bytes > IPV6_MTU_MIN ? TIMEOUTS : TIMEOUTS_SMALL))
+	if ((MUTANT(black_hole_hidden_by_sack) ? c->backoff : c->pmtu_vain) <
+		(bytes > IPV6_MTU_MIN ? TIMEOUTS : TIMEOUTS_SMALL))
 		return;
 	/* A full segment that the peer says to have shows that it is not the size. */
 	if (c->pmtu_full_us >= c->progress_us)

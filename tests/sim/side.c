@@ -67,7 +67,11 @@ static bool time_wait_was_short(const struct side *s)
 	bool evicted = stack_counter(hosts[s->other->host].stack, STACK_COUNTER_tcp_time_wait_evicted) ||
 		       stack_counter(hosts[s->other->host].stack, STACK_COUNTER_tcp_time_wait_reused);
 
-	return s->shut && s->peer_closed && s->other->ended && s->other->reason == TCP_REASON_DONE &&
+	/* Perhaps its application has not read to the end yet. */
+	bool other_over = s->other->ended ? s->other->reason == TCP_REASON_DONE
+					  : s->other->shut && s->other->peer_closed;
+
+	return s->shut && s->peer_closed && other_over &&
 	       (evicted || hosts[s->other->host].time_wait_us < 10000000);
 }
 
