@@ -27,7 +27,7 @@ static const struct dpdk_driver drivers[] = {
 	{.name = "net_ring", .vdev = "net_ring"},
 	{.name = "net_pcap", .vdev = "net_pcap"},
 	{.name = "net_null", .vdev = "net_null"},
-	{.name = "net_ixgbe", .waits_on_fd = true},
+	{.name = "net_ixgbe", .waits_on_fd = true, .rss_queues_max = 16}, /* entries of 4 bits */
 	{.name = "net_ixgbe_vf", .waits_on_fd = true},
 	{.name = "net_e1000_em"},
 	{.name = "net_e1000_igb", .waits_on_fd = true},

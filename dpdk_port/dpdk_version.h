@@ -11,11 +11,12 @@
 struct rte_eth_dev_info;
 
 struct dpdk_driver {
-	const char *name;    /* as rte_eth_dev_info says it */
-	const char *vdev;    /* what its vdevs' names begin with; NULL for a driver of PCI devices */
-	bool kernel_has_mac; /* the kernel's interface uses the port's MAC: the stack needs another */
-	bool waits_on_fd;    /* a descriptor per RX queue becomes readable when frames wait */
-	bool own_rx_fd;	     /* ... and does so without interrupts being enabled */
+	const char *name;	 /* as rte_eth_dev_info says it */
+	const char *vdev;	 /* what its vdevs' names begin with; NULL for a driver of PCI devices */
+	bool kernel_has_mac;	 /* the kernel's interface uses the port's MAC: the stack needs another */
+	bool waits_on_fd;	 /* a descriptor per RX queue becomes readable when frames wait */
+	bool own_rx_fd;		 /* ... and does so without interrupts being enabled */
+	uint16_t rss_queues_max; /* that its hash's table can name, where it has more; 0: all */
 };
 
 /* "22.11.11": the library that is linked, not the headers. Static storage. */

@@ -8,18 +8,19 @@
 #include <rte_ethdev.h>
 #include <string.h>
 
+enum { CARRY_BURSTS = 8 }; /* of other cores' frames, that a flush sends */
+
 /* One writer, any reader: a plain addition that a reader on another core never sees half of. */
 static inline void count(uint64_t *counter, uint64_t n)
 {
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
-unsigned port_rx(struct port *p, unsigned queue, struct rte_mbuf **frames, unsigned n)
+static unsigned device_receive(struct port *p, unsigned queue, struct rte_mbuf **frames, unsigned n)
 {
 	struct port_queue *q = &p->queue[queue];
 	uint64_t bytes = 0;
 
-	CHECK(queue < p->info.queues && n <= PORT_BURST);
 	if (p->rx_kick)
 		p->rx_kick(p->signal);
 	unsigned got = rte_eth_rx_burst(p->id, (uint16_t)queue, frames, (uint16_t)n);
@@ -30,6 +31,74 @@ unsigned port_rx(struct port *p, unsigned queue, struct rte_mbuf **frames, unsig
 	count(&q->counters.rx_frames, got);
 	count(&q->counters.rx_bytes, bytes);
 	return got;
+}
+
+/* What the device has for this core, and what others have found for it. */
+static unsigned spread_receive(struct port *p, unsigned queue, struct rte_mbuf **frames, unsigned n)
+{
+	struct port_queue *q = &p->queue[queue];
+	unsigned got = 0;
+
+	q->rx_more = false;
+	if (queue < p->info.device_queues) {
+		got = device_receive(p, queue, frames, n);
+		q->rx_more = got == n;
+		if (got)
+			got = port_spread_sort(p->spread, queue, frames, got);
+	}
+	if (got < n)
+		got += port_spread_take(p->spread, queue, frames + got, n - got);
+	return got;
+}
+
+unsigned port_rx(struct port *p, unsigned queue, struct rte_mbuf **frames, unsigned n)
+{
+	CHECK(queue < p->info.queues && n <= PORT_BURST);
+	return p->spread ? spread_receive(p, queue, frames, n) : device_receive(p, queue, frames, n);
+}
+
+bool port_rx_more(const struct port *p, unsigned queue)
+{
+	return p->queue[queue].rx_more;
+}
+
+bool port_rx_polled(const struct port *p, unsigned queue)
+{
+	return queue < p->info.device_queues;
+}
+
+void port_set_wake(struct port *p, unsigned queue, void (*wake)(void *ctx), void *ctx)
+{
+	MUST(queue < p->info.queues);
+	p->queue[queue].wake = wake;
+	p->queue[queue].wake_ctx = ctx;
+	if (p->spread)
+		port_spread_set_wake(p->spread, queue, wake, ctx);
+}
+
+unsigned port_owner(const struct port *p, bool v6, const uint8_t *addresses, const uint8_t *ports)
+{
+	return p->spread ? port_spread_owner(p->spread, v6, addresses, ports) : 0;
+}
+
+bool port_hand_over(struct port *p, unsigned queue, struct rte_mbuf *frame)
+{
+	return p->spread && port_spread_hand_over(p->spread, queue, frame);
+}
+
+bool port_seen(const struct port *p, const struct rte_mbuf *frame)
+{
+	return p->spread && port_spread_seen(p->spread, frame);
+}
+
+unsigned port_ring_used(const struct port *p, unsigned queue)
+{
+	return p->spread ? port_spread_waiting(p->spread, queue) : 0;
+}
+
+unsigned port_ring_room(const struct port *p)
+{
+	return p->spread ? port_spread_room(p->spread) : 0;
 }
 
 /* To the device. The lengths are read first: what has been sent belongs to the driver. */
@@ -141,45 +210,80 @@ static unsigned run_tx(struct port *p, struct port_queue *q, struct rte_mbuf **f
 	return sent;
 }
 
-unsigned port_tx(struct port *p, unsigned queue, struct rte_mbuf **frames, unsigned n)
+static unsigned device_tx(struct port *p, struct port_queue *q, struct rte_mbuf **frames, unsigned n)
 {
-	struct port_queue *q = &p->queue[queue];
 	unsigned taken = 0;
 
-	CHECK(queue < p->info.queues && n <= PORT_BURST);
 	while (taken < n) {
 		unsigned run = sendable_run(p, frames + taken, n - taken);
 		unsigned done = run ? run_tx(p, q, frames + taken, run) : 0;
 		taken += done;
-		if (done < run) {
-			count(&q->counters.tx_refused, n - taken);
+		if (done < run)
 			break;
-		}
 		if (taken < n)
 			unsendable_drop(p, q, frames[taken++]);
 	}
 	return taken;
 }
 
+unsigned port_tx(struct port *p, unsigned queue, struct rte_mbuf **frames, unsigned n)
+{
+	struct port_queue *q = &p->queue[queue];
+
+	CHECK(queue < p->info.queues && n <= PORT_BURST);
+	unsigned taken = q->carry ? port_carry_push(p, queue, frames, n) : device_tx(p, q, frames, n);
+	if (taken < n)
+		count(&q->counters.tx_refused, n - taken);
+	return taken;
+}
+
+/* What other cores send by this queue, behind its own frames and while none of them waits. */
+static void carried_send(struct port *p, struct port_queue *q)
+{
+	struct rte_mbuf *frames[PORT_BURST];
+
+	for (unsigned i = 0; i < CARRY_BURSTS && q->waiting_count == 0; i++) {
+		unsigned n = port_carry_pop(p, (unsigned)(q - p->queue), frames, PORT_BURST);
+		if (n == 0)
+			return;
+		/* What waits has room for more than a burst: each call takes some, or drops what no device
+		 * wants. */
+		for (unsigned at = 0; at < n;)
+			at += device_tx(p, q, frames + at, n - at);
+	}
+}
+
+/* Frames that still wait for the device, in the queue or in rings to it. */
+static unsigned left(const struct port_queue *q)
+{
+	return q->waiting_count + (q->carry_left != 0);
+}
+
 unsigned port_tx_flush(struct port *p, unsigned queue, uint64_t now_us)
 {
 	struct port_queue *q = &p->queue[queue];
 
+	if (q->carry) {
+		port_carry_tell(p, queue);
+		return 0;
+	}
 	waiting_send(p, q);
+	if (p->spread)
+		carried_send(p, q);
 	if (q->waiting_count == 0 || q->progressed) {
 		q->progressed = false;
 		q->stuck_since_us = 0;
-		return q->waiting_count;
+		return left(q);
 	}
 	if (q->stuck_since_us == 0)
 		q->stuck_since_us = now_us;
 	if (now_us - q->stuck_since_us < PORT_TX_STUCK_US)
-		return q->waiting_count;
+		return left(q);
 	count(&q->counters.tx_stuck, q->waiting_count);
 	rte_pktmbuf_free_bulk(q->waiting + q->waiting_first, q->waiting_count);
 	q->waiting_first = q->waiting_count = 0;
 	q->stuck_since_us = 0;
-	return 0;
+	return left(q);
 }
 
 int port_rx_fd(struct port *p, unsigned queue)
@@ -190,12 +294,13 @@ int port_rx_fd(struct port *p, unsigned queue)
 
 int port_rx_arm(struct port *p, unsigned queue)
 {
-	return p->arms_rx ? rte_eth_dev_rx_intr_enable(p->id, (uint16_t)queue) : 0;
+	return p->arms_rx && port_rx_polled(p, queue) ? rte_eth_dev_rx_intr_enable(p->id, (uint16_t)queue)
+						      : 0;
 }
 
 void port_rx_disarm(struct port *p, unsigned queue)
 {
-	if (p->arms_rx)
+	if (p->arms_rx && port_rx_polled(p, queue))
 		rte_eth_dev_rx_intr_disable(p->id, (uint16_t)queue);
 }
 
@@ -222,11 +327,22 @@ static void counters_add(struct port_counters *sum, const struct port_counters *
 	sum->tx_segmented += __atomic_load_n(&c->tx_segmented, __ATOMIC_RELAXED);
 }
 
+static void spread_add(struct port_counters *sum, const struct port *p, unsigned queue)
+{
+	if (!p->spread)
+		return;
+	struct port_spread_counters c = port_spread_counters(p->spread, queue);
+	sum->spread_given += c.given;
+	sum->spread_full += c.full;
+	sum->spread_copy_none += c.copy_none;
+}
+
 void port_queue_counters(const struct port *p, unsigned queue, struct port_counters *out)
 {
 	MUST(queue < p->info.queues);
 	*out = (struct port_counters){0};
 	counters_add(out, &p->queue[queue].counters);
+	spread_add(out, p, queue);
 }
 
 void port_counters(const struct port *p, struct port_counters *sum)
@@ -234,6 +350,8 @@ void port_counters(const struct port *p, struct port_counters *sum)
 	*sum = (struct port_counters){0};
 	for (unsigned i = 0; i < p->info.queues; i++)
 		counters_add(sum, &p->queue[i].counters);
+	for (unsigned i = 0; i < p->info.queues; i++)
+		spread_add(sum, p, i);
 }
 
 int port_device_counters(const struct port *p, struct port_device_counters *out)

@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One interface over any network port that DPDK has a driver for. A port has one RX/TX queue pair for each
- * core; a queue belongs to one core at a time, and so do its counters, its pool's cache and what waits in it
- * to be sent. Frames are rte_mbufs whole with their Ethernet header, without checksum at the end.
+/* One interface over any network port that DPDK has a driver for. A port has one queue for each core, to
+ * receive from and to send by; a queue belongs to one core at a time, and so do its counters, its pool's
+ * cache and what waits in it to be sent. Frames are rte_mbufs whole with their Ethernet header, without
+ * checksum at the end.
+ *
+ * Several cores. A connection's frames come to the core that a hash of its ends names (port_owner), ARP and
+ * neighbour discovery to all of them, everything else to the first. Where the device has a queue pair for
+ * each core and hashes alike, that is the device's work; where it has fewer (a vdev, 16 of an 82599) or
+ * spreads by its own lights, the cores that have its queues put the others' frames into rings
+ * (port_spread.h). To send, a core without a queue pair uses a ring to one that has one. No caller need know
+ * which.
  *
  * Sending. port_tx hands frames to the device; what the device's ring has no room for waits in the queue's
  * own small array (PORT_TX_WAITING frames), and what does not fit there either is refused: the caller keeps
@@ -27,6 +35,7 @@ enum {
 	PORT_SEGMENTS_MAX = 40, /* buffers of one frame; ixgbe's limit is the lowest that we know */
 	PORT_POOL_CACHE = 128,	/* buffers that a core keeps aside */
 	PORT_MAC_BYTES = 6,
+	PORT_RSS_KEY_BYTES = 64, /* a device takes as many of them as it wants */
 };
 
 enum port_offload {
@@ -40,13 +49,15 @@ enum port_offload {
 };
 
 struct port_config {
-	const char *device; /* PCI address that EAL was given, or a vdev: "net_tap0,iface=godwit0" */
-	unsigned queues;    /* 1 to PORT_QUEUES_MAX */
+	const char *device;	    /* PCI address that EAL was given, or a vdev: "net_tap0,iface=godwit0" */
+	unsigned queues;	    /* one for each core, 1 to PORT_QUEUES_MAX */
+	unsigned device_queues_max; /* of the device's, at most so many are used; 0: no limit */
 	unsigned rx_descriptors, tx_descriptors; /* 0: what the driver prefers; else clamped to its limits */
 	unsigned mtu;				 /* PORT_MTU_MIN to PORT_MTU_MAX; 0: 1500 */
 	uint32_t offloads;	     /* enum port_offload: those to use where the device has them */
 	unsigned rx_held;	     /* received buffers, a queue, that the layers above may keep at once */
 	const int *nodes;	     /* NUMA node of each queue's core; NULL: any */
+	const uint8_t *rss_key;	     /* PORT_RSS_KEY_BYTES that tests fix; NULL: random, as it has to be */
 	uint8_t mac[PORT_MAC_BYTES]; /* all 0: the device's, or a derived one where the kernel uses that */
 	bool wait_on_fd;	     /* prepare port_rx_fd (idle policies that sleep) */
 };
@@ -57,11 +68,12 @@ struct port_info {
 	uint8_t device_mac[PORT_MAC_BYTES]; /* the device's; on a TAP the kernel side's */
 	unsigned mtu;
 	unsigned queues, rx_descriptors, tx_descriptors;
+	unsigned device_queues;	  /* queue pairs of the device: the first so many queues have one each */
 	unsigned tx_segments_max; /* buffers that a frame to be sent may consist of; 1 to PORT_SEGMENTS_MAX */
-	unsigned rx_buffers;	  /* in each queue's pool */
+	unsigned rx_buffers;	  /* in the pool that all queues receive into */
 	uint32_t offloads;	  /* in use; what is missing is to be done in software */
 	uint32_t device_offloads; /* what the device could do */
-	bool rss;		  /* TCP connections are spread over the queues by a hash of the device */
+	bool rss;		  /* the device spreads connections by our key and our table */
 	bool promiscuous;	  /* on because the device cannot be told our MAC, or groups */
 	bool groups;		  /* frames for every group of stations are taken */
 	int node;
@@ -76,10 +88,13 @@ struct port_link {
 struct port_counters {
 	uint64_t rx_frames, rx_bytes;
 	uint64_t tx_frames, tx_bytes;
-	uint64_t tx_refused;   /* frames that port_tx left with its caller, each time it did */
-	uint64_t tx_stuck;     /* dropped: the device took nothing for PORT_TX_STUCK_US */
-	uint64_t tx_too_long;  /* dropped: longer than the MTU allows */
-	uint64_t tx_segmented; /* dropped: more buffers than info.tx_segments_max */
+	uint64_t tx_refused;	   /* frames that port_tx left with its caller, each time it did */
+	uint64_t tx_stuck;	   /* dropped: the device took nothing for PORT_TX_STUCK_US */
+	uint64_t tx_too_long;	   /* dropped: longer than the MTU allows */
+	uint64_t tx_segmented;	   /* dropped: more buffers than info.tx_segments_max */
+	uint64_t spread_given;	   /* given to other cores, copies among them */
+	uint64_t spread_full;	   /* dropped: another core's ring was full */
+	uint64_t spread_copy_none; /* copies for other cores that found no buffer */
 };
 
 /* As the device counts. */
@@ -92,7 +107,7 @@ struct port_device_counters {
 
 struct port;
 
-/* Probes the device, negotiates offloads, makes a pool and a queue pair for each core and starts it. EAL must
+/* Probes the device, negotiates offloads, makes a pool and the queues for each core and starts it. EAL must
  * run. On success *out is the port and the link may still be coming up. On failure everything is undone, and
  * error says what was wrong in a sentence without the device's name. 0, -EINVAL (config, refused by our own
  * checks), -ENODEV (no such device, or its driver gave up), -ENOMEM, or the driver's -errno. Control thread;
@@ -105,9 +120,40 @@ void port_close(struct port *p);
 
 const struct port_info *port_info(const struct port *p);
 
-/* Takes up to n (1 to PORT_BURST) received frames; the caller owns them. Returns how many. Only the queue's
- * core. Never blocks; a TAP costs a system call a frame. */
+/* Takes up to n (1 to PORT_BURST) received frames; the caller owns them. Returns how many; with n below 4
+ * there are drivers that return none (ixgbe's vector path looks at four descriptors at once). Only the
+ * queue's core. Never blocks; a TAP costs a system call a frame. */
 unsigned port_rx(struct port *p, unsigned queue, struct rte_mbuf **frames, unsigned n);
+
+/* Whether the last port_rx on this queue may have left frames behind although it returned fewer than were
+ * asked for: the rest were other cores'. */
+bool port_rx_more(const struct port *p, unsigned queue);
+
+/* Whether the device has to be looked at for this queue's frames: false where other cores bring them, which
+ * wake this one. */
+bool port_rx_polled(const struct port *p, unsigned queue);
+
+/* What is called, on any other core of the port, when frames have been put where this queue finds them: once
+ * a burst. NULL: nothing. Main thread, before the cores run. */
+void port_set_wake(struct port *p, unsigned queue, void (*wake)(void *ctx), void *ctx);
+
+/* The queue to which a connection's frames come. Addresses of 4 or 16 bytes, ports as they stand in a packet
+ * that the peer sends: its own address and port first. Any thread. */
+unsigned port_owner(const struct port *p, bool v6, const uint8_t *addresses, const uint8_t *ports);
+
+/* Gives a frame that this queue's core has put together (from fragments) to the core that it belongs to, and
+ * then it is taken over, perhaps to be dropped with a counter. False: it is this core's own, and stays the
+ * caller's. Only the queue's core. */
+bool port_hand_over(struct port *p, unsigned queue, struct rte_mbuf *frame);
+
+/* Whether another core has seen a received frame, or its fragments, come in before: a capture has it already.
+ */
+bool port_seen(const struct port *p, const struct rte_mbuf *frame);
+
+/* Received frames that wait in rings for this queue, and how many its rings hold; of a port without rings 0.
+ * Any thread. */
+unsigned port_ring_used(const struct port *p, unsigned queue);
+unsigned port_ring_room(const struct port *p);
 
 /* Sends n frames in order (n at most PORT_BURST). Returns how many were taken: those belong to the port; the
  * caller keeps frames[taken..n-1]. A frame that can never be sent counts as taken and is dropped with a
@@ -127,7 +173,8 @@ int port_rx_fd(struct port *p, unsigned queue);
 int port_rx_arm(struct port *p, unsigned queue);
 void port_rx_disarm(struct port *p, unsigned queue);
 
-/* The pool behind the queue's receive ring, also for buffers to send where a few are needed. */
+/* The pool behind the receive rings, the same for all queues, also for buffers to send where a few are
+ * needed. */
 struct rte_mempool *port_rx_pool(struct port *p, unsigned queue);
 
 /* Snapshots for the control thread; they never disturb the queue's core. */

@@ -18,6 +18,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+
+enum { RSS_KEY_TRIES = 10000 }; /* a third of all spread */
 
 /* The steps share these, and the first that fails says why. */
 struct opening {
@@ -25,6 +28,7 @@ struct opening {
 	struct port *port;
 	struct rte_eth_dev_info device;
 	struct port_signals signals;
+	uint8_t rss_key[PORT_RSS_KEY_BYTES];
 	char *error;
 	size_t error_bytes;
 };
@@ -109,6 +113,48 @@ static uint32_t offloads_common(uint32_t device, uint32_t wanted)
 	return (common & tso_needs) == tso_needs ? common : common & ~(uint32_t)PORT_TX_TSO;
 }
 
+/* Pairs of the device: what it has, what its hash can tell apart, and no more than there are cores. */
+static unsigned device_queues(const struct opening *o)
+{
+	unsigned n = RTE_MIN(o->device.max_rx_queues, o->device.max_tx_queues);
+
+	if (o->port->driver->rss_queues_max)
+		n = RTE_MIN(n, o->port->driver->rss_queues_max);
+	if (o->config->device_queues_max)
+		n = RTE_MIN(n, o->config->device_queues_max);
+	return RTE_MIN(n, o->config->queues);
+}
+
+/* A key that everybody knows would let a peer choose ports that all hash to one core. */
+static int rss_key_make(struct opening *o)
+{
+	if (o->config->rss_key) {
+		memcpy(o->rss_key, o->config->rss_key, sizeof(o->rss_key));
+		return 0;
+	}
+	for (unsigned i = 0; i < RSS_KEY_TRIES; i++) {
+		if (getrandom(o->rss_key, sizeof(o->rss_key), 0) != (ssize_t)sizeof(o->rss_key))
+			return fail(o, -errno, "no random key for its hash: %s", strerror(errno));
+		if (toeplitz_key_spreads(o->rss_key))
+			break;
+	}
+	return 0;
+}
+
+static void rss_configure(struct opening *o, struct rte_eth_conf *conf)
+{
+	struct rte_eth_rss_conf *rss = &conf->rx_adv_conf.rss_conf;
+
+	rss->rss_hf = o->port->info.device_queues > 1 ? dpdk_rss_types(&o->device) : 0;
+	if (!rss->rss_hf)
+		return;
+	conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+	if (o->device.hash_key_size < TOEPLITZ_KEY_BYTES || o->device.hash_key_size > PORT_RSS_KEY_BYTES)
+		return;
+	rss->rss_key = o->rss_key;
+	rss->rss_key_len = o->device.hash_key_size;
+}
+
 /* Switches on what both sides have. */
 static int configure(struct opening *o)
 {
@@ -116,10 +162,8 @@ static int configure(struct opening *o)
 	struct port *p = o->port;
 	struct rte_eth_conf conf = {0};
 
-	if (c->queues > o->device.max_rx_queues || c->queues > o->device.max_tx_queues)
-		return fail(o, -EINVAL, "%u queues; the device has %u", c->queues,
-			RTE_MIN(o->device.max_rx_queues, o->device.max_tx_queues));
 	p->info.queues = c->queues;
+	p->info.device_queues = device_queues(o);
 	p->info.device_offloads = dpdk_offloads_of(&o->device);
 	p->info.offloads = offloads_common(p->info.device_offloads, c->offloads);
 	p->info.tx_segments_max = segments_max(o);
@@ -129,15 +173,12 @@ static int configure(struct opening *o)
 	conf.rxmode.offloads = dpdk_rx_offload_flags(p->info.offloads);
 	conf.txmode.offloads = dpdk_tx_offload_flags(p->info.offloads);
 	conf.intr_conf.rxq = c->wait_on_fd && p->driver->waits_on_fd;
-	conf.rx_adv_conf.rss_conf.rss_hf = c->queues > 1 ? dpdk_rss_types(&o->device) : 0;
-	if (conf.rx_adv_conf.rss_conf.rss_hf) {
-		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-		p->info.rss = true;
-	}
-	int rc = rte_eth_dev_configure(p->id, (uint16_t)c->queues, (uint16_t)c->queues, &conf);
+	rss_configure(o, &conf);
+	uint16_t queues = (uint16_t)p->info.device_queues;
+	int rc = rte_eth_dev_configure(p->id, queues, queues, &conf);
 	if (rc)
-		return fail(o, rc, "%u queues with MTU %u are refused: %s", c->queues, p->info.mtu,
-			strerror(-rc));
+		return fail(
+			o, rc, "%u queues with MTU %u are refused: %s", queues, p->info.mtu, strerror(-rc));
 	/* Drivers of kernel interfaces set the interface's MTU by this alone. */
 	rc = rte_eth_dev_set_mtu(p->id, (uint16_t)p->info.mtu);
 	if (rc && rc != -ENOTSUP)
@@ -146,22 +187,26 @@ static int configure(struct opening *o)
 	return 0;
 }
 
-static int pool_make(struct opening *o, unsigned queue)
+/* One for all queues: which core's connections hold a frame has nothing to do with the queue it came by. */
+static int pool_make(struct opening *o)
 {
 	struct port *p = o->port;
+	unsigned cores = p->info.queues;
 	char name[RTE_MEMPOOL_NAMESIZE];
-	const struct port_pool_need need = {.rings = 1,
+	const struct port_pool_need need = {.rings = p->info.device_queues,
 		.ring_descriptors = p->info.rx_descriptors,
-		.cores = 1,
-		.held = o->config->rx_held};
+		.cores = cores,
+		.held = o->config->rx_held * cores + port_spread_frames_max(cores, p->info.device_queues)};
 
 	p->info.rx_buffers = port_pool_size(&need);
-	snprintf(name, sizeof(name), "port%u_rx%u", p->id, queue);
-	p->queue[queue].rx_pool = port_pool_create(name, p->info.rx_buffers, port_pool_room(p->info.mtu),
-		o->config->nodes ? o->config->nodes[queue] : -1);
-	if (!p->queue[queue].rx_pool)
-		return fail(o, -ENOMEM, "no memory for %u receive buffers of queue %u: %s",
-			p->info.rx_buffers, queue, rte_strerror(rte_errno));
+	snprintf(name, sizeof(name), "port%u_rx", p->id);
+	struct rte_mempool *pool = port_pool_create(name, p->info.rx_buffers, port_pool_room(p->info.mtu),
+		o->config->nodes ? o->config->nodes[0] : p->info.node);
+	if (!pool)
+		return fail(o, -ENOMEM, "no memory for %u receive buffers: %s", p->info.rx_buffers,
+			rte_strerror(rte_errno));
+	for (unsigned i = 0; i < cores; i++)
+		p->queue[i].rx_pool = pool;
 	return 0;
 }
 
@@ -181,12 +226,12 @@ static int queues_make(struct opening *o)
 		return fail(o, rc, "%u and %u descriptors are refused: %s", rx, tx, strerror(-rc));
 	p->info.rx_descriptors = rx;
 	p->info.tx_descriptors = tx;
-	for (unsigned i = 0; i < c->queues; i++) {
+	rc = pool_make(o);
+	if (rc)
+		return rc;
+	for (unsigned i = 0; i < p->info.device_queues; i++) {
 		unsigned node = c->nodes && c->nodes[i] >= 0 ? (unsigned)c->nodes[i]
 							     : (unsigned)SOCKET_ID_ANY;
-		rc = pool_make(o, i);
-		if (rc)
-			return rc;
 		rc = rte_eth_rx_queue_setup(p->id, (uint16_t)i, rx, node, NULL, p->queue[i].rx_pool);
 		if (rc)
 			return fail(o, rc, "RX queue %u is refused: %s", i, strerror(-rc));
@@ -241,6 +286,50 @@ static int mac_choose(struct opening *o)
 	return 0;
 }
 
+/* How many entries the table has by which a hash becomes a core. */
+static unsigned table_entries(const struct opening *o)
+{
+	unsigned n = o->device.reta_size;
+
+	return n && n <= PORT_SPREAD_ENTRIES_MAX && rte_is_power_of_2(n) ? n : PORT_SPREAD_ENTRIES_MAX;
+}
+
+static int spread_make(struct opening *o)
+{
+	struct port *p = o->port;
+	const struct port_spread_config sc = {.cores = p->info.queues,
+		.entries = table_entries(o),
+		.key = o->rss_key,
+		.pool = p->queue[0].rx_pool};
+
+	if (p->info.queues < 2)
+		return 0;
+	p->spread = port_spread_create(&sc);
+	if (!p->spread || port_carry_init(p))
+		return fail(o, -ENOMEM, "no memory for the rings between %u cores", p->info.queues);
+	return 0;
+}
+
+/* The device's table names the queue of an entry's core. Where it takes none, or not this key, frames come by
+ * whichever queue it likes and go on by ring. */
+static void device_table_fill(struct opening *o)
+{
+	struct port *p = o->port;
+	struct rte_eth_rss_reta_entry64 table[PORT_SPREAD_ENTRIES_MAX / RTE_ETH_RETA_GROUP_SIZE] = {0};
+	unsigned entries = table_entries(o);
+
+	if (p->info.device_queues < 2 || o->device.reta_size != entries ||
+		o->device.hash_key_size < TOEPLITZ_KEY_BYTES || !dpdk_rss_types(&o->device))
+		return;
+	for (unsigned i = 0; i < entries; i++) {
+		struct rte_eth_rss_reta_entry64 *group = &table[i / RTE_ETH_RETA_GROUP_SIZE];
+		group->mask |= UINT64_C(1) << i % RTE_ETH_RETA_GROUP_SIZE;
+		group->reta[i % RTE_ETH_RETA_GROUP_SIZE] =
+			(uint16_t)(port_spread_entry(p->spread, i) % p->info.device_queues);
+	}
+	p->info.rss = rte_eth_dev_rss_reta_update(p->id, table, (uint16_t)entries) == 0;
+}
+
 static int start(struct opening *o)
 {
 	struct port *p = o->port;
@@ -249,12 +338,13 @@ static int start(struct opening *o)
 	if (rc)
 		return fail(o, rc, "it does not start: %s", strerror(-rc));
 	p->started = true;
+	device_table_fill(o);
 	p->signal = port_signal_take(&o->signals, &p->rx_kick);
 	for (unsigned i = 0; i < p->info.queues; i++)
 		p->queue[i].rx_fd = -1;
 	if (!o->config->wait_on_fd || !p->driver->waits_on_fd)
 		return 0;
-	for (unsigned i = 0; i < p->info.queues; i++) {
+	for (unsigned i = 0; i < p->info.device_queues; i++) {
 		int fd = p->queue[i].rx_fd = rte_eth_dev_rx_intr_ctl_q_get_fd(p->id, (uint16_t)i);
 		/* Spares the kernel even making the signal that is ignored. */
 		if (fd >= 0 && p->rx_kick)
@@ -267,7 +357,7 @@ static int start(struct opening *o)
 int port_open(const struct port_config *config, struct port **out, char *error, size_t error_bytes)
 {
 	static int (*const steps[])(struct opening *) = {
-		config_check, probe, configure, queues_make, mac_choose, start};
+		config_check, rss_key_make, probe, configure, queues_make, spread_make, mac_choose, start};
 	char words[384];
 	int rc = 0;
 
@@ -311,7 +401,8 @@ void port_close(struct port *p)
 	if (p->is_vdev)
 		rte_vdev_uninit(p->vdev);
 	port_signal_release(p->signal);
-	for (unsigned i = 0; i < p->info.queues; i++)
-		rte_mempool_free(p->queue[i].rx_pool);
+	port_carry_fini(p);
+	port_spread_destroy(p->spread);
+	rte_mempool_free(p->info.queues ? p->queue[0].rx_pool : NULL);
 	free(p);
 }

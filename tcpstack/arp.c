@@ -43,6 +43,21 @@ int arp_request(struct stack *s, uint32_t sender, const uint8_t eth_dst[6], uint
 	return 0;
 }
 
+<<<<<<< HEAD
+=======
+int arp_announce(struct stack *s)
+{
+	if (s->config.passive)
+		return 0;
+	for (unsigned i = 0; i < s->own_count; i++) {
+		const struct ip_addr *own = &s->own[i].address;
+		if (ip_is_v4(own) && arp_request(s, ip_to_v4(own), eth_everyone, ip_to_v4(own)))
+			return -ENOBUFS;
+	}
+	return 0;
+}
+
+>>>>>>> main
 void arp_solicit(struct stack *s, const struct ip_addr *addr, const uint8_t *mac_or_null)
 {
 	const struct ip_addr *src = ip_source_for(s, addr);
@@ -58,7 +73,7 @@ static void defend(struct stack *s, const struct ip_addr *addr)
 {
 	for (unsigned i = 0; i < s->own_count; i++) {
 		struct ip_own *own = &s->own[i];
-		if (!ip_equal(&own->address, addr) ||
+		if (s->config.passive || !ip_equal(&own->address, addr) ||
 			(own->defended && s->now_us - own->defended_us < ARP_DEFEND_US))
 			continue;
 		if (arp_request(s, ip_to_v4(addr), eth_everyone, ip_to_v4(addr)) == 0) {
@@ -114,6 +129,10 @@ void arp_input_take(struct stack *s, struct rte_mbuf *m)
 		if (!for_us)
 			COUNT(s, arp_not_ours);
 		rte_pktmbuf_free(m);
+		return;
+	}
+	if (s->config.passive) {
+		DROP(s, m, answered_elsewhere);
 		return;
 	}
 	/* The request's own buffer carries the reply, so that we answer when pools are empty. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tcpstack/frag.h"
+#include "tcpstack/checksum.h"
 
 #include <errno.h>
 
@@ -319,6 +320,73 @@ bool frag_input_take(struct stack *s, struct rte_mbuf *m, const struct frag_in *
 		return false;
 	}
 	return piece_add(s, d, m, in, place) && reassemble(s, d, out);
+}
+
+/* An IP header as it would have been without fragments; its sum too, as no port has looked at it. */
+static void ip_header_again(struct rte_mbuf *m, const struct frag_whole *w)
+{
+	uint32_t payload = m->pkt_len;
+	bool v4 = ip_is_v4(&w->ip.src);
+	uint32_t n = v4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
+	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)n);
+
+	MUST(h);
+	memset(h, 0, n);
+	if (v4) {
+		h[0] = 0x45;
+		h[1] = w->ip.ecn;
+		wire_put16(h + 2, (uint16_t)(payload + n));
+		h[8] = w->ip.hop_limit;
+		h[9] = w->next;
+		wire_put32(h + 12, ip_to_v4(&w->ip.src));
+		wire_put32(h + 16, ip_to_v4(&w->ip.dst));
+		wire_put16(h + 10, (uint16_t)~checksum_fold(checksum_add(0, h, n)));
+		return;
+	}
+	wire_put32(h, 6u << 28 | (uint32_t)w->ip.ecn << 20);
+	wire_put16(h + 4, (uint16_t)payload);
+	h[6] = w->next;
+	h[7] = w->ip.hop_limit;
+	memcpy(h + 8, w->ip.src.bytes, 16);
+	memcpy(h + 24, w->ip.dst.bytes, 16);
+}
+
+static void ether_header_again(struct stack *s, struct rte_mbuf *m, bool v4)
+{
+	static const uint8_t from[6] = {2}; /* anybody but us */
+	uint32_t n = ETH_HEADER_BYTES + (s->config.vlan ? ETH_TAG_BYTES : 0);
+	uint8_t *h = (uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)n);
+
+	MUST(h);
+	memcpy(h, s->config.mac, 6);
+	memcpy(h + 6, from, 6);
+	if (s->config.vlan) {
+		wire_put16(h + 12, ETH_TYPE_VLAN);
+		wire_put16(h + 14, s->config.vlan);
+	}
+	wire_put16(h + n - 2, v4 ? ETH_TYPE_IPV4 : ETH_TYPE_IPV6);
+}
+
+bool frag_hand_over_take(struct stack *s, struct frag_whole *w)
+{
+	bool v4 = ip_is_v4(&w->ip.src);
+	uint32_t ip = v4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
+	uint32_t front = ETH_HEADER_BYTES + ETH_TAG_BYTES + ip;
+
+	/* What is longer than a length field can say is nothing that a connection sends. */
+	if (!s->config.hand_over || w->m->pkt_len + (v4 ? ip : 0) > UINT16_MAX ||
+		rte_pktmbuf_headroom(w->m) < front)
+		return false;
+	frame_room_use(w->m);
+	uint32_t payload = w->m->pkt_len;
+	ip_header_again(w->m, w);
+	ether_header_again(s, w->m, v4);
+	if (s->config.hand_over(s->config.cores_ctx, w->m)) {
+		COUNT(s, frag_handed_over);
+		return true;
+	}
+	rte_pktmbuf_adj(w->m, (uint16_t)(w->m->pkt_len - payload));
+	return false;
 }
 
 int frag_init(struct stack *s)

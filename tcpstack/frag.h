@@ -32,4 +32,7 @@ void frag_fini(struct stack *s);
 /* Takes the fragment over; true where it was the last that was missing. */
 bool frag_input_take(struct stack *s, struct rte_mbuf *m, const struct frag_in *in, struct frag_whole *out);
 
+/* Whether what was put together belongs to another core's stack: then it has gone there. */
+bool frag_hand_over_take(struct stack *s, struct frag_whole *whole);
+
 #endif

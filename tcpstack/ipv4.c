@@ -77,7 +77,7 @@ static void fragment_take(
 	COUNT(s, frag_in);
 	if (tiny(m, word, protocol))
 		DROP(s, m, frag_tiny);
-	else if (frag_input_take(s, m, &in, &whole))
+	else if (frag_input_take(s, m, &in, &whole) && !frag_hand_over_take(s, &whole))
 		upper_take(s, whole.m, &whole.ip, whole.next, 0);
 }
 

@@ -219,7 +219,7 @@ static void fragment_take(struct stack *s, struct rte_mbuf *m, struct ip_packet 
 		payload_take(s, m, ip, (struct walk){.next = in.next});
 	} else if (in.offset == 0 && !headers_in(m, in.next)) {
 		DROP(s, m, frag_tiny);
-	} else if (frag_input_take(s, m, &in, &whole)) {
+	} else if (frag_input_take(s, m, &in, &whole) && !frag_hand_over_take(s, &whole)) {
 		payload_take(s, whole.m, &whole.ip, (struct walk){.next = whole.next});
 	}
 }

@@ -153,6 +153,10 @@ static void solicit_take(
 		memcpy(mac, o->source_mac, 6);
 		solicitor_learn(s, &src, mac);
 	}
+	if (s->config.passive) {
+		DROP(s, m, answered_elsewhere);
+		return;
+	}
 	COUNT(s, nd_solicits_in);
 	COUNT(s, nd_adverts_out);
 	/* The question's own buffer carries the answer, so that we answer when pools are empty. */

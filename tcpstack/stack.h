@@ -132,6 +132,22 @@ struct stack_config {
 	 * addresses, since the answer reaches one of them only. NULL: nobody is told. */
 	void (*neighbour_learned)(void *ctx, const struct ip_addr *addr, const uint8_t mac[6]);
 	void *neighbour_ctx;
+
+	/* Several stacks on several cores may share one port's addresses: a connection's frames come to one
+	 * of them, ARP and neighbour discovery to all. One of them speaks for the addresses; the others are
+	 * passive: they answer nobody who asks for an address, test and announce none (and take them into use
+	 * when the one that tests has certainly ended), ask for no router and report no groups, but learn
+	 * from the same frames. */
+	bool passive;
+	/* Whether frames that a peer sends from there to here reach this stack. A connection that we open has
+	 * a local port for which they do. NULL: all do. */
+	bool (*owns)(void *ctx, const struct ip_addr *peer, uint16_t peer_port, const struct ip_addr *own,
+		uint16_t own_port);
+	/* A datagram that was put together from fragments, as one frame from its Ethernet header on: true,
+	 * and it is taken over, where another stack owns what it is about. NULL: all is ours. Must not call
+	 * back into the stack. */
+	bool (*hand_over)(void *ctx, struct rte_mbuf *frame);
+	void *cores_ctx; /* of these two */
 };
 
 /* Fills everything but mac, addresses, tx_pool, key and tx with defaults that suit a LAN. */

@@ -154,7 +154,7 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	char name[32];
 
 	snprintf(name, sizeof(name), "tx%u %s", d->index, p->name);
-	struct rte_mempool *tx = port_pool_create(name, sizes_tx_buffers(c) + sizes_ring_buffers(p),
+	struct rte_mempool *tx = port_pool_create(name, sizes_tx_buffers(c) + sizes_ring_buffers(c, p),
 		port_pool_room(p->mtu_bytes), dpdk_core_node(d->index));
 	if (!tx) {
 		LOG_ERROR("core", "port %s: no memory for its transmit buffers: memory.buffers sizes them",
@@ -199,6 +199,7 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	bc.stack.reass_segments_max = sizes_rx_held(c) / 4;
 	bc.stack.key = siphash_key_random();
 	d->bypass[i] = bypass_create(&bc, clock_now_us());
+	port_set_wake(in->ports[i], d->index, wake, &d->turn);
 	if (!d->bypass[i])
 		LOG_ERROR("core", "port %s: its TCP stack could not be made: out of memory", p->name);
 	return d->bypass[i] ? 0 : -1;

@@ -15,9 +15,9 @@ static uint64_t port_bytes(const struct config *c, const struct config_port *p)
 	unsigned room = port_pool_room(p->mtu_bytes);
 
 	/* received frames: what the configuration says, and at least what the rings need */
-	uint64_t rx = port_pool_memory_bytes(sizes_rx_held(c) + sizes_ring_buffers(p), room);
+	uint64_t rx = port_pool_memory_bytes(sizes_rx_held(c) + sizes_ring_buffers(c, p), room);
 	/* frames to be sent: headers, queued payload, what the transmit ring holds */
-	uint64_t tx = port_pool_memory_bytes(sizes_tx_buffers(c) + sizes_ring_buffers(p), room);
+	uint64_t tx = port_pool_memory_bytes(sizes_tx_buffers(c) + sizes_ring_buffers(c, p), room);
 	return (rx + tx) * c->lcore_count;
 }
 

@@ -6,6 +6,7 @@
 #include "broker/core/message.h"
 #include "config/config.h"
 #include "dpdk_port/port_pool.h"
+#include "dpdk_port/port_spread.h"
 #include "transport/transport.h"
 
 enum {
@@ -41,7 +42,7 @@ static inline uint32_t sizes_tx_buffers(const struct config *c)
 }
 
 /* What a port's rings and caches hold on top, a core. */
-static inline uint32_t sizes_ring_buffers(const struct config_port *p)
+static inline uint32_t sizes_ring_buffers(const struct config *c, const struct config_port *p)
 {
 	struct port_pool_need need = {
 		.rings = 1,
@@ -50,7 +51,7 @@ static inline uint32_t sizes_ring_buffers(const struct config_port *p)
 		.cores = 1,
 	};
 
-	return port_pool_size(&need);
+	return port_pool_size(&need) + port_spread_frames_max(c->lcore_count, 1);
 }
 
 /* Open channels of a core's connections: clients use a handful each; channel-max times connections would be

@@ -254,6 +254,10 @@ static void add_port(json_t *ports, const struct config_port *p, struct port *po
 	set_int(o, "tx_stuck", k.tx_stuck);
 	set_int(o, "tx_too_long", k.tx_too_long);
 	set_int(o, "tx_segmented", k.tx_segmented);
+	set_int(o, "device_queues", info->device_queues);
+	set_int(o, "spread_given", k.spread_given);
+	set_int(o, "spread_full", k.spread_full);
+	set_int(o, "spread_copy_none", k.spread_copy_none);
 	json_array_append_new(ports, o);
 }
 
