@@ -43,21 +43,6 @@ int arp_request(struct stack *s, uint32_t sender, const uint8_t eth_dst[6], uint
 	return 0;
 }
 
-<<<<<<< HEAD
-=======
-int arp_announce(struct stack *s)
-{
-	if (s->config.passive)
-		return 0;
-	for (unsigned i = 0; i < s->own_count; i++) {
-		const struct ip_addr *own = &s->own[i].address;
-		if (ip_is_v4(own) && arp_request(s, ip_to_v4(own), eth_everyone, ip_to_v4(own)))
-			return -ENOBUFS;
-	}
-	return 0;
-}
-
->>>>>>> main
 void arp_solicit(struct stack *s, const struct ip_addr *addr, const uint8_t *mac_or_null)
 {
 	const struct ip_addr *src = ip_source_for(s, addr);

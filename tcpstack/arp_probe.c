@@ -13,13 +13,17 @@ enum {
 	ANNOUNCE_WAIT_US = 2000000,
 	ANNOUNCE_NUM = 2,
 	ANNOUNCE_INTERVAL_US = 2000000,
-	RETRY_US = 100000, /* without a transmit buffer */
+	RETRY_US = 100000,  /* without a transmit buffer */
+	BEHIND_US = 500000, /* a passive stack's test ends so much later than the other's, retries and all */
 };
 
 /* Section 2.3. The next one follows by itself. */
 static int announce(struct stack *s, struct ip_own *own)
 {
 	uint32_t address = ip_to_v4(&own->address);
+
+	if (s->config.passive)
+		return 0;
 	int error = arp_request(s, address, eth_everyone, address);
 
 	own->announces_left -= !error;
@@ -60,9 +64,14 @@ static void fire(struct timer *t, uint64_t now_us)
 
 static void probe_start(struct stack *s, struct ip_own *own)
 {
+	uint64_t after_us = stack_random(s) % PROBE_WAIT_US;
+
 	own->state = STACK_ADDRESS_TENTATIVE;
-	own->dad_left = s->config.arp_probes;
-	timer_arm(&s->wheel, &own->timer, s->now_us + stack_random(s) % PROBE_WAIT_US);
+	own->dad_left = s->config.passive ? 0 : s->config.arp_probes;
+	if (s->config.passive)
+		after_us = PROBE_WAIT_US + (s->config.arp_probes - 1ull) * PROBE_US_MAX + ANNOUNCE_WAIT_US +
+			   BEHIND_US;
+	timer_arm(&s->wheel, &own->timer, s->now_us + after_us);
 }
 
 /* Section 2.1.1: another station has the address, or tests it as well. */

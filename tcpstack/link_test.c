@@ -424,6 +424,31 @@ static void a_probed_address_that_is_taken_is_not_used(void)
 	}
 }
 
+static void passive_with_probes(struct stack_config *c)
+{
+	c->passive = true;
+	c->arp_probes = 3;
+}
+
+/* Of several stacks of one address one tests it; the others say nothing, use it when that has ended, and see
+ * what it sees. */
+static void a_passive_stack_waits_for_the_probes(void)
+{
+	begin(passive_with_probes);
+	run_for(7000000);
+	CU_ASSERT_EQUAL(state_of_us(), STACK_ADDRESS_TENTATIVE);
+	run_for(1000000);
+	CU_ASSERT_EQUAL(state_of_us(), STACK_ADDRESS_USED);
+	run_for(5000000);
+	CU_ASSERT_EQUAL(sent_count, 0);
+	end();
+	begin(passive_with_probes);
+	run_for(3000000);
+	arp(1, 0, US);
+	CU_ASSERT_EQUAL(state_of_us(), STACK_ADDRESS_DUPLICATE);
+	end();
+}
+
 /* What others do with other addresses is no conflict. */
 static void a_probed_address_survives_others(void)
 {
@@ -747,6 +772,7 @@ int main(int argc, char **argv)
 			{"an_address_is_probed_before_it_is_used", an_address_is_probed_before_it_is_used},
 			{"a_probed_address_that_is_taken_is_not_used",
 				a_probed_address_that_is_taken_is_not_used},
+			{"a_passive_stack_waits_for_the_probes", a_passive_stack_waits_for_the_probes},
 			{"a_probed_address_survives_others", a_probed_address_survives_others},
 			{"others_talk_makes_no_entry", others_talk_makes_no_entry},
 			{"options_of_ip_are_passed_over", options_of_ip_are_passed_over},
