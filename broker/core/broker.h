@@ -73,6 +73,11 @@ unsigned broker_core_poll(struct broker_core *c);
  * messages a queue and `budget` in all. Returns how many were delivered; queues left over stay ready. */
 unsigned broker_core_deliver(struct broker_core *c, unsigned budget);
 
+/* Once a turn: takes apart what has been deleted, a bounded piece of it (a deleted exchange cannot be found
+ * any more, but may have a million bindings). Any core does it for all, one at a time. Returns how many
+ * bindings went. */
+unsigned broker_core_tidy(struct broker_core *c);
+
 /* At the end of a turn: what it has for other cores becomes theirs, and they are woken. O(cores). */
 void broker_core_flush(struct broker_core *c);
 

@@ -43,7 +43,9 @@ void fixture_end(void)
 		session_end(&fixture.session[i]);
 	while (!cds_list_empty(&fixture.core->queues))
 		queue_remove(cds_list_first_entry(&fixture.core->queues, struct queue, of_core));
-	graves_empty();
+	do
+		graves_empty();
+	while (broker_core_tidy(fixture.core));
 	struct message_store_stats store = message_store_stats(fixture.store);
 	CU_ASSERT_EQUAL(store.cells.used, 0);
 	CU_ASSERT_EQUAL(store.blocks.used, 0);

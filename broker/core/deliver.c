@@ -62,6 +62,7 @@ unsigned broker_core_deliver(struct broker_core *c, unsigned budget)
 {
 	unsigned n = 0;
 
+	broker_core_tidy(c);
 	while (n < budget && !cds_list_empty(&c->ready)) {
 		struct queue *q = cds_list_first_entry(&c->ready, struct queue, of_ready);
 		unsigned left = budget - n;
