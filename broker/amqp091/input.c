@@ -124,6 +124,19 @@ static bool state_takes_frame(struct amqp091_conn *c, const struct amqp091_frame
 	return true;
 }
 
+/* What was accepted as it is, so that its like need not be parsed again. */
+static void learn(struct amqp091_conn *c, const struct amqp091_frame *f, const uint8_t *frame)
+{
+	struct amqp091_channel *ch = c->state == CONN_RUNNING ? channel_find(c, f->channel) : NULL;
+
+	if (!ch || !ch->in.expected)
+		return;
+	if (f->type == AMQP091_FRAME_METHOD)
+		publish_learn_method(ch, frame, f->size + AMQP091_FRAME_OVERHEAD);
+	else if (f->type == AMQP091_FRAME_HEADER && ch->in.message)
+		publish_learn_header(ch, frame, f->size + AMQP091_FRAME_OVERHEAD);
+}
+
 static enum step whole_frame(struct amqp091_conn *c, const struct amqp091_frame *f)
 {
 	struct chain *rx = c->transport->rx;
@@ -149,6 +162,7 @@ static enum step whole_frame(struct amqp091_conn *c, const struct amqp091_frame 
 			conn_hold(c, HOLD_MEMORY);
 			return STEP_WAIT;
 		}
+		learn(c, f, p);
 	}
 	c->memory_short = false;
 	conn_charge(c);
@@ -239,7 +253,7 @@ static enum step next_frame(struct amqp091_conn *c)
 	return whole_frame(c, &f);
 }
 
-static bool has_room(struct amqp091_conn *c)
+bool conn_may_read(struct amqp091_conn *c)
 {
 	if (conn_output_idle(c) && transport_tx_room(c->transport) >= AMQP091_INPUT_ROOM)
 		return true;
@@ -264,11 +278,14 @@ static void read_frames(struct amqp091_conn *c)
 			transport_consume(c->transport, c->transport->rx->bytes);
 			return;
 		}
-		if (c->hold != HOLD_NONE || !has_share(c) || !has_room(c))
+		if (c->hold != HOLD_NONE || !has_share(c) || !conn_may_read(c))
 			return;
 		if (c->state == CONN_AUTH)
 			return; /* the answer resumes */
-		step = c->state == CONN_HEADER ? protocol_header(c) : next_frame(c);
+		if (c->state == CONN_HEADER)
+			step = protocol_header(c);
+		else if (!publish_fast(c) && !settle_fast(c))
+			step = next_frame(c);
 	}
 }
 

@@ -465,6 +465,13 @@ struct slice message_routing_key(const struct message *m)
 	return (struct slice){names(m) + m->exchange_bytes, m->routing_key_bytes};
 }
 
+struct slice message_head(const struct message *m)
+{
+	if ((m->in_cell & (PART_NAMES | PART_PROPERTIES)) != (PART_NAMES | PART_PROPERTIES))
+		return (struct slice){0};
+	return (struct slice){m->cell, names_bytes(m) + m->properties_bytes};
+}
+
 uint32_t message_properties_bytes(const struct message *m)
 {
 	return m->properties_bytes;

@@ -97,6 +97,8 @@ uint64_t message_received_us(const struct message *m);
 struct slice message_exchange(const struct message *m);	   /* contiguous, valid while referenced */
 struct slice message_routing_key(const struct message *m); /* likewise */
 uint32_t message_properties_bytes(const struct message *m);
+/* Exchange, routing key and properties, one behind the other, where they lie so; else data is NULL. */
+struct slice message_head(const struct message *m);
 
 /* Copies all properties to dst (room for message_properties_bytes). */
 void message_properties_copy(const struct message *m, uint8_t *dst);
