@@ -35,12 +35,13 @@ enum {
 	AMQP091_LARGE_BODY = 64 * 1024,	      /* from here on a body must leave memory for others */
 	AMQP091_FIELDS_MAX = 64,	      /* entries of an argument table that are looked at */
 	AMQP091_TEXT_MAX = 255,
-	AMQP091_DELIVER_BUDGET = 256, /* messages delivered a turn */
+	AMQP091_DELIVER_BUDGET = 256, /* messages delivered a turn, beside as many as came in it */
 	AMQP091_TIMER_BUDGET = 64,    /* timers fired a turn */
 	AMQP091_RETRY_US = 1000,      /* how soon stalled output and held publishers are looked at again */
 	/* A connection's share of a turn: frames read and deliveries settled. What is beyond it waits for the
 	 * next turn, however much has arrived. */
 	AMQP091_INPUT_BUDGET = 512,
+	AMQP091_TURN_BUDGET = 2048, /* and of all connections together */
 	AMQP091_CONTENT_FRAMES = 3, /* of a message with a body in one frame */
 	STAGE_BYTES = 16384,
 	STAGE_BODY_MAX = 8192,
@@ -210,8 +211,10 @@ struct amqp091_server {
 	struct cds_list_head conns, dying, waiting, confirms;
 	uint32_t conn_count;
 	bool shutting_down;
-	bool turn_short; /* a connection is held for its share of this turn: there must be a next one */
-	uint64_t turn;
+	bool turn_short;    /* a connection is held for its share of this turn: there must be a next one */
+	bool retrying;	    /* those that waited have their turn */
+	uint32_t turn_left; /* of AMQP091_TURN_BUDGET */
+	uint64_t turn, received_before; /* messages, when it began */
 	uint64_t now_us;
 	struct siphash_key name_key; /* consumer tags */
 	uint64_t name_seq;
@@ -248,8 +251,9 @@ void conn_input(struct amqp091_conn *c);
 void conn_hold(struct amqp091_conn *c, enum hold why);
 bool conn_may_read(struct amqp091_conn *c); /* room for what a frame may lead to; held for output where not */
 void conn_wait(struct amqp091_conn *c);	    /* it is looked at again in the next turn */
-/* What is left of the connection's share of this turn. */
+/* What is left of the connection's share of this turn, and taking from it. */
 uint32_t conn_input_left(struct amqp091_conn *c);
+void conn_charge(struct amqp091_conn *c, uint32_t n);
 
 /* output.c */
 void conn_send(struct amqp091_conn *c, const uint8_t *bytes, uint32_t n);

@@ -91,7 +91,7 @@ static bool publish_like_the_last(struct amqp091_channel *ch, const uint8_t *con
 static bool may_go_on(struct amqp091_conn *c, const struct amqp091_channel *ch)
 {
 	return c->state == CONN_RUNNING && c->hold == HOLD_NONE && !ch->closing && !ch->in.expected &&
-	       c->input_left >= AMQP091_CONTENT_FRAMES && (!ch->in.mandatory || conn_may_read(c));
+	       conn_input_left(c) >= AMQP091_CONTENT_FRAMES && (!ch->in.mandatory || conn_may_read(c));
 }
 
 bool publish_fast(struct amqp091_conn *c)
@@ -108,7 +108,7 @@ bool publish_fast(struct amqp091_conn *c)
 	while (may_go_on(c, ch) && (bytes = match(&ch->template, p + used, n - used, &body_bytes))) {
 		if (!publish_like_the_last(ch, p + used, body_bytes))
 			break;
-		c->input_left -= AMQP091_CONTENT_FRAMES;
+		conn_charge(c, AMQP091_CONTENT_FRAMES);
 		used += bytes;
 	}
 	if (!used)

@@ -124,15 +124,20 @@ static unsigned retry_waiting(struct amqp091_server *s)
 	unsigned work = 0;
 
 	s->turn_short = false;
+	s->retrying = true;
 	cds_list_splice(&s->waiting, &round);
 	CDS_INIT_LIST_HEAD(&s->waiting);
-	while (!cds_list_empty(&round)) {
+	while (!cds_list_empty(&round) && s->turn_left) {
 		struct amqp091_conn *c = cds_list_first_entry(&round, struct amqp091_conn, waiting);
 		uint64_t before = s->counters.frames_received;
 		cds_list_del_init(&c->waiting);
 		retry(c);
 		work += s->counters.frames_received != before;
 	}
+	/* Nobody is passed over: who had no turn in this one is first in the next. */
+	s->turn_short |= !cds_list_empty(&round);
+	cds_list_splice(&round, &s->waiting);
+	s->retrying = false;
 	return work + s->turn_short;
 }
 
@@ -153,6 +158,8 @@ static unsigned clock_poll(struct turn_source *clock, uint64_t now_us)
 	struct amqp091_server *s = caa_container_of(clock, struct amqp091_server, clock);
 
 	s->turn++;
+	s->turn_left = AMQP091_TURN_BUDGET;
+	s->received_before = s->counters.messages_received;
 	server_now(s, now_us);
 	return 0;
 }
@@ -165,7 +172,8 @@ static unsigned source_poll(struct turn_source *source, uint64_t now_us)
 	server_now(s, now_us);
 	work = auth_poll(s->auth_port, auth_answer, s);
 	work += retry_waiting(s);
-	work += broker_core_deliver(s->config.core, AMQP091_DELIVER_BUDGET);
+	uint64_t came = s->counters.messages_received - s->received_before;
+	work += broker_core_deliver(s->config.core, AMQP091_DELIVER_BUDGET + (unsigned)came);
 	stage_flush(s);
 	work += timer_wheel_advance(&s->wheel, now_us, AMQP091_TIMER_BUDGET);
 	flush_confirms(s);

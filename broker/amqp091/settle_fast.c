@@ -15,9 +15,9 @@ static bool is_ack(const uint8_t *p, uint16_t channel)
 	       p[ACK_BYTES - 1] == AMQP091_FRAME_END;
 }
 
-static bool may_settle(const struct amqp091_conn *c, const struct amqp091_channel *ch)
+static bool may_settle(struct amqp091_conn *c, const struct amqp091_channel *ch)
 {
-	return c->state == CONN_RUNNING && c->hold == HOLD_NONE && c->input_left && !ch->closing &&
+	return c->state == CONN_RUNNING && c->hold == HOLD_NONE && conn_input_left(c) && !ch->closing &&
 	       !ch->in.expected;
 }
 
@@ -40,7 +40,7 @@ bool settle_fast(struct amqp091_conn *c)
 			conn_hold(c, HOLD_TURN);
 			break;
 		}
-		c->input_left -= c->input_left > 0;
+		conn_charge(c, 1);
 		c->server->counters.frames_received++;
 		used += ACK_BYTES;
 	}
