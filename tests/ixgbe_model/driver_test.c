@@ -2,12 +2,10 @@
 /* The unmodified driver on the model, by ethdev's calls: rings, paths, link, filters, faults. */
 #include "tests/ixgbe_model/test_port.h"
 
-#include <rte_errno.h>
-#include <rte_malloc.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 static void test_probe_finds_the_part(void)
@@ -31,6 +29,18 @@ static void test_probe_finds_the_part(void)
 		ixm_open(&(struct ixm_config){.address = "0000:03:01.0"}, &twice, error, sizeof(error)),
 		-EEXIST);
 	tp_close(&p);
+}
+
+static void test_a_broken_eeprom_is_refused(void)
+{
+	const struct ixm_config c = {.address = "0000:03:01.0", .eeprom_broken = true};
+	char error[256] = "";
+	struct ixm *m;
+
+	unit_eal();
+	CU_ASSERT_EQUAL(ixm_open(&c, &m, error, sizeof(error)), -ENODEV);
+	CU_ASSERT_PTR_NULL(m);
+	CU_ASSERT_PTR_NOT_NULL(strstr(error, "gave up"));
 }
 
 static struct rte_eth_link link_of(const struct test_port *p)
@@ -433,6 +443,7 @@ int main(int argc, char **argv)
 {
 	static const struct unit_test tests[] = {
 		{"probe_finds_the_part", test_probe_finds_the_part},
+		{"a_broken_eeprom_is_refused", test_a_broken_eeprom_is_refused},
 		{"link_follows_the_cable", test_link_follows_the_cable},
 		{"every_size_comes_back", test_every_size_comes_back},
 		{"short_frames_are_padded", test_short_frames_are_padded},

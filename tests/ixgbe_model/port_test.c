@@ -5,6 +5,7 @@
 #include "dpdk_port/port_pool.h"
 #include "tests/ixgbe_model/model.h"
 #include "tests/ixgbe_model/test_packet.h"
+#include "tests/ixgbe_model/test_port.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -250,6 +251,28 @@ static void test_long_frames(void)
 	close_port(&b);
 }
 
+/* The vector path sends only what asks for nothing at all, and then it is the port's choice. */
+static void test_offloads_decide_how_frames_are_sent(void)
+{
+	static const struct {
+		uint32_t offloads;
+		const char *tx_path;
+	} cases[] = {
+		{0, "vector"},
+		{PORT_RX_IPV4_CHECKSUM | PORT_RX_TCP_CHECKSUM, "vector"},
+		{PORT_TX_MULTI_SEGMENT, "scalar"},
+		{PORT_OFFLOADS_ALL, "scalar"},
+	};
+	for (unsigned i = 0; i < RTE_DIM(cases); i++) {
+		struct bench b;
+		open_port(&b, (struct port_config){.offloads = cases[i].offloads});
+		const struct test_port t = {.id = ixm_port_id(b.device)};
+		CU_ASSERT_STRING_EQUAL(tp_tx_path(&t), cases[i].tx_path);
+		CU_ASSERT_STRING_EQUAL(tp_rx_path(&t), "vector");
+		close_port(&b);
+	}
+}
+
 /* The device takes nothing more: frames wait, are refused, and in the end given up. */
 static void test_a_stuck_device(void)
 {
@@ -300,6 +323,84 @@ static void test_sleeping_on_a_queue(void)
 	CU_ASSERT_TRUE(readable(fd));
 	port_rx_disarm(b.port, 0);
 	CU_ASSERT_EQUAL(drain(&b, 0), 1);
+	close_port(&b);
+}
+
+/* What woke the core is forgotten when it goes to sleep again: else it would never sleep any more. */
+static void test_a_descriptor_falls_silent(void)
+{
+	struct bench b;
+	uint8_t frame[60];
+
+	open_port(&b, (struct port_config){.wait_on_fd = true});
+	memcpy(frame, device_mac, 6);
+	int fd = port_rx_fd(b.port, 0);
+	for (unsigned round = 0; round < 3; round++) {
+		CU_ASSERT_EQUAL(port_rx_arm(b.port, 0), 0);
+		ixm_settle();
+		CU_ASSERT_FALSE(readable(fd));
+		ixm_inject(b.device, frame, sizeof(frame));
+		ixm_settle();
+		CU_ASSERT_TRUE(readable(fd));
+		port_rx_disarm(b.port, 0);
+		CU_ASSERT_EQUAL(drain(&b, 0), 1);
+	}
+	close_port(&b);
+}
+
+/* A flow of the queue's. */
+static struct test_packet flow_to(const struct bench *b, unsigned queue)
+{
+	struct test_packet p = flow(0);
+
+	for (unsigned i = 1; owner(b, &p) != queue; i++)
+		p = flow(i);
+	return p;
+}
+
+/* Cores that are awake disarm their queues; those that sleep are woken all the same, each by its own frames.
+ */
+static void test_cores_wake_one_by_one(void)
+{
+	enum { CORES = 4 };
+	struct bench b;
+
+	open_port(&b, (struct port_config){.queues = CORES, .rx_descriptors = 64, .wait_on_fd = true});
+	for (unsigned asleep = 0; asleep < CORES; asleep++) {
+		struct test_packet p = flow_to(&b, asleep);
+		uint8_t frame[2000];
+		unsigned n = test_packet_write(frame, device_mac, &p);
+		for (unsigned order = 0; order < 2; order++) {
+			for (unsigned i = 0; order && i < CORES; i++)
+				port_rx_arm(b.port, i);
+			if (!order)
+				CU_ASSERT_EQUAL(port_rx_arm(b.port, asleep), 0);
+			for (unsigned i = 0; i < CORES; i++)
+				if (i != asleep)
+					port_rx_disarm(b.port, i);
+			ixm_settle();
+			CU_ASSERT_FALSE(readable(port_rx_fd(b.port, asleep)));
+			ixm_inject(b.device, frame, n);
+			ixm_settle();
+			CU_ASSERT_TRUE(readable(port_rx_fd(b.port, asleep)));
+			for (unsigned i = 0; i < CORES; i++)
+				CU_ASSERT_EQUAL(drain(&b, i), i == asleep);
+		}
+	}
+	close_port(&b);
+}
+
+/* The driver has descriptors for 15 queues at most. */
+static void test_sixteen_cores_that_sleep(void)
+{
+	struct bench b;
+
+	open_port(&b, (struct port_config){.queues = 16, .rx_descriptors = 64, .wait_on_fd = true});
+	CU_ASSERT_EQUAL(port_info(b.port)->device_queues, 15);
+	for (unsigned i = 0; i < 15; i++)
+		CU_ASSERT(port_rx_fd(b.port, i) >= 0);
+	CU_ASSERT_EQUAL(port_rx_fd(b.port, 15), -1);
+	CU_ASSERT_FALSE(port_rx_polled(b.port, 15));
 	close_port(&b);
 }
 
@@ -390,10 +491,14 @@ int main(int argc, char **argv)
 	static const struct unit_test tests[] = {
 		{"open_says_what_it_is", test_open_says_what_it_is},
 		{"queues_share_the_flows", test_queues_share_the_flows},
+		{"offloads_decide_how_frames_are_sent", test_offloads_decide_how_frames_are_sent},
 		{"a_mac_of_our_own", test_a_mac_of_our_own},
 		{"long_frames", test_long_frames},
 		{"a_stuck_device", test_a_stuck_device},
 		{"sleeping_on_a_queue", test_sleeping_on_a_queue},
+		{"a_descriptor_falls_silent", test_a_descriptor_falls_silent},
+		{"cores_wake_one_by_one", test_cores_wake_one_by_one},
+		{"sixteen_cores_that_sleep", test_sixteen_cores_that_sleep},
 		{"a_polling_core_makes_no_system_call", test_a_polling_core_makes_no_system_call},
 		{NULL, NULL},
 	};
