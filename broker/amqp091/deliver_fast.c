@@ -58,39 +58,45 @@ static uint8_t *stage_place(struct amqp091_conn *c, uint32_t n)
 	return g->bytes + g->count;
 }
 
-static bool learn(struct amqp091_consumer *k, const struct message *m, struct slice head)
+static struct amqp091_shortstr part(struct slice names, uint32_t at, uint32_t n)
+{
+	return (struct amqp091_shortstr){names.data + at, (uint8_t)n};
+}
+
+static bool learn(struct amqp091_consumer *k, const struct message_head *h)
 {
 	struct deliver_template *t = &k->template;
-	struct slice exchange = message_exchange(m), key = message_routing_key(m);
 	struct amqp091_basic_deliver d = {.consumer_tag = {k->tag, k->tag_bytes},
-		.exchange = shortstr_of(exchange),
-		.routing_key = shortstr_of(key)};
-	uint32_t properties = head.bytes - exchange.bytes - key.bytes;
-	struct amqp091_content_header h = {.class_id = AMQP091_CLASS_BASIC,
-		.properties = head.data + exchange.bytes + key.bytes,
-		.properties_len = properties};
+		.exchange = part(h->names, 0, h->exchange_bytes),
+		.routing_key = part(h->names, h->exchange_bytes, h->names.bytes - h->exchange_bytes)};
+	struct amqp091_content_header header = {.class_id = AMQP091_CLASS_BASIC,
+		.properties = h->properties.data,
+		.properties_len = h->properties.bytes};
 
 	t->count = 0;
-	if (head.bytes > sizeof(t->head))
+	if (h->names.bytes > sizeof(t->names) || h->properties.bytes > sizeof(t->properties))
 		return false;
 	ssize_t n = amqp091_frame_basic_deliver(t->bytes, sizeof(t->bytes), k->channel->number, &d);
-	if (n < 0 || (size_t)n + amqp091_content_header_frame_size(properties) > sizeof(t->bytes))
+	if (n < 0 || (size_t)n + amqp091_content_header_frame_size(h->properties.bytes) > sizeof(t->bytes))
 		return false;
-	memcpy(t->head, head.data, head.bytes);
-	t->head_bytes = (uint8_t)head.bytes;
-	t->exchange_bytes = (uint8_t)exchange.bytes;
-	t->key_bytes = (uint8_t)key.bytes;
+	memcpy(t->names, h->names.data, h->names.bytes);
+	memcpy(t->properties, h->properties.data, h->properties.bytes);
+	t->names_bytes = (uint8_t)h->names.bytes;
+	t->exchange_bytes = h->exchange_bytes;
+	t->properties_bytes = (uint8_t)h->properties.bytes;
 	t->tag_at = (uint16_t)(AMQP091_FRAME_HEADER_SIZE + 4 + 1 + k->tag_bytes);
 	t->size_at = (uint16_t)(n + AMQP091_FRAME_HEADER_SIZE + 4);
-	uint8_t *end = amqp091_content_header_frame_put(t->bytes + n, k->channel->number, &h);
+	uint8_t *end = amqp091_content_header_frame_put(t->bytes + n, k->channel->number, &header);
 	t->count = (uint16_t)(end - t->bytes);
 	return true;
 }
 
-static bool resembles(const struct deliver_template *t, const struct message *m, struct slice head)
+static bool resembles(const struct deliver_template *t, const struct message_head *h)
 {
-	return t->count && t->head_bytes == head.bytes && t->exchange_bytes == message_exchange(m).bytes &&
-	       t->key_bytes == message_routing_key(m).bytes && memcmp(t->head, head.data, head.bytes) == 0;
+	return t->count && t->exchange_bytes == h->exchange_bytes && t->names_bytes == h->names.bytes &&
+	       t->properties_bytes == h->properties.bytes &&
+	       memcmp(t->names, h->names.data, h->names.bytes) == 0 &&
+	       memcmp(t->properties, h->properties.data, h->properties.bytes) == 0;
 }
 
 static void write_body(uint8_t *p, uint16_t channel, const struct message *m, uint32_t n)
@@ -114,12 +120,12 @@ bool deliver_fast(struct amqp091_consumer *k, const struct delivery *d)
 	struct amqp091_channel *ch = k->channel;
 	struct amqp091_conn *c = ch->conn;
 	struct message *m = d->message;
-	struct slice head = message_head(m);
+	struct message_head head;
 	uint64_t body = message_body_bytes(m);
 
-	if (!head.data || c->server->plain || body > STAGE_BODY_MAX ||
-		body + AMQP091_FRAME_OVERHEAD > c->frame_max ||
-		(!resembles(t, m, head) && !learn(k, m, head)) || t->count > c->frame_max)
+	if (c->server->plain || !message_head(m, &head) || body > STAGE_BODY_MAX ||
+		body + AMQP091_FRAME_OVERHEAD > c->frame_max || (!resembles(t, &head) && !learn(k, &head)) ||
+		t->count > c->frame_max)
 		return false;
 	uint32_t n = t->count + (body ? (uint32_t)body + AMQP091_FRAME_OVERHEAD : 0);
 	uint8_t *p = stage_place(c, n);

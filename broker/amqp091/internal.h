@@ -147,8 +147,9 @@ struct deliver_template {
 	uint16_t count;	  /* of bytes; 0: nothing */
 	uint16_t tag_at;  /* the delivery tag, then redelivered */
 	uint16_t size_at; /* the body's size */
-	uint8_t head_bytes, exchange_bytes, key_bytes;
-	uint8_t head[96];   /* exchange, routing key, properties */
+	uint8_t names_bytes, exchange_bytes, properties_bytes;
+	uint8_t names[80]; /* exchange, routing key */
+	uint8_t properties[80];
 	uint8_t bytes[320]; /* method frame, header frame */
 };
 
