@@ -161,7 +161,7 @@ static enum publish_result publish_offer(struct amqp091_channel *ch, uint32_t *q
 	return exchange_publish(&c->session, &p, ch->confirming ? &ch->marks : NULL, queues, f);
 }
 
-static void publish_route(struct amqp091_channel *ch)
+void publish_route(struct amqp091_channel *ch)
 {
 	struct content_in *in = &ch->in;
 	struct amqp091_conn *c = ch->conn;
