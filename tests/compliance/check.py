@@ -5,16 +5,18 @@
 usage: check.py COMPLIANCE.md RESULTS.json...
 
 RESULTS are the logs of `meson test` for the suites script and unit. Every test that a row names must have run and
-passed in them; skipped counts as missing. A row that is not done must say why, and may not be a MUST. Prints a PASS or
-FAIL line a row and the count.
+passed in them; skipped counts as missing, and so does a packet script that stands in its folder and is run by nobody. A
+row that is not done must say why, and may not be a MUST. Prints a PASS or FAIL line a row and the count.
 """
 import json
+import pathlib
 import re
 import sys
 
 TAP = re.compile(r"^(not ok|ok)\b *\d* *-? *([^#\n]*)(?:# *(SKIP|TODO)\b *(.*))?$", re.I | re.M)
 ROW = re.compile(r"^\| (?P<clause>[^|]+) \| (?P<text>[^|]+) \| (?P<status>[^|]+) \| (?P<tests>[^|]*) \|$")
 REASON_CHARACTERS_MIN = 10
+SCRIPTS = pathlib.Path(__file__).resolve().parents[1] / "script/cases"
 
 
 def passed_tests(logs):
@@ -67,6 +69,10 @@ def main(table, logs):
             count["FAIL" if wrong else "PASS"] += 1
             if wrong:
                 print(f"FAIL {row['clause']} (line {number}): {wrong}")
+    for script in sorted(SCRIPTS.glob("*.pkt")):
+        if script.stem not in passed:
+            print(f"FAIL {script.name}: did not run and pass")
+            count["FAIL"] += 1
     print(f"{count['PASS']} passed, {count['FAIL']} failed, 0 skipped")
     return 0 if count["PASS"] and not count["FAIL"] else 1
 

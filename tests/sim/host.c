@@ -48,6 +48,7 @@ static void limits_choose(struct stack_config *c, unsigned talks)
 	c->conn_max = SIM_ONE_OF(2 + talks / 2, 4 * talks, 4 * talks);
 	c->syn_backlog_max = SIM_ONE_OF(1, 4, 1024);
 	c->time_wait_max = SIM_ONE_OF(1, talks);
+	c->orphan_max = SIM_ONE_OF(2, 1000, 1000);
 	c->arp_max = SIM_ONE_OF(SIM_HOSTS_MAX, 256);
 	c->challenge_acks_per_s = SIM_ONE_OF(1, 1000);
 	c->rx_buffers_max = SIM_ONE_OF(0, 0, 30, 300);

@@ -165,7 +165,7 @@ bool side_pauses(const struct side *s)
 	return sim.now_us < s->pauses_until_us;
 }
 
-/* True while it has nothing to say. Afterwards the path may be a better one. */
+/* True while it has nothing to say. Afterwards the path is often a better one. */
 static bool pausing(struct side *s)
 {
 	if (s->pause_us && s->sent >= s->send_total / 2) {
@@ -175,6 +175,8 @@ static bool pausing(struct side *s)
 	if (!s->pauses_until_us || side_pauses(s))
 		return s->pauses_until_us != 0;
 	s->pauses_until_us = 0;
+	if (sim_permille(&sim.dice, 400))
+		return false;
 	for (unsigned i = 0; i < sim.net.hosts; i++)
 		sim.net.links[i].conditions.mtu = 0;
 	return false;

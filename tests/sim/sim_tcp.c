@@ -17,7 +17,7 @@
 enum {
 	LINK_MBUFS = 8192,
 	PORT_MBUFS = 63,
-	PATIENT_PERMILLE = 20,
+	PATIENT_PERMILLE = 25,
 	PAUSE_WAKE_US = 2000000,
 	MTU_CUT = 296, /* routers must cut what is sent then */
 	VIRTUAL_SECONDS_MAX = 4000,
