@@ -348,7 +348,7 @@ static void compare_conn(unsigned k)
 		return;
 	CU_ASSERT_FATAL(same_region(&a->state, &a->spare, k));
 	CU_ASSERT_FATAL(same_region(&a->rcv_nxt, &a->rx, k));
-	CU_ASSERT_FATAL(same_region(&a->snd_una, &a->segments, k));
+	CU_ASSERT_FATAL(same_region(&a->snd_una, &a->unsent, k));
 	struct tcp_conn_info x = tcp_conn_info(a), y = tcp_conn_info(b);
 	CU_ASSERT_EQUAL(x.ssthresh_bytes, y.ssthresh_bytes);
 	CU_ASSERT_EQUAL(x.rttvar_us, y.rttvar_us);
