@@ -83,6 +83,7 @@ struct config_port {
 	struct config_gateway6 gateway6;
 	uint16_t vlan; /* 0: untagged */
 	bool checksum_offload;
+	bool tso; /* only with checksum_offload */
 	uint32_t mtu_bytes;
 	bool mac_set;	/* false: the device's own, or one made up for a TAP */
 	uint8_t mac[6]; /* unicast; zero where not set */
