@@ -198,9 +198,9 @@ static const struct schema_key port_keys[] = {
 		FIELD(config_port, tso),
 		.initial = "false",
 		.help = "Whether the device is handed large TCP segments, which it cuts (TCP segmentation "
-			"offload), where it can do that and checksums. It helps large messages on a NIC; the "
-			"drivers of "
-			"`tap` and other virtual devices cut in software. Needs `checksum_offload`."},
+			"offload), where it can do that and checksums. Meant for NICs; virtual devices cut "
+			"in "
+			"software, if at all. Needs `checksum_offload`."},
 	{0},
 };
 

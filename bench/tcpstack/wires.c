@@ -70,14 +70,15 @@ bool wire_open(struct wire *w, const char *kind, const char *dir, uint32_t offlo
 	snprintf(w->socket, sizeof(w->socket), "%s/bench-%d.sock", dir, (int)getpid());
 	snprintf(device, sizeof(device), "net_vhost0,iface=%s,queues=1,tso=%d", w->socket,
 		!!(offloads & PORT_TX_TSO));
-	w->end[0].port = open_one(device, 1, 1, offloads);
-	if (!w->end[0].port)
+	/* The sender is the one that can have large segments cut: vhost passes them on whole. */
+	w->end[1].port = open_one(device, 1, 1, offloads);
+	if (!w->end[1].port)
 		return false;
 	snprintf(device, sizeof(device),
 		"net_virtio_user0,path=%s,queues=1,queue_size=%d,mac=02:47:77:62:00:02", w->socket,
 		DESCRIPTORS);
-	w->end[1].port = open_one(device, 1, 2, offloads);
-	return w->end[1].port != NULL;
+	w->end[0].port = open_one(device, 1, 2, offloads);
+	return w->end[0].port != NULL;
 }
 
 void wire_close(struct wire *w)
