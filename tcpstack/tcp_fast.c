@@ -278,9 +278,10 @@ static void burst_look(const struct stack *s, struct rte_mbuf **frames, unsigned
 	}
 	/* What is no connection is smaller, and no fault follows from fetching behind it. */
 	for (unsigned i = 0; i < n; i++)
-		if (glance[i].bucket)
-			prefetch_lines(
-				glance[i].bucket->next, glance[i].text ? TCP_LINES_TEXT : TCP_LINES_ACK);
+		if (glance[i].bucket && glance[i].text)
+			prefetch_lines(glance[i].bucket->next, TCP_LINES_TEXT);
+		else if (glance[i].bucket)
+			prefetch_lines(glance[i].bucket->next, TCP_LINES_ACK);
 	for (unsigned i = 0; i < n; i++) {
 		const struct tcp_conn *c = first_of(&glance[i]);
 		if (!c || c->snd_una == glance[i].ack)
