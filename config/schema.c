@@ -186,6 +186,13 @@ static const struct schema_key port_keys[] = {
 		.help = "Frames with this VLAN tag are taken and sent; 0: untagged ones. On a TAP the host "
 			"needs an "
 			"interface of that VLAN."},
+	{.name = "probe",
+		.type = SCHEMA_BOOL,
+		FIELD(config_port, probe),
+		.initial = "false",
+		.help = "Whether the addresses of IPv4 are tested for some seconds before they are used (RFC "
+			"5227), so "
+			"that two stations with one address are found. Those of IPv6 always are (RFC 4862)."},
 	{.name = "checksum_offload",
 		.type = SCHEMA_BOOL,
 		FIELD(config_port, checksum_offload),
@@ -532,11 +539,10 @@ static const struct schema_key limit_keys[] = {
 		.max = 1073741824,
 		.automatic = true,
 		.initial = "auto",
-		.help = "Messages in memory at once, however small. `auto`, and at most, one for each 1024 "
-			"bytes of "
-			"memory.messages: each takes a cell of 256 bytes, and three quarters of that memory "
-			"are left for "
-			"larger bodies."},
+		.help = "Messages in memory at once, however small; publishers are slowed down before. "
+			"`auto`, "
+			"and at most, one for each 32 bytes of memory.messages: as many as there is memory "
+			"for, in other words."},
 	{0},
 };
 

@@ -146,6 +146,10 @@ unsigned port_owner(const struct port *p, bool v6, const uint8_t *addresses, con
  * caller's. Only the queue's core. */
 bool port_hand_over(struct port *p, unsigned queue, struct rte_mbuf *frame);
 
+/* Whether another core has seen a received frame, or its fragments, come in before: a capture has it already.
+ */
+bool port_seen(const struct port *p, const struct rte_mbuf *frame);
+
 /* Received frames that wait in rings for this queue, and how many its rings hold; of a port without rings 0.
  * Any thread. */
 unsigned port_ring_used(const struct port *p, unsigned queue);

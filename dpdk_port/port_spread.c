@@ -4,6 +4,7 @@
 #include "runtime/ring.h"
 
 #include <rte_branch_prediction.h>
+#include <rte_mbuf_dyn.h>
 #include <rte_prefetch.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ struct port_spread {
 	struct toeplitz hash;
 	unsigned cores, entries, ring_frames;
 	struct rte_mempool *pool;
+	uint64_t seen; /* mbuf flag; 0: none could be had, and a capture has some frames several times */
 	uint8_t core_of[PORT_SPREAD_ENTRIES_MAX];
 	struct end ends[PORT_SPREAD_CORES_MAX];
 	struct ring *rings[]; /* [from * cores + to]; NULL where they are the same */
@@ -59,6 +61,19 @@ unsigned port_spread_frames_max(unsigned cores, unsigned queues)
 	return cores < 2 ? 0 : queues * (cores - 1) * ring_frames(cores);
 }
 
+static uint64_t seen_flag(void)
+{
+	static const struct rte_mbuf_dynflag flag = {.name = "godwit_seen"};
+	int bit = rte_mbuf_dynflag_register(&flag);
+
+	return bit < 0 ? 0 : UINT64_C(1) << bit;
+}
+
+bool port_spread_seen(const struct port_spread *s, const struct rte_mbuf *m)
+{
+	return (m->ol_flags & s->seen) != 0;
+}
+
 struct port_spread *port_spread_create(const struct port_spread_config *config)
 {
 	unsigned cores = config->cores, entries = config->entries;
@@ -75,6 +90,7 @@ struct port_spread *port_spread_create(const struct port_spread_config *config)
 	s->entries = entries;
 	s->ring_frames = ring_frames(cores);
 	s->pool = config->pool;
+	s->seen = seen_flag();
 	toeplitz_init(&s->hash, config->key);
 	for (unsigned i = 0; i < entries; i++)
 		s->core_of[i] = (uint8_t)(i % cores);
@@ -162,6 +178,8 @@ static struct rte_mbuf *give_all(struct port_spread *s, unsigned core, struct rt
 			continue;
 		}
 		struct rte_mbuf *copy = rte_pktmbuf_copy(m, s->pool, 0, UINT32_MAX);
+		if (copy)
+			copy->ol_flags |= s->seen;
 		if (!copy)
 			count(&s->ends[core].counters.copy_none, 1);
 		else if (i == core)
@@ -239,6 +257,7 @@ bool port_spread_hand_over(struct port_spread *s, unsigned core, struct rte_mbuf
 
 	if (port_classify(&s->hash, m, &hash) != PORT_CLASS_HASH || port_spread_entry(s, hash) == core)
 		return false;
+	m->ol_flags |= s->seen;
 	give(s, core, port_spread_entry(s, hash), m);
 	tell(s, core);
 	return true;

@@ -65,6 +65,9 @@ unsigned port_spread_take(struct port_spread *s, unsigned core, struct rte_mbuf 
  * itself, and then the frame stays the caller's. On core. */
 bool port_spread_hand_over(struct port_spread *s, unsigned core, struct rte_mbuf *m);
 
+/* Whether a frame is a copy, or was handed over: another core has seen it, or its parts, come in. */
+bool port_spread_seen(const struct port_spread *s, const struct rte_mbuf *m);
+
 /* A snapshot, any thread. */
 struct port_spread_counters port_spread_counters(const struct port_spread *s, unsigned core);
 /* Frames that wait for core, and in how many its rings have room for. Any thread. */

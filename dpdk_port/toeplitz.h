@@ -19,6 +19,12 @@ struct toeplitz {
 /* Some 20 us. */
 void toeplitz_init(struct toeplitz *t, const uint8_t key[TOEPLITZ_KEY_BYTES]);
 
+/* Whether the lowest bits of the hash tell a client's connections apart, whose source ports follow each other
+ * or are every second one (as Linux chooses them): of a random key that is not sure, and then some cores
+ * would get none of them. 16 connections cover 4 cores, 64 cover 16, 256 cover 64, each evenly. Which port
+ * goes where stays anybody's guess. */
+bool toeplitz_key_spreads(const uint8_t key[TOEPLITZ_KEY_BYTES]);
+
 /* What a device hashes of a received packet: addresses of 4 or 16 bytes, and where both ports are given (as
  * they stand in the packet, not NULL) those. */
 static inline uint32_t toeplitz_bytes(const struct toeplitz *t, unsigned at, const uint8_t *p, unsigned n)

@@ -78,9 +78,54 @@ static void test_as_the_definition_says(void)
 	}
 }
 
+static bool even(const struct toeplitz *t, bool v6, unsigned step, unsigned cores)
+{
+	uint8_t addresses[32], ports[4] = {0};
+	unsigned got[64] = {0}, first = unit_random_below(100) * 512, n = cores * 4;
+
+	for (unsigned i = 0; i < 32; i++)
+		addresses[i] = (uint8_t)unit_random();
+	for (unsigned i = 0; i < n; i++) {
+		unsigned port = first + i * step;
+		ports[0] = (uint8_t)(port >> 8);
+		ports[1] = (uint8_t)port;
+		got[(v6 ? toeplitz_v6 : toeplitz_v4)(t, addresses, ports) % cores]++;
+	}
+	for (unsigned i = 0; i < cores; i++)
+		if (got[i] != 4)
+			return false;
+	return true;
+}
+
+/* A key that is said to spread does so, and random ones are often enough such. */
+static void test_keys_that_spread(void)
+{
+	static const uint8_t zero[TOEPLITZ_KEY_BYTES];
+	unsigned good = 0, uneven = 0;
+
+	CU_ASSERT_FALSE(toeplitz_key_spreads(zero));
+	for (unsigned i = 0; i < 20000; i++) {
+		uint8_t k[TOEPLITZ_KEY_BYTES];
+		struct toeplitz t;
+		for (unsigned j = 0; j < sizeof(k); j++)
+			k[j] = (uint8_t)unit_random();
+		if (!toeplitz_key_spreads(k))
+			continue;
+		if (good++ > 20)
+			continue;
+		toeplitz_init(&t, k);
+		for (unsigned cores = 4; cores <= 64; cores *= 4)
+			uneven += !even(&t, false, 1, cores) + !even(&t, false, 2, cores) +
+				  !even(&t, true, 1, cores) + !even(&t, true, 2, cores);
+	}
+	CU_ASSERT_EQUAL(uneven, 0);
+	CU_ASSERT(good > 20);
+}
+
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"published_vectors", test_published_vectors},
-			{"as_the_definition_says", test_as_the_definition_says}, {0}});
+			{"as_the_definition_says", test_as_the_definition_says},
+			{"keys_that_spread", test_keys_that_spread}, {0}});
 }

@@ -82,7 +82,7 @@ static void mld_fire(struct timer *t, uint64_t now_us)
 
 void mld_announce(struct stack *s)
 {
-	if (!s->config.mld || !s->has_ipv6)
+	if (!s->config.mld || !s->has_ipv6 || s->config.passive)
 		return;
 	s->nd.mld_left = REPORTS;
 	timer_arm(&s->wheel, &s->nd.mld_timer, s->now_us);
@@ -95,6 +95,10 @@ void mld_query_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet 
 	if (!s->config.mld || ip->length < MLD_QUERY_BYTES || ip->hop_limit != 1 ||
 		!ip_is_link_local(&ip->src)) {
 		DROP(s, m, icmp_other);
+		return;
+	}
+	if (s->config.passive) {
+		DROP(s, m, answered_elsewhere);
 		return;
 	}
 	COUNT(s, mld_queries_in);

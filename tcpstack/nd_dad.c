@@ -8,12 +8,16 @@
 enum {
 	DAD_DELAY_US = 1000000, /* RFC 4861's MAX_RTR_SOLICITATION_DELAY: stations start together */
 	DAD_RETRY_US = 100000,	/* without a transmit buffer */
+	DAD_BEHIND_US =
+		500000, /* a passive stack's test ends so much later than the other's, retries and all */
 	DEFEND_US = 10000000,
 };
 
 /* RFC 9131 section 3: who held the address before is forgotten at once. */
 static int advertise(struct stack *s, const struct ip_own *own)
 {
+	if (s->config.passive)
+		return 0;
 	COUNT(s, nd_adverts_out);
 	return nd_send(s, &(struct nd_message){.type = ND_NEIGHBOUR_ADVERT,
 				  .flags = ND_NA_OVERRIDE,
@@ -50,8 +54,12 @@ static void dad_fire(struct timer *t, uint64_t now_us)
 static void dad_start(struct stack *s, struct ip_own *own)
 {
 	own->state = STACK_ADDRESS_TENTATIVE;
-	own->dad_left = s->config.dad_transmits;
-	timer_arm(&s->wheel, &own->timer, s->now_us + stack_random(s) % DAD_DELAY_US);
+	own->dad_left = s->config.passive ? 0 : s->config.dad_transmits;
+	uint64_t after_us = stack_random(s) % DAD_DELAY_US;
+	if (s->config.passive)
+		after_us = DAD_DELAY_US + (uint64_t)s->config.dad_transmits * s->nd.retrans_us +
+			   DAD_BEHIND_US;
+	timer_arm(&s->wheel, &own->timer, s->now_us + after_us);
 }
 
 /* RFC 4862 section 5.4.5: where the address that is made of our MAC is taken, so is the MAC, and IPv6 ends
@@ -59,6 +67,9 @@ static void dad_start(struct stack *s, struct ip_own *own)
 void nd_dad_duplicate(struct stack *s, struct ip_own *own)
 {
 	bool all = ip_is_link_local(&own->address);
+
+	if (MUTANT(duplicate_address_used))
+		return;
 
 	COUNT(s, nd_duplicate);
 	for (unsigned i = 0; i < s->own_count; i++) {
@@ -74,7 +85,7 @@ void nd_dad_duplicate(struct stack *s, struct ip_own *own)
 void nd_conflict(struct stack *s, struct ip_own *own)
 {
 	COUNT(s, nd_conflict);
-	if (own->defended && s->now_us - own->defended_us < DEFEND_US)
+	if (own->defended && s->now_us - own->defended_us < DEFEND_US && !MUTANT(defends_in_a_storm))
 		return;
 	own->defended = advertise(s, own) == 0;
 	own->defended_us = s->now_us;
@@ -103,6 +114,8 @@ void nd_init(struct stack *s)
 	s->nd.hop_limit = IPV6_HOP_LIMIT;
 	s->nd.mtu = s->config.mtu;
 	for (unsigned i = 0; i < s->own_count; i++) {
+		if (ip_is_v4(&s->own[i].address))
+			continue;
 		timer_init(&s->own[i].timer, dad_fire);
 		if (s->own[i].state == STACK_ADDRESS_TENTATIVE)
 			dad_start(s, &s->own[i]);

@@ -89,7 +89,7 @@ static void solicit_fire(struct timer *t, uint64_t now_us)
 
 void nd_solicit_routers(struct stack *s)
 {
-	if (!discovers(s))
+	if (!discovers(s) || s->config.passive)
 		return;
 	s->nd.solicits_left = ROUTER_SOLICITS_MAX;
 	timer_arm(&s->wheel, &s->nd.solicit_timer, s->now_us);

@@ -44,6 +44,9 @@ uint32_t tcp_ts_offset(const struct stack *s, const struct tcp_tuple *t)
 
 static bool port_free(struct stack *s, const struct tcp_tuple *try, struct tcp_port *spare)
 {
+	if (s->config.owns &&
+		!s->config.owns(s->config.cores_ctx, &try->raddr, try->rport, &try->laddr, try->lport))
+		return false;
 	if (tcp_listener_find(s, &try->laddr, try->lport))
 		return false;
 	struct tcp_node *node = tcp_node_find(s, try);

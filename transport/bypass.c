@@ -241,12 +241,22 @@ static unsigned to_port(struct bypass *b, struct rte_mbuf **frames, unsigned n)
 	return sent;
 }
 
+static void capture_in(struct bypass *b, struct rte_mbuf **frames, unsigned n)
+{
+	struct rte_mbuf *first[PORT_BURST];
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (!port_seen(b->config.port, frames[i]))
+			first[count++] = frames[i];
+	capture_stage(b->capture, first, count, CAPTURE_IN);
+	capture_commit(b->capture, count);
+}
+
 static void to_stack(struct bypass *b, struct rte_mbuf **frames, unsigned n, uint64_t now_us)
 {
-	if (__builtin_expect(b->capture != NULL, 0)) {
-		capture_stage(b->capture, frames, n, CAPTURE_IN);
-		capture_commit(b->capture, n);
-	}
+	if (__builtin_expect(b->capture != NULL, 0))
+		capture_in(b, frames, n);
 	stack_input(b->stack, frames, n, now_us);
 }
 
@@ -281,6 +291,29 @@ static void drain_tx(struct bypass *b)
 			return;
 	}
 	b->tx_at = 0;
+}
+
+/* A connection's ends as its peer's packets have them. */
+static bool stack_owns(void *ctx, const struct ip_addr *peer, uint16_t peer_port, const struct ip_addr *own,
+	uint16_t own_port)
+{
+	struct bypass *b = ctx;
+	bool v6 = !ip_is_v4(peer);
+	unsigned at = v6 ? 0 : IP_V4_AT, n = v6 ? 16 : 4;
+	uint8_t addresses[32], ports[4];
+
+	memcpy(addresses, peer->bytes + at, n);
+	memcpy(addresses + n, own->bytes + at, n);
+	wire_put16(ports, peer_port);
+	wire_put16(ports + 2, own_port);
+	return port_owner(b->config.port, v6, addresses, ports) == b->config.queue;
+}
+
+static bool stack_hand_over(void *ctx, struct rte_mbuf *frame)
+{
+	struct bypass *b = ctx;
+
+	return port_hand_over(b->config.port, b->config.queue, frame);
 }
 
 static struct bypass *bypass_of(struct turn_source *s)
@@ -380,6 +413,12 @@ struct bypass *bypass_create(const struct bypass_config *config, uint64_t now_us
 	sc->tso_segments_max = info->tx_segments_max;
 	sc->tx = stack_tx;
 	sc->tx_ctx = b;
+	if (info->queues > 1) {
+		sc->passive = config->queue != 0;
+		sc->owns = stack_owns;
+		sc->hand_over = stack_hand_over;
+		sc->cores_ctx = b;
+	}
 	for (unsigned i = 0; i < sc->address_count; i++)
 		if (!ip_is_v4(&sc->addresses[i].address))
 			(void)port_take_groups(config->port); /* who cannot has no filter */

@@ -14,7 +14,8 @@ struct bypass;
 struct bypass_config {
 	struct port *port; /* borrowed; open for as long as the transport lives */
 	unsigned queue;
-	struct stack_config stack; /* without tx, tx_ctx, mac, mtu, offload_flags: from the port */
+	struct stack_config stack; /* without tx, tx_ctx, mac, mtu, offload_flags and what several cores
+				    need: from the port */
 	bool local_link;	   /* peers within the stack's own prefix are this host (a TAP) */
 	bool sleeps;		   /* the idle policy may sleep: prepare a descriptor to wait on */
 	const struct transport_app *app;
