@@ -54,7 +54,7 @@ static bool has_ipv6(const struct config_port *p)
 	return false;
 }
 
-/* Each address once, and what IPv6 needs. */
+/* Each address once, what IPv6 needs, what TSO needs. */
 static void check_addresses(struct load *l, uint32_t i)
 {
 	const struct config_port *p = &l->c->ports[i];
@@ -71,6 +71,9 @@ static void check_addresses(struct load *l, uint32_t i)
 					"found %s twice; allowed: each address once",
 					config_address_text(a, text));
 	}
+	if (p->tso && !p->checksum_offload)
+		BREAKS(l, "ports", i, "tso", "found true; allowed: %s",
+			"false, as checksum_offload is false");
 	if (has_ipv6(p) && p->mtu_bytes < IPV6_MTU_MIN)
 		BREAKS(l, "ports", i, "mtu", "found %" PRIu32 "; allowed: at least %d, as addresses has IPv6",
 			p->mtu_bytes, IPV6_MTU_MIN);

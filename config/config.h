@@ -84,6 +84,7 @@ struct config_port {
 	uint16_t vlan; /* 0: untagged */
 	bool probe;    /* addresses of IPv4 before they are used */
 	bool checksum_offload;
+	bool tso; /* only with checksum_offload */
 	uint32_t mtu_bytes;
 	bool mac_set;	/* false: the device's own, or one made up for a TAP */
 	uint8_t mac[6]; /* unicast; zero where not set */

@@ -200,6 +200,14 @@ static const struct schema_key port_keys[] = {
 		.help = "Whether the device computes and checks the checksums of IPv4 and TCP where it can. "
 			"`false` "
 			"does all of it in software."},
+	{.name = "tso",
+		.type = SCHEMA_BOOL,
+		FIELD(config_port, tso),
+		.initial = "false",
+		.help = "Whether the device is handed large TCP segments, which it cuts (TCP segmentation "
+			"offload), where it can do that and checksums. Meant for NICs; virtual devices cut "
+			"in "
+			"software, if at all. Needs `checksum_offload`."},
 	{0},
 };
 

@@ -44,7 +44,7 @@ enum port_offload {
 	PORT_TX_IPV4_CHECKSUM = 1u << 2,
 	PORT_TX_TCP_CHECKSUM = 1u << 3,
 	PORT_TX_MULTI_SEGMENT = 1u << 4,   /* a frame may be sent from several buffers */
-	PORT_TX_TSO = 1u << 5,		   /* cuts large segments; needs those for sending, all three */
+	PORT_TX_TSO = 1u << 5,		   /* cuts large segments; needs the two before it */
 	PORT_OFFLOADS_ALL = (1u << 5) - 1, /* TSO is to be asked for by name: drivers do it in software too */
 };
 

@@ -38,9 +38,10 @@ static void entry_remove(struct stack *s, struct neighbour *e)
 	s->neighbour_pending -= e->pending_count;
 	for (unsigned i = 0; i < e->pending_count; i++)
 		DROP(s, e->pending[i], neighbour_pending_dropped);
+	if (e->state != NEIGHBOUR_INCOMPLETE && !MUTANT(hop_outlives_its_neighbour)) /* else it is in none */
+		memset(s->hops, 0, sizeof(s->hops));
 	set_state(s, e, NEIGHBOUR_INCOMPLETE);
 	timer_cancel(&s->wheel, &e->timer);
-	memset(s->hops, 0, sizeof(s->hops));
 	cds_list_del(&e->bucket_link);
 	cds_list_del(&e->age_link);
 	pool_give(s->neighbour_pool, e);

@@ -30,8 +30,7 @@ enum stack_offload {
 	STACK_OFFLOAD_TX_TCP_CKSUM = 2,	 /* fills the TCP checksum over the pseudo header's sum */
 	STACK_OFFLOAD_RX_CKSUM = 4,  /* its RX_*_CKSUM_GOOD, _NONE, _BAD are believed; unknown is computed */
 	STACK_OFFLOAD_MULTI_SEG = 8, /* sends mbufs of several segments */
-	STACK_OFFLOAD_TX_TSO =
-		16, /* cuts large TCP segments; used together with all of the above for sending */
+	STACK_OFFLOAD_TX_TSO = 16,   /* cuts large TCP segments; needs TX_TCP_CKSUM and MULTI_SEG as well */
 };
 
 /* An address of ours and the prefix that is on its link. */

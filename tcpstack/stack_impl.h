@@ -103,7 +103,7 @@ struct neighbour_hop {
 	struct ip_addr dst; /* unspecified: none */
 	struct neighbour *neighbour;
 };
-enum { NEIGHBOUR_HOPS = 64 };
+enum { NEIGHBOUR_HOP_BITS = 9, NEIGHBOUR_HOPS = 1 << NEIGHBOUR_HOP_BITS };
 
 /* pmtu.c: the largest packet that got through, or was said to, on the way to a destination. */
 enum { PMTU_SETS = 64, PMTU_WAYS = 4 };

@@ -72,27 +72,19 @@ static void timer_after_ack(struct tcp_conn *c)
 		tcp_rexmt_arm(c);
 }
 
-void tcp_window_told(struct tcp_conn *c, const struct tcp_in *in, bool acks_new)
+void tcp_window_change(struct tcp_conn *c, const struct tcp_in *in)
 {
-	/* Only from a segment that is newer than the last one used: by its number, or, when the peer sent old
-	 * text again, by its acknowledgement. Else the window of before would slide on with SND.UNA, beyond
-	 * what the peer ever told. */
-	bool newer = acks_new || seq_lt(c->snd_wl1, in->seq) ||
-		     (c->snd_wl1 == in->seq && seq_leq(c->snd_wl2, in->ack));
-	if (!newer && !MUTANT(window_from_an_old_ack))
-		return;
-	uint32_t before = c->snd_wnd, edge_before = tcp_snd_edge(c);
+	uint32_t before = c->snd_wnd;
+
 	c->snd_wnd = (uint32_t)in->wnd << c->snd_wscale;
 	c->snd_wnd_max = max_u32(c->snd_wnd_max, c->snd_wnd);
-	c->snd_wl1 = in->seq;
-	c->snd_wl2 = in->ack;
-	if (before == 0 && c->snd_wnd) {
+	if (before == 0) {
 		/* What went out as a probe was outside the window and is gone. */
 		tcp_segments_mark_all_lost(c);
 		c->backoff = 0;
 		timer_rest(&c->stack->wheel, &c->rexmt);
 	}
-	if (edge_before != tcp_snd_edge(c) && (c->unsent || c->lost_count))
+	if (c->unsent || c->lost_count)
 		tcp_output_want(c);
 }
 

@@ -127,9 +127,11 @@ static uint32_t segments_free(const struct stack *s)
  */
 static uint32_t segments_allowed(const struct tcp_conn *c)
 {
-	uint32_t least = TCP_TX_SHARE_BYTES_MIN / c->mss + 1;
+	uint32_t n = (segments_free(c->stack) + c->tx_segments) / 2;
 
-	return min_u32(c->tx_segments_max, max_u32((segments_free(c->stack) + c->tx_segments) / 2, least));
+	if (n <= TCP_TX_SHARE_BYTES_MIN / TCP_MSS_MIN) /* else no division is needed to see that it is more */
+		n = max_u32(n, TCP_TX_SHARE_BYTES_MIN / c->mss + 1);
+	return min_u32(c->tx_segments_max, n);
 }
 
 static uint32_t tx_room(const struct tcp_conn *c, uint32_t allowed)
@@ -160,9 +162,10 @@ uint32_t tcp_conn_tx_room(struct tcp_conn *c)
 
 bool tcp_tx_room_is_back(struct tcp_conn *c)
 {
+	if (!c->tx_short)
+		return false;
 	uint32_t allowed = segments_allowed(c);
-
-	if (!c->tx_short || tx_room(c, allowed) < tx_enough(c, allowed))
+	if (tx_room(c, allowed) < tx_enough(c, allowed))
 		return false;
 	c->tx_short = false;
 	c->tx_wanted = 0;
@@ -182,24 +185,33 @@ static void segment_discard(struct stack *s, struct tcp_segment *g)
 	pool_give(s->segment_pool, g);
 }
 
-/* Empty segments for n bytes at the end of list. False, and none, when memory ran out. */
+/* An empty segment, or NULL when memory ran out. */
+static struct tcp_segment *segment_take(struct stack *s)
+{
+	struct tcp_segment *g = segments_free(s) ? pool_take(s->segment_pool) : NULL;
+	struct rte_mbuf *m = g ? stack_tx_alloc(s) : NULL;
+
+	if (m)
+		*g = (struct tcp_segment){.m = m, .off = m->data_off};
+	else if (g)
+		pool_give(s->segment_pool, g);
+	return m ? g : NULL;
+}
+
+/* Those for n bytes at the end of list. False, and none, when memory ran out. */
 static bool segments_take(struct tcp_conn *c, uint32_t n, struct cds_list_head *list)
 {
 	struct stack *s = c->stack;
 	struct tcp_segment *g, *next;
 
 	for (uint32_t have = 0; have < n; have += c->mss) {
-		g = segments_free(s) ? pool_take(s->segment_pool) : NULL;
-		struct rte_mbuf *m = g ? stack_tx_alloc(s) : NULL;
-		if (!m) {
-			if (g)
-				pool_give(s->segment_pool, g);
+		g = segment_take(s);
+		if (!g) {
 			cds_list_for_each_entry_safe (g, next, list, link)
 				if (!MUTANT(failed_write_leaks))
 					segment_discard(s, g);
 			return false;
 		}
-		*g = (struct tcp_segment){.m = m, .off = m->data_off};
 		cds_list_add_tail(&g->link, list);
 	}
 	return true;

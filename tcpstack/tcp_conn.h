@@ -179,8 +179,12 @@ struct tcp_request {
 };
 
 /* What a segment in order, its acknowledgement, and an acknowledgement of ours touch stands first, by cache
- * lines; TCP_CONN_HOT_LINES are fetched ahead of each received segment (tcp_fast.c). */
-enum { TCP_CONN_HOT_LINES = 10 };
+ * lines, which are fetched ahead of each received segment (tcp_fast.c): for text in order with its share of
+ * an acknowledgement of ours, and for an ACK of something new. A bit a line. */
+enum {
+	TCP_LINES_TEXT = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 8,
+	TCP_LINES_ACK = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9,
+};
 
 struct tcp_conn {
 	/* line 0: who it is */
@@ -256,16 +260,16 @@ struct tcp_conn {
 	uint32_t cwnd, in_flight, lost_count;
 	uint32_t srtt_us, rto_us;
 	uint32_t ts_offset;
-	uint32_t tx_segments;
-	uint32_t flow_label; /* of IPv6 */
+	struct tcp_segment *unsent; /* the first in segments that never left */
 
 	/* line 5 */
 	struct cds_list_head segments;
 	struct cds_list_head lost;
-	struct tcp_segment *unsent; /* the first in segments that never left */
-	uint64_t sent_us;	    /* last data out */
-	uint64_t rto_at_us;	    /* when the retransmission timeout is due, whatever rexmt waits for */
-	uint64_t progress_us;	    /* last time snd_una moved, or sending began from rest */
+	uint64_t sent_us;     /* last data out */
+	uint64_t rto_at_us;   /* when the retransmission timeout is due, whatever rexmt waits for */
+	uint64_t progress_us; /* last time snd_una moved, or sending began from rest */
+	uint32_t tx_segments;
+	uint32_t flow_label; /* of IPv6 */
 
 	/* line 6 */
 	struct timer ack_timer;

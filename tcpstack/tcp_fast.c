@@ -23,8 +23,10 @@ enum {
 struct glance {
 	struct cds_list_head *bucket; /* NULL: it goes the long way */
 	struct tcp_tuple tuple;
+	uint32_t ack;
 	uint16_t tcp_at, tcp_bytes; /* from the frame's beginning; TCP's header and text */
 	uint8_t ecn;
+	bool text; /* some of it is */
 };
 
 /* The type behind a tag of ours, or 0; *at moves behind the tag. */
@@ -102,12 +104,16 @@ static void look(const struct stack *s, const struct rte_mbuf *m, struct glance 
 	} else {
 		return;
 	}
-	g->tcp_at = (uint16_t)(at + header);
-	g->tcp_bytes = (uint16_t)(total - header);
 	/* Padding is cut off a single buffer alone. */
 	if (total < header + TCP_HEADER_BYTES || at + total > m->pkt_len ||
-		(at + total < m->pkt_len && m->nb_segs > 1))
+		(at + total < m->pkt_len && m->nb_segs > 1)) {
 		g->bucket = NULL;
+		return;
+	}
+	g->tcp_at = (uint16_t)(at + header);
+	g->tcp_bytes = (uint16_t)(total - header);
+	g->ack = wire_get32(h + g->tcp_at + 8);
+	g->text = g->tcp_bytes > (h[g->tcp_at + 12] >> 4) * 4;
 }
 
 /* The youngest one of the tuple, where that is a connection. */
@@ -189,17 +195,6 @@ static bool expected(const struct tcp_conn *c, const struct tcp_in *in, const st
 	return in->ack == c->snd_una ? in->len != 0 : ack_expected(c, in);
 }
 
-/* By an ACK that brings nothing new: mostly what it is already. */
-static void window_told(struct tcp_conn *c, const struct tcp_in *in)
-{
-	if ((uint32_t)in->wnd << c->snd_wscale != c->snd_wnd) {
-		tcp_window_told(c, in, false);
-	} else if (!seq_lt(in->seq, c->snd_wl1)) {
-		c->snd_wl1 = in->seq;
-		c->snd_wl2 = in->ack;
-	}
-}
-
 /* The steps of tcp_input.c's synchronised_input, as far as they do anything. */
 static void segment_take(struct tcp_conn *c, struct tcp_in *in)
 {
@@ -211,7 +206,7 @@ static void segment_take(struct tcp_conn *c, struct tcp_in *in)
 	c->heard_us = s->now_us;
 	c->keepalives = 0;
 	if (in->ack == c->snd_una)
-		window_told(c, in);
+		tcp_window_told(c, in, false);
 	else
 		tcp_ack_expected(c, in);
 	tcp_timestamp_note(c, in);
@@ -235,7 +230,7 @@ static bool fast_take(struct stack *s, struct rte_mbuf *m, const struct glance *
 		return false;
 	in.m = m;
 	in.seq = wire_get32(h + 4);
-	in.ack = wire_get32(h + 8);
+	in.ack = g->ack;
 	in.wnd = wire_get16(h + 14);
 	in.len = g->tcp_bytes - header;
 	in.flags = TCP_ACK;
@@ -252,35 +247,52 @@ static bool fast_take(struct stack *s, struct rte_mbuf *m, const struct glance *
 	return true;
 }
 
-static void prefetch_lines(const void *object)
+static inline void prefetch_lines(const void *object, unsigned lines)
 {
-	for (unsigned i = 0; i < TCP_CONN_HOT_LINES; i++)
-		rte_prefetch0((const uint8_t *)object + i * RTE_CACHE_LINE_SIZE);
+#pragma GCC unroll 16
+	for (unsigned i = 0; i < 16; i++)
+		if (lines >> i & 1)
+			rte_prefetch0((const uint8_t *)object + i * RTE_CACHE_LINE_SIZE);
+}
+
+/* The first of a glance's bucket (few have a second one), where that is a connection. */
+static const struct tcp_conn *first_of(const struct glance *g)
+{
+	if (!g->bucket || g->bucket->next == g->bucket)
+		return NULL;
+	const struct tcp_node *node = cds_list_entry(g->bucket->next, struct tcp_node, bucket_link);
+	return node->kind == TCP_KIND_CONN ? caa_container_of(node, struct tcp_conn, node) : NULL;
 }
 
 /* Nothing is decided here. */
 static void burst_look(const struct stack *s, struct rte_mbuf **frames, unsigned n, struct glance *glance)
 {
+	const struct tcp_conn *acked[STACK_BURST];
+	unsigned acks = 0;
+
 	for (unsigned i = 0; i < n; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(frames[i], const void *));
 	for (unsigned i = 0; i < n; i++) {
 		look(s, frames[i], &glance[i]);
 		rte_prefetch0(glance[i].bucket); /* of NULL it does nothing */
 	}
-	/* The first of a bucket: few have a second one. What is no connection is smaller, and no fault
-	 * follows from fetching behind it. */
+	/* What is no connection is smaller, and no fault follows from fetching behind it. */
 	for (unsigned i = 0; i < n; i++)
-		if (glance[i].bucket)
-			prefetch_lines(glance[i].bucket->next);
-	/* What an acknowledgement will release. */
+		if (glance[i].bucket && glance[i].text)
+			prefetch_lines(glance[i].bucket->next, TCP_LINES_TEXT);
+		else if (glance[i].bucket)
+			prefetch_lines(glance[i].bucket->next, TCP_LINES_ACK);
 	for (unsigned i = 0; i < n; i++) {
-		const struct cds_list_head *bucket = glance[i].bucket;
-		if (!bucket || bucket->next == bucket)
+		const struct tcp_conn *c = first_of(&glance[i]);
+		if (!c || c->snd_una == glance[i].ack)
 			continue;
-		const struct tcp_node *node = cds_list_entry(bucket->next, struct tcp_node, bucket_link);
-		if (node->kind == TCP_KIND_CONN)
-			rte_prefetch0(caa_container_of(node, struct tcp_conn, node)->segments.next);
+		if (glance[i].text)
+			prefetch_lines(c, TCP_LINES_ACK & ~TCP_LINES_TEXT);
+		acked[acks++] = c;
 	}
+	/* What will be released. */
+	for (unsigned i = 0; i < acks; i++)
+		rte_prefetch0(acked[i]->segments.next);
 }
 
 void tcp_burst_take(struct stack *s, struct rte_mbuf **frames, unsigned n)

@@ -18,6 +18,7 @@ enum {
 	PORT = 5672,
 	ROOM = 2048,
 	TEXT_MAX = 1448,
+	NEIGHBOUR_US = 2000000,
 };
 
 struct node {
@@ -171,6 +172,14 @@ static struct ip_addr address(bool v6, unsigned host)
 	return v6 ? a : ip_v4(0x0a000000 + host);
 }
 
+static void tell_peer(struct node *n)
+{
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		struct ip_addr peer = address(v6, 2);
+		stack_neighbour_learn(n->stack, &peer, peer_mac, now_us);
+	}
+}
+
 static void node_start(struct node *n, bool long_way)
 {
 	struct stack_config c;
@@ -192,6 +201,7 @@ static void node_start(struct node *n, bool long_way)
 	c.ecn = STACK_ECN_ACCEPT;
 	c.keepalive_us = 5000000;
 	c.rto_us_min = 50000;
+	c.arp_lifetime_us = NEIGHBOUR_US;
 	c.tx = tx;
 	c.tx_ctx = n;
 	c.long_way_only = long_way;
@@ -201,10 +211,7 @@ static void node_start(struct node *n, bool long_way)
 	memset(n->conns, 0, sizeof(n->conns));
 	CU_ASSERT_PTR_NOT_NULL_FATAL(n->stack);
 	CU_ASSERT_EQUAL(tcp_listen(n->stack, NULL, PORT, NULL, &app, NULL, NULL), 0);
-	for (unsigned v6 = 0; v6 < 2; v6++) {
-		struct ip_addr peer = address(v6, 2);
-		stack_neighbour_learn(n->stack, &peer, peer_mac, now_us);
-	}
+	tell_peer(n);
 }
 
 /* What a frame is made of. */
@@ -348,7 +355,7 @@ static void compare_conn(unsigned k)
 		return;
 	CU_ASSERT_FATAL(same_region(&a->state, &a->spare, k));
 	CU_ASSERT_FATAL(same_region(&a->rcv_nxt, &a->rx, k));
-	CU_ASSERT_FATAL(same_region(&a->snd_una, &a->segments, k));
+	CU_ASSERT_FATAL(same_region(&a->snd_una, &a->unsent, k));
 	struct tcp_conn_info x = tcp_conn_info(a), y = tcp_conn_info(b);
 	CU_ASSERT_EQUAL(x.ssthresh_bytes, y.ssthresh_bytes);
 	CU_ASSERT_EQUAL(x.rttvar_us, y.rttvar_us);
@@ -541,7 +548,7 @@ static void application_writes(void)
 	}
 }
 
-static void run_steps(unsigned odd_one_in)
+static void begin(void)
 {
 	if (!rx_pool) {
 		rx_pool = unit_pool("rx", 8191, ROOM);
@@ -553,6 +560,20 @@ static void run_steps(unsigned odd_one_in)
 	now_us = 1000000;
 	node_start(&nodes[0], false);
 	node_start(&nodes[1], !how.scatter_one);
+}
+
+static void end(void)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		stack_destroy(nodes[i].stack);
+		CU_ASSERT(unit_pool_full(nodes[i].pool));
+	}
+	CU_ASSERT(unit_pool_full(rx_pool));
+}
+
+static void run_steps(unsigned odd_one_in)
+{
+	begin();
 	for (unsigned step = 0; step < STEPS; step++) {
 		burst(odd_one_in);
 		for (unsigned w = unit_random_below(3); w > 0; w--)
@@ -570,11 +591,34 @@ static void run_steps(unsigned odd_one_in)
 	CU_ASSERT(predicted > (odd_one_in ? in / 20 : how.few_buffers ? in / 4 : in * 6 / 10));
 	uint64_t other = stack_counter(nodes[1].stack, STACK_COUNTER_tcp_predicted);
 	CU_ASSERT(how.scatter_one ? other >= predicted : other == 0);
+	end();
+}
+
+/* Who it is was remembered with the last segment out. */
+static void a_neighbour_that_went_is_asked_for(void)
+{
+	begin();
+	open_conn(0);
+	struct seg g = {.seq = nodes[1].conns[0]->rcv_nxt,
+		.ack = nodes[1].conns[0]->snd_nxt,
+		.len = 65,
+		.flags = TCP_ACK,
+		.wnd = 1000,
+		.ts_val = (uint32_t)(now_us / 1000)};
+	input(&g, 1);
+	turn_end(); /* it is acknowledged at once, as all are at a connection's beginning */
 	for (unsigned i = 0; i < 2; i++) {
-		stack_destroy(nodes[i].stack);
-		CU_ASSERT(unit_pool_full(nodes[i].pool));
+		now_us += NEIGHBOUR_US + 100000;
+		turn_end();
 	}
-	CU_ASSERT(unit_pool_full(rx_pool));
+	for (unsigned i = 0; i < 2; i++) {
+		CU_ASSERT_EQUAL(stack_usage(nodes[i].stack).neighbours, 0);
+		CU_ASSERT_EQUAL(tcp_conn_write(nodes[i].conns[0], data_out, 1), 0);
+	}
+	turn_end();
+	for (unsigned i = 0; i < 2; i++)
+		CU_ASSERT_EQUAL(stack_counter(nodes[i].stack, STACK_COUNTER_arp_requests_out), 1);
+	end();
 }
 
 static void in_all_ways(void)
@@ -623,5 +667,6 @@ int main(int argc, char **argv)
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"sums_by_hand", sums_by_hand}, {"sums_by_the_port", sums_by_the_port},
 			{"behind_a_tag", behind_a_tag}, {"with_few_buffers", with_few_buffers},
-			{"in_pieces_or_whole", in_pieces_or_whole}, {0}});
+			{"in_pieces_or_whole", in_pieces_or_whole},
+			{"a_neighbour_that_went_is_asked_for", a_neighbour_that_went_is_asked_for}, {0}});
 }

@@ -336,7 +336,21 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in);
  * but timestamps, and without ECE. */
 void tcp_ack_expected(struct tcp_conn *c, const struct tcp_in *in);
 /* The window in a segment whose ACK is good; acks_new: the ACK moved snd_una. */
-void tcp_window_told(struct tcp_conn *c, const struct tcp_in *in, bool acks_new);
+void tcp_window_change(struct tcp_conn *c, const struct tcp_in *in);
+static inline void tcp_window_told(struct tcp_conn *c, const struct tcp_in *in, bool acks_new)
+{
+	/* Only from a segment that is newer than the last one used: by its number, or, when the peer sent old
+	 * text again, by its acknowledgement. Else the window of before would slide on with SND.UNA, beyond
+	 * what the peer ever told. */
+	bool newer = acks_new || seq_lt(c->snd_wl1, in->seq) ||
+		     (c->snd_wl1 == in->seq && seq_leq(c->snd_wl2, in->ack));
+	if (!newer && !MUTANT(window_from_an_old_ack))
+		return;
+	c->snd_wl1 = in->seq;
+	c->snd_wl2 = in->ack;
+	if ((uint32_t)in->wnd << c->snd_wscale != c->snd_wnd)
+		tcp_window_change(c, in);
+}
 /* tcp_urgent.c: the sixth step */
 void tcp_urgent_input(struct tcp_conn *c, const struct tcp_in *in);
 /* The urgent pointer of a segment at seq, or 0: no URG in it. */

@@ -414,6 +414,7 @@ static void output_new(struct tcp_conn *c)
 {
 	struct tcp_segment *first = c->unsent;
 	struct tcp_train train = {0};
+	bool armed = timer_armed(&c->rexmt);
 
 	if (tcp_ecn_held(c))
 		return;
@@ -423,8 +424,9 @@ static void output_new(struct tcp_conn *c)
 	if (!all)
 		return;
 	c->hold_over = false;
-	/* A probe waits for the last that left. */
-	if (c->unsent != first && timer_armed(&c->rexmt) && c->rexmt_kind != TCP_REXMT_REORDER)
+	/* A probe waits for the last that left; the first to leave has armed the timer for itself. */
+	if (c->unsent != first && (armed || c->snd_nxt != tcp_segment_end(first)) && timer_armed(&c->rexmt) &&
+		c->rexmt_kind != TCP_REXMT_REORDER)
 		tcp_rexmt_schedule(c);
 }
 

@@ -7,8 +7,7 @@
 #include "tcpstack/tcp_impl.h"
 
 enum {
-	NEEDED = STACK_OFFLOAD_TX_TSO | STACK_OFFLOAD_TX_IPV4_CKSUM | STACK_OFFLOAD_TX_TCP_CKSUM |
-		 STACK_OFFLOAD_MULTI_SEG,
+	NEEDED = STACK_OFFLOAD_TX_TSO | STACK_OFFLOAD_TX_TCP_CKSUM | STACK_OFFLOAD_MULTI_SEG,
 	/* IPv4 counts its own header, in 16 bits; IPv6 does not. */
 	BYTES_MAX = UINT16_MAX - IPV4_HEADER_BYTES - TCP_HEADER_BYTES - TCP_OPTIONS_BYTES_MAX,
 };
@@ -59,19 +58,23 @@ static bool header_add(struct tcp_conn *c, struct tcp_train *t)
 	return true;
 }
 
+/* To a port that cuts nothing it goes at once. */
 void tcp_train_add_take(
 	struct tcp_conn *c, struct tcp_train *t, struct rte_mbuf *m, uint32_t seq, uint8_t flags, uint8_t ecn)
 {
 	uint16_t n = m->data_len;
 
+	if ((c->stack->config.offload_flags & NEEDED) != NEEDED) {
+		tcp_transmit_take(c, m, seq, flags, ecn);
+		return;
+	}
 	if (!joins(c, t, n, seq, flags, ecn) || (t->count == 1 && !header_add(c, t))) {
 		tcp_train_leave(c, t);
 		*t = (struct tcp_train){
 			.m = m, .seq = seq, .bytes = n, .size = n, .count = 1, .flags = flags, .ecn = ecn};
 		/* Alone: an empty segment, an urgent pointer (which counts from the segment that carries it),
-		 * what has a number because it may be fragmented, a port that cuts nothing. */
-		if (!n || c->urgent_out || c->may_fragment ||
-			(c->stack->config.offload_flags & NEEDED) != NEEDED)
+		 * what has a number because it may be fragmented. */
+		if (!n || c->urgent_out || c->may_fragment)
 			tcp_train_leave(c, t);
 		return;
 	}

@@ -193,9 +193,11 @@ static void write_all(void)
 	CU_ASSERT_EQUAL(nodes[1].read, written);
 }
 
-/* All of it once without and once with what the port can do. */
+/* All of it once without and then with what ports can do: virtio makes no checksum of IPv4. */
 static void compare(void)
 {
+	static const uint32_t ways[] = {ALL_OFFLOADS, ALL_OFFLOADS & ~STACK_OFFLOAD_TX_IPV4_CKSUM};
+
 	start(0);
 	write_all();
 	uint32_t n = wire.n, frames = wire.frames;
@@ -205,16 +207,18 @@ static void compare(void)
 	CU_ASSERT_EQUAL(counted(STACK_COUNTER_tcp_large_out), 0);
 	stop();
 
-	start(ALL_OFFLOADS);
-	write_all();
-	CU_ASSERT_EQUAL(wire.frames, frames);
-	CU_ASSERT(wire.n == n && !memcmp(wire.bytes, bytes, n));
-	CU_ASSERT(counted(STACK_COUNTER_tcp_large_out) > 20);
-	CU_ASSERT(counted(STACK_COUNTER_tx_frames) < frames);
-	CU_ASSERT_EQUAL(counted(STACK_COUNTER_tcp_segments_out), out);
-	CU_ASSERT_EQUAL(counted(STACK_COUNTER_tcp_resent), resent);
-	CU_ASSERT_EQUAL(resent != 0, drop_one_in != 0);
-	stop();
+	for (unsigned i = 0; i < 2; i++) {
+		start(ways[i]);
+		write_all();
+		CU_ASSERT_EQUAL(wire.frames, frames);
+		CU_ASSERT(wire.n == n && !memcmp(wire.bytes, bytes, n));
+		CU_ASSERT(counted(STACK_COUNTER_tcp_large_out) > 20);
+		CU_ASSERT(counted(STACK_COUNTER_tx_frames) < frames);
+		CU_ASSERT_EQUAL(counted(STACK_COUNTER_tcp_segments_out), out);
+		CU_ASSERT_EQUAL(counted(STACK_COUNTER_tcp_resent), resent);
+		CU_ASSERT_EQUAL(resent != 0, drop_one_in != 0);
+		stop();
+	}
 	free(bytes);
 }
 

@@ -130,6 +130,7 @@ void peer_init(struct peer *p, const struct peer_options *o)
 	c.keepalive_us = o->keepalive_us;
 	c.quick_acks = 0; /* of a connection's beginning, which few of very many leave behind in a run */
 	c.arp_lifetime_us = UINT32_MAX;
+	c.dad_transmits = 0; /* addresses of IPv6 are used at once */
 	c.key = (struct siphash_key){1, 2};
 	c.memory = &huge_memory;
 	c.tx = on_tx;

@@ -12,10 +12,11 @@ struct wire_end {
 
 struct wire {
 	struct wire_end end[2];
+	struct rte_ring *ring[2];
 	char socket[108];
 };
 
-/* kind: "ring" (one net_ring device whose queues cross) or "vhost" (net_vhost and net_virtio_user, joined by
+/* kind: "ring" (two net_ring devices whose rings cross) or "vhost" (net_vhost and net_virtio_user, joined by
  * a socket in dir). offloads: enum port_offload, where the devices have them. EAL must run. False with a
  * message on stderr. */
 bool wire_open(struct wire *w, const char *kind, const char *dir, uint32_t offloads);

@@ -209,6 +209,13 @@ static int start_eal(struct instance *in, const struct wanted *w)
 	return 0;
 }
 
+static uint32_t offloads_of(const struct config_port *p)
+{
+	uint32_t wanted = PORT_OFFLOADS_ALL | (p->tso ? PORT_TX_TSO : 0);
+
+	return p->checksum_offload ? wanted : wanted & ~CHECKSUMS;
+}
+
 static int open_port(struct instance *in, uint32_t i)
 {
 	const struct config *c = &in->config;
@@ -221,7 +228,7 @@ static int open_port(struct instance *in, uint32_t i)
 		.rx_descriptors = p->rx_descriptors,
 		.tx_descriptors = p->tx_descriptors,
 		.mtu = p->mtu_bytes,
-		.offloads = p->checksum_offload ? PORT_OFFLOADS_ALL : PORT_OFFLOADS_ALL & ~CHECKSUMS,
+		.offloads = offloads_of(p),
 		.rx_held = sizes_rx_held(c),
 		.wait_on_fd = c->idle == CONFIG_IDLE_ADAPTIVE,
 	};
