@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* In steady state a polling core makes no system call, allocates nothing and faults no page: a port's loop
- * over an 82599 and over a ring, and a TCP server over an 82599. */
+ * over an 82599, a ring and vhost, and a TCP server over an 82599. */
 #include "dpdk_port/eal.h"
 #include "dpdk_port/port_pool.h"
 #include "runtime/clock.h"
@@ -43,12 +43,12 @@ static void break_rule(enum broken_rule rule, volatile char *untouched)
 		*untouched = 1;
 }
 
-/* What comes in goes out again, until n frames have. */
-static void forward(struct poller *p, unsigned n)
+/* What comes in goes out again, until n frames have or turns_max are over. */
+static void forward_some(struct poller *p, unsigned n, unsigned turns_max)
 {
 	struct rte_mbuf *frames[PORT_BURST];
 
-	for (unsigned turn = 0; p->moved < n && turn < TURNS_MAX; turn++) {
+	for (unsigned turn = 0; p->moved < n && turn < turns_max; turn++) {
 		unsigned got = port_rx(p->port, 0, frames, PORT_BURST);
 		unsigned taken = port_tx(p->port, 0, frames, got);
 		for (; taken < got; taken++)
@@ -56,6 +56,11 @@ static void forward(struct poller *p, unsigned n)
 		port_tx_flush(p->port, 0, turn);
 		p->moved += got;
 	}
+}
+
+static void forward(struct poller *p, unsigned n)
+{
+	forward_some(p, n, TURNS_MAX);
 }
 
 static void *poll_port(void *context)
@@ -134,24 +139,81 @@ static void test_what_breaks_the_rule_is_seen(void)
 	CU_ASSERT_EQUAL(watched_82599(ALLOCATES).allocations > 0, steady_sees_allocations());
 }
 
-static void test_a_port_of_a_ring(void)
+static struct port *port_named(const char *device)
 {
-	const struct port_config c = {.device = "net_ring0", .queues = 1};
-	struct rte_mbuf *frames[PORT_BURST];
+	const struct port_config c = {.device = device, .queues = 1, .rx_descriptors = 256};
 	char error[256] = "";
 	struct port *p;
 
-	pf_eal();
 	if (port_open(&c, &p, error, sizeof(error)))
 		printf("# %s\n", error);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+	return p;
+}
+
+static void frames_make(struct port *p, struct rte_mbuf **frames)
+{
 	CU_ASSERT_EQUAL_FATAL(rte_pktmbuf_alloc_bulk(port_rx_pool(p, 0), frames, PORT_BURST), 0);
 	for (unsigned i = 0; i < PORT_BURST; i++)
 		memset(rte_pktmbuf_append(frames[i], 60), 0, 60);
+}
+
+static void test_a_port_of_a_ring(void)
+{
+	struct rte_mbuf *frames[PORT_BURST];
+
+	pf_eal();
+	struct port *p = port_named("net_ring0");
+	frames_make(p, frames);
 	nothing_was_seen(watched(p, frames, PORT_BURST, NONE));
 	for (unsigned n = 1; n; rte_pktmbuf_free_bulk(frames, n))
 		n = port_rx(p, 0, frames, PORT_BURST);
 	port_close(p);
+}
+
+/* A guest's end: it gives back what it gets. */
+struct guest {
+	struct port *port;
+	bool stop;
+};
+
+static void *guest_run(void *context)
+{
+	struct guest *g = context;
+	struct poller p = {.port = g->port};
+
+	while (!__atomic_load_n(&g->stop, __ATOMIC_ACQUIRE)) {
+		p.moved = 0;
+		forward_some(&p, 1, 100);
+		usleep(20);
+	}
+	return NULL;
+}
+
+static void test_a_port_of_vhost(void)
+{
+	char device[128], path[] = "/tmp/steady_test_XXXXXX";
+	struct rte_mbuf *frames[PORT_BURST];
+	struct guest g = {0};
+	pthread_t thread;
+
+	pf_eal();
+	close(mkstemp(path));
+	unlink(path);
+	snprintf(device, sizeof(device), "net_vhost0,iface=%s", path);
+	struct port *host = port_named(device);
+	snprintf(device, sizeof(device), "net_virtio_user0,path=%s,queue_size=256", path);
+	g.port = port_named(device);
+	for (unsigned ms = 0; ms < 5000 && !port_link(host).up; ms++)
+		usleep(1000);
+	frames_make(host, frames);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, guest_run, &g), 0);
+	nothing_was_seen(watched(host, frames, PORT_BURST, NONE));
+	__atomic_store_n(&g.stop, true, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	port_close(g.port);
+	port_close(host);
+	unlink(path);
 }
 
 /* ---- a TCP server ---- */
@@ -316,6 +378,7 @@ int main(int argc, char **argv)
 		{"a_port_of_an_82599", test_a_port_of_an_82599},
 		{"what_breaks_the_rule_is_seen", test_what_breaks_the_rule_is_seen},
 		{"a_port_of_a_ring", test_a_port_of_a_ring},
+		{"a_port_of_vhost", test_a_port_of_vhost},
 		{"a_tcp_server", test_a_tcp_server},
 		{NULL, NULL},
 	};
