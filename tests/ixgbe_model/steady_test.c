@@ -16,7 +16,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* A fault may be the kernel's own doing, so a run with some is repeated. */
+/* On a busy machine the kernel moves pages about, and a page that was moved faults once. So a run with faults
+ * is repeated, and a few are allowed; a loop that touches new memory has one in two frames or more. */
+enum { FAULTS_MAX = 8, UNTOUCHED_PAGES = 100 };
 enum { WARM_UP = 2000, WATCHED = 4000, TRIES = 5, TURNS_MAX = 20000000 };
 
 enum broken_rule { NONE, CALLS, ALLOCATES, FAULTS };
@@ -29,7 +31,7 @@ struct poller {
 	struct steady_seen seen;
 };
 
-static void break_rule(enum broken_rule rule, volatile char *untouched)
+static void break_rule(enum broken_rule rule, volatile char *untouched, size_t page)
 {
 	static void *volatile kept;
 
@@ -39,8 +41,8 @@ static void break_rule(enum broken_rule rule, volatile char *untouched)
 		kept = malloc(16);
 		free(kept);
 	}
-	if (rule == FAULTS)
-		*untouched = 1;
+	for (unsigned i = 0; rule == FAULTS && i < UNTOUCHED_PAGES; i++)
+		untouched[i * page] = 1;
 }
 
 /* What comes in goes out again, until n frames have or turns_max are over. */
@@ -67,7 +69,8 @@ static void *poll_port(void *context)
 {
 	struct poller *p = context;
 	size_t page = (size_t)getpagesize();
-	char *untouched = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *untouched = mmap(
+		NULL, UNTOUCHED_PAGES * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	for (unsigned i = 0; i < TRIES; i++) {
 		p->moved = 0;
@@ -77,12 +80,12 @@ static void *poll_port(void *context)
 		if (p->error)
 			break;
 		forward(p, WATCHED);
-		break_rule(p->rule, untouched);
+		break_rule(p->rule, untouched, page);
 		steady_end(&p->seen);
-		if (p->seen.page_faults == 0 || p->rule == FAULTS)
+		if (p->seen.page_faults <= FAULTS_MAX || p->rule == FAULTS)
 			break;
 	}
-	munmap(untouched, page);
+	munmap(untouched, UNTOUCHED_PAGES * page);
 	return NULL;
 }
 
@@ -106,7 +109,7 @@ static void nothing_was_seen(struct steady_seen seen)
 {
 	CU_ASSERT_EQUAL(seen.system_call, -1);
 	CU_ASSERT_EQUAL(seen.allocations, 0);
-	CU_ASSERT_EQUAL(seen.page_faults, 0);
+	CU_ASSERT(seen.page_faults <= FAULTS_MAX);
 }
 
 static struct steady_seen watched_82599(enum broken_rule rule)
@@ -135,7 +138,7 @@ static void test_a_port_of_an_82599(void)
 static void test_what_breaks_the_rule_is_seen(void)
 {
 	CU_ASSERT_EQUAL(watched_82599(CALLS).system_call, SYS_getppid);
-	CU_ASSERT(watched_82599(FAULTS).page_faults > 0);
+	CU_ASSERT(watched_82599(FAULTS).page_faults >= UNTOUCHED_PAGES);
 	CU_ASSERT_EQUAL(watched_82599(ALLOCATES).allocations > 0, steady_sees_allocations());
 }
 
@@ -334,7 +337,7 @@ static void *server_core(void *context)
 			break;
 		serve(server.bytes + WATCHED_BYTES);
 		steady_end(&server.seen);
-		if (server.seen.page_faults == 0)
+		if (server.seen.page_faults <= FAULTS_MAX)
 			break;
 	}
 	__atomic_store_n(&server.stop, true, __ATOMIC_RELEASE);
