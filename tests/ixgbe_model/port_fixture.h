@@ -19,7 +19,8 @@ struct port_bench {
 
 /* EAL where it does not run yet. All of these assert. */
 void pf_eal(void);
-/* With a model of pf_device_mac at pf_address, and a port on it: 1 queue unless told. */
+/* With a model of pf_device_mac at pf_address, and a port on it: 1 queue unless told, and always the same
+ * key. */
 void pf_open(struct port_bench *b, struct port_config c);
 /* The same with another address and MAC: number (0 to 7) is added to their last digits. */
 void pf_open_number(struct port_bench *b, unsigned number, struct port_config c);

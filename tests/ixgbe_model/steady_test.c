@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* In steady state a polling core makes no system call, allocates nothing and faults no page: a port's loop
- * over an 82599 and over a ring, and a TCP server over an 82599. */
+ * over an 82599, a ring and vhost, and a TCP server over an 82599. */
 #include "dpdk_port/eal.h"
 #include "dpdk_port/port_pool.h"
 #include "runtime/clock.h"
@@ -16,7 +16,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* A fault may be the kernel's own doing, so a run with some is repeated. */
+/* On a busy machine the kernel moves pages about, and a page that was moved faults once. So a run with faults
+ * is repeated, and a few are allowed; a loop that touches new memory has one in two frames or more. */
+enum { FAULTS_MAX = 8, UNTOUCHED_PAGES = 100 };
 enum { WARM_UP = 2000, WATCHED = 4000, TRIES = 5, TURNS_MAX = 20000000 };
 
 enum broken_rule { NONE, CALLS, ALLOCATES, FAULTS };
@@ -29,7 +31,7 @@ struct poller {
 	struct steady_seen seen;
 };
 
-static void break_rule(enum broken_rule rule, volatile char *untouched)
+static void break_rule(enum broken_rule rule, volatile char *untouched, size_t page)
 {
 	static void *volatile kept;
 
@@ -39,16 +41,16 @@ static void break_rule(enum broken_rule rule, volatile char *untouched)
 		kept = malloc(16);
 		free(kept);
 	}
-	if (rule == FAULTS)
-		*untouched = 1;
+	for (unsigned i = 0; rule == FAULTS && i < UNTOUCHED_PAGES; i++)
+		untouched[i * page] = 1;
 }
 
-/* What comes in goes out again, until n frames have. */
-static void forward(struct poller *p, unsigned n)
+/* What comes in goes out again, until n frames have or turns_max are over. */
+static void forward_some(struct poller *p, unsigned n, unsigned turns_max)
 {
 	struct rte_mbuf *frames[PORT_BURST];
 
-	for (unsigned turn = 0; p->moved < n && turn < TURNS_MAX; turn++) {
+	for (unsigned turn = 0; p->moved < n && turn < turns_max; turn++) {
 		unsigned got = port_rx(p->port, 0, frames, PORT_BURST);
 		unsigned taken = port_tx(p->port, 0, frames, got);
 		for (; taken < got; taken++)
@@ -58,11 +60,17 @@ static void forward(struct poller *p, unsigned n)
 	}
 }
 
+static void forward(struct poller *p, unsigned n)
+{
+	forward_some(p, n, TURNS_MAX);
+}
+
 static void *poll_port(void *context)
 {
 	struct poller *p = context;
 	size_t page = (size_t)getpagesize();
-	char *untouched = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *untouched = mmap(
+		NULL, UNTOUCHED_PAGES * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	for (unsigned i = 0; i < TRIES; i++) {
 		p->moved = 0;
@@ -72,12 +80,12 @@ static void *poll_port(void *context)
 		if (p->error)
 			break;
 		forward(p, WATCHED);
-		break_rule(p->rule, untouched);
+		break_rule(p->rule, untouched, page);
 		steady_end(&p->seen);
-		if (p->seen.page_faults == 0 || p->rule == FAULTS)
+		if (p->seen.page_faults <= FAULTS_MAX || p->rule == FAULTS)
 			break;
 	}
-	munmap(untouched, page);
+	munmap(untouched, UNTOUCHED_PAGES * page);
 	return NULL;
 }
 
@@ -101,7 +109,7 @@ static void nothing_was_seen(struct steady_seen seen)
 {
 	CU_ASSERT_EQUAL(seen.system_call, -1);
 	CU_ASSERT_EQUAL(seen.allocations, 0);
-	CU_ASSERT_EQUAL(seen.page_faults, 0);
+	CU_ASSERT(seen.page_faults <= FAULTS_MAX);
 }
 
 static struct steady_seen watched_82599(enum broken_rule rule)
@@ -130,28 +138,85 @@ static void test_a_port_of_an_82599(void)
 static void test_what_breaks_the_rule_is_seen(void)
 {
 	CU_ASSERT_EQUAL(watched_82599(CALLS).system_call, SYS_getppid);
-	CU_ASSERT(watched_82599(FAULTS).page_faults > 0);
+	CU_ASSERT(watched_82599(FAULTS).page_faults >= UNTOUCHED_PAGES);
 	CU_ASSERT_EQUAL(watched_82599(ALLOCATES).allocations > 0, steady_sees_allocations());
+}
+
+static struct port *port_named(const char *device)
+{
+	const struct port_config c = {.device = device, .queues = 1, .rx_descriptors = 256};
+	char error[256] = "";
+	struct port *p;
+
+	if (port_open(&c, &p, error, sizeof(error)))
+		printf("# %s\n", error);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+	return p;
+}
+
+static void frames_make(struct port *p, struct rte_mbuf **frames)
+{
+	CU_ASSERT_EQUAL_FATAL(rte_pktmbuf_alloc_bulk(port_rx_pool(p, 0), frames, PORT_BURST), 0);
+	for (unsigned i = 0; i < PORT_BURST; i++)
+		memset(rte_pktmbuf_append(frames[i], 60), 0, 60);
 }
 
 static void test_a_port_of_a_ring(void)
 {
-	const struct port_config c = {.device = "net_ring0", .queues = 1};
 	struct rte_mbuf *frames[PORT_BURST];
-	char error[256] = "";
-	struct port *p;
 
 	pf_eal();
-	if (port_open(&c, &p, error, sizeof(error)))
-		printf("# %s\n", error);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(p);
-	CU_ASSERT_EQUAL_FATAL(rte_pktmbuf_alloc_bulk(port_rx_pool(p, 0), frames, PORT_BURST), 0);
-	for (unsigned i = 0; i < PORT_BURST; i++)
-		memset(rte_pktmbuf_append(frames[i], 60), 0, 60);
+	struct port *p = port_named("net_ring0");
+	frames_make(p, frames);
 	nothing_was_seen(watched(p, frames, PORT_BURST, NONE));
 	for (unsigned n = 1; n; rte_pktmbuf_free_bulk(frames, n))
 		n = port_rx(p, 0, frames, PORT_BURST);
 	port_close(p);
+}
+
+/* A guest's end: it gives back what it gets. */
+struct guest {
+	struct port *port;
+	bool stop;
+};
+
+static void *guest_run(void *context)
+{
+	struct guest *g = context;
+	struct poller p = {.port = g->port};
+
+	while (!__atomic_load_n(&g->stop, __ATOMIC_ACQUIRE)) {
+		p.moved = 0;
+		forward_some(&p, 1, 100);
+		usleep(20);
+	}
+	return NULL;
+}
+
+static void test_a_port_of_vhost(void)
+{
+	char device[128], path[] = "/tmp/steady_test_XXXXXX";
+	struct rte_mbuf *frames[PORT_BURST];
+	struct guest g = {0};
+	pthread_t thread;
+
+	pf_eal();
+	close(mkstemp(path));
+	unlink(path);
+	snprintf(device, sizeof(device), "net_vhost0,iface=%s", path);
+	struct port *host = port_named(device);
+	snprintf(device, sizeof(device), "net_virtio_user0,path=%s,queue_size=256", path);
+	g.port = port_named(device);
+	for (unsigned ms = 0; ms < 5000 && !port_link(host).up; ms++)
+		usleep(1000);
+	frames_make(host, frames);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, guest_run, &g), 0);
+	nothing_was_seen(watched(host, frames, PORT_BURST, NONE));
+	__atomic_store_n(&g.stop, true, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	port_close(g.port);
+	port_close(host);
+	unlink(path);
 }
 
 /* ---- a TCP server ---- */
@@ -272,7 +337,7 @@ static void *server_core(void *context)
 			break;
 		serve(server.bytes + WATCHED_BYTES);
 		steady_end(&server.seen);
-		if (server.seen.page_faults == 0)
+		if (server.seen.page_faults <= FAULTS_MAX)
 			break;
 	}
 	__atomic_store_n(&server.stop, true, __ATOMIC_RELEASE);
@@ -316,6 +381,7 @@ int main(int argc, char **argv)
 		{"a_port_of_an_82599", test_a_port_of_an_82599},
 		{"what_breaks_the_rule_is_seen", test_what_breaks_the_rule_is_seen},
 		{"a_port_of_a_ring", test_a_port_of_a_ring},
+		{"a_port_of_vhost", test_a_port_of_vhost},
 		{"a_tcp_server", test_a_tcp_server},
 		{NULL, NULL},
 	};

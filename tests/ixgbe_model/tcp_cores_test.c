@@ -229,19 +229,21 @@ static unsigned ended_count(const struct net *n)
 	return count;
 }
 
-/* Each core has accepted connections, and those are whole: no segment of theirs reached another core, which
- * would have answered with a reset. */
+/* The cores have accepted connections (the key and the clients' ports are random: nearly all of them), and
+ * those are whole: no segment of theirs reached another core, which would have answered with a reset. */
 static void server_is_shared(const struct net *n)
 {
 	struct port_counters c;
 	uint64_t sum = 0;
+	unsigned busy = 0;
 
 	for (unsigned k = 0; k < n->server.cores; k++) {
 		struct bypass_stats s = bypass_stats(n->server.core[k].b);
-		CU_ASSERT(s.accepted > 0);
+		busy += s.accepted > 0;
 		sum += s.accepted;
 	}
 	CU_ASSERT_EQUAL(sum, CONNS);
+	CU_ASSERT(busy * 4 >= n->server.cores * 3);
 	port_counters(n->server.port, &c);
 	CU_ASSERT_EQUAL(c.spread_full + c.tx_stuck, 0);
 }
