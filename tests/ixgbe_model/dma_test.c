@@ -56,7 +56,7 @@ static void test_memory_that_nobody_mapped_is_noticed(void)
 	struct ixm_dma_fault fault;
 
 	tp_open_loop(&p, 1,
-		(struct test_port_options){.tx_offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS, .dma_faults = true});
+		(struct test_port_options){.tx_offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS, .misuse = true});
 	uint8_t *region = region_make(p.mac);
 	CU_ASSERT_EQUAL(send_from(&p, region), 0);
 	ixm_dma_fault(p.device, &fault);
@@ -77,7 +77,7 @@ static void test_mapped_memory_can_be_sent_from(void)
 	size_t page = (size_t)getpagesize();
 
 	tp_open_loop(&p, 1,
-		(struct test_port_options){.tx_offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS, .dma_faults = true});
+		(struct test_port_options){.tx_offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS, .misuse = true});
 	uint8_t *region = region_make(p.mac);
 	rte_eth_dev_info_get(p.id, &info);
 	CU_ASSERT_EQUAL(

@@ -139,6 +139,27 @@ static void test_jumbo_frames_scatter(void)
 	tp_close(&p);
 }
 
+/* A packet of more than 40 buffers would hang the device. */
+static void test_forty_buffers_and_no_more(void)
+{
+	struct test_port p;
+	struct rte_mbuf *m, *in[TP_ROOM];
+
+	tp_open_loop(&p, 1,
+		(struct test_port_options){.tx_offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS, .misuse = true});
+	m = tp_frame(p.mac, 400, 1, 10);
+	tp_send(&p, 0, &m, 1);
+	CU_ASSERT_EQUAL_FATAL(tp_receive(&p, 0, in), 1);
+	CU_ASSERT_TRUE(tp_is_frame(in[0], 400, 1));
+	rte_pktmbuf_free(in[0]);
+	m = tp_frame(p.mac, 401, 1, 10);
+	CU_ASSERT_EQUAL(m->nb_segs, 41);
+	tp_send(&p, 0, &m, 1);
+	CU_ASSERT_EQUAL(tp_drain(&p, 0), 0);
+	CU_ASSERT_EQUAL(tp_count(&p).tx_malformed, 1);
+	tp_close(&p);
+}
+
 /* Many times around both rings, in bursts of random size. */
 static void test_rings_wrap(void)
 {
@@ -334,6 +355,7 @@ int main(int argc, char **argv)
 		{"every_size_comes_back", test_every_size_comes_back},
 		{"short_frames_are_padded", test_short_frames_are_padded},
 		{"jumbo_frames_scatter", test_jumbo_frames_scatter},
+		{"forty_buffers_and_no_more", test_forty_buffers_and_no_more},
 		{"rings_wrap", test_rings_wrap},
 		{"offloads_choose_the_path", test_offloads_choose_the_path},
 		{"sent_buffers_are_freed_late", test_sent_buffers_are_freed_late},

@@ -9,28 +9,51 @@
 const char pf_address[] = "0000:03:00.0";
 const uint8_t pf_device_mac[6] = {2, 0, 0, 0, 3, 1};
 
-void pf_open(struct port_bench *b, struct port_config c)
+/* Fixed, so that these flows are spread well: by a random key flows that differ little may all be one core's.
+ */
+static const uint8_t key[PORT_RSS_KEY_BYTES] = {0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67,
+	0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d,
+	0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa};
+
+void pf_eal(void)
 {
 	const struct eal_options o = {.memory_mb = 384, .data_cores = 1};
-	struct ixm_config device = {.address = pf_address, .interrupts = c.wait_on_fd};
 	char error[512] = "";
 
 	if (!dpdk_eal_running() && dpdk_eal_start(&o, error, sizeof(error)))
 		printf("# %s\n", error);
 	CU_ASSERT_FATAL(dpdk_eal_running());
+}
+
+void pf_open_number(struct port_bench *b, unsigned number, struct port_config c)
+{
+	char address[16], name[16], error[512] = "";
+	struct ixm_config device = {.address = address, .interrupts = c.wait_on_fd};
+
+	pf_eal();
+	snprintf(address, sizeof(address), "0000:03:00.%u", number);
+	snprintf(name, sizeof(name), "pf_frames%u", number);
 	memcpy(device.mac, pf_device_mac, 6);
+	device.mac[5] = (uint8_t)(device.mac[5] + number);
+	*b = (struct port_bench){0};
 	if (ixm_open(&device, &b->device, error, sizeof(error)))
 		printf("# %s\n", error);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(b->device);
-	b->frames = port_pool_create("frames", 2047, port_pool_room(9000), -1);
+	b->frames = port_pool_create(name, 1023, port_pool_room(9000), -1);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(b->frames);
-	c.device = pf_address;
+	c.device = address;
+	c.rss_key = key;
 	c.queues = c.queues ? c.queues : 1;
 	if (port_open(&c, &b->port, error, sizeof(error)))
 		printf("# %s\n", error);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(b->port);
 	ixm_wire_loop(b->device);
 	ixm_settle();
+}
+
+void pf_open(struct port_bench *b, struct port_config c)
+{
+	pf_open_number(b, 0, c);
 }
 
 void pf_close(struct port_bench *b)

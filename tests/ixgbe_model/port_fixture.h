@@ -17,8 +17,13 @@ struct port_bench {
 	struct rte_mempool *frames;
 };
 
-/* EAL where it does not run yet, a model, and a port on it: 1 queue unless told. Asserts. */
+/* EAL where it does not run yet. All of these assert. */
+void pf_eal(void);
+/* With a model of pf_device_mac at pf_address, and a port on it: 1 queue unless told, and always the same
+ * key. */
 void pf_open(struct port_bench *b, struct port_config c);
+/* The same with another address and MAC: number (0 to 7) is added to their last digits. */
+void pf_open_number(struct port_bench *b, unsigned number, struct port_config c);
 /* Every buffer is back, and the device saw nothing wrong. */
 void pf_close(struct port_bench *b);
 

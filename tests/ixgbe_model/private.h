@@ -19,6 +19,7 @@ enum {
 	IXM_PACKET_BUFFER_BYTES = 512 * 1024, /* 3.7.7: one buffer of 512 KB while DCB is off */
 	IXM_CONTEXTS = 2,		      /* 7.2.3.2.3: two a queue */
 	IXM_SEND_BYTES_MAX = 256 * 1024,      /* 7.2.4: a large send's payload */
+	IXM_PACKET_BUFFERS_MAX = 40,	      /* 7.2.3.2.4, and the driver's IXGBE_TX_MAX_SEG */
 	IXM_TURN_FRAMES_MAX = 256,	      /* of one queue in one turn */
 };
 

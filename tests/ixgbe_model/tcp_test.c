@@ -140,7 +140,7 @@ static void side_make(struct net *n, unsigned i, unsigned mtu, uint32_t offloads
 	c.stack.tx_pool = s->tx_pool;
 	c.stack.conn_max = 16;
 	c.stack.rx_buffer_bytes = c.stack.tx_buffer_bytes = 256 << 10;
-	c.stack.time_wait_us = 1000;
+	c.stack.time_wait_us = 2000000; /* a FIN may be sent again */
 	c.stack.rto_us_min = 10000;
 	s->b = bypass_create(&c, n->now_us);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(s->b);

@@ -19,7 +19,7 @@ struct test_port_options {
 	const uint8_t *key;	 /* 40 bytes; NULL: the driver's */
 	bool drop;		 /* frames without a descriptor are dropped at once */
 	bool interrupts;	 /* of RX queues */
-	bool dma_faults;	 /* are what the test is about: closing does not complain */
+	bool misuse;		 /* are what the test is about: closing does not complain */
 	unsigned tx_free_thresh; /* 0: the driver's */
 };
 

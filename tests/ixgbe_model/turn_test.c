@@ -99,11 +99,15 @@ static void test_a_core_sleeps_between_frames(void)
 	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, core, &t), 0);
 	frames_wake(&b, &t);
 
-	uint64_t before = turn_stats(&t).turns;
+	struct turn_stats before = turn_stats(&t);
 	usleep(IDLE_MS * 1000);
-	uint64_t turns = turn_stats(&t).turns - before;
+	struct turn_stats after = turn_stats(&t);
+	uint64_t turns = after.turns - before.turns;
 	if (turns > IDLE_MS)
-		printf("# %lu turns in %d ms without a frame\n", (unsigned long)turns, IDLE_MS);
+		printf("# %lu turns in %d ms without a frame, %lu with work, %lu sleeps, %lu wake-ups\n",
+			(unsigned long)turns, IDLE_MS, (unsigned long)(after.turns_busy - before.turns_busy),
+			(unsigned long)(after.sleeps - before.sleeps),
+			(unsigned long)(after.wakeups - before.wakeups));
 	CU_ASSERT(turns <= IDLE_MS);
 
 	turn_stop(&t);

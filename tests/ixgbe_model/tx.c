@@ -79,10 +79,14 @@ static unsigned packet_descriptors(const struct ring *r, uint32_t head)
 static bool gather(struct ixm *m, const struct ring *r, uint32_t head, unsigned n, unsigned *bytes)
 {
 	*bytes = 0;
+	if (n > IXM_PACKET_BUFFERS_MAX) {
+		m->count.tx_malformed++;
+		return false;
+	}
 	for (unsigned i = 0; i < n; i++) {
 		struct descriptor d = fetch(r, (head + i) % r->size);
 		unsigned length = d.command & TXD_DTALEN;
-		if (!(d.command & TXD_DEXT) || (d.command & TXD_DTYP) != TXD_DTYP_DATA ||
+		if (!(d.command & TXD_DEXT) || (d.command & TXD_DTYP) != TXD_DTYP_DATA || length == 0 ||
 			*bytes + length > IXM_SEND_BYTES_MAX) {
 			m->count.tx_malformed++;
 			return false;
