@@ -29,12 +29,26 @@ static inline void round_once(struct state *s)
 	s->v2 = rotl(s->v2, 32);
 }
 
-static inline void absorb(struct state *s, uint64_t word)
+static inline void absorb(struct state *s, uint64_t word, unsigned rounds)
 {
 	s->v3 ^= word;
-	round_once(s);
-	round_once(s);
+	for (unsigned i = 0; i < rounds; i++)
+		round_once(s);
 	s->v0 ^= word;
+}
+
+/* Fewer than eight bytes, little-endian; n is how many stand before them. */
+static inline uint64_t tail(const uint8_t *p, size_t left, size_t n)
+{
+	uint64_t word = 0;
+
+	if (left > 0 && n > 0) {
+		memcpy(&word, p + left - 8, 8);
+		return word >> (8 * (8 - left));
+	}
+	for (size_t i = 0; i < left; i++)
+		word |= (uint64_t)p[i] << (8 * i);
+	return word;
 }
 
 struct siphash_key siphash_key_random(void)
@@ -50,7 +64,8 @@ struct siphash_key siphash_key_random(void)
 }
 
 /* The algorithm is defined on little-endian words, as x86-64 loads them. */
-uint64_t siphash(const struct siphash_key *key, const void *data, size_t n)
+static inline uint64_t hash(
+	const struct siphash_key *key, const void *data, size_t n, unsigned rounds, unsigned last_rounds)
 {
 	struct state s = {
 		.v0 = key->k0 ^ 0x736f6d6570736575u,
@@ -59,18 +74,26 @@ uint64_t siphash(const struct siphash_key *key, const void *data, size_t n)
 		.v3 = key->k1 ^ 0x7465646279746573u,
 	};
 	const uint8_t *p = data;
-	uint64_t word, last = (uint64_t)n << 56;
+	uint64_t word;
 	size_t left = n;
 
 	for (; left >= 8; left -= 8, p += 8) {
 		memcpy(&word, p, 8);
-		absorb(&s, word);
+		absorb(&s, word, rounds);
 	}
-	for (size_t i = 0; i < left; i++)
-		last |= (uint64_t)p[i] << (8 * i);
-	absorb(&s, last);
+	absorb(&s, (uint64_t)n << 56 | tail(p, left, n - left), rounds);
 	s.v2 ^= 0xff;
-	for (int i = 0; i < 4; i++)
+	for (unsigned i = 0; i < last_rounds; i++)
 		round_once(&s);
 	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+}
+
+uint64_t siphash(const struct siphash_key *key, const void *data, size_t n)
+{
+	return hash(key, data, n, 2, 4);
+}
+
+uint64_t siphash_quick(const struct siphash_key *key, const void *data, size_t n)
+{
+	return hash(key, data, n, 1, 3);
 }

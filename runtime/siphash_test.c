@@ -40,6 +40,50 @@ static void published_vectors(void)
 		CU_ASSERT_EQUAL(siphash(&key, data + 1, n), vectors[n]);
 }
 
+/* The definition, word by word, for any numbers of rounds. */
+static uint64_t reference(struct siphash_key key, const uint8_t *data, unsigned n, int c, int d)
+{
+	uint64_t v[4] = {key.k0 ^ 0x736f6d6570736575u, key.k1 ^ 0x646f72616e646f6du,
+		key.k0 ^ 0x6c7967656e657261u, key.k1 ^ 0x7465646279746573u};
+
+	for (unsigned word = 0; word <= n / 8; word++) {
+		uint64_t m = word == n / 8 ? (uint64_t)n << 56 : 0;
+		for (unsigned i = word * 8; i < n && i < word * 8 + 8; i++)
+			m |= (uint64_t)data[i] << (i % 8 * 8);
+		for (int round = 0; round < c + (word == n / 8 ? d : 0); round++) {
+			if (round == 0)
+				v[3] ^= m;
+			if (round == c) {
+				v[0] ^= m;
+				v[2] ^= 0xff;
+			}
+			v[0] += v[1], v[1] = v[1] << 13 | v[1] >> 51, v[1] ^= v[0],
+				      v[0] = v[0] << 32 | v[0] >> 32;
+			v[2] += v[3], v[3] = v[3] << 16 | v[3] >> 48, v[3] ^= v[2];
+			v[0] += v[3], v[3] = v[3] << 21 | v[3] >> 43, v[3] ^= v[0];
+			v[2] += v[1], v[1] = v[1] << 17 | v[1] >> 47, v[1] ^= v[2],
+				      v[2] = v[2] << 32 | v[2] >> 32;
+		}
+		if (word < n / 8)
+			v[0] ^= m;
+	}
+	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+static void both_are_as_defined(void)
+{
+	uint8_t data[200];
+
+	for (unsigned i = 0; i < 1000; i++) {
+		struct siphash_key key = {unit_random(), unit_random()};
+		unsigned at = unit_random_below(8), n = unit_random_below(150);
+		for (unsigned k = 0; k < sizeof(data); k++)
+			data[k] = (uint8_t)unit_random();
+		CU_ASSERT_EQUAL(siphash(&key, data + at, n), reference(key, data + at, n, 2, 4));
+		CU_ASSERT_EQUAL(siphash_quick(&key, data + at, n), reference(key, data + at, n, 1, 3));
+	}
+}
+
 static void random_keys_differ(void)
 {
 	struct siphash_key a = siphash_key_random(), b = siphash_key_random();
@@ -52,5 +96,6 @@ int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"published_vectors", published_vectors},
+			{"both_are_as_defined", both_are_as_defined},
 			{"random_keys_differ", random_keys_differ}, {0}});
 }

@@ -23,8 +23,7 @@ static uint64_t identity_hash(const struct table *t, const struct identity *id)
 
 	for (uint32_t i = 0; i < id->arguments.count; i++) {
 		const struct field *a = &id->arguments.at[i];
-		uint64_t both[2] = {table_hash(t, a->name), value_hash(&t->key, &a->value)};
-		hash += siphash(&t->key, both, sizeof(both));
+		hash += field_hash(&t->key, table_hash(t, a->name), &a->value);
 	}
 	return hash;
 }

@@ -88,13 +88,6 @@ static enum failure_code validate(const struct binding_spec *spec, struct failur
 		v->bytes.bytes < 32 ? (int)v->bytes.bytes : 32, (const char *)v->bytes.data);
 }
 
-static uint64_t pair_hash(const struct table *t, uint64_t name_hash, const struct value *v)
-{
-	uint64_t both[2] = {name_hash, v->kind == VALUE_VOID ? 0 : value_hash(&t->key, v)};
-
-	return siphash(&t->key, both, sizeof(both));
-}
-
 static struct header_pair *pair_find(const struct exchange *x, uint64_t hash)
 {
 	struct table_entry *e = table_find_hashed(
@@ -178,7 +171,7 @@ static void withdraw(struct exchange *x, struct header_terms *terms)
 
 static uint64_t term_hash(const struct exchange *x, const struct header_term *t)
 {
-	return pair_hash(&x->vhost->broker->header_pairs, t->name_hash, &t->field->value);
+	return field_hash(&x->vhost->broker->header_pairs.key, t->name_hash, &t->field->value);
 }
 
 static int file_under(struct exchange *x, struct binding *b, const struct header_term *t)
@@ -318,12 +311,12 @@ static void lookups_add_header(
 	struct lookups *l, const struct exchange *x, uint64_t name_hash, const struct value *value)
 {
 	static const struct value present = {.kind = VALUE_VOID};
-	const struct table *t = &x->vhost->broker->header_pairs;
+	const struct siphash_key *key = &x->vhost->broker->header_pairs.key;
 
 	if (value->kind != VALUE_VOID)
-		lookups_add(l, x, pair_hash(t, name_hash, value));
+		lookups_add(l, x, field_hash(key, name_hash, value));
 	if (__atomic_load_n(&x->presence_pairs, __ATOMIC_ACQUIRE) > 0)
-		lookups_add(l, x, pair_hash(t, name_hash, &present));
+		lookups_add(l, x, field_hash(key, name_hash, &present));
 }
 
 static void lookups_do(

@@ -74,7 +74,7 @@ void table_destroy(struct table *t)
 
 uint64_t table_hash(const struct table *t, struct slice name)
 {
-	return siphash(&t->key, name.data, name.bytes);
+	return siphash_quick(&t->key, name.data, name.bytes);
 }
 
 /* The owner is an address: it tells tables' halves apart but is no secret, which the name's keyed hash is. */

@@ -165,27 +165,28 @@ bool fields_equal(const struct fields *a, const struct fields *b)
 	return true;
 }
 
-uint64_t value_hash(const struct siphash_key *key, const struct value *v)
+static uint64_t value_digest(const struct siphash_key *key, const struct value *v)
 {
-	uint64_t plain[2] = {v->kind, 0};
-
 	switch (v->kind) {
 	case VALUE_VOID:
-		break;
+		return 0;
 	case VALUE_BOOL:
-		plain[1] = v->boolean;
-		break;
+		return v->boolean;
 	case VALUE_INT:
 	case VALUE_TIMESTAMP:
-		plain[1] = (uint64_t)v->integer;
-		break;
+		return (uint64_t)v->integer;
 	case VALUE_DOUBLE:
-		plain[1] = double_bits(v->real);
-		break;
+		return double_bits(v->real);
 	case VALUE_STRING:
 	case VALUE_OPAQUE:
-		plain[1] = siphash(key, v->bytes.data, v->bytes.bytes);
-		break;
+		return siphash_quick(key, v->bytes.data, v->bytes.bytes);
 	}
-	return siphash(key, plain, sizeof(plain));
+	return 0;
+}
+
+uint64_t field_hash(const struct siphash_key *key, uint64_t name_hash, const struct value *v)
+{
+	uint64_t all[3] = {name_hash, v->kind, value_digest(key, v)};
+
+	return siphash_quick(key, all, sizeof(all));
 }

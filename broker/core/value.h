@@ -61,8 +61,8 @@ void fields_sort(struct fields *copy);
 /* Both sorted: the same fields, names that come several times included. O(count). */
 bool fields_equal(const struct fields *a, const struct fields *b);
 
-/* A keyed hash of a value: equal values have equal ones. */
-uint64_t value_hash(const struct siphash_key *key, const struct value *v);
+/* A keyed hash of a field, from one of its name: equal fields have equal ones. */
+uint64_t field_hash(const struct siphash_key *key, uint64_t name_hash, const struct value *v);
 
 size_t fields_bytes(const struct fields *f); /* of a copy */
 
