@@ -89,8 +89,8 @@ static int usage(const char *what)
 
 static const char *refused(const struct bench_options *o)
 {
-	if (!o->cores || o->cores > CORES_MAX || !o->queues || !o->blocks || !o->rounds || !o->segments ||
-		!o->pace)
+	if (!o->cores || o->cores > BENCH_CORES_MAX || !o->queues || !o->blocks || !o->rounds ||
+		!o->segments || !o->pace)
 		return "a number is out of its range";
 	if (o->backlog && strcmp(o->settle, "ack"))
 		return "--backlog needs --settle ack";
@@ -124,7 +124,7 @@ int main(int argc, char **argv)
 		return usage("no such mode");
 	if (refused(&o))
 		return usage(refused(&o));
-	const int cpus[CORES_MAX] = {0, 1, 2, 3, 4, 5, 6, 7};
+	const int cpus[BENCH_CORES_MAX] = {0, 1, 2, 3, 4, 5, 6, 7};
 	const struct eal_options eal = {.program = "bench",
 		.memory_mb = core_eal_mb(&o),
 		.data_cores = o.threads ? o.cores : 1,

@@ -13,7 +13,7 @@
 /* What stands inside is what is measured: a name for callgrind's --toggle-collect, one call a turn. */
 #define BENCH_MEASURED __attribute__((noinline, noclone, used))
 
-enum { CORES_MAX = 8 };
+enum { BENCH_CORES_MAX = 8 };
 
 struct bench_options {
 	const char *mode;

@@ -149,11 +149,8 @@ static void core_open(struct core *k, struct cluster *c, bool with_port)
 
 static struct message_store *store_make(const struct bench_options *o)
 {
-	const uint64_t memory_bytes = (uint64_t)o->memory_mb * o->cores << 20;
 	struct message_store *s = message_store_create(
-		&(struct message_store_config){.memory_bytes = memory_bytes,
-			/* Small messages: three quarters are cells. */
-			.messages_max = (uint32_t)(memory_bytes / 4 * 3 / MESSAGE_CELL_BYTES),
+		&(struct message_store_config){.memory_bytes = (uint64_t)o->memory_mb * o->cores << 20,
 			.watermark_percent = 80,
 			.caches_max = o->cores,
 			.memory = &huge_memory});

@@ -29,7 +29,7 @@ struct cluster {
 	struct broker *broker;
 	struct message_store *store;
 	struct auth *auth;
-	struct core cores[CORES_MAX];
+	struct core cores[BENCH_CORES_MAX];
 	uint64_t now_us; /* the virtual clock */
 };
 

@@ -38,7 +38,7 @@ struct side {
 struct path {
 	const struct bench_options *o;
 	struct cluster cluster;
-	struct side sides[CORES_MAX];
+	struct side sides[BENCH_CORES_MAX];
 	unsigned round_ns;
 	unsigned arrived; /* atomic: at the barrier, over all of them */
 };

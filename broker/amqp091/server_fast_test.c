@@ -21,7 +21,7 @@ static struct client clients[SIDES][CLIENTS];
 static uint8_t out[OUT_ROOM];
 static uint32_t out_count;
 static const struct amqp091_conn *said_by; /* the server's side of who speaks */
-static uint64_t fast_contents, fast_deliveries, fast_settled;
+static uint64_t fast_contents, fast_deliveries, fast_settled, left_over;
 
 static const char *const queues[] = {"q", "longer-queue-name", "third"};
 static const char *const exchanges[] = {"", "", "amq.direct", "amq.fanout", "amq.headers"};
@@ -324,8 +324,35 @@ static bool turn(void)
 	return same && same_counts();
 }
 
+static bool same_envelope(const struct message *a, const struct message *b)
+{
+	return message_persistent(a) == message_persistent(b) && message_priority(a) == message_priority(b) &&
+	       message_received_us(a) == message_received_us(b) && message_protocol(a) == message_protocol(b);
+}
+
+/* What is left in the queues, with what no delivery shows. */
+static bool same_messages(const char *queue)
+{
+	struct message *m[SIDES];
+	bool same = true;
+
+	do {
+		for (unsigned s = 0; s < SIDES; s++)
+			m[s] = rig_take(&rigs[s], queue);
+		same &= !m[0] == !m[1] && (!m[0] || same_envelope(m[0], m[1]));
+		for (unsigned s = 0; s < SIDES; s++)
+			if (m[s]) {
+				left_over++;
+				message_unref(broker_core_cache(rigs[s].core), m[s]);
+			}
+	} while (m[0] && m[1]);
+	return same;
+}
+
 static void finish(void)
 {
+	for (unsigned i = 0; i < 3; i++)
+		CU_ASSERT_TRUE(same_messages(queues[i]));
 	for (unsigned s = 0; s < SIDES; s++) {
 		fast_contents += rigs[s].server->fast_contents;
 		fast_deliveries += rigs[s].server->fast_deliveries;
@@ -353,7 +380,8 @@ static void same_effect(void)
 	}
 	printf("# fast: %llu contents, %llu deliveries, %llu acks\n", (unsigned long long)fast_contents,
 		(unsigned long long)fast_deliveries, (unsigned long long)fast_settled);
-	CU_ASSERT_TRUE(fast_contents > 1000 && fast_deliveries > 1000 && fast_settled > 100);
+	CU_ASSERT_TRUE(
+		fast_contents > 1000 && fast_deliveries > 1000 && fast_settled > 100 && left_over > 100);
 }
 
 static const struct unit_test tests[] = {

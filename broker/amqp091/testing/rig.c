@@ -187,6 +187,15 @@ void rig_turn(struct rig *r)
 	reclaim_run();
 }
 
+struct message *rig_take(struct rig *r, const char *queue)
+{
+	struct slice name = {(const uint8_t *)queue, (uint32_t)strlen(queue)};
+	struct queue *q = queue_find(&r->broker->root, name);
+	struct delivery d;
+
+	return q && queue_take(q, true, &d) ? d.message : NULL;
+}
+
 /* Everything that moves moves one of these. */
 static uint64_t motion(const struct rig *r)
 {

@@ -52,6 +52,8 @@ void rig_settle(struct rig *r);
 /* Moves the clock in steps of 10 ms, a turn each. */
 void rig_advance(struct rig *r, uint64_t us);
 
+/* The next message of a queue, settled, with its reference; NULL: there is none. */
+struct message *rig_take(struct rig *r, const char *queue);
 struct message_store_stats rig_store(const struct rig *r);
 
 #endif
