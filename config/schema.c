@@ -199,6 +199,13 @@ static const struct schema_key port_keys[] = {
 		.help = "Frames with this VLAN tag are taken and sent; 0: untagged ones. On a TAP the host "
 			"needs an "
 			"interface of that VLAN."},
+	{.name = "probe",
+		.type = SCHEMA_BOOL,
+		FIELD(config_port, probe),
+		.initial = "false",
+		.help = "Whether the addresses of IPv4 are tested for some seconds before they are used (RFC "
+			"5227), so "
+			"that two stations with one address are found. Those of IPv6 always are (RFC 4862)."},
 	{.name = "checksum_offload",
 		.type = SCHEMA_BOOL,
 		FIELD(config_port, checksum_offload),
