@@ -33,6 +33,7 @@ enum config_idle { CONFIG_IDLE_ADAPTIVE, CONFIG_IDLE_PAUSE, CONFIG_IDLE_POLL };
 enum config_ecn { CONFIG_ECN_OFF, CONFIG_ECN_ACCEPT, CONFIG_ECN_ON };
 enum config_congestion { CONFIG_CONGESTION_CUBIC, CONFIG_CONGESTION_NEWRENO, CONFIG_CONGESTION_NONE };
 enum config_hugepages { CONFIG_HUGEPAGES_AUTO, CONFIG_HUGEPAGES_ON, CONFIG_HUGEPAGES_OFF };
+enum config_lock { CONFIG_LOCK_AUTO, CONFIG_LOCK_ON, CONFIG_LOCK_OFF };
 enum config_transport { CONFIG_TRANSPORT_BYPASS, CONFIG_TRANSPORT_KERNEL };
 enum config_device { CONFIG_DEVICE_TAP, CONFIG_DEVICE_PCI, CONFIG_DEVICE_VDEV };
 
@@ -61,6 +62,7 @@ enum config_syn_cookies { CONFIG_SYN_COOKIES_AUTO, CONFIG_SYN_COOKIES_ALWAYS, CO
 
 struct config_memory {
 	enum config_hugepages hugepages;
+	enum config_lock lock;
 	uint64_t message_bytes;	 /* bodies and headers of all messages in memory */
 	uint32_t buffers;	 /* packets that the connections of a port may hold, each way */
 	uint32_t socket_buffers; /* receive buffers of the kernel transport */

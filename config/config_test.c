@@ -134,7 +134,7 @@ static void test_everything_set(void)
 {
 	load_good(&one,
 		"lcores: [7, 1023, 0]\nidle: pause\nidle_spin: 1ms\nuser: godwit\n"
-		"memory: {hugepages: on, messages: 1T, buffers: 4194304, socket_buffers: 64}\n"
+		"memory: {hugepages: on, lock: off, messages: 1T, buffers: 4194304, socket_buffers: 64}\n"
 		"ports:\n"
 		"  - {name: lan0, device: \"0000:0a:1f.7\", address: 10.1.2.3/8, gateway: 10.0.0.1,\n"
 		"     mtu: 9000, mac: 02:00:00:00:00:FF, rx_descriptors: 64, tx_descriptors: 4096, vlan: "

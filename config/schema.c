@@ -14,15 +14,16 @@ static const char *const idle_words[] = {"adaptive", "pause", "poll", NULL};
 static const char *const congestion_words[] = {"cubic", "newreno", "none", NULL};
 static const char *const ecn_words[] = {"off", "accept", "on", NULL};
 static const char *const hugepages_words[] = {"auto", "on", "off", NULL};
+static const char *const lock_words[] = {"auto", "on", "off", NULL};
 static const char *const transport_words[] = {"bypass", "kernel", NULL};
 static const char *const cookie_words[] = {"auto", "always", "never", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
 static const char *const target_words[] = {"stderr", "syslog", NULL};
 
 /* A word is stored as its index. */
-_Static_assert(CONFIG_IDLE_POLL == 2 && CONFIG_HUGEPAGES_OFF == 2 && CONFIG_CONGESTION_NONE == 2 &&
-		       CONFIG_ECN_ON == 2 && CONFIG_TRANSPORT_KERNEL == 1 && LOG_LEVEL_DEBUG == 3 &&
-		       LOG_TARGET_SYSLOG == 1 && CONFIG_SYN_COOKIES_NEVER == 2,
+_Static_assert(CONFIG_IDLE_POLL == 2 && CONFIG_HUGEPAGES_OFF == 2 && CONFIG_LOCK_OFF == 2 &&
+		       CONFIG_CONGESTION_NONE == 2 && CONFIG_ECN_ON == 2 && CONFIG_TRANSPORT_KERNEL == 1 &&
+		       LOG_LEVEL_DEBUG == 3 && LOG_TARGET_SYSLOG == 1 && CONFIG_SYN_COOKIES_NEVER == 2,
 	"the words stand in the order of their enums");
 
 static const struct schema_key top_keys[] = {
@@ -75,6 +76,18 @@ static const struct schema_key memory_keys[] = {
 		.help = "Whether packet buffers and messages lie in hugepages. `auto` uses them if they can "
 			"be had, "
 			"`on` does not start without, `off` (and --no-huge) uses ordinary pages."},
+	{.name = "lock",
+		.type = SCHEMA_WORD,
+		FIELD(config_memory, lock),
+		.words = lock_words,
+		.initial = "auto",
+		.help = "Whether ordinary pages of packet buffers and messages are made and locked at start, "
+			"so "
+			"that nothing is paged in later; hugepages always are. `auto` does it if it is "
+			"allowed "
+			"and idle is not adaptive, `on` does not start without, `off` leaves them to the "
+			"kernel. "
+			"An ordinary user may lock what RLIMIT_MEMLOCK allows."},
 	{.name = "messages",
 		.type = SCHEMA_BYTES,
 		FIELD(config_memory, message_bytes),

@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+enum { NODES_MAX = 64 };
 
 static const char isolated_path[] = "/sys/devices/system/cpu/isolated";
 
@@ -87,4 +90,32 @@ int cpus_usable(cpu_set_t *out)
 		return -errno;
 	add_isolated(out);
 	return 0;
+}
+
+int cpus_node(unsigned cpu)
+{
+	char path[96];
+
+	for (int node = 0; node < NODES_MAX; node++) {
+		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/node%d", cpu, node);
+		if (access(path, F_OK) == 0)
+			return node;
+	}
+	return -1;
+}
+
+int cpus_node_of_pci(const char *address)
+{
+	char path[96], text[16] = "-1";
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/numa_node", address);
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return -1;
+	if (!fgets(text, sizeof(text), f))
+		text[0] = '\0';
+	fclose(f);
+	char *end;
+	long node = strtol(text, &end, 10);
+	return end != text && node >= 0 && node < NODES_MAX ? (int)node : -1;
 }

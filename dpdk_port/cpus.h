@@ -17,4 +17,9 @@ int cpus_usable(cpu_set_t *out);
 const char *cpus_write(const cpu_set_t *set, char text[CPUS_TEXT_BYTES]);
 bool cpus_read(const char *text, cpu_set_t *out);
 
+/* The NUMA node of a CPU, and the one that a PCI device ("0000:03:00.0") is nearest to; -1 where the kernel
+ * tells none. Reads a file. */
+int cpus_node(unsigned cpu);
+int cpus_node_of_pci(const char *address);
+
 #endif

@@ -45,9 +45,18 @@ static void test_ours_are_usable(void)
 	CU_ASSERT(sched_getaffinity(0, sizeof(after), &after) == 0 && CPU_EQUAL(&after, &ours));
 }
 
+static void test_nodes(void)
+{
+	int node = cpus_node((unsigned)sched_getcpu());
+
+	CU_ASSERT_TRUE(node >= -1 && node < 64);
+	CU_ASSERT_EQUAL(cpus_node(100000), -1);
+	CU_ASSERT_EQUAL(cpus_node_of_pci("ffff:ff:1f.7"), -1);
+}
+
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"lists", test_lists}, {"every_cpu_has_room", test_every_cpu_has_room},
-			{"ours_are_usable", test_ours_are_usable}, {0}});
+			{"ours_are_usable", test_ours_are_usable}, {"nodes", test_nodes}, {0}});
 }

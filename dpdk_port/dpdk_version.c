@@ -23,7 +23,7 @@ static const struct dpdk_driver drivers[] = {
 	{.name = "net_af_packet", .vdev = "net_af_packet"},
 	{.name = "net_af_xdp", .vdev = "net_af_xdp"},
 	{.name = "net_vhost", .vdev = "net_vhost"},
-	{.name = "net_virtio_user", .vdev = "net_virtio_user"},
+	{.name = "net_virtio_user", .vdev = "net_virtio_user", .shares_memory = true},
 	{.name = "net_ring", .vdev = "net_ring"},
 	{.name = "net_pcap", .vdev = "net_pcap"},
 	{.name = "net_null", .vdev = "net_null"},

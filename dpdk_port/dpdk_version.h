@@ -18,6 +18,7 @@ struct dpdk_driver {
 	bool own_rx_fd;		 /* ... and does so without interrupts being enabled */
 	uint16_t fd_queues_max;	 /* that can have such a descriptor, where it has more; 0: all */
 	bool stays_armed;	 /* disarming one queue silences the descriptor of another */
+	bool shares_memory;	 /* its other side maps EAL's memory, and sees no other */
 	uint16_t rss_queues_max; /* that its hash's table can name, where it has more; 0: all */
 };
 

@@ -78,6 +78,13 @@ bool dpdk_pci_address_valid(const char *s)
 	return s[i] == '\0';
 }
 
+bool dpdk_device_shares_memory(const char *device)
+{
+	const struct dpdk_driver *driver = dpdk_driver_of_vdev(device);
+
+	return driver && driver->shares_memory;
+}
+
 int dpdk_vdev_check(const char *s, char *error, size_t error_bytes)
 {
 	const struct dpdk_driver *driver = dpdk_driver_of_vdev(s);

@@ -52,6 +52,9 @@ int dpdk_core_node(unsigned k);
 /* Whether s has the shape of a PCI address with domain ("0000:03:00.0"), in lower or upper case. */
 bool dpdk_pci_address_valid(const char *s);
 
+/* Whether packet buffers of the device must lie in EAL's own memory, which its other side maps. */
+bool dpdk_device_shares_memory(const char *device);
+
 /* Whether s is a vdev of a shipped driver: driver name, a number, and optional ",key=value" pairs of letters,
  * digits and "_.:/-". 0, or -EINVAL with error saying what is wrong and which drivers there are. */
 int dpdk_vdev_check(const char *s, char *error, size_t error_bytes);

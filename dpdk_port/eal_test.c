@@ -41,6 +41,8 @@ static void test_pci_address_shape(void)
 
 static void test_vdev_check(void)
 {
+	CU_ASSERT(dpdk_device_shares_memory("net_virtio_user0,path=/dev/vhost-net"));
+	CU_ASSERT(!dpdk_device_shares_memory("net_tap0") && !dpdk_device_shares_memory("0000:03:00.0"));
 	CU_ASSERT_EQUAL(dpdk_vdev_check("net_tap0,iface=godwit0", error, sizeof(error)), 0);
 	CU_ASSERT_EQUAL(dpdk_vdev_check("net_pcap12,rx_pcap=/tmp/a.pcap", error, sizeof(error)), 0);
 	static const char *const bad[] = {"", "net_tap", "net_bonding0", "net_tap0 --no-huge", "net_tap0x",

@@ -3,6 +3,7 @@
 #include "dpdk_port/dpdk_version.h"
 #include "dpdk_port/eal.h"
 #include "dpdk_port/eal_log.h"
+#include "dpdk_port/heap.h"
 #include "dpdk_port/port.h"
 #include "dpdk_port/port_pool.h"
 #include "dpdk_port/port_private.h"
@@ -94,6 +95,14 @@ static int probe(struct opening *o)
 	snprintf(p->info.device, sizeof(p->info.device), "%s", name);
 	p->info.node = rte_eth_dev_socket_id(p->id);
 	return 0;
+}
+
+/* Its frames may lie in the heap. */
+static int memory_map(struct opening *o)
+{
+	int rc = o->port->is_vdev ? 0 : dpdk_heap_map(o->device.device);
+
+	return rc ? fail(o, rc, "it cannot be given the memory of frames: %s", strerror(-rc)) : 0;
 }
 
 static unsigned segments_max(const struct opening *o)
@@ -374,8 +383,8 @@ static int start(struct opening *o)
 
 int port_open(const struct port_config *config, struct port **out, char *error, size_t error_bytes)
 {
-	static int (*const steps[])(struct opening *) = {
-		config_check, rss_key_make, probe, configure, queues_make, spread_make, mac_choose, start};
+	static int (*const steps[])(struct opening *) = {config_check, rss_key_make, probe, memory_map,
+		configure, queues_make, spread_make, mac_choose, start};
 	char words[384];
 	int rc = 0;
 

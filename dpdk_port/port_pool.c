@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dpdk_port/port_pool.h"
+#include "dpdk_port/heap.h"
 #include "dpdk_port/port.h"
 
 #include <rte_eal.h>
@@ -46,13 +47,13 @@ static void address_set(struct rte_mempool *p, void *arg, void *object, unsigned
 }
 
 /* As rte_pktmbuf_pool_create does it, but for flags, which that cannot be given. */
-static struct rte_mempool *pool_create(
+static struct rte_mempool *packet_pool_create(
 	const char *name, unsigned count, unsigned cache, unsigned room_bytes, int node, unsigned flags)
 {
 	uint16_t data_room = (uint16_t)(RTE_PKTMBUF_HEADROOM + room_bytes);
 	struct rte_pktmbuf_pool_private private = {.mbuf_data_room_size = data_room};
 	struct rte_mempool *p = rte_mempool_create_empty(name, count, sizeof(struct rte_mbuf) + data_room,
-		cache, sizeof(private), node < 0 ? SOCKET_ID_ANY : node, flags);
+		cache, sizeof(private), dpdk_heap_socket(node < 0 ? SOCKET_ID_ANY : node), flags);
 
 	if (!p)
 		return NULL;
@@ -80,6 +81,6 @@ struct rte_mempool *port_pool_create(const char *name, unsigned count, unsigned 
 		cache /= 2;
 	/* Where devices see virtual addresses, what is contiguous to us is so to them. Unless it is told, the
 	 * mempool keeps each object within a page, and of pages of 4 KiB that wastes half. */
-	return pool_create(name, count, cache, room_bytes, node,
+	return packet_pool_create(name, count, cache, room_bytes, node,
 		rte_eal_iova_mode() == RTE_IOVA_VA ? RTE_MEMPOOL_F_NO_IOVA_CONTIG : 0);
 }

@@ -26,8 +26,9 @@ uint64_t port_pool_memory_bytes(unsigned count, unsigned room_bytes);
 unsigned port_pool_room(unsigned mtu);
 
 /* A pool of count buffers with room_bytes of data room behind the usual headroom. name: up to 25 characters,
- * not in use. node: NUMA node or -1. NULL and rte_errno when memory cannot be had. EAL must run. Any core may
- * take and free buffers; those of EAL go through a cache of their own. */
+ * not in use. From the heap of heap.h where there is one, else from EAL's own of node (a NUMA node or -1).
+ * NULL and rte_errno when memory cannot be had. EAL must run. Any core may take and free buffers; those of
+ * EAL go through a cache of their own. */
 struct rte_mempool *port_pool_create(const char *name, unsigned count, unsigned room_bytes, int node);
 
 #endif

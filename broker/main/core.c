@@ -3,6 +3,7 @@
 #include "broker/main/instance.h"
 #include "broker/main/sizes.h"
 #include "dpdk_port/eal.h"
+#include "dpdk_port/heap.h"
 #include "runtime/clock.h"
 #include "runtime/log.h"
 #include "runtime/reclaim.h"
@@ -34,19 +35,6 @@ static enum turn_idle idle_of(const struct config *c)
 	}
 }
 
-/* Hugepages that were free a moment ago may be another program's now. */
-static struct message_store *create_store(struct instance *in, struct message_store_config *sc)
-{
-	struct message_store *store = message_store_create(sc);
-
-	if (store || !sc->memory || in->config.memory.hugepages == CONFIG_HUGEPAGES_ON)
-		return store;
-	LOG_WARN("core", "messages are kept in ordinary pages: their hugepages were taken meanwhile");
-	in->message_memory = (struct pool_memory){0};
-	sc->memory = NULL;
-	return message_store_create(sc);
-}
-
 static int create_broker_core(struct instance *in, struct data_core *d)
 {
 	struct message_cache *cache = message_cache_create(in->messages);
@@ -65,15 +53,16 @@ static int create_broker_core(struct instance *in, struct data_core *d)
 static int create_messages(struct instance *in)
 {
 	const struct config *c = &in->config;
+	struct pool_memory memory = in->heap ? dpdk_heap_memory() : (struct pool_memory){0};
 	struct message_store_config sc = {
 		.memory_bytes = c->memory.message_bytes,
 		.messages_max = c->limits.messages,
 		.watermark_percent = WATERMARK_PERCENT,
 		.caches_max = c->lcore_count,
-		.memory = in->message_memory.alloc ? &in->message_memory : NULL,
+		.memory = in->heap ? &memory : NULL,
 	};
 
-	in->messages = create_store(in, &sc);
+	in->messages = message_store_create(&sc);
 	if (!in->messages)
 		LOG_ERROR("core", "no memory for messages: memory.messages asks for %llu MiB",
 			(unsigned long long)(c->memory.message_bytes >> 20));
@@ -388,6 +377,15 @@ void cores_destroy(struct instance *in)
 		calls_destroy(in->cores[i].calls);
 		if (in->cores[i].turn.event_fd >= 0)
 			turn_fini(&in->cores[i].turn);
+	}
+}
+
+void cores_free(struct instance *in)
+{
+	for (unsigned i = 0; i < in->core_count; i++) {
+		for (uint32_t k = 0; k < CONFIG_PORTS_MAX; k++)
+			rte_mempool_free(in->cores[i].bypass_tx_pool[k]);
+		rte_mempool_free(in->cores[i].ksock_pool);
 	}
 	free(in->cores);
 	in->cores = NULL;

@@ -5,6 +5,7 @@
 #include "broker/main/sizes.h"
 #include "dpdk_port/cpus.h"
 #include "dpdk_port/eal.h"
+#include "dpdk_port/heap.h"
 #include "dpdk_port/hugepages.h"
 #include "dpdk_port/tap.h"
 #include "runtime/log.h"
@@ -181,6 +182,16 @@ static int check_cpus(const struct config *c)
 	return code;
 }
 
+/* Whether a port's other side would not see the heap. */
+static bool buffers_apart(const struct config *c, const struct wanted *w)
+{
+	bool apart = false;
+
+	for (uint32_t i = 0; i < c->port_count; i++)
+		apart |= w->port[i] && dpdk_device_shares_memory(c->ports[i].device);
+	return apart;
+}
+
 static int start_eal(struct instance *in, const struct wanted *w)
 {
 	const struct config *c = &in->config;
@@ -190,7 +201,7 @@ static int start_eal(struct instance *in, const struct wanted *w)
 	struct eal_options o = {
 		.pci = pci,
 		.hugepages = in->hugepages,
-		.memory_mb = in->memory_mb,
+		.memory_mb = MEMORY_EAL_MB + (in->heap && !buffers_apart(c, w) ? 0 : in->memory_mb),
 		.data_cores = c->lcore_count,
 		.data_core_cpus = c->lcores_auto ? NULL : cpus,
 		.chatter = c->log.eal,
@@ -206,6 +217,58 @@ static int start_eal(struct instance *in, const struct wanted *w)
 		LOG_ERROR("host", "%s", error);
 		return -1;
 	}
+	if (in->heap && dpdk_heap_open(error, sizeof(error)) != 0) {
+		LOG_ERROR("host", "memory for buffers and messages: %s", error);
+		return -1;
+	}
+	return 0;
+}
+
+/* The node of the first NIC, whose frames cross the bus; without one the first data core's. */
+static int heap_node(const struct config *c, const struct wanted *w)
+{
+	for (uint32_t i = 0; i < c->port_count; i++) {
+		if (w->port[i] && c->ports[i].device_kind == CONFIG_DEVICE_PCI)
+			return cpus_node_of_pci(c->ports[i].device);
+	}
+	return c->lcores_auto ? -1 : cpus_node(c->lcores[0]);
+}
+
+static bool wants_lock(const struct config *c)
+{
+	return c->memory.lock == CONFIG_LOCK_ON ||
+	       (c->memory.lock == CONFIG_LOCK_AUTO && c->idle != CONFIG_IDLE_ADAPTIVE);
+}
+
+/* Buffers and messages from one place: hugepages, or ordinary pages that are locked. Otherwise EAL and the
+ * message store take theirs when they need it, and the kernel makes pages as they are touched. */
+static int take_heap(struct instance *in, const struct wanted *w, unsigned messages_mb)
+{
+	const struct config *c = &in->config;
+	char error[ERROR_BYTES];
+	bool apart = buffers_apart(c, w);
+	struct dpdk_heap_options o = {
+		.bytes = (uint64_t)((apart ? 0 : in->memory_mb) + messages_mb) << 20,
+		.no_packets = apart,
+		.hugepages = in->hugepages,
+		.node = heap_node(c, w),
+	};
+
+	in->heap = false;
+	if (in->hugepages && dpdk_heap_take(&o, error, sizeof(error)) != 0 && no_hugepages(in, error) != 0)
+		return -1;
+	o.hugepages = false;
+	in->heap = in->hugepages;
+	if (in->heap || !wants_lock(c))
+		return 0;
+	in->heap = dpdk_heap_take(&o, error, sizeof(error)) == 0;
+	if (in->heap)
+		return 0;
+	if (c->memory.lock == CONFIG_LOCK_ON) {
+		LOG_ERROR("host", "memory.lock is on: %s", error);
+		return -1;
+	}
+	LOG_WARN("host", "memory is not locked, pages may be made or swapped later: %s", error);
 	return 0;
 }
 
@@ -266,11 +329,11 @@ int host_prepare(struct instance *in)
 		w.nic |= w.port[i] && c->ports[i].device_kind == CONFIG_DEVICE_PCI;
 	}
 	in->memory_mb = memory_pools_mb(c, w.port);
-	unsigned pages = (in->memory_mb + messages_mb) / HUGEPAGE_MB;
+	unsigned pages = (MEMORY_EAL_MB + in->memory_mb + messages_mb) / HUGEPAGE_MB;
 	if (start_keeper(in) != 0 || plan_hugepages(in, &w, pages) != 0)
 		return -1;
 	say_plan(in, &w, pages);
-	if (grow_hugepages(in, &w, pages) != 0)
+	if (grow_hugepages(in, &w, pages) != 0 || take_heap(in, &w, messages_mb) != 0)
 		return -1;
 	if (!in->hugepages)
 		LOG_WARN("host", "without hugepages: ordinary pages cost more TLB misses a message, and no "
@@ -279,7 +342,6 @@ int host_prepare(struct instance *in)
 		LOG_ERROR("host", "a PCI port needs hugepages: reserve them, or see memory.hugepages");
 		return -1;
 	}
-	in->message_memory = memory_for_messages(in->hugepages);
 	if (start_eal(in, &w) != 0)
 		return -1;
 	for (uint32_t i = 0; i < c->port_count; i++) {
@@ -293,6 +355,8 @@ void host_release(struct instance *in)
 {
 	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++)
 		port_close(in->ports[i]);
+	cores_free(in);
+	dpdk_heap_destroy();
 	dpdk_eal_stop();
 	keeper_finish(in->keeper);
 	in->keeper = NULL;

@@ -56,8 +56,8 @@ struct instance {
 	struct control *control;
 	bool capturing[CONFIG_PORTS_MAX]; /* by port index: a capture has it */
 	bool hugepages;
+	bool heap; /* pools and messages lie in dpdk_port/heap.h's */
 	unsigned memory_mb;
-	struct pool_memory message_memory;
 	char user[CONFIG_NAME_BYTES]; /* what it runs as now */
 	uint64_t started_us;
 };
@@ -68,10 +68,9 @@ int host_prepare(struct instance *in);
 void host_release(struct instance *in);
 
 /* memory.c: the sums behind the memory that is taken at start. */
-unsigned memory_pools_mb(
-	const struct config *c, const bool *port_wanted); /* EAL's: packet and socket buffers */
-unsigned memory_messages_mb(const struct config *c);	  /* message memory */
-struct pool_memory memory_for_messages(bool hugepages);
+enum { MEMORY_EAL_MB = 24 }; /* EAL's own structures, the ports' queues, and what alignment to pages wastes */
+unsigned memory_pools_mb(const struct config *c, const bool *port_wanted); /* packet and socket buffers */
+unsigned memory_messages_mb(const struct config *c);
 
 /* core.c: the data cores and what runs on them. */
 const struct tcp_cc *congestion_named(enum config_congestion which);
@@ -84,6 +83,8 @@ int cores_create(struct instance *in);
 int cores_start(struct instance *in);
 void cores_stop(struct instance *in);
 void cores_destroy(struct instance *in);
+/* The last of it: what ports could hold until they were closed. */
+void cores_free(struct instance *in);
 
 /* listen.c: opens each listener; logs what is in the way of one that cannot be had. Returns how many are
  * open. */

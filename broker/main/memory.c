@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The sums behind the memory that is taken at start, and message memory in hugepages. */
+/* The sums behind the memory that is taken at start. */
 #include "broker/main/instance.h"
 #include "broker/main/sizes.h"
 #include "dpdk_port/hugepages.h"
 #include "dpdk_port/port_pool.h"
-
-#include <hugetlbfs.h>
-#include <stdlib.h>
 
 enum { MB = 1 << 20 };
 
@@ -31,37 +28,14 @@ unsigned memory_pools_mb(const struct config *c, const bool *port_wanted)
 	}
 	bytes += c->lcore_count *
 		 port_pool_memory_bytes(sizes_of_core(c, c->memory.socket_buffers), SIZES_SOCKET_ROOM);
-	/* EAL's own structures, the ports' queues, and what alignment to pages wastes */
-	bytes += 24ull * MB;
 	return (unsigned)((bytes + 2 * MB - 1) / (2 * MB) * 2);
 }
 
 unsigned memory_messages_mb(const struct config *c)
 {
-	/* the tables: 16 and 64 bytes a block of 4096, below a twentieth; and the regions of blocks and of
-	 * the second table, each of which ends at a page of its own */
+	/* the tables: 16 and 64 bytes a block of 4096, below a twentieth; alignment of blocks and tables, and
+	 * what the heap notes of them */
 	uint64_t bytes = c->memory.message_bytes + c->memory.message_bytes / 20 + 2ull * HUGEPAGE_MB * MB;
 
 	return (unsigned)((bytes + 2 * MB - 1) / (2 * MB) * 2);
-}
-
-static void *huge_alloc(void *ctx, size_t bytes, size_t align)
-{
-	(void)ctx;
-	(void)align; /* regions begin at a page */
-	return get_hugepage_region(bytes, GHR_STRICT);
-}
-
-static void huge_release(void *ctx, void *p, size_t bytes)
-{
-	(void)ctx;
-	(void)bytes;
-	free_hugepage_region(p);
-}
-
-struct pool_memory memory_for_messages(bool hugepages)
-{
-	if (hugepages)
-		return (struct pool_memory){.alloc = huge_alloc, .release = huge_release};
-	return (struct pool_memory){0};
 }

@@ -80,7 +80,7 @@ void ready_say(const struct instance *in)
 	}
 	say_cores(c);
 	printf("ready: memory: %llu MiB for messages, %u MiB for buffers, in %s\n",
-		(unsigned long long)(c->memory.message_bytes >> 20), in->memory_mb,
+		(unsigned long long)(c->memory.message_bytes >> 20), in->memory_mb + MEMORY_EAL_MB,
 		in->hugepages ? "hugepages" : "ordinary pages");
 	printf("ready: running as %s; messages are kept in memory only, durable ones too\n", in->user);
 	for (uint32_t i = 0; i < c->listener_count; i++) {

@@ -2,6 +2,7 @@
 /* `godwitctl status`: a snapshot that each data core takes of itself in its own turn, and their sum. */
 #include "broker/main/instance.h"
 #include "broker/main/merge.h"
+#include "dpdk_port/heap.h"
 #include "runtime/clock.h"
 #include "runtime/log.h"
 
@@ -288,7 +289,15 @@ static void add_process(const struct instance *in, json_t *result)
 	set_int(result, "uptime_s", (clock_now_us() - in->started_us) / 1000000);
 	json_object_set_new(result, "user", json_string(in->user));
 	json_object_set_new(result, "hugepages", json_boolean(in->hugepages));
-	set_int(result, "memory_mb", in->memory_mb + (in->config.memory.message_bytes >> 20));
+	if (in->heap) {
+		struct dpdk_heap_stats h = dpdk_heap_stats();
+		json_t *o = json_object();
+		set_int(o, "bytes", h.bytes);
+		set_int(o, "used_bytes", h.used_bytes);
+		set_int(o, "largest_free_bytes", h.largest_free_bytes);
+		json_object_set_new(result, "heap", o);
+	}
+	set_int(result, "memory_mb", MEMORY_EAL_MB + in->memory_mb + (in->config.memory.message_bytes >> 20));
 	json_object_set_new(result, "config", json_string(in->config.path));
 	set_int(result, "log_dropped", log_dropped());
 	json_object_set_new(result, "persistence",
