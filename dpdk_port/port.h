@@ -120,8 +120,9 @@ void port_close(struct port *p);
 
 const struct port_info *port_info(const struct port *p);
 
-/* Takes up to n (1 to PORT_BURST) received frames; the caller owns them. Returns how many. Only the queue's
- * core. Never blocks; a TAP costs a system call a frame. */
+/* Takes up to n (1 to PORT_BURST) received frames; the caller owns them. Returns how many; with n below 4
+ * there are drivers that return none (ixgbe's vector path looks at four descriptors at once). Only the
+ * queue's core. Never blocks; a TAP costs a system call a frame. */
 unsigned port_rx(struct port *p, unsigned queue, struct rte_mbuf **frames, unsigned n);
 
 /* Whether the last port_rx on this queue may have left frames behind although it returned fewer than were

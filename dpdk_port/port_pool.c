@@ -38,6 +38,13 @@ uint64_t port_pool_memory_bytes(unsigned count, unsigned room_bytes)
 	       (2u << 20);
 }
 
+/* With RTE_MEMPOOL_F_NO_IOVA_CONTIG the mempool gives its objects no bus address at all. Here it is the
+ * virtual one; buffers take theirs from it, now and whenever they are detached from another one's data. */
+static void address_set(struct rte_mempool *p, void *arg, void *object, unsigned index)
+{
+	rte_mempool_get_header(object)->iova = (uintptr_t)object;
+}
+
 /* As rte_pktmbuf_pool_create does it, but for flags, which that cannot be given. */
 static struct rte_mempool *pool_create(
 	const char *name, unsigned count, unsigned cache, unsigned room_bytes, int node, unsigned flags)
@@ -59,6 +66,8 @@ static struct rte_mempool *pool_create(
 		rte_errno = -rc;
 		return NULL;
 	}
+	if (flags & RTE_MEMPOOL_F_NO_IOVA_CONTIG)
+		rte_mempool_obj_iter(p, address_set, NULL);
 	rte_mempool_obj_iter(p, rte_pktmbuf_init, NULL);
 	return p;
 }

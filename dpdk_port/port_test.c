@@ -387,6 +387,27 @@ static void test_pool_size_is_enough(void)
 	rte_mempool_free(p);
 }
 
+/* What a descriptor tells the device is where the data is. */
+static void test_buffers_have_bus_addresses(void)
+{
+	eal_test_start();
+	struct rte_mempool *p = port_pool_create("test_iova", 300, port_pool_room(9000), -1);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+	struct rte_mbuf *list[300];
+	CU_ASSERT_EQUAL_FATAL(rte_pktmbuf_alloc_bulk(p, list, 300), 0);
+	for (unsigned i = 0; i < 300; i++)
+		CU_ASSERT_EQUAL(
+			rte_mbuf_data_iova(list[i]), rte_mem_virt2iova(rte_pktmbuf_mtod(list[i], void *)));
+	rte_pktmbuf_free(list[1]);
+	rte_pktmbuf_attach(list[0], list[2]);
+	rte_pktmbuf_detach(list[0]);
+	CU_ASSERT_EQUAL(rte_mbuf_data_iova(list[0]), rte_mem_virt2iova(rte_pktmbuf_mtod(list[0], void *)));
+	list[1] = list[299];
+	rte_pktmbuf_free_bulk(list, 299);
+	CU_ASSERT(unit_pool_full(p));
+	rte_mempool_free(p);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct unit_test tests[] = {
@@ -404,6 +425,7 @@ int main(int argc, char **argv)
 		{"mac_from_config", test_mac_from_config},
 		{"mac_derived", test_mac_derived},
 		{"pool_size_is_enough", test_pool_size_is_enough},
+		{"buffers_have_bus_addresses", test_buffers_have_bus_addresses},
 		{NULL, NULL},
 	};
 	int rc = unit_main(argc, argv, tests);

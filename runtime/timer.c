@@ -147,6 +147,7 @@ void timer_wheel_init(struct timer_wheel *w, uint32_t tick_us, uint64_t now_us)
 	MUST(tick_us >= 1 && tick_us <= 1000000);
 	*w = (struct timer_wheel){.tick = now_us / tick_us, .tick_us = tick_us};
 	w->tick_arm_min = w->tick;
+	w->arm_min_us = us_of_tick(w, w->tick);
 	CDS_INIT_LIST_HEAD(&w->due);
 	for (unsigned l = 0; l < TIMER_LEVELS; l++)
 		for (unsigned s = 0; s < TIMER_SLOTS; s++)
@@ -158,24 +159,16 @@ void timer_init(struct timer *t, timer_fn fire)
 	*t = (struct timer){.fire = fire};
 }
 
-void timer_arm(struct timer_wheel *w, struct timer *t, uint64_t expires_us)
+void timer_place(struct timer_wheel *w, struct timer *t, uint64_t expires_us)
 {
-	uint64_t min_us = us_of_tick(w, w->tick_arm_min);
-
 	w->armed += !t->armed;
 	t->armed = true;
-	t->expires_us = expires_us > min_us ? expires_us : min_us;
+	t->expires_us = expires_us > w->arm_min_us ? expires_us : w->arm_min_us;
 	if (t->placed && t->expires_us >= t->placed_us)
 		return;
 	if (t->placed)
 		unplace(w, t);
 	place(w, t);
-}
-
-void timer_rest(struct timer_wheel *w, struct timer *t)
-{
-	w->armed -= t->armed;
-	t->armed = false;
 }
 
 void timer_cancel(struct timer_wheel *w, struct timer *t)
@@ -189,8 +182,10 @@ unsigned timer_wheel_advance(struct timer_wheel *w, uint64_t now_us, unsigned bu
 {
 	uint64_t target = now_us / w->tick_us;
 
-	if (target >= w->tick_arm_min)
+	if (target >= w->tick_arm_min) {
 		w->tick_arm_min = target + 1;
+		w->arm_min_us = us_of_tick(w, w->tick_arm_min);
+	}
 	/* A clock that went backwards is taken to stand still. */
 	target = w->tick_arm_min - 1;
 	uint64_t target_us = us_of_tick(w, target);

@@ -27,6 +27,7 @@ enum { TIMER_LEVELS = 6, TIMER_SLOTS = 64 };
 
 struct timer_wheel {
 	uint64_t tick;	       /* the next tick to be processed */
+	uint64_t arm_min_us;   /* when tick_arm_min begins */
 	uint64_t tick_arm_min; /* past the last advance: what is armed during it waits for the next */
 	uint32_t tick_us;
 	uint32_t armed;			 /* without those that rest in their places */
@@ -42,10 +43,25 @@ void timer_wheel_init(struct timer_wheel *w, uint32_t tick_us, uint64_t now_us);
 /* Prepares a timer, idle. fire is called on the wheel's core from timer_wheel_advance. */
 void timer_init(struct timer *t, timer_fn fire);
 
+static inline bool timer_armed(const struct timer *t)
+{
+	return t->armed;
+}
+
 /* Arms (or moves) t to fire at the first advance whose now_us is at or past expires_us: never early, late
  * by at most one tick. A deadline that has passed fires with the tick after the last advance, not within an
  * advance that is running. Timers of one tick fire in no promised order. O(1). */
-void timer_arm(struct timer_wheel *w, struct timer *t, uint64_t expires_us);
+void timer_place(struct timer_wheel *w, struct timer *t, uint64_t expires_us);
+static inline void timer_arm(struct timer_wheel *w, struct timer *t, uint64_t expires_us)
+{
+	if (!t->placed || expires_us < t->placed_us || expires_us < w->arm_min_us) {
+		timer_place(w, t, expires_us); /* the same, where it has to go to another slot */
+		return;
+	}
+	w->armed += !t->armed;
+	t->armed = true;
+	t->expires_us = expires_us;
+}
 
 /* Cancels t and takes it out of the wheel: its memory may be released. A no-op where it is idle. O(1). */
 void timer_cancel(struct timer_wheel *w, struct timer *t);
@@ -53,11 +69,10 @@ void timer_cancel(struct timer_wheel *w, struct timer *t);
 /* The same for a timer that will soon be armed again: it does not fire, but keeps its place, so that neither
  * this nor the next timer_arm touches other timers. timer_cancel must follow before its memory is released.
  * O(1). */
-void timer_rest(struct timer_wheel *w, struct timer *t);
-
-static inline bool timer_armed(const struct timer *t)
+static inline void timer_rest(struct timer_wheel *w, struct timer *t)
 {
-	return t->armed;
+	w->armed -= t->armed;
+	t->armed = false;
 }
 
 /* Whether the wheel knows t: false is what a release needs. */

@@ -40,6 +40,7 @@ static void entry_remove(struct stack *s, struct neighbour *e)
 		DROP(s, e->pending[i], neighbour_pending_dropped);
 	set_state(s, e, NEIGHBOUR_INCOMPLETE);
 	timer_cancel(&s->wheel, &e->timer);
+	memset(s->hops, 0, sizeof(s->hops));
 	cds_list_del(&e->bucket_link);
 	cds_list_del(&e->age_link);
 	pool_give(s->neighbour_pool, e);
@@ -231,6 +232,17 @@ void neighbour_output_take(struct stack *s, struct rte_mbuf *m, const struct ip_
 	}
 	if (e && !timer_armed(&e->timer))
 		entry_solicit(s, e);
+}
+
+struct neighbour *neighbour_hop_learn(struct stack *s, struct neighbour_hop *hop, const struct ip_addr *dst)
+{
+	struct ip_addr next_hop;
+	struct neighbour *e = ip_next_hop(s, dst, &next_hop) ? neighbour_find(s, &next_hop) : NULL;
+
+	if (!e || e->state == NEIGHBOUR_INCOMPLETE || e->state == NEIGHBOUR_STALE)
+		return NULL;
+	*hop = (struct neighbour_hop){.dst = *dst, .neighbour = e};
+	return e;
 }
 
 void neighbour_confirm_slow(struct stack *s, const struct ip_addr *dst)

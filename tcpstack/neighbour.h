@@ -49,4 +49,12 @@ void neighbour_heard(struct stack *s, const struct ip_addr *addr, const uint8_t 
 /* True when another station on our link may have this address. */
 bool neighbour_possible(const struct stack *s, const struct ip_addr *addr);
 
+static inline struct neighbour_hop *neighbour_hop_of(struct stack *s, const struct ip_addr *dst)
+{
+	return &s->hops[dst->word[1] * 0x9e3779b97f4a7c15ull >> 58];
+}
+_Static_assert(NEIGHBOUR_HOPS == 64, "six bits");
+/* Fills hop in, where the neighbour on the way to dst (of IPv4) needs no question; else NULL. */
+struct neighbour *neighbour_hop_learn(struct stack *s, struct neighbour_hop *hop, const struct ip_addr *dst);
+
 #endif

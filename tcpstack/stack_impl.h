@@ -96,6 +96,14 @@ struct nd {
 	uint8_t mld_left; /* reports that tell of a change, still to be sent */
 };
 
+/* neighbour.c: who was found on the way to whom, last, by a hash of the latter; all are forgotten when a
+ * neighbour goes. IPv4 alone: of IPv6 routers and prefixes come and go as well. */
+struct neighbour_hop {
+	struct ip_addr dst; /* unspecified: none */
+	struct neighbour *neighbour;
+};
+enum { NEIGHBOUR_HOPS = 64 };
+
 /* pmtu.c: the largest packet that got through, or was said to, on the way to a destination. */
 enum { PMTU_SETS = 64, PMTU_WAYS = 4 };
 #define PMTU_US (600 * 1000000ull) /* RFC 1191 section 6.3, RFC 8899's PMTU_RAISE_TIMER */
@@ -125,6 +133,7 @@ struct stack {
 
 	/* neighbour.c */
 	struct pool *neighbour_pool;
+	struct neighbour_hop hops[NEIGHBOUR_HOPS];
 	struct cds_list_head *neighbour_buckets;
 	uint32_t neighbour_mask;
 	struct cds_list_head neighbours_by_age;	   /* least recently confirmed first */

@@ -189,6 +189,17 @@ static bool expected(const struct tcp_conn *c, const struct tcp_in *in, const st
 	return in->ack == c->snd_una ? in->len != 0 : ack_expected(c, in);
 }
 
+/* By an ACK that brings nothing new: mostly what it is already. */
+static void window_told(struct tcp_conn *c, const struct tcp_in *in)
+{
+	if ((uint32_t)in->wnd << c->snd_wscale != c->snd_wnd) {
+		tcp_window_told(c, in, false);
+	} else if (!seq_lt(in->seq, c->snd_wl1)) {
+		c->snd_wl1 = in->seq;
+		c->snd_wl2 = in->ack;
+	}
+}
+
 /* The steps of tcp_input.c's synchronised_input, as far as they do anything. */
 static void segment_take(struct tcp_conn *c, struct tcp_in *in)
 {
@@ -200,7 +211,7 @@ static void segment_take(struct tcp_conn *c, struct tcp_in *in)
 	c->heard_us = s->now_us;
 	c->keepalives = 0;
 	if (in->ack == c->snd_una)
-		tcp_window_told(c, in, false);
+		window_told(c, in);
 	else
 		tcp_ack_expected(c, in);
 	tcp_timestamp_note(c, in);

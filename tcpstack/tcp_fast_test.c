@@ -74,6 +74,8 @@ static void tx(void *ctx, struct rte_mbuf **frames, unsigned count)
 		uint32_t ip = frames[i]->l2_len ? frames[i]->l2_len : 14;
 		note_event(n, 'f', 0);
 		note(n, p, frames[i]->data_len);
+		note(n, &frames[i]->ol_flags, sizeof(frames[i]->ol_flags));
+		note(n, &frames[i]->tx_offload, sizeof(frames[i]->tx_offload));
 		CU_ASSERT_EQUAL(frames[i]->nb_segs, 1);
 		if (p[ip] >> 4 == 6)
 			n->last_seq = wire_get32(p + ip + 44);
@@ -180,7 +182,9 @@ static void node_start(struct node *n, bool long_way)
 	c.dad_transmits = 0;
 	c.router_discovery = c.mld = false;
 	c.vlan = how.vlan ? 7 : 0;
-	c.offload_flags = how.sums_by_port ? STACK_OFFLOAD_RX_CKSUM : 0;
+	if (how.sums_by_port)
+		c.offload_flags = STACK_OFFLOAD_RX_CKSUM | STACK_OFFLOAD_TX_IPV4_CKSUM |
+				  STACK_OFFLOAD_TX_TCP_CKSUM;
 	c.rx_buffers_max = how.few_buffers ? 48 : 0;
 	c.rx_buffer_bytes = how.few_buffers ? 65536 : 262144;
 	c.tx_pool = n->pool;

@@ -233,6 +233,11 @@ int tcp_segment_send(struct tcp_conn *c, struct tcp_segment *g);
 /* m holds the payload; the headers go in front. The acknowledgement in it is no longer owed. */
 void tcp_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags, uint8_t ecn);
 
+/* tcp_header.c: does that where the headers are those of nearly every segment. False, and nothing is done,
+ * where they are not. */
+bool tcp_header_plain_take(
+	struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags, uint16_t window, uint8_t ecn);
+
 /* tcp_tso.c: segments in a row on their way to the port; zero when empty */
 struct tcp_train {
 	struct rte_mbuf *m,
@@ -348,7 +353,16 @@ static inline uint32_t tcp_window_field(uint32_t bytes, uint8_t wscale)
 }
 uint16_t tcp_window(struct tcp_conn *c);
 uint16_t tcp_window_syn(struct tcp_conn *c);
-bool tcp_window_update_due(const struct tcp_conn *c);
+bool tcp_window_update_worth(const struct tcp_conn *c, uint32_t step);
+static inline bool tcp_window_update_due(const struct tcp_conn *c)
+{
+	uint32_t size = c->stack->config.rx_buffer_bytes, mss = c->mss, open = c->rcv_adv - c->rcv_nxt;
+	/* A peer that cannot send a full segment is told sooner. */
+	uint32_t step = min_u32(size / 2, open < mss ? mss : 2 * mss);
+
+	/* However much memory there is, there is seldom more to tell. */
+	return size >= open + c->rx.bytes + step && tcp_window_update_worth(c, step);
+}
 /* The window is too small for a full segment because others hold the buffers. */
 bool tcp_window_waits(const struct tcp_conn *c);
 

@@ -68,8 +68,10 @@ void tcp_memory_changed(struct tcp_conn *c, uint32_t now)
 
 	c->rx_buffers = now;
 	s->rx_held += now - before;
-	s->rx_shared += shared_part(s, now) - shared_part(s, before);
-	s->rx_held_high = max_u32(s->rx_held_high, s->rx_held);
+	if (now + before > s->rx_guaranteed)
+		s->rx_shared += shared_part(s, now) - shared_part(s, before);
+	if (s->rx_held > s->rx_held_high)
+		s->rx_held_high = s->rx_held;
 	if (now > before || list_empty(&s->rx_waiting) || MUTANT(freed_buffers_wake_nobody))
 		return;
 	/* One at a time: each release wakes somebody, and who finds too little waits again, as the last. */

@@ -59,37 +59,31 @@ static void sack_put(struct tcp_conn *c, uint32_t payload_bytes, struct tcp_opti
 	tcp_sack_rx_write(&c->sack_rx, left, o);
 }
 
-void tcp_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags, uint8_t ecn)
+static void syn_options(const struct tcp_conn *c, struct tcp_options *o)
+{
+	const struct stack *s = c->stack;
+
+	o->has_mss = true;
+	o->mss = tcp_own_mss(s, &c->tuple.raddr);
+	o->has_wscale = c->state == TCP_SYN_SENT ? s->config.window_scaling : c->rcv_wscale || c->snd_wscale;
+	o->wscale = c->rcv_wscale;
+	/* In answer to a SYN only what that one offered (RFC 2018 section 2). */
+	o->has_sack_permitted = c->state == TCP_SYN_SENT ? s->config.sack : c->sack;
+}
+
+/* Whatever is in it. */
+static void transmit_any_take(
+	struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags, uint16_t window, uint8_t ecn)
 {
 	struct stack *s = c->stack;
 	struct tcp_options o = {.has_timestamp = c->timestamps, .ts_val = tcp_timestamp(c)};
-	uint16_t window;
 
-	if (flags & TCP_SYN) {
-		flags |= tcp_ecn_syn_flags(c);
-		o.has_mss = true;
-		o.mss = tcp_own_mss(s, &c->tuple.raddr);
-		o.has_wscale = c->state == TCP_SYN_SENT ? s->config.window_scaling
-							: c->rcv_wscale || c->snd_wscale;
-		o.wscale = c->rcv_wscale;
-		window = tcp_window_syn(c);
-		/* In answer to a SYN only what that one offered (RFC 2018 section 2). */
-		o.has_sack_permitted = c->state == TCP_SYN_SENT ? s->config.sack : c->sack;
-	} else {
-		window = tcp_window(c);
-		if (c->ecn_echo && !(flags & TCP_RST))
-			flags |= TCP_ECE;
-	}
-	if (c->sack && (flags & TCP_ACK) && !(flags & (TCP_SYN | TCP_RST)))
+	if (flags & TCP_SYN)
+		syn_options(c, &o);
+	else if (c->sack && (flags & TCP_ACK) && !(flags & TCP_RST))
 		sack_put(c, m->pkt_len, &o);
-	if (flags & TCP_ACK) {
+	if (flags & TCP_ACK)
 		o.ts_ecr = c->ts_recent;
-		c->last_ack_sent = c->rcv_nxt;
-		c->ack_now = false;
-		c->unacked_bytes = 0;
-		timer_rest(&s->wheel, &c->ack_timer);
-	}
-	c->segments_out++;
 	struct ip_send how = {.ecn = ecn,
 		.dscp = c->dscp,
 		.hop_limit = c->hop_limit,
@@ -99,6 +93,29 @@ void tcp_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uin
 	if (urgent)
 		flags |= TCP_URG;
 	header_put(s, m, &c->tuple, seq, flags & TCP_ACK ? c->rcv_nxt : 0, flags, window, urgent, &o, &how);
+}
+
+void tcp_transmit_take(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags, uint8_t ecn)
+{
+	uint16_t window;
+
+	if (flags & TCP_SYN) {
+		flags |= tcp_ecn_syn_flags(c);
+		window = tcp_window_syn(c);
+	} else {
+		window = tcp_window(c);
+		if (c->ecn_echo && !(flags & TCP_RST))
+			flags |= TCP_ECE;
+	}
+	if (flags & TCP_ACK) {
+		c->last_ack_sent = c->rcv_nxt;
+		c->ack_now = false;
+		c->unacked_bytes = 0;
+		timer_rest(&c->stack->wheel, &c->ack_timer);
+	}
+	c->segments_out++;
+	if (!tcp_header_plain_take(c, m, seq, flags, window, ecn))
+		transmit_any_take(c, m, seq, flags, window, ecn);
 }
 
 int tcp_send_control(struct tcp_conn *c, uint32_t seq, uint8_t flags)

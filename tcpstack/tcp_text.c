@@ -45,15 +45,8 @@ uint16_t tcp_window(struct tcp_conn *c)
 	return (uint16_t)field;
 }
 
-bool tcp_window_update_due(const struct tcp_conn *c)
+bool tcp_window_update_worth(const struct tcp_conn *c, uint32_t step)
 {
-	uint32_t half = c->stack->config.rx_buffer_bytes / 2, mss = c->mss;
-
-	/* A peer that cannot send a full segment is told sooner. */
-	uint32_t open = c->rcv_adv - c->rcv_nxt, step = min_u32(half, open < mss ? mss : 2 * mss);
-	/* However much memory there is, the answer is nearly always this one. */
-	if (c->stack->config.rx_buffer_bytes < open + c->rx.bytes + step)
-		return false;
 	/* What a SYN could not tell, the first data's acknowledgement does. */
 	if (c->state < TCP_ESTABLISHED || c->fin_received || c->bytes_in == 0 ||
 		MUTANT(window_update_forgotten))
@@ -107,7 +100,7 @@ static bool coalesce_take(struct tcp_conn *c, struct rte_mbuf *m)
 {
 	bool small = c->rx.segments >= COALESCE_FROM_SEGMENTS && m->data_len <= TCP_COALESCE_BYTES_MAX;
 
-	if (!c->rx.tail || !(small || tcp_memory_tight(c)) || !tcp_buffer_append(c->rx.tail, m))
+	if (!(small || tcp_memory_tight(c)) || !tcp_buffer_append(c->rx.tail, m))
 		return false;
 	c->rx.bytes += m->data_len;
 	COUNT(c->stack, tcp_rx_coalesced);
@@ -147,7 +140,7 @@ static bool trim_to_window(struct tcp_conn *c, struct tcp_in *in)
 
 static void rx_append_take(struct tcp_conn *c, struct rte_mbuf *m)
 {
-	if (!coalesce_take(c, m))
+	if (!c->rx.tail || !coalesce_take(c, m))
 		chain_append_take(&c->rx, m);
 	tcp_memory_account(c);
 }

@@ -95,7 +95,8 @@ static bool layout_fits(const struct ixm_send *s, const struct layout *l, unsign
 	       l->mac + l->ip + l->l4 + l->mss <= IXM_FRAME_BYTES_MAX;
 }
 
-/* 7.2.4: lengths, identification, sequence number and flags of piece i, whose payload begins at `at`. */
+/* 7.2.4: lengths, identification, sequence number and flags of piece i, whose payload begins at `at`. A send
+ * that fits one piece counts as the last one here; that CWR is lost by it rests on nothing but caution. */
 static void piece_headers(
 	struct ixm *m, const struct layout *l, uint32_t i, uint32_t at, unsigned payload, bool last)
 {
