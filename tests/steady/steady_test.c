@@ -8,6 +8,7 @@
 #include "runtime/check.h"
 #include "runtime/clock.h"
 #include "runtime/reclaim.h"
+#include "tests/ixgbe_model/model.h"
 #include "tests/steady/load.h"
 #include "tests/steady/traps.h"
 #include "tests/unit/unit.h"
@@ -18,8 +19,8 @@
 #include <urcu/compiler.h>
 
 enum {
-	WARM_UP = 60000, /* messages: every pool has been through all that it will use */
-	WATCHED = 60000,
+	WARM_UP = 40000, /* messages: every pool has been through all that it will use */
+	WATCHED = 20000,
 	TIMEOUT_US = 60000000,
 	TX_MBUFS = 1023,
 	WIRE_MBUFS = 1023,
@@ -62,6 +63,7 @@ static unsigned watcher_poll(struct turn_source *s, uint64_t now_us)
 		break;
 	case WATCH_END:
 		traps_park();
+		break;
 	default:
 		break;
 	}
@@ -147,6 +149,7 @@ struct bench {
 	void (*carry)(struct bench *b); /* what joins the two ports where they need it; or NULL */
 	struct rte_ring *rx[2], *tx[2];
 	struct rte_mempool *wire;
+	struct ixm *device[2];
 };
 
 static void load_turn(struct bench *b)
@@ -225,13 +228,12 @@ static void start(void)
 	CU_ASSERT_EQUAL_FATAL(reclaim_start(), 0);
 }
 
-static struct port *port_make(const char *device, unsigned side, uint32_t offloads)
+static struct port *port_make(const char *device, uint8_t mac)
 {
-	struct port_config c = {.device = device,
-		.queues = 1,
-		.offloads = offloads,
-		.rx_held = 256,
-		.mac = {2, [5] = (uint8_t)(side + 1)}};
+	struct port_config c = {.device = device, .queues = 1, .offloads = PORT_OFFLOADS_ALL, .rx_held = 256};
+
+	c.mac[0] = mac ? 2 : 0; /* 0: the device's own */
+	c.mac[5] = mac;
 	struct port *p = NULL;
 	char error[512];
 
@@ -277,7 +279,17 @@ static struct port *ring_port(struct bench *b, unsigned side)
 	b->tx[side] = rte_ring_create(name, WIRE_FRAMES, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
 	CU_ASSERT_FATAL(b->rx[side] && b->tx[side]);
 	snprintf(device, sizeof(device), "net_ring%u,internal=%p", side, (void *)&a);
-	return port_make(device, side, PORT_OFFLOADS_ALL);
+	return port_make(device, (uint8_t)(side + 1));
+}
+
+/* Both ends, the core and its clients, and the core watched. */
+static void bench_run(
+	struct bench *b, const char *kind, unsigned lcore, struct port *clients, struct port *core)
+{
+	core_open(&b->core, core, kind);
+	b->clients = stack_make(clients, 0, pool_make(kind, "clients", TX_MBUFS), &load_app, &b->load);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(b->clients);
+	watched(b, lcore);
 }
 
 static void test_ring(void)
@@ -288,15 +300,64 @@ static void test_ring(void)
 	b->carry = carry_rings;
 	b->wire = pool_make("ring", "wire", WIRE_MBUFS);
 	struct port *clients = ring_port(b, 0), *core = ring_port(b, 1);
-	core_open(&b->core, core, "ring");
-	b->clients = stack_make(clients, 0, pool_make("ring", "clients", TX_MBUFS), &load_app, &b->load);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(b->clients);
-	watched(b, 0);
+	bench_run(b, "ring", 0, clients, core);
+}
+
+/* ---- net_vhost and net_virtio_user ---- */
+
+static void test_vhost(void)
+{
+	struct bench *b = calloc(1, sizeof(*b));
+	char socket[64], vhost[128], virtio[128];
+
+	start();
+	snprintf(socket, sizeof(socket), "/tmp/godwit-steady-%d", getpid());
+	snprintf(vhost, sizeof(vhost), "net_vhost0,iface=%s,queues=1", socket);
+	snprintf(virtio, sizeof(virtio), "net_virtio_user0,path=%s,queues=1", socket);
+	struct port *core = port_make(vhost, 0);
+	struct port *clients = port_make(virtio, 0);
+	bench_run(b, "vhost", 1, clients, core);
+	unlink(socket);
+}
+
+/* ---- an 82599 in software ---- */
+
+static void carry_device(struct bench *b)
+{
+	for (unsigned side = 0; side < 2; side++)
+		ixm_turn(b->device[side]);
+}
+
+static struct port *device_port(struct bench *b, unsigned side)
+{
+	char name[32], error[512];
+	const struct ixm_config c = {.address = name, .mac = {2, [5] = (uint8_t)(side + 1)}};
+
+	snprintf(name, sizeof(name), "0000:04:00.%u", side);
+	if (ixm_open(&c, &b->device[side], error, sizeof(error)))
+		printf("# %s\n", error);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(b->device[side]);
+	return port_make(name, 0);
+}
+
+static void test_82599(void)
+{
+	struct bench *b = calloc(1, sizeof(*b));
+
+	start();
+	b->carry = carry_device;
+	struct port *clients = device_port(b, 0), *core = device_port(b, 1);
+	ixm_wire_join(b->device[0], b->device[1]);
+	for (unsigned side = 0; side < 2; side++)
+		ixm_wire_lossless(b->device[side], true);
+	ixm_settle();
+	bench_run(b, "82599", 2, clients, core);
 }
 
 int main(int argc, char **argv)
 {
-	int status = unit_main(argc, argv, (struct unit_test[]){{"ring", test_ring}, {0}});
+	int status = unit_main(argc, argv,
+		(struct unit_test[]){{"ring", test_ring}, {"vhost", test_vhost}, {"82599", test_82599}, {0}});
 
 	fflush(stdout);
 	_exit(status); /* the cores that were watched are still there */

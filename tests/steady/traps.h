@@ -20,8 +20,9 @@ void traps_init(void);
 
 /* On the thread that is watched. It can never make a system call again: traps_park is its end. */
 void traps_arm(struct traps *t);
-/* On the same thread: counts no more, and never returns. */
-_Noreturn void traps_park(void);
+/* On the same thread: counts no more, and never returns (which the compiler is not told: the sanitizer would
+ * make a system call of it). */
+void traps_park(void);
 
 /* Page faults of the thread so far that waited for a device. Another thread. */
 uint64_t traps_faults(const struct traps *t);
