@@ -47,7 +47,7 @@ static void test_defaults(void)
 	CU_ASSERT_EQUAL(c->tcp.rto_us_min, 200000);
 	CU_ASSERT_EQUAL(c->limits.frame_bytes_max, 131072);
 	CU_ASSERT_EQUAL(c->limits.heartbeat_s, 60);
-	CU_ASSERT_EQUAL(c->limits.messages, 262144);
+	CU_ASSERT_EQUAL(c->limits.messages, 8388608);
 	CU_ASSERT_EQUAL(c->control.mode, 0660);
 	CU_ASSERT_EQUAL(c->control.socket[0], '/');
 	CU_ASSERT_EQUAL(c->log.level, LOG_LEVEL_INFO);

@@ -29,9 +29,8 @@ const char *load_path(const char *section, int64_t index, const char *key, char 
 /* Sets the defaults of an entry's keys. */
 void load_defaults(const struct schema_section *s, void *entry);
 
-/* limits.messages: no more than one message a share of memory.messages. A cell of 256 bytes each then takes a
- * quarter of that memory. */
-enum { LOAD_MESSAGE_SHARE_BYTES = 1024 };
+/* limits.messages: no more than one message a share of memory.messages, the least that one takes. */
+enum { LOAD_MESSAGE_SHARE_BYTES = 32 };
 
 /* The default ports and listeners, addresses, and what is auto. */
 void load_ports_default(struct load *l);

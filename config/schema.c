@@ -524,11 +524,10 @@ static const struct schema_key limit_keys[] = {
 		.max = 1073741824,
 		.automatic = true,
 		.initial = "auto",
-		.help = "Messages in memory at once, however small. `auto`, and at most, one for each 1024 "
-			"bytes of "
-			"memory.messages: each takes a cell of 256 bytes, and three quarters of that memory "
-			"are left for "
-			"larger bodies."},
+		.help = "Messages in memory at once, however small; publishers are slowed down before. "
+			"`auto`, "
+			"and at most, one for each 32 bytes of memory.messages: as many as there is memory "
+			"for, in other words."},
 	{0},
 };
 

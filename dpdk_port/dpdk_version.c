@@ -27,7 +27,13 @@ static const struct dpdk_driver drivers[] = {
 	{.name = "net_ring", .vdev = "net_ring"},
 	{.name = "net_pcap", .vdev = "net_pcap"},
 	{.name = "net_null", .vdev = "net_null"},
-	{.name = "net_ixgbe", .waits_on_fd = true, .rss_queues_max = 16}, /* entries of 4 bits */
+	/* A table with entries of 4 bits; IXGBE_MAX_INTR_QUEUE_NUM; and its rx_queue_intr_disable clears the
+	 * bit of the queue's number in a mask of vectors, of which the queue has the next one. */
+	{.name = "net_ixgbe",
+		.waits_on_fd = true,
+		.fd_queues_max = 15,
+		.stays_armed = true,
+		.rss_queues_max = 16},
 	{.name = "net_ixgbe_vf", .waits_on_fd = true},
 	{.name = "net_e1000_em"},
 	{.name = "net_e1000_igb", .waits_on_fd = true},

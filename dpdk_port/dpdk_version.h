@@ -16,6 +16,8 @@ struct dpdk_driver {
 	bool kernel_has_mac;	 /* the kernel's interface uses the port's MAC: the stack needs another */
 	bool waits_on_fd;	 /* a descriptor per RX queue becomes readable when frames wait */
 	bool own_rx_fd;		 /* ... and does so without interrupts being enabled */
+	uint16_t fd_queues_max;	 /* that can have such a descriptor, where it has more; 0: all */
+	bool stays_armed;	 /* disarming one queue silences the descriptor of another */
 	uint16_t rss_queues_max; /* that its hash's table can name, where it has more; 0: all */
 };
 

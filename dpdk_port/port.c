@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <rte_ethdev.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CARRY_BURSTS = 8 }; /* of other cores' frames, that a flush sends */
 
@@ -292,15 +293,26 @@ int port_rx_fd(struct port *p, unsigned queue)
 	return p->queue[queue].rx_fd;
 }
 
+/* What woke the core is over. The descriptor does not block. */
+static void wake_ups_forget(int fd)
+{
+	uint64_t count;
+
+	while (read(fd, &count, sizeof(count)) > 0)
+		;
+}
+
 int port_rx_arm(struct port *p, unsigned queue)
 {
-	return p->arms_rx && port_rx_polled(p, queue) ? rte_eth_dev_rx_intr_enable(p->id, (uint16_t)queue)
-						      : 0;
+	if (!p->arms_rx || !port_rx_polled(p, queue))
+		return 0;
+	wake_ups_forget(p->queue[queue].rx_fd);
+	return rte_eth_dev_rx_intr_enable(p->id, (uint16_t)queue);
 }
 
 void port_rx_disarm(struct port *p, unsigned queue)
 {
-	if (p->arms_rx && port_rx_polled(p, queue))
+	if (p->disarms_rx && port_rx_polled(p, queue))
 		rte_eth_dev_rx_intr_disable(p->id, (uint16_t)queue);
 }
 

@@ -120,6 +120,8 @@ static unsigned device_queues(const struct opening *o)
 
 	if (o->port->driver->rss_queues_max)
 		n = RTE_MIN(n, o->port->driver->rss_queues_max);
+	if (o->config->wait_on_fd && o->port->driver->fd_queues_max)
+		n = RTE_MIN(n, o->port->driver->fd_queues_max);
 	if (o->config->device_queues_max)
 		n = RTE_MIN(n, o->config->device_queues_max);
 	return RTE_MIN(n, o->config->queues);
@@ -330,6 +332,27 @@ static void device_table_fill(struct opening *o)
 	p->info.rss = rte_eth_dev_rss_reta_update(p->id, table, (uint16_t)entries) == 0;
 }
 
+/* A descriptor is of use where reading it never blocks (it has to be emptied) and where it is one queue's
+ * alone (emptying it must not take another core's wake-up). Without, cores sleep shortly. */
+static void descriptors_take(struct port *p)
+{
+	bool useful = true;
+
+	for (unsigned i = 0; i < p->info.device_queues; i++) {
+		int fd = p->queue[i].rx_fd = rte_eth_dev_rx_intr_ctl_q_get_fd(p->id, (uint16_t)i);
+		/* Spares the kernel even making the signal that is ignored. */
+		if (fd >= 0 && p->rx_kick)
+			fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_ASYNC);
+		if (!p->driver->own_rx_fd)
+			useful &= fd >= 0 && (fcntl(fd, F_GETFL) & O_NONBLOCK) &&
+				  (i == 0 || fd != p->queue[0].rx_fd);
+	}
+	for (unsigned i = 0; !useful && i < p->info.device_queues; i++)
+		p->queue[i].rx_fd = -1;
+	p->arms_rx = useful && !p->driver->own_rx_fd;
+	p->disarms_rx = p->arms_rx && !p->driver->stays_armed;
+}
+
 static int start(struct opening *o)
 {
 	struct port *p = o->port;
@@ -344,13 +367,7 @@ static int start(struct opening *o)
 		p->queue[i].rx_fd = -1;
 	if (!o->config->wait_on_fd || !p->driver->waits_on_fd)
 		return 0;
-	for (unsigned i = 0; i < p->info.device_queues; i++) {
-		int fd = p->queue[i].rx_fd = rte_eth_dev_rx_intr_ctl_q_get_fd(p->id, (uint16_t)i);
-		/* Spares the kernel even making the signal that is ignored. */
-		if (fd >= 0 && p->rx_kick)
-			fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_ASYNC);
-	}
-	p->arms_rx = !p->driver->own_rx_fd;
+	descriptors_take(p);
 	return 0;
 }
 

@@ -34,7 +34,7 @@ struct port_queue {
 
 struct port {
 	uint16_t id; /* ethdev's */
-	bool arms_rx;
+	bool arms_rx, disarms_rx;
 	port_signal_handler rx_kick; /* to be called before each read, or NULL; see port_signal.h */
 	int signal;
 	uint32_t frame_bytes_max;

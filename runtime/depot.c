@@ -452,6 +452,16 @@ void *depot_chain_after(const struct depot *d, const void *object)
 	return object_at(d, d->slots[index_of(d, object)].next);
 }
 
+uint32_t depot_index(const struct depot *d, const void *object)
+{
+	return index_of(d, object);
+}
+
+void *depot_object(const struct depot *d, uint32_t index)
+{
+	return object_at(d, index);
+}
+
 uint32_t depot_taken(const struct depot *d)
 {
 	return __atomic_load_n(&d->taken, __ATOMIC_RELAXED);
@@ -460,6 +470,11 @@ uint32_t depot_taken(const struct depot *d)
 uint32_t depot_taken_max(const struct depot *d)
 {
 	return __atomic_load_n(&d->taken_max, __ATOMIC_RELAXED);
+}
+
+uint64_t depot_memory_bytes(const struct depot *d)
+{
+	return d->region_bytes;
 }
 
 uint32_t depot_capacity(const struct depot *d)

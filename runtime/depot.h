@@ -65,9 +65,14 @@ void *depot_chain_first(const struct depot *d, const struct depot_chain *chain);
 /* The one behind an object of a chain, which MUST not be the chain's last. */
 void *depot_chain_after(const struct depot *d, const void *object);
 
+/* An object's number, 0 to capacity - 1 (MUST be an object's address), and back. */
+uint32_t depot_index(const struct depot *d, const void *object);
+void *depot_object(const struct depot *d, uint32_t index);
+
 /* Objects that the depot has handed to caches, in use or not; one shared read. Any core. */
 uint32_t depot_taken(const struct depot *d);
 uint32_t depot_taken_max(const struct depot *d); /* the most there ever were */
 uint32_t depot_capacity(const struct depot *d);
+uint64_t depot_memory_bytes(const struct depot *d); /* objects and slots */
 
 #endif

@@ -174,7 +174,7 @@ static bool room_now(struct message_cache *cache, uint64_t body_bytes)
 	if (body_bytes < AMQP091_LARGE_BODY)
 		return true;
 	struct message_store_stats stats = message_store_stats(message_cache_store(cache));
-	return leaves_room(&stats, body_bytes, stats.blocks.used);
+	return leaves_room(&stats, body_bytes, stats.blocks.used + stats.slabs);
 }
 
 static bool room_ever(const struct message_cache *cache, uint64_t body_bytes, uint32_t properties_bytes)

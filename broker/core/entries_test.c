@@ -12,7 +12,7 @@ static struct entries entries;
 static void begin(void)
 {
 	store = message_store_create(&(struct message_store_config){
-		.memory_bytes = 4 << 20, .messages_max = 8192, .watermark_percent = 80});
+		.memory_bytes = 4 << 20, .watermark_percent = 80});
 	CU_ASSERT_PTR_NOT_NULL_FATAL(store);
 	cache = message_cache_create(store);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(cache);

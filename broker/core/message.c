@@ -1,372 +1,220 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/core/message.h"
 
+#include "broker/core/message_store.h"
 #include "runtime/check.h"
-#include "runtime/depot.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_DATA_BYTES = MESSAGE_BLOCK_BYTES, WATERMARK_GAP_PERCENT = 10 };
-enum { NAMES_BYTES_MAX = 255 + 255, CELLS_MAX = 1 << 30 };
+enum { BLOCK_DATA_BYTES = MESSAGE_BLOCK_BYTES };
 
-/* A message is three parts in this order: the names (exchange, then routing key), the properties, the body.
- * Each part lies either wholly in the cell or wholly in the chain of blocks, never in both. */
-enum part { PART_NAMES = 1, PART_PROPERTIES = 2, PART_BODY = 4 };
-
+/* A message lies in one cell: the header, then its names unless they stand in a table of names, the
+ * properties, the body. One that is too large for a cell has a second header, and its body in a chain of
+ * blocks, behind the properties where these found no room in the cell either. */
 struct message {
-	struct message_store *store;
-	uint8_t *tail; /* the block where the next byte goes; NULL: in the chain's first */
-	uint64_t body_bytes, body_have_bytes;
-	uint64_t received_us;
-	struct depot_chain chain;
-	uint32_t refs; /* atomic once shared */
-	uint32_t properties_bytes;
-	uint8_t in_cell : 3; /* enum part */
+	uint64_t names : 48; /* struct names *; 0: two bytes of length and the names come first in data */
+	uint64_t body_bytes : 16;
+	uint64_t received_us : 48; /* of a clock that began with the machine: nine years */
+	uint64_t body_have_bytes : 16;
+	uint32_t refs; /* with REFS_SHARED: changed by atomic operations alone */
+	uint16_t properties_bytes;
 	uint8_t persistent : 1;
+	uint8_t large : 1;
 	uint8_t protocol : 4;
 	uint8_t priority;
-	uint8_t exchange_bytes, routing_key_bytes;
-	bool shared;
-	uint8_t cell[MESSAGE_CELL_BYTES - 61];
-};
-_Static_assert(sizeof(struct message) == MESSAGE_CELL_BYTES, "a message is one cell");
-
-enum { CELL_DATA_BYTES = sizeof(((struct message *)0)->cell) };
-
-struct limits {
-	uint32_t low, high; /* objects taken */
+	uint8_t data[];
 };
 
-struct message_store {
-	struct depot *cells, *blocks;
-	struct limits cell_limits, block_limits;
-	uint32_t stranded_blocks_max; /* in the caches of the other cores */
-	uint32_t caches_max;
-	struct message_cache *caches[MESSAGE_CACHES_MAX];
-};
-
-struct message_cache {
+struct message_large {
 	struct message_store *store;
-	struct depot_cache cells, blocks;
-	bool above; /* read by others for statistics */
+	uint64_t body_bytes, body_have_bytes;
+	uint8_t *tail; /* the block where the next byte goes; NULL: the chain's first */
+	struct depot_chain chain;
+	uint32_t properties_bytes;
+	bool properties_in_chain;
 };
+_Static_assert(sizeof(struct message) == 24, "header, and an entry of 8 bytes, and rounding: below 64");
+_Static_assert(sizeof(struct message_large) % 8 == 0, "what follows is as aligned");
 
-/* The store */
+#define REFS_SHARED (UINT32_C(1) << 31)
 
-static void store_free(struct message_store *s)
-{
-	if (s->cells)
-		depot_destroy(s->cells);
-	if (s->blocks)
-		depot_destroy(s->blocks);
-	free(s);
-}
-
-/* A cache keeps two magazines: with this size all caches together keep an eighth of the objects from each
- * other at most, and where there are fewer than 16 objects a cache, two objects each. */
-static uint32_t magazine_of(uint32_t objects, uint32_t caches)
-{
-	uint32_t most = objects / (16 * caches);
-
-	if (most < 1)
-		return 1;
-	return most < DEPOT_MAGAZINE_MAX ? most : DEPOT_MAGAZINE_MAX;
-}
-
-static uint32_t stranded_max(uint32_t magazine, uint32_t caches)
-{
-	return 2 * magazine * (caches - 1);
-}
-
-static struct limits limits_of(uint64_t objects, uint8_t percent)
-{
-	uint8_t low = percent > WATERMARK_GAP_PERCENT ? (uint8_t)(percent - WATERMARK_GAP_PERCENT) : 0;
-
-	return (struct limits){(uint32_t)(objects * low / 100), (uint32_t)(objects * percent / 100)};
-}
-
-static int depots_create(
-	struct message_store *s, uint32_t cells, uint32_t blocks, const struct pool_memory *memory)
-{
-	uint32_t magazine = magazine_of(blocks, s->caches_max);
-
-	s->stranded_blocks_max = stranded_max(magazine, s->caches_max);
-	s->cells = depot_create(
-		"message cells", MESSAGE_CELL_BYTES, cells, magazine_of(cells, s->caches_max), memory);
-	s->blocks = depot_create("message blocks", MESSAGE_BLOCK_BYTES, blocks, magazine, memory);
-	return s->cells && s->blocks ? 0 : -1;
-}
-
-struct message_store *message_store_create(const struct message_store_config *config)
-{
-	uint64_t cells = config->messages_max ? config->messages_max
-					      : config->memory_bytes / 4 / MESSAGE_CELL_BYTES;
-	if (cells > CELLS_MAX)
-		cells = CELLS_MAX;
-	uint64_t cell_memory_bytes = cells * MESSAGE_CELL_BYTES;
-	if (config->memory_bytes < cell_memory_bytes + MESSAGE_BLOCK_BYTES)
-		return NULL;
-	uint64_t blocks = (config->memory_bytes - cell_memory_bytes) / MESSAGE_BLOCK_BYTES;
-	if (blocks > CELLS_MAX)
-		blocks = CELLS_MAX;
-
-	static const struct pool_memory plain = {0};
-	struct message_store *s = calloc(1, sizeof(*s));
-	if (!s)
-		return NULL;
-	s->caches_max = config->caches_max ? config->caches_max : 1;
-	MUST(s->caches_max <= MESSAGE_CACHES_MAX);
-	s->cell_limits = limits_of(cells, config->watermark_percent);
-	s->block_limits = limits_of(blocks, config->watermark_percent);
-	if (depots_create(s, (uint32_t)cells, (uint32_t)blocks, config->memory ? config->memory : &plain)) {
-		store_free(s);
-		return NULL;
-	}
-	return s;
-}
-
-void message_store_destroy(struct message_store *s)
-{
-	for (uint32_t i = 0; i < s->caches_max; i++)
-		MUST(!s->caches[i]);
-	store_free(s);
-}
-
-struct message_cache *message_cache_create(struct message_store *s)
-{
-	struct message_cache *c = aligned_alloc(64, (sizeof(*c) + 63) / 64 * 64);
-	uint32_t i = 0;
-
-	if (!c)
-		return NULL;
-	*c = (struct message_cache){.store = s};
-	depot_cache_init(&c->cells, s->cells);
-	depot_cache_init(&c->blocks, s->blocks);
-	while (i < s->caches_max && s->caches[i])
-		i++;
-	MUST(i < s->caches_max && "a cache for each core that was announced");
-	s->caches[i] = c;
-	return c;
-}
-
-void message_cache_flush(struct message_cache *c)
-{
-	depot_cache_flush(&c->cells);
-	depot_cache_flush(&c->blocks);
-}
-
-void message_cache_destroy(struct message_cache *c)
-{
-	struct message_store *s = c->store;
-
-	message_cache_flush(c);
-	for (uint32_t i = 0; i < s->caches_max; i++)
-		if (s->caches[i] == c)
-			s->caches[i] = NULL;
-	free(c);
-}
-
-struct message_store *message_cache_store(const struct message_cache *c)
-{
-	return c->store;
-}
-
-/* Read while others write: what is in use may seem less than nothing for a moment. */
-static struct pool_stats depot_stats(const struct depot *d, uint32_t stock, uint64_t exhausted)
-{
-	uint32_t taken = depot_taken(d);
-
-	return (struct pool_stats){
-		.capacity = depot_capacity(d),
-		.used = taken > stock ? taken - stock : 0,
-		.used_max = depot_taken_max(d),
-		.exhausted = exhausted,
-	};
-}
-
-struct message_store_stats message_store_stats(const struct message_store *s)
-{
-	uint32_t cells = 0, blocks = 0;
-	uint64_t cells_exhausted = 0, blocks_exhausted = 0;
-	bool above = false;
-
-	for (uint32_t i = 0; i < s->caches_max; i++) {
-		const struct message_cache *c = s->caches[i];
-		if (!c)
-			continue;
-		cells += depot_cache_stock(&c->cells);
-		blocks += depot_cache_stock(&c->blocks);
-		cells_exhausted += depot_cache_exhausted(&c->cells);
-		blocks_exhausted += depot_cache_exhausted(&c->blocks);
-		above |= __atomic_load_n(&c->above, __ATOMIC_RELAXED);
-	}
-	return (struct message_store_stats){
-		.cells = depot_stats(s->cells, cells, cells_exhausted),
-		.blocks = depot_stats(s->blocks, blocks, blocks_exhausted),
-		.above_watermark = above,
-	};
-}
-
-static bool exceeds(const struct depot_cache *c, const struct limits *l, bool above)
-{
-	uint32_t taken = depot_taken(c->depot), stock = depot_cache_stock(c);
-
-	return (taken > stock ? taken - stock : 0) > (above ? l->low : l->high);
-}
-
-/* Whichever of the two pools is fuller counts: small messages run out of cells while blocks abound. */
-bool message_store_full(struct message_cache *c)
-{
-	const struct message_store *s = c->store;
-	bool above = exceeds(&c->cells, &s->cell_limits, c->above) ||
-		     exceeds(&c->blocks, &s->block_limits, c->above);
-
-	__atomic_store_n(&c->above, above, __ATOMIC_RELAXED);
-	return above;
-}
-
-static uint64_t blocks_for(uint64_t bytes)
-{
-	return bytes / BLOCK_DATA_BYTES + (bytes % BLOCK_DATA_BYTES != 0);
-}
-
-bool message_store_could_hold(const struct message_cache *c, uint64_t body_bytes, uint32_t properties_bytes)
-{
-	const struct message_store *s = c->store;
-	uint64_t other = NAMES_BYTES_MAX + (uint64_t)properties_bytes;
-	/* The longest names are assumed, and one block more for the entry of the queue that takes it. */
-	uint64_t kept = (uint64_t)s->stranded_blocks_max + 1;
-
-	return body_bytes <= UINT64_MAX - other &&
-	       blocks_for(body_bytes + other) + kept <= depot_capacity(s->blocks);
-}
-
-void *message_store_block_take(struct message_cache *c)
-{
-	return depot_take(&c->blocks);
-}
-
-void message_store_block_give(struct message_cache *c, void *block)
-{
-	depot_give(&c->blocks, block);
-}
+enum { CELL_DATA_BYTES = SLAB_CELL_BYTES_MAX - sizeof(struct message) };
+_Static_assert((int)SLAB_BLOCK_BYTES == (int)MESSAGE_BLOCK_BYTES, "slabs are blocks");
 
 /* Layout */
 
-static uint32_t names_bytes(const struct message *m)
+static const struct names *names_of(const struct message *m)
 {
-	return (uint32_t)m->exchange_bytes + m->routing_key_bytes;
+	return (const struct names *)(uintptr_t)m->names;
 }
 
-static uint32_t properties_offset(const struct message *m)
+static const struct message_large *large_of(const struct message *m)
 {
-	bool behind_names = !(m->in_cell & PART_PROPERTIES) == !(m->in_cell & PART_NAMES);
-	return behind_names ? names_bytes(m) : 0;
+	return (const struct message_large *)m->data;
 }
 
-static uint32_t body_cell_offset(const struct message *m)
+static struct message_large *large_of_new(struct message *m)
 {
-	uint32_t at = m->in_cell & PART_NAMES ? names_bytes(m) : 0;
-	return at + (m->in_cell & PART_PROPERTIES ? m->properties_bytes : 0);
+	return (struct message_large *)m->data;
+}
+
+/* What comes behind the headers in the cell: names, where they are the message's own. */
+static const uint8_t *own_names(const struct message *m)
+{
+	return m->data + (m->large ? sizeof(struct message_large) : 0);
+}
+
+static uint32_t own_names_bytes(const struct message *m)
+{
+	const uint8_t *at = own_names(m);
+
+	return m->names ? 0 : 2u + at[0] + at[1];
+}
+
+static const uint8_t *cell_properties(const struct message *m)
+{
+	return own_names(m) + own_names_bytes(m);
+}
+
+static const uint8_t *cell_body(const struct message *m)
+{
+	return cell_properties(m) + m->properties_bytes;
+}
+
+static const struct depot *blocks_of(const struct message *m)
+{
+	return large_of(m)->store->blocks;
 }
 
 static uint64_t body_chain_offset(const struct message *m)
 {
-	uint64_t at = m->in_cell & PART_NAMES ? 0 : names_bytes(m);
-	return at + (m->in_cell & PART_PROPERTIES ? 0 : m->properties_bytes);
-}
+	const struct message_large *l = large_of(m);
 
-/* Which parts fit the cell, in order; *chain_bytes: what the others need. */
-static unsigned parts_in_cell(const struct message_envelope *e, uint64_t *chain_bytes)
-{
-	const uint64_t sizes[] = {
-		(uint64_t)e->exchange.bytes + e->routing_key.bytes, e->properties.bytes, e->body_bytes};
-	unsigned in_cell = 0;
-	uint64_t room = CELL_DATA_BYTES;
-
-	*chain_bytes = 0;
-	for (unsigned i = 0; i < 3; i++) {
-		if (sizes[i] <= room) {
-			room -= sizes[i];
-			in_cell |= 1u << i;
-		} else {
-			*chain_bytes += sizes[i];
-		}
-	}
-	return in_cell;
+	return l->properties_in_chain ? l->properties_bytes : 0;
 }
 
 /* Writes at chain offset `at`, which is the end of what has been written. */
-static void chain_write(struct message *m, uint64_t at, const uint8_t *data, uint64_t n)
+static void chain_write(struct message_large *l, uint64_t at, const uint8_t *data, uint64_t n)
 {
 	while (n > 0) {
 		uint32_t in_block = (uint32_t)(at % BLOCK_DATA_BYTES);
-		if (!m->tail)
-			m->tail = depot_chain_first(m->store->blocks, &m->chain);
+		if (!l->tail)
+			l->tail = depot_chain_first(l->store->blocks, &l->chain);
 		else if (in_block == 0)
-			m->tail = depot_chain_after(m->store->blocks, m->tail);
+			l->tail = depot_chain_after(l->store->blocks, l->tail);
 		uint32_t piece = BLOCK_DATA_BYTES - in_block;
 		if (piece > n)
 			piece = (uint32_t)n;
-		memcpy(m->tail + in_block, data, piece);
+		memcpy(l->tail + in_block, data, piece);
 		data += piece;
 		at += piece;
 		n -= piece;
 	}
 }
 
-static void envelope_write(struct message *m, const struct message_envelope *e)
+static uint8_t *put(uint8_t *at, struct slice s)
 {
-	if (m->in_cell & PART_NAMES) {
-		if (e->exchange.bytes)
-			memcpy(m->cell, e->exchange.data, e->exchange.bytes);
-		if (e->routing_key.bytes)
-			memcpy(m->cell + e->exchange.bytes, e->routing_key.data, e->routing_key.bytes);
-	} else {
-		chain_write(m, 0, e->exchange.data, e->exchange.bytes);
-		chain_write(m, e->exchange.bytes, e->routing_key.data, e->routing_key.bytes);
-	}
-	if (!(m->in_cell & PART_PROPERTIES))
-		chain_write(m, properties_offset(m), e->properties.data, e->properties.bytes);
-	else if (e->properties.bytes)
-		memcpy(m->cell + properties_offset(m), e->properties.data, e->properties.bytes);
+	if (s.bytes)
+		memcpy(at, s.data, s.bytes);
+	return at + s.bytes;
 }
 
 /* Messages */
 
+/* What a new message needs. */
+struct plan {
+	struct names *names; /* in a table, or NULL */
+	uint32_t cell_bytes;
+	uint64_t chain_bytes;
+	bool large, properties_in_chain;
+};
+
+static struct plan plan_for(struct message_cache *c, const struct message_envelope *e)
+{
+	struct plan p = {.names = names_take(c->names, e->exchange, e->routing_key)};
+	uint32_t names = p.names ? 0 : 2 + e->exchange.bytes + e->routing_key.bytes;
+	uint64_t all = (uint64_t)names + e->properties.bytes;
+
+	p.large = e->body_bytes > CELL_DATA_BYTES || all + e->body_bytes > CELL_DATA_BYTES;
+	if (!p.large) {
+		p.cell_bytes = (uint32_t)(sizeof(struct message) + all + e->body_bytes);
+		return p;
+	}
+	p.properties_in_chain = all + sizeof(struct message_large) > CELL_DATA_BYTES;
+	p.chain_bytes = e->body_bytes + (p.properties_in_chain ? e->properties.bytes : 0);
+	p.cell_bytes = (uint32_t)(sizeof(struct message) + sizeof(struct message_large) +
+				  (p.properties_in_chain ? names : all));
+	return p;
+}
+
+static bool memory_take(
+	struct message_cache *c, const struct plan *p, struct message **m, struct depot_chain *chain)
+{
+	uint64_t blocks = (p->chain_bytes + BLOCK_DATA_BYTES - 1) / BLOCK_DATA_BYTES;
+
+	if (blocks > depot_capacity(c->store->blocks))
+		return false;
+	if (blocks > 0 && !slab_chain_take(&c->slabs, (uint32_t)blocks, chain))
+		return false;
+	*m = slab_cell_take(&c->slabs, p->cell_bytes);
+	if (!*m && blocks > 0)
+		depot_chain_give(&c->slabs.blocks, chain);
+	return *m;
+}
+
+static void large_set(struct message *m, struct message_store *s, const struct plan *p,
+	const struct message_envelope *e, const struct depot_chain *chain)
+{
+	*large_of_new(m) = (struct message_large){
+		.store = s,
+		.body_bytes = e->body_bytes,
+		.chain = *chain,
+		.properties_bytes = e->properties.bytes,
+		.properties_in_chain = p->properties_in_chain,
+	};
+	m->body_bytes = m->properties_bytes = 0;
+}
+
+static void envelope_write(struct message *m, const struct message_envelope *e)
+{
+	uint8_t *at = m->data + (m->large ? sizeof(struct message_large) : 0);
+
+	if (!m->names) {
+		*at++ = (uint8_t)e->exchange.bytes;
+		*at++ = (uint8_t)e->routing_key.bytes;
+		at = put(put(at, e->exchange), e->routing_key);
+	}
+	if (m->large && large_of(m)->properties_in_chain)
+		chain_write(large_of_new(m), 0, e->properties.data, e->properties.bytes);
+	else
+		put(at, e->properties);
+}
+
 struct message *message_new(struct message_cache *c, const struct message_envelope *e)
 {
 	MUST(e->exchange.bytes <= 255 && e->routing_key.bytes <= 255 && e->protocol < 16);
-	struct message_store *s = c->store;
+	if (e->body_bytes > (uint64_t)depot_capacity(c->store->blocks) * MESSAGE_BLOCK_BYTES)
+		return NULL;
+	struct plan p = plan_for(c, e);
 	struct depot_chain chain = {0};
-	if (e->body_bytes > (uint64_t)depot_capacity(s->blocks) * MESSAGE_BLOCK_BYTES)
-		return NULL;
-	uint64_t chain_bytes;
-	unsigned in_cell = parts_in_cell(e, &chain_bytes);
-	if (chain_bytes > 0 && !depot_chain_take(&c->blocks, (uint32_t)blocks_for(chain_bytes), &chain))
-		return NULL;
-	struct message *m = depot_take(&c->cells);
-	if (!m) {
-		if (chain.count > 0)
-			depot_chain_give(&c->blocks, &chain);
+	struct message *m;
+	if (!memory_take(c, &p, &m, &chain)) {
+		if (p.names)
+			names_give(c->names, p.names);
 		return NULL;
 	}
-	m->store = s;
-	m->tail = NULL;
-	m->body_bytes = e->body_bytes;
+	m->names = (uintptr_t)p.names & ((UINT64_C(1) << 48) - 1);
+	m->body_bytes = (uint16_t)e->body_bytes;
+	m->received_us = e->received_us & ((UINT64_C(1) << 48) - 1);
 	m->body_have_bytes = 0;
-	m->received_us = e->received_us;
-	m->chain = chain;
 	m->refs = 1;
-	m->shared = false;
-	m->properties_bytes = e->properties.bytes;
-	m->in_cell = in_cell & 7;
+	m->properties_bytes = (uint16_t)e->properties.bytes;
 	m->persistent = e->persistent;
+	m->large = p.large;
 	m->protocol = e->protocol & 15;
 	m->priority = e->priority;
-	m->exchange_bytes = (uint8_t)e->exchange.bytes;
-	m->routing_key_bytes = (uint8_t)e->routing_key.bytes;
+	if (p.large)
+		large_set(m, c->store, &p, e, &chain);
 	envelope_write(m, e);
 	return m;
 }
@@ -376,21 +224,29 @@ void message_append(struct message *m, const void *data, uint32_t n)
 	MUST(n <= message_missing_bytes(m));
 	if (n == 0)
 		return;
-	if (m->in_cell & PART_BODY)
-		memcpy(m->cell + body_cell_offset(m) + m->body_have_bytes, data, n);
-	else
-		chain_write(m, body_chain_offset(m) + m->body_have_bytes, data, n);
-	m->body_have_bytes += n;
+	if (m->large) {
+		struct message_large *l = large_of_new(m);
+		chain_write(l, body_chain_offset(m) + l->body_have_bytes, data, n);
+		l->body_have_bytes += n;
+		return;
+	}
+	memcpy((uint8_t *)(uintptr_t)cell_body(m) + m->body_have_bytes, data, n);
+	m->body_have_bytes = (uint16_t)(m->body_have_bytes + n);
+}
+
+static uint64_t body_have_bytes(const struct message *m)
+{
+	return m->large ? large_of(m)->body_have_bytes : m->body_have_bytes;
 }
 
 uint64_t message_missing_bytes(const struct message *m)
 {
-	return m->body_bytes - m->body_have_bytes;
+	return message_body_bytes(m) - body_have_bytes(m);
 }
 
 void message_ref(struct message *m)
 {
-	if (m->shared)
+	if (m->refs & REFS_SHARED)
 		__atomic_fetch_add(&m->refs, 1, __ATOMIC_RELAXED);
 	else
 		m->refs++;
@@ -398,36 +254,38 @@ void message_ref(struct message *m)
 
 void message_share(struct message *m)
 {
-	m->shared = true;
+	if (!(m->refs & REFS_SHARED))
+		m->refs |= REFS_SHARED;
 }
 
 /* True where that was the last reference. One who holds the only one needs no atomic change. */
 static bool refs_drop(struct message *m)
 {
-	if (!m->shared) {
-		MUST(m->refs > 0);
+	uint32_t refs = __atomic_load_n(&m->refs, __ATOMIC_ACQUIRE);
+
+	MUST((refs & ~REFS_SHARED) > 0);
+	if (!(refs & REFS_SHARED))
 		return --m->refs == 0;
-	}
-	if (__atomic_load_n(&m->refs, __ATOMIC_ACQUIRE) == 1)
-		return true;
-	uint32_t before = __atomic_fetch_sub(&m->refs, 1, __ATOMIC_ACQ_REL);
-	MUST(before > 0);
-	return before == 1;
+	return refs == (REFS_SHARED | 1) || __atomic_sub_fetch(&m->refs, 1, __ATOMIC_ACQ_REL) == REFS_SHARED;
 }
 
 void message_unref(struct message_cache *c, struct message *m)
 {
-	CHECK(m->store == c->store);
 	if (!refs_drop(m))
 		return;
-	if (m->chain.count > 0)
-		depot_chain_give(&c->blocks, &m->chain);
-	depot_give(&c->cells, m);
+	if (m->large) {
+		CHECK(large_of(m)->store == c->store);
+		if (large_of(m)->chain.count > 0)
+			depot_chain_give(&c->slabs.blocks, &large_of(m)->chain);
+	}
+	if (m->names)
+		names_give(c->names, (struct names *)(uintptr_t)m->names);
+	slab_cell_give(&c->slabs, m);
 }
 
 uint64_t message_body_bytes(const struct message *m)
 {
-	return m->body_bytes;
+	return m->large ? large_of(m)->body_bytes : m->body_bytes;
 }
 
 uint8_t message_protocol(const struct message *m)
@@ -450,47 +308,44 @@ uint64_t message_received_us(const struct message *m)
 	return m->received_us;
 }
 
-static const uint8_t *names(const struct message *m)
-{
-	return m->in_cell & PART_NAMES ? m->cell : depot_chain_first(m->store->blocks, &m->chain);
-}
-
 struct slice message_exchange(const struct message *m)
 {
-	return (struct slice){names(m), m->exchange_bytes};
+	if (m->names)
+		return (struct slice){names_of(m)->bytes, names_of(m)->exchange_bytes};
+	const uint8_t *at = own_names(m);
+	return (struct slice){at + 2, at[0]};
 }
 
 struct slice message_routing_key(const struct message *m)
 {
-	return (struct slice){names(m) + m->exchange_bytes, m->routing_key_bytes};
+	if (m->names)
+		return (struct slice){
+			names_of(m)->bytes + names_of(m)->exchange_bytes, names_of(m)->key_bytes};
+	const uint8_t *at = own_names(m);
+	return (struct slice){at + 2 + at[0], at[1]};
 }
 
 uint32_t message_properties_bytes(const struct message *m)
 {
-	return m->properties_bytes;
+	return m->large ? large_of(m)->properties_bytes : m->properties_bytes;
 }
 
 void message_properties_copy(const struct message *m, uint8_t *dst)
 {
-	uint32_t at = properties_offset(m), n = m->properties_bytes;
+	uint32_t n = message_properties_bytes(m);
 
 	if (n == 0)
 		return;
-	if (m->in_cell & PART_PROPERTIES) {
-		memcpy(dst, m->cell + at, n);
+	if (!m->large || !large_of(m)->properties_in_chain) {
+		memcpy(dst, cell_properties(m), n);
 		return;
 	}
-	for (const uint8_t *b = depot_chain_first(m->store->blocks, &m->chain);; at = 0) {
-		uint32_t piece = BLOCK_DATA_BYTES - at;
-		if (piece > n)
-			piece = n;
-		memcpy(dst, b + at, piece);
-		dst += piece;
-		n -= piece;
-		if (n == 0)
-			return;
-		b = depot_chain_after(m->store->blocks, b);
+	const uint8_t *b = depot_chain_first(blocks_of(m), &large_of(m)->chain);
+	for (; n > BLOCK_DATA_BYTES; n -= BLOCK_DATA_BYTES, dst += BLOCK_DATA_BYTES) {
+		memcpy(dst, b, BLOCK_DATA_BYTES);
+		b = depot_chain_after(blocks_of(m), b);
 	}
+	memcpy(dst, b, n);
 }
 
 /* The block of a chain offset: from the cursor's own block, else from the chain's start. */
@@ -499,21 +354,21 @@ static const uint8_t *cursor_block(
 {
 	if (at->block)
 		return at->block;
-	const uint8_t *b = depot_chain_first(m->store->blocks, &m->chain);
+	const uint8_t *b = depot_chain_first(blocks_of(m), &large_of(m)->chain);
 	for (uint64_t skip = chain_at / BLOCK_DATA_BYTES; skip > 0; skip--)
-		b = depot_chain_after(m->store->blocks, b);
+		b = depot_chain_after(blocks_of(m), b);
 	return b;
 }
 
 struct slice message_body_next(const struct message *m, struct message_cursor *at, uint32_t max)
 {
-	uint64_t left = m->body_have_bytes - at->offset;
+	uint64_t left = body_have_bytes(m) - at->offset;
 	uint32_t n = left < max ? (uint32_t)left : max;
 
 	if (n == 0)
 		return (struct slice){0};
-	if (m->in_cell & PART_BODY) {
-		struct slice piece = {m->cell + body_cell_offset(m) + at->offset, n};
+	if (!m->large) {
+		struct slice piece = {cell_body(m) + at->offset, n};
 		at->offset += n;
 		return piece;
 	}
@@ -526,7 +381,7 @@ struct slice message_body_next(const struct message *m, struct message_cursor *a
 	/* Behind the chain's last block there is none. */
 	if (in_block + n < BLOCK_DATA_BYTES)
 		at->block = b;
-	else if (at->offset < m->body_bytes)
-		at->block = depot_chain_after(m->store->blocks, b);
+	else if (at->offset < large_of(m)->body_bytes)
+		at->block = depot_chain_after(blocks_of(m), b);
 	return (struct slice){b + in_block, n};
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/core/message.h"
 
+#include "broker/core/entries.h"
 #include "runtime/ring.h"
 #include "tests/unit/unit.h"
 
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CELL_DATA_BYTES = MESSAGE_CELL_BYTES - 61, BLOCK_DATA_BYTES = MESSAGE_BLOCK_BYTES };
+enum { CELL_DATA_BYTES = 2024, BLOCK_DATA_BYTES = MESSAGE_BLOCK_BYTES };
 
 static struct message_cache *cache; /* of the store that a test made last */
 
@@ -147,16 +148,17 @@ static void random_sizes_read_back(void)
 	message_store_destroy(s);
 }
 
-static void a_small_message_costs_one_cell(void)
+static void a_message_up_to_2_kb_is_one_cell(void)
 {
 	struct message_store *s = store_of(1 << 20, 0);
-	struct message_envelope e = envelope(10, 20, 14, CELL_DATA_BYTES - 44);
+	struct message_envelope e = envelope(10, 20, 14, CELL_DATA_BYTES - 46); /* two bytes of length */
 	struct message *m = message_new(cache, &e);
 
 	CU_ASSERT_EQUAL(message_store_stats(s).cells.used, 1);
+	CU_ASSERT_EQUAL(message_store_stats(s).slabs, 1);
 	CU_ASSERT_EQUAL(message_store_stats(s).blocks.used, 0);
 	message_unref(cache, m);
-	e.body_bytes++;
+	e = envelope(10, 21, 14, CELL_DATA_BYTES - 46);
 	m = message_new(cache, &e);
 	CU_ASSERT_EQUAL(message_store_stats(s).blocks.used, 1);
 	message_unref(cache, m);
@@ -183,13 +185,14 @@ static void references_are_counted(void)
 
 static void a_body_has_its_memory_when_it_is_announced(void)
 {
-	struct message_store *s = store_of(1 << 20, 16);
+	struct message_store *s = store_of(1 << 20, 0);
 	uint32_t total = message_store_stats(s).blocks.capacity;
-	struct message_envelope most = envelope(0, 0, 0, (uint64_t)(total - 1) * BLOCK_DATA_BYTES);
+	struct message_envelope most = envelope(0, 0, 0, (uint64_t)(total - 2) * BLOCK_DATA_BYTES);
 	struct message *m = message_new(cache, &most);
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
-	CU_ASSERT_EQUAL(message_store_stats(s).blocks.used, total - 1);
+	CU_ASSERT_EQUAL(message_store_stats(s).blocks.used, total - 2);
+	CU_ASSERT_EQUAL(message_store_stats(s).slabs, 1);
 	void *last = message_store_block_take(cache);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(last);
 	CU_ASSERT_PTR_NULL(message_store_block_take(cache));
@@ -198,7 +201,7 @@ static void a_body_has_its_memory_when_it_is_announced(void)
 
 	uint8_t page[5000] = {0};
 	message_append(m, page, sizeof(page));
-	CU_ASSERT_EQUAL(message_store_stats(s).blocks.used, total);
+	CU_ASSERT_EQUAL(message_store_stats(s).blocks.used, total - 1);
 	message_unref(cache, m); /* half received: what was taken for the rest comes back too */
 	message_store_block_give(cache, last);
 	CU_ASSERT_TRUE(store_empty(s));
@@ -208,43 +211,50 @@ static void a_body_has_its_memory_when_it_is_announced(void)
 
 static void exhaustion_is_an_answer(void)
 {
-	struct message_store *s = store_of(1 << 20, 8);
+	struct message_store *s = store_of(1 << 20, 0);
 	struct message_envelope small = envelope(1, 1, 1, 1);
-	struct message *held[8];
+	static struct message *held[256 * 128 + 1];
+	unsigned n = 0;
 
-	for (unsigned i = 0; i < 8; i++)
-		CU_ASSERT_PTR_NOT_NULL_FATAL(held[i] = message_new(cache, &small));
-	CU_ASSERT_PTR_NULL(message_new(cache, &small));
+	while ((held[n] = message_new(cache, &small)))
+		n++;
+	CU_ASSERT_EQUAL(n, 256 * 128);
 	message_unref(cache, held[3]);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(held[3] = message_new(cache, &small));
-	for (unsigned i = 0; i < 8; i++)
-		message_unref(cache, held[i]);
+	CU_ASSERT_PTR_NULL(message_new(cache, &small));
+	while (n > 0)
+		message_unref(cache, held[--n]);
+
+	/* The same memory serves large ones. */
+	struct message_envelope large = envelope(0, 0, 0, 254 << 12);
+	held[0] = message_new(cache, &large);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(held[0]);
+	message_unref(cache, held[0]);
 
 	struct message_envelope huge = envelope(0, 0, 0, UINT64_MAX);
 	CU_ASSERT_PTR_NULL(message_new(cache, &huge));
 	CU_ASSERT_FALSE(message_store_could_hold(cache, UINT64_MAX, 0));
 	CU_ASSERT_FALSE(message_store_could_hold(cache, 1 << 20, 0));
-	CU_ASSERT_TRUE(message_store_could_hold(cache, 900000, 0));
+	CU_ASSERT_FALSE(message_store_could_hold(cache, (254 << 12) + 1, 0));
+	CU_ASSERT_TRUE(message_store_could_hold(cache, 254 << 12, 0));
 	CU_ASSERT_TRUE(store_empty(s));
 	message_cache_destroy(cache);
 	message_store_destroy(s);
 }
 
-static void the_watermark_has_hysteresis(void)
+static void watermark(struct message_envelope *e, unsigned high, unsigned low)
 {
-	struct message_store *s = store_of(1 << 20, 100);
-	struct message_envelope small = envelope(1, 1, 1, 1);
-	struct message *held[100];
+	static struct message *held[1000];
 	unsigned n = 0;
 
-	while (n < 80) {
-		held[n++] = message_new(cache, &small);
+	while (n < high) {
+		held[n++] = message_new(cache, e);
 		CU_ASSERT_FALSE(message_store_full(cache));
 	}
-	held[n++] = message_new(cache, &small);
+	held[n++] = message_new(cache, e);
 	CU_ASSERT_TRUE(message_store_full(cache));
-	CU_ASSERT_TRUE(message_store_stats(s).above_watermark);
-	while (n > 71) {
+	CU_ASSERT_TRUE(message_store_stats(message_cache_store(cache)).above_watermark);
+	while (n > low + 1) {
 		message_unref(cache, held[--n]);
 		CU_ASSERT_TRUE(message_store_full(cache));
 	}
@@ -252,16 +262,88 @@ static void the_watermark_has_hysteresis(void)
 	CU_ASSERT_FALSE(message_store_full(cache));
 	while (n > 0)
 		message_unref(cache, held[--n]);
+}
 
+static void the_watermark_has_hysteresis(void)
+{
+	struct message_store *s = store_of(800 << 10, 100); /* 200 blocks */
+	struct message_envelope small = envelope(1, 1, 1, 1);
+
+	watermark(&small, 80, 70);
+	message_cache_destroy(cache);
+	message_store_destroy(s);
+
+	/* Of memory: a block and a cell each, 51 cells to a block. */
+	s = store_of(800 << 10, 0);
+	struct message_envelope block = envelope(0, 0, 0, 4096);
+	watermark(&block, 156, 136);
 	/* Blocks of a body that has not arrived count as used. */
-	uint64_t body = (uint64_t)message_store_stats(s).blocks.capacity * 81 / 100 * BLOCK_DATA_BYTES;
-	struct message_envelope large = envelope(0, 0, 0, body);
+	struct message_envelope large = envelope(0, 0, 0, 160 << 12);
 	struct message *m = message_new(cache, &large);
 	CU_ASSERT_TRUE(message_store_full(cache));
 	message_unref(cache, m);
 	CU_ASSERT_FALSE(message_store_full(cache));
 	message_cache_destroy(cache);
 	message_store_destroy(s);
+}
+
+/* Names that recur cost nothing; those that do not are the message's own; either can be read. */
+static void common_names_are_stored_once(void)
+{
+	struct message_store *s = store_of(4 << 20, 0);
+	static struct message *held[10000];
+	char key[16];
+
+	for (unsigned i = 0; i < 10000; i++) {
+		struct message_envelope e = {.exchange = {(const uint8_t *)"exchange", 8}, .body_bytes = 24};
+		snprintf(key, sizeof(key), "common key %03u", i % 100);
+		e.routing_key = (struct slice){(const uint8_t *)key, 14};
+		if (i % 10 == 9) {
+			snprintf(key, sizeof(key), "own key %06u", i);
+		}
+		held[i] = message_new(cache, &e);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(held[i]);
+	}
+	/* 48 bytes; with names of their own 72 */
+	CU_ASSERT_TRUE(message_store_stats(s).slabs <= (9000 / 85 + 1100 / 51) * 11 / 10);
+	for (unsigned i = 0; i < 10000; i++) {
+		snprintf(key, sizeof(key), "common key %03u", i % 100);
+		if (i % 10 == 9)
+			snprintf(key, sizeof(key), "own key %06u", i);
+		CU_ASSERT_TRUE(slice_equals_text(message_exchange(held[i]), "exchange"));
+		CU_ASSERT_TRUE(slice_equals_text(message_routing_key(held[i]), key));
+		message_unref(cache, held[i]);
+	}
+	message_cache_destroy(cache);
+	message_store_destroy(s);
+}
+
+/* A queue of ten million small messages costs at most 64 bytes each beyond body and properties; here of as
+ * many as fit 16 MiB, all memory counted. */
+static void a_small_message_costs_little(void)
+{
+	static const uint32_t sizes[] = {0, 1, 16, 17, 24, 25, 64, 100, 200, 230};
+
+	for (unsigned i = 0; i < 10; i++) {
+		struct message_store *s = store_of(16 << 20, 0);
+		struct message_envelope e = envelope(12, 24, 2, sizes[i]);
+		struct entries entries;
+		uint64_t n = 0;
+		struct message *m;
+		entries_init(&entries, cache);
+		while (entries_room(&entries) && (m = message_new(cache, &e))) {
+			entries_push(&entries, m);
+			n++;
+		}
+		double each = (double)message_store_memory_bytes(s) / (double)n - 2 - sizes[i];
+		CU_ASSERT_TRUE(each <= 64);
+		printf("# %u bytes of body, 2 of properties: %.1f bytes more each, %llu messages\n", sizes[i],
+			each, (unsigned long long)n);
+		entries_clear(&entries);
+		CU_ASSERT_TRUE(store_empty(s));
+		message_cache_destroy(cache);
+		message_store_destroy(s);
+	}
 }
 
 /* One core makes messages, another one releases them; some are held by both and released in either order. */
@@ -350,24 +432,29 @@ static void messages_cross_cores(void)
 static void what_could_be_held_can_be(void)
 {
 	struct message_store *s = message_store_create(&(struct message_store_config){
-		.memory_bytes = 1 << 20, .watermark_percent = 80, .caches_max = 4});
+		.memory_bytes = 4 << 20, .watermark_percent = 80, .caches_max = 4});
 	struct message_cache *other[3];
-	uint64_t most = 1 << 20;
+	uint64_t most = 4 << 20;
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
 	cache = message_cache_create(s);
 	for (unsigned i = 0; i < 3; i++) {
-		void *held[1000];
+		void *held[1100];
 		unsigned n = 0;
 		other[i] = message_cache_create(s);
 		while ((held[n] = message_store_block_take(other[i])))
 			n++;
 		while (n > 0)
 			message_store_block_give(other[i], held[--n]);
+		/* and a slab of several sizes, which it keeps */
+		for (uint32_t bytes = 1; bytes < 2000; bytes *= 2) {
+			struct message_envelope e = envelope(1, 1, 1, bytes);
+			message_unref(other[i], message_new(other[i], &e));
+		}
 	}
 	while (!message_store_could_hold(cache, most, 0))
 		most -= 4096;
-	CU_ASSERT_TRUE(most > 600000);
+	CU_ASSERT_TRUE(most > 2 << 20);
 	void *entry = message_store_block_take(cache);
 	struct message_envelope e = envelope(255, 255, 0, most);
 	struct message *m = message_new(cache, &e);
@@ -384,8 +471,8 @@ static void what_could_be_held_can_be(void)
 
 static void a_store_needs_room_for_a_block(void)
 {
-	CU_ASSERT_PTR_NULL(message_store_create(&(struct message_store_config){
-		.memory_bytes = 1 << 20, .messages_max = 4096, .watermark_percent = 80}));
+	CU_ASSERT_PTR_NULL(message_store_create(
+		&(struct message_store_config){.memory_bytes = 4096, .watermark_percent = 80}));
 }
 
 int main(int argc, char **argv)
@@ -393,12 +480,14 @@ int main(int argc, char **argv)
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"every_size_reads_back", every_size_reads_back},
 			{"random_sizes_read_back", random_sizes_read_back},
-			{"a_small_message_costs_one_cell", a_small_message_costs_one_cell},
+			{"a_message_up_to_2_kb_is_one_cell", a_message_up_to_2_kb_is_one_cell},
 			{"references_are_counted", references_are_counted},
 			{"a_body_has_its_memory_when_it_is_announced",
 				a_body_has_its_memory_when_it_is_announced},
 			{"exhaustion_is_an_answer", exhaustion_is_an_answer},
 			{"the_watermark_has_hysteresis", the_watermark_has_hysteresis},
+			{"common_names_are_stored_once", common_names_are_stored_once},
+			{"a_small_message_costs_little", a_small_message_costs_little},
 			{"messages_cross_cores", messages_cross_cores},
 			{"what_could_be_held_can_be", what_could_be_held_can_be},
 			{"a_store_needs_room_for_a_block", a_store_needs_room_for_a_block}, {0}});

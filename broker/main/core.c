@@ -51,7 +51,7 @@ static int create_messages(struct instance *in)
 	const struct config *c = &in->config;
 	struct message_store_config sc = {
 		.memory_bytes = c->memory.message_bytes,
-		.messages_max = sizes_messages(c),
+		.messages_max = c->limits.messages,
 		.watermark_percent = WATERMARK_PERCENT,
 		.caches_max = c->lcore_count,
 		.memory = in->message_memory.alloc ? &in->message_memory : NULL,

@@ -38,9 +38,8 @@ unsigned memory_pools_mb(const struct config *c, const bool *port_wanted)
 
 unsigned memory_messages_mb(const struct config *c)
 {
-	/* the tables of slots: 16 bytes a cell of 256 and a block of 4096, below a twentieth, since no more
-	 * than a quarter is cells; and the regions of cells and blocks, each of which ends at a page of its
-	 * own */
+	/* the tables: 16 and 64 bytes a block of 4096, below a twentieth; and the regions of blocks and of
+	 * the second table, each of which ends at a page of its own */
 	uint64_t bytes = c->memory.message_bytes + c->memory.message_bytes / 20 + 2ull * HUGEPAGE_MB * MB;
 
 	return (unsigned)((bytes + 2 * MB - 1) / (2 * MB) * 2);

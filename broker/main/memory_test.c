@@ -33,7 +33,7 @@ static void check_sum(uint64_t message_bytes, uint32_t messages, uint32_t cores)
 	c->limits.messages = messages;
 	c->lcore_count = cores;
 	struct message_store_config sc = {.memory_bytes = message_bytes,
-		.messages_max = sizes_messages(c),
+		.messages_max = messages,
 		.watermark_percent = 80,
 		.caches_max = cores,
 		.memory = &memory};

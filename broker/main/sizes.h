@@ -3,7 +3,6 @@
 #ifndef BROKER_MAIN_SIZES_H
 #define BROKER_MAIN_SIZES_H
 
-#include "broker/core/message.h"
 #include "config/config.h"
 #include "dpdk_port/port_pool.h"
 #include "dpdk_port/port_spread.h"
@@ -65,20 +64,12 @@ static inline uint32_t sizes_channels(const struct config *c)
 	return n > 1u << 24 ? 1u << 24 : (uint32_t)n;
 }
 
-/* Messages at once. A cell takes a small message whole, larger ones need blocks as well: no more
- * than a quarter of message memory becomes cells, so that large bodies have room whatever limits.messages
- * says. */
-static inline uint32_t sizes_messages(const struct config *c)
-{
-	uint64_t quarter = c->memory.message_bytes / 4 / MESSAGE_CELL_BYTES;
-
-	return (uint32_t)(quarter < c->limits.messages ? quarter : c->limits.messages);
-}
-
-/* Unacknowledged deliveries of a core: each message once, and some fan-out. */
+/* Unacknowledged deliveries of a core. All messages there could be, unacknowledged at once, would take
+ * several times their own memory in records: one for each KiB of message memory, and some fan-out. */
 static inline uint32_t sizes_unacked(const struct config *c)
 {
-	uint64_t n = sizes_of_core(c, (uint64_t)sizes_messages(c) * 2);
+	uint64_t share = c->memory.message_bytes / 1024;
+	uint64_t n = sizes_of_core(c, (share < c->limits.messages ? share : c->limits.messages) * 2);
 
 	return n > 1u << 28 ? 1u << 28 : (uint32_t)n;
 }

@@ -12,7 +12,7 @@ enum {
 
 /* All ones: each pointer (words 3 to 0xf) is unused, so no module of the EEPROM, no firmware and no second
  * MAC is there. */
-void ixm_eeprom_fill(struct ixm *m)
+void ixm_eeprom_fill(struct ixm *m, bool broken)
 {
 	uint16_t sum = 0;
 
@@ -20,7 +20,7 @@ void ixm_eeprom_fill(struct ixm *m)
 	m->eeprom[0x2c] = 0; /* device capabilities */
 	for (unsigned i = 0; i < CHECKSUM_WORD; i++)
 		sum = (uint16_t)(sum + m->eeprom[i]);
-	m->eeprom[CHECKSUM_WORD] = (uint16_t)(CHECKSUM - sum);
+	m->eeprom[CHECKSUM_WORD] = (uint16_t)(CHECKSUM - sum + broken);
 }
 
 /* 8.2.3.2: START begins a read of the word at ADDR; DONE says that DATA holds it. */

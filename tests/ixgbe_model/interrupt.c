@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Interrupts of receive queues: MSI-X vectors, which vfio-pci turns into event descriptors (7.3.1, 7.3.4).
- * Moderation (EITR) is not modelled: an interrupt fires at once. */
+/* Interrupts of receive queues: MSI-X vectors, which vfio-pci turns into event descriptors (7.3.1, 7.3.4). A
+ * bit of EIMS and its kin is that of the vector which IVAR names (so does Linux's ixgbe use them); net_ixgbe
+ * 22.11 takes it for the queue's, which has the next vector. Moderation (EITR) is not modelled: an interrupt
+ * fires at once. */
 #include "tests/ixgbe_model/private.h"
 
 #include <rte_interrupts.h>

@@ -102,7 +102,7 @@ int ixm_open(const struct ixm_config *config, struct ixm **out, char *error, siz
 		memory_free(m);
 		return rc;
 	}
-	ixm_eeprom_fill(m);
+	ixm_eeprom_fill(m, config->eeprom_broken);
 	ixm_power_on(m);
 	list_add(m);
 	rc = ixm_device_probe(m, config, error, error_bytes);

@@ -33,6 +33,7 @@ struct ixm_config {
 	const char *address; /* "0000:03:00.0": the name of the ethdev port */
 	uint8_t mac[6];	     /* in the EEPROM */
 	bool interrupts;     /* event descriptors for RX queues, as vfio-pci makes them */
+	bool eeprom_broken;  /* its checksum is wrong */
 };
 
 /* Makes the device and probes the driver on it. EAL runs with IOVA as VA. 0, -ENODEV (no such driver in the

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the device does to headers: checksums of received and of sent frames, large sends, VLAN tags. */
+#include "tests/ixgbe_model/registers.h"
 #include "tests/ixgbe_model/test_packet.h"
 #include "tests/ixgbe_model/test_port.h"
 
@@ -83,6 +84,23 @@ static void test_received_checksums_are_looked_at(void)
 	flags_are(&p, frame, n, GOOD, GOOD); /* there is none in IPv6's header */
 	frame[n - 1]++;
 	flags_are(&p, frame, n, GOOD, BAD);
+	tp_close(&p);
+}
+
+/* Errors that the device reports although the frame is right. */
+static void test_reported_errors_are_passed_on(void)
+{
+	struct test_port p;
+	uint8_t frame[2000];
+
+	open_with(&p, RTE_ETH_RX_OFFLOAD_CHECKSUM, 0);
+	unsigned n = test_packet_write(frame, p.mac, &tcp4);
+	ixm_faults_set(p.device, &(struct ixm_faults){.rx_status_or = RXD_L4E});
+	flags_are(&p, frame, n, GOOD, BAD);
+	ixm_faults_set(p.device, &(struct ixm_faults){.rx_status_or = RXD_IPE});
+	flags_are(&p, frame, n, BAD, GOOD);
+	ixm_faults_set(p.device, &(struct ixm_faults){0});
+	flags_are(&p, frame, n, GOOD, GOOD);
 	tp_close(&p);
 }
 
@@ -278,6 +296,7 @@ int main(int argc, char **argv)
 {
 	static const struct unit_test tests[] = {
 		{"received_checksums_are_looked_at", test_received_checksums_are_looked_at},
+		{"reported_errors_are_passed_on", test_reported_errors_are_passed_on},
 		{"udp_without_a_checksum", test_udp_without_a_checksum},
 		{"unchecked_counts_as_good", test_unchecked_counts_as_good},
 		{"sent_checksums_are_filled_in", test_sent_checksums_are_filled_in},

@@ -169,7 +169,7 @@ static inline void ixm_clear(struct ixm *m, uint32_t address, uint32_t bits)
 void ixm_power_on(struct ixm *m);
 bool ixm_control_turn(struct ixm *m);
 /* eeprom.c */
-void ixm_eeprom_fill(struct ixm *m);
+void ixm_eeprom_fill(struct ixm *m, bool broken);
 void ixm_eeprom_turn(struct ixm *m);
 /* link.c */
 void ixm_link_reset(struct ixm *m);

@@ -349,6 +349,7 @@ static void test_a_device_that_pauses(void)
 		struct net *n = net_open(1500, offloads[i], 0);
 		exchange(n, 8 << 20, stop_and_go);
 		CU_ASSERT(counter(&n->side[0], STACK_COUNTER_tcp_rto) > 0);
+		CU_ASSERT(counter(&n->side[0], STACK_COUNTER_tcp_resent_copied) > 0);
 		CU_ASSERT_EQUAL(counter(&n->side[0], STACK_COUNTER_tcp_checksum), 0);
 		CU_ASSERT_EQUAL(counter(&n->side[1], STACK_COUNTER_tcp_checksum), 0);
 		net_close(n);
