@@ -82,6 +82,7 @@ struct config_port {
 	uint32_t gateway;			/* host byte order; 0 is none */
 	struct config_gateway6 gateway6;
 	uint16_t vlan; /* 0: untagged */
+	bool probe;    /* addresses of IPv4 before they are used */
 	bool checksum_offload;
 	uint32_t mtu_bytes;
 	bool mac_set;	/* false: the device's own, or one made up for a TAP */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ARP (RFC 826, RFC 1122 section 2.3.2) and what RFC 5227 asks of a server: its addresses are announced, and
- * defended against another station that claims them. They are not probed for before they are used: a broker
- * that moved to a new host must answer at once, and its operator gave it the address. */
+/* ARP (RFC 826, RFC 1122 section 2.3.2), and the defence of our addresses against another station that claims
+ * them (RFC 5227 section 2.4). */
 #include <errno.h>
 
 #include "tcpstack/neighbour.h"
@@ -32,7 +31,7 @@ static void arp_send_take(struct stack *s, struct rte_mbuf *m, uint16_t op, uint
 	eth_output_take(s, m, eth_dst, ETH_TYPE_ARP);
 }
 
-static int arp_request(struct stack *s, uint32_t sender, const uint8_t eth_dst[6], uint32_t target)
+int arp_request(struct stack *s, uint32_t sender, const uint8_t eth_dst[6], uint32_t target)
 {
 	static const uint8_t unknown[6];
 	struct rte_mbuf *m = stack_tx_alloc(s);
@@ -44,22 +43,14 @@ static int arp_request(struct stack *s, uint32_t sender, const uint8_t eth_dst[6
 	return 0;
 }
 
-int arp_announce(struct stack *s)
-{
-	if (s->config.passive)
-		return 0;
-	for (unsigned i = 0; i < s->own_count; i++) {
-		const struct ip_addr *own = &s->own[i].address;
-		if (ip_is_v4(own) && arp_request(s, ip_to_v4(own), eth_everyone, ip_to_v4(own)))
-			return -ENOBUFS;
-	}
-	return 0;
-}
-
 void arp_solicit(struct stack *s, const struct ip_addr *addr, const uint8_t *mac_or_null)
 {
-	arp_request(s, ip_to_v4(ip_source_for(s, addr)), mac_or_null ? mac_or_null : eth_everyone,
-		ip_to_v4(addr));
+	const struct ip_addr *src = ip_source_for(s, addr);
+
+	if (src)
+		arp_request(s, ip_to_v4(src), mac_or_null ? mac_or_null : eth_everyone, ip_to_v4(addr));
+	else
+		COUNT(s, ip_no_route);
 }
 
 /* RFC 5227 section 2.4 (c): a server keeps its address and says so, but not in a storm. */
@@ -85,7 +76,7 @@ static void sender_learn(
 	if (!neighbour_possible(s, sender))
 		return;
 	struct neighbour *e = neighbour_find(s, sender);
-	if (!e && for_us && op == ARP_REQUEST)
+	if (!e && (for_us || MUTANT(arp_learns_from_anyone)) && op == ARP_REQUEST)
 		e = neighbour_find_or_add(s, sender);
 	if (e) {
 		neighbour_set(s, e, mac, NEIGHBOUR_REACHABLE);
@@ -111,10 +102,12 @@ void arp_input_take(struct stack *s, struct rte_mbuf *m)
 	uint32_t sender = wire_get32(p + 14), target = wire_get32(p + 24);
 	struct ip_addr sender_ip = ip_v4(sender), target_ip = ip_v4(target);
 	if (ip_is_ours(s, &sender_ip)) {
-		defend(s, &sender_ip);
+		if (!MUTANT(address_not_defended))
+			defend(s, &sender_ip);
 		DROP(s, m, arp_conflict);
 		return;
 	}
+	arp_probe_seen(s, &sender_ip, &target_ip);
 	bool for_us = ip_is_ours(s, &target_ip);
 	sender_learn(s, &sender_ip, sender_mac, op, for_us);
 	if (op != ARP_REQUEST || !for_us) {

@@ -6,9 +6,8 @@
 
 enum {
 	FRAG_V4_US = 30000000,
-	FRAG_V6_US = 60000000,	/* RFC 8200 section 4.5 */
-	FRAG_SOURCE_SHARE = 4,	/* a source may hold 1/4 of what all may */
-	FRAG_LINEAR_BYTES = 80, /* of a reassembled packet, in one buffer: more than any header needs */
+	FRAG_V6_US = 60000000, /* RFC 8200 section 4.5 */
+	FRAG_SOURCE_SHARE = 4, /* a source may hold 1/4 of what all may */
 };
 
 struct piece {
@@ -27,6 +26,7 @@ struct frag_datagram {
 	bool has_last;
 	uint8_t ecn_seen;	/* a bit each enum ip_ecn */
 	struct ip_packet first; /* of the fragment at offset 0 */
+	uint32_t back;		/* and how far its data stands behind its IP header */
 	uint32_t total;		/* known once has_last */
 	uint32_t held, charged; /* payload bytes; bytes of the buffers behind them */
 	unsigned pieces;
@@ -66,13 +66,24 @@ static void datagram_kill(struct stack *s, struct frag_datagram *d)
 	d->dead = true;
 }
 
+/* RFC 1122 section 3.3.2, RFC 8200 section 4.5: who sent it is told, where the first piece came. */
+static void timeout_tell(struct stack *s, const struct frag_datagram *d)
+{
+	static const struct icmp_error v4 = {.type = 11, .code = 1}, v6 = {.type = 3, .code = 1};
+
+	if (d->pieces && d->piece[0].at == 0 && !MUTANT(fragments_expire_in_silence))
+		icmp_error_send(s, d->piece[0].m, d->back, &d->first, ip_is_v4(&d->src) ? &v4 : &v6);
+}
+
 static void timeout_fire(struct timer *t, uint64_t now_us)
 {
 	struct frag_datagram *d = caa_container_of(t, struct frag_datagram, timer);
 	struct stack *s = d->stack;
 
-	if (!d->dead)
+	if (!d->dead) {
 		COUNT(s, frag_timeout);
+		timeout_tell(s, d);
+	}
 	datagram_remove(s, d);
 }
 
@@ -122,7 +133,8 @@ static bool make_room(
 	for (;;) {
 		struct pool_stats p = pool_stats(s->frag_pool);
 		source_holds(s, src, &datagrams, &held);
-		bool of_source = (!keep && datagrams >= datagrams_max) || held + bytes > bytes_max;
+		bool of_source = ((!keep && datagrams >= datagrams_max) || held + bytes > bytes_max) &&
+				 !MUTANT(one_source_takes_all_fragments);
 		if (!of_source && (keep || p.used < p.capacity) &&
 			s->frag_bytes + bytes <= s->config.frag_bytes_max)
 			return true;
@@ -152,7 +164,8 @@ static struct frag_datagram *datagram_new(struct stack *s, const struct frag_in 
 	d->total = d->held = d->charged = 0;
 	d->pieces = 0;
 	timer_init(&d->timer, timeout_fire);
-	timer_arm(&s->wheel, &d->timer, s->now_us + (ip_is_v4(&d->src) ? FRAG_V4_US : FRAG_V6_US));
+	if (!MUTANT(fragments_never_expire))
+		timer_arm(&s->wheel, &d->timer, s->now_us + (ip_is_v4(&d->src) ? FRAG_V4_US : FRAG_V6_US));
 	cds_list_add_tail(&d->link, &s->frag_datagrams);
 	return d;
 }
@@ -183,28 +196,27 @@ static bool end_disagrees(const struct frag_datagram *d, uint32_t end, bool more
 	       (uint32_t)d->piece[d->pieces - 1].at + d->piece[d->pieces - 1].bytes > end;
 }
 
-/* Headers of the protocol above lie in one piece: bytes of the later buffers move to behind the first's. */
-static void linearize(struct rte_mbuf *m)
+/* Bytes of the later buffers move into the free room of those before them: the headers of the protocol above
+ * lie in one piece, and nobody holds a buffer for each piece. */
+static void compact(struct rte_mbuf *first)
 {
-	uint32_t want = min_u32(m->pkt_len, FRAG_LINEAR_BYTES);
+	struct rte_mbuf *m = first, *next;
 
-	if (m->data_len < want)
-		frame_room_use(m);
-	while (m->data_len < want && m->next) {
-		struct rte_mbuf *next = m->next;
-		uint32_t n = min_u32(want - m->data_len, next->data_len);
-		n = min_u32(n, rte_pktmbuf_tailroom(m));
-		if (n == 0 && next->data_len)
-			return;
+	frame_room_use(m);
+	while ((next = m->next)) {
+		uint32_t n = min_u32(rte_pktmbuf_tailroom(m), next->data_len);
 		memcpy(frame_room(m, n), frame_data(next), n);
 		m->data_len = (uint16_t)(m->data_len + n);
 		next->data_off = (uint16_t)(next->data_off + n);
 		next->data_len = (uint16_t)(next->data_len - n);
-		if (next->data_len == 0) {
-			m->next = next->next;
-			m->nb_segs--;
-			rte_pktmbuf_free_seg(next);
+		if (next->data_len) {
+			m = next;
+			frame_room_use(m);
+			continue;
 		}
+		m->next = next->next;
+		first->nb_segs--;
+		rte_pktmbuf_free_seg(next);
 	}
 }
 
@@ -212,7 +224,7 @@ static void linearize(struct rte_mbuf *m)
  * where the packet must go. */
 static bool ecn_merge(const struct frag_datagram *d, uint8_t *ecn)
 {
-	if (!(d->ecn_seen & 1 << IP_ECN_CE))
+	if (!(d->ecn_seen & 1 << IP_ECN_CE) || MUTANT(fragments_lose_their_mark))
 		return true;
 	*ecn = IP_ECN_CE;
 	return !(d->ecn_seen & 1 << IP_ECN_NOT_ECT);
@@ -238,7 +250,7 @@ static bool reassemble(struct stack *s, struct frag_datagram *d, struct frag_who
 	d->pieces = 0; /* they are the chain's now */
 	/* What the port said of a checksum, it said of a part. */
 	first->ol_flags = 0;
-	linearize(first);
+	compact(first);
 	out->m = first;
 	out->ip.fragmented = true;
 	out->ip.length = first->pkt_len;
@@ -261,6 +273,7 @@ static bool piece_add(struct stack *s, struct frag_datagram *d, struct rte_mbuf 
 	d->ecn_seen |= (uint8_t)(1 << in->ip.ecn);
 	if (in->offset == 0) {
 		d->first = in->ip;
+		d->back = in->back;
 		d->next = in->next;
 	}
 	if (!in->more) {
@@ -291,7 +304,7 @@ bool frag_input_take(struct stack *s, struct rte_mbuf *m, const struct frag_in *
 		DROP(s, m, frag_duplicate);
 		return false;
 	}
-	if (fit == FIT_OVERLAP || end_disagrees(d, end, in->more)) {
+	if ((fit == FIT_OVERLAP && !MUTANT(fragments_overlap)) || end_disagrees(d, end, in->more)) {
 		datagram_kill(s, d);
 		DROP(s, m, frag_overlap);
 		return false;

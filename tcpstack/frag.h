@@ -13,13 +13,14 @@ enum { FRAG_PIECES_MAX = 64 };
 struct frag_in {
 	struct ip_packet ip;
 	uint32_t id;
+	uint32_t back;	 /* m's data stands so far behind the IP header */
 	uint16_t offset; /* bytes, a multiple of 8 */
 	bool more;
 	uint8_t next; /* the protocol, or the next header, behind the fragment header */
 };
 
-/* What a fragment completed: m's data is the whole datagram's payload in a chain, its first bytes in one
- * buffer as far as there is room. */
+/* What a fragment completed: m's data is the whole datagram's payload, copied together into as few of its
+ * buffers as its order allows. */
 struct frag_whole {
 	struct rte_mbuf *m;
 	struct ip_packet ip;

@@ -153,6 +153,37 @@ static void datagrams_are_told_apart(void)
 	fx_end();
 }
 
+/* RFC 1122 section 3.3.2, RFC 8200 section 4.5: with as much of the first piece as an error holds. */
+static void what_never_comes_is_told_of(void)
+{
+	begin(multi_segment);
+	for (unsigned version = 0; version < 2; version++) {
+		use(version);
+		uint32_t header = v6 ? 54 : 34;
+		fragment(0, 400, true);
+		id++;
+		fragment(400, 400, true); /* of this one the first never came */
+		id++;
+		fragment(0, 400, true);
+		fragment(8, 400, true); /* broken: nobody waits for more */
+		fx_run(v6 ? 59000000 : 29000000);
+		CU_ASSERT_EQUAL(fx_sent_count, 0);
+		fx_know_peer();
+		fx_run(2000000);
+		CU_ASSERT_EQUAL_FATAL(fx_sent_count, 1);
+		const uint8_t *p = frame_data(fx_sent[0]);
+		CU_ASSERT_EQUAL(wire_get16(p + header), v6 ? 0x0301 : 0x0b01);
+		CU_ASSERT_EQUAL(wire_get32(p + header + 4), 0);
+		/* the packet as it came, its header first */
+		CU_ASSERT_EQUAL(fx_sent[0]->pkt_len, header + 8 + (header - 14) + (v6 ? 8 : 0) + 400);
+		CU_ASSERT_EQUAL(p[header + 8], v6 ? 0x60 : 0x45);
+		CU_ASSERT_EQUAL(memcmp(p + fx_sent[0]->pkt_len - 400, message, 400), 0);
+		fx_forget();
+		CU_ASSERT_EQUAL(FX_COUNTER(frag_timeout), 2 * (version + 1));
+	}
+	fx_end();
+}
+
 /* RFC 5722: what overlaps takes all with it, also what is still to come; a mere repetition does not. */
 static void overlaps_take_the_datagram(void)
 {
@@ -319,6 +350,29 @@ static void congestion_marks_are_kept(void)
 	fx_end();
 }
 
+/* Each piece came in a buffer of its own. */
+static void pieces_share_a_buffer(void)
+{
+	struct frag_whole whole = {0};
+
+	begin(multi_segment);
+	for (unsigned i = 0; i < 20; i++) {
+		struct frag_in in = {
+			.ip = {.src = fx_peer, .dst = fx_us}, .offset = (uint16_t)(i * 160), .more = i < 19};
+		struct rte_mbuf *m = rte_pktmbuf_alloc(fx_rx_pool);
+		memset(rte_pktmbuf_append(m, 160), (int)i, 160);
+		CU_ASSERT_EQUAL_FATAL(frag_input_take(fx_stack, m, &in, &whole), !in.more);
+	}
+	CU_ASSERT_EQUAL(whole.m->pkt_len, 20 * 160);
+	CU_ASSERT_EQUAL(whole.m->nb_segs, 2);
+	for (unsigned i = 0; i < 20 * 160; i++) {
+		uint8_t b, *p = (uint8_t *)rte_pktmbuf_read(whole.m, i, 1, &b);
+		CU_ASSERT_EQUAL_FATAL(*p, i / 160);
+	}
+	rte_pktmbuf_free(whole.m);
+	fx_end();
+}
+
 /* Neighbour discovery never comes in fragments: RFC 6980. */
 static void discovery_is_not_fragmented(void)
 {
@@ -362,12 +416,14 @@ int main(int argc, char **argv)
 		(struct unit_test[]){
 			{"any_order_is_put_together", any_order_is_put_together},
 			{"datagrams_are_told_apart", datagrams_are_told_apart},
+			{"what_never_comes_is_told_of", what_never_comes_is_told_of},
 			{"overlaps_take_the_datagram", overlaps_take_the_datagram},
 			{"broken_fragments_have_their_counter", broken_fragments_have_their_counter},
 			{"more_pieces_than_we_keep", more_pieces_than_we_keep},
 			{"atomic_fragments", atomic_fragments},
 			{"limits_hold", limits_hold},
 			{"congestion_marks_are_kept", congestion_marks_are_kept},
+			{"pieces_share_a_buffer", pieces_share_a_buffer},
 			{"discovery_is_not_fragmented", discovery_is_not_fragmented},
 			{"random_pieces_do_no_harm", random_pieces_do_no_harm},
 			{0},

@@ -2,40 +2,26 @@
 /* A peer that sends anything: right checksums and addresses, but flags, numbers, lengths and options at
  * random, most of them on the edge of what a connection would take. Nothing may break, nothing may leak, a
  * good peer is served. */
-#include "runtime/check.h"
-#include "runtime/wire.h"
-#include "tcpstack/stack.h"
-#include "tcpstack/tcp.h"
-#include "tests/script/segment.h"
-#include "tests/unit/poison.h"
-#include "tests/unit/unit.h"
+#include "tcpstack/peer_fixture.h"
 
 enum { FRAMES = 60000, PORTS = 6, CONNS_MAX = 4 };
 
-static struct rte_mempool *tx_pool, *rx_pool;
-static struct stack *stack;
-static uint64_t now_us;
 static struct segment_base base[PORTS];
 /* What the stack last said on a port: where an attacker who sees everything aims at. */
 static struct segment said[PORTS];
 static bool good_peer_served;
 
-static void tx(void *ctx, struct rte_mbuf **frames_take, unsigned n)
+static void hear(const uint8_t *p, uint32_t n)
 {
+	unsigned port = wire_get16(p + 36) - PEER_PORT;
 	const char *broken;
-	struct segment g;
 
-	for (unsigned i = 0; i < n; i++) {
-		const uint8_t *p = rte_pktmbuf_mtod(frames_take[i], const uint8_t *);
-		unsigned port = wire_get16(p + 36) - PEER_PORT;
-		if (wire_get16(p + 12) == 0x0800 && port < PORTS) {
-			segment_from_frame(&g, &base[port], p, frames_take[i]->pkt_len, &broken);
-			said[port] = g;
-		} else if (wire_get16(p + 12) == 0x0800 && (p[47] & 18) == 18) {
-			good_peer_served = true;
-		}
-		rte_pktmbuf_free(frames_take[i]);
-	}
+	if (wire_get16(p + 12) != ETH_TYPE_IPV4)
+		return;
+	if (port < PORTS)
+		segment_from_frame(&said[port], &base[port], p, n, &broken);
+	else if ((p[47] & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK))
+		good_peer_served = true;
 }
 
 static void on_event(struct tcp_conn *c)
@@ -74,41 +60,11 @@ static void read_all(void *ctx, struct tcp_conn *c)
 	tcp_conn_rx_consume(c, tcp_conn_rx(c)->bytes);
 }
 
-static void input(const uint8_t *frame, uint32_t n)
-{
-	struct rte_mbuf *m = rte_pktmbuf_alloc(rx_pool);
-
-	MUST(m);
-	memcpy(rte_pktmbuf_append(m, (uint16_t)n), frame, n);
-	poison_around(&m, 1);
-	stack_input(stack, &m, 1, now_us);
-}
-
-static void tell_address(void)
-{
-	uint8_t arp[42] = {0};
-
-	memcpy(arp, stack_mac, 6);
-	memcpy(arp + 6, peer_mac, 6);
-	memcpy(arp + 12, (uint8_t[]){8, 6, 0, 1, 8, 0, 6, 4, 0, 1}, 10);
-	memcpy(arp + 22, peer_mac, 6);
-	wire_put32(arp + 28, PEER_ADDR);
-	wire_put32(arp + 38, STACK_ADDR);
-	input(arp, sizeof(arp));
-}
-
 static void begin(void)
 {
-	struct stack_config c;
-
-	tx_pool = unit_pool("tx", 256, 2048);
-	rx_pool = unit_pool("rx", 1024, 2048);
-	stack_config_defaults(&c);
-	memcpy(c.mac, stack_mac, 6);
-	stack_config_add(&c, ip_v4(STACK_ADDR), 24);
-	c.tx_pool = tx_pool;
-	c.key = (struct siphash_key){unit_random(), 2};
-	c.tx = tx;
+	px_pools(256, 1024);
+	struct stack_config c = px_config(hear);
+	c.key.k0 = unit_random();
 	c.conn_max = CONNS_MAX;
 	c.syn_backlog_max = 2;
 	c.time_wait_max = 2;
@@ -118,11 +74,8 @@ static void begin(void)
 		3000000;
 	c.keepalive_interval_us = 1000000;
 	c.keepalive_probes = 2;
-	c.arp_lifetime_us = UINT32_MAX;
-	now_us = 1000000;
-	stack = stack_create(&c, now_us);
-	MUST(stack && tcp_listen(stack, NULL, STACK_PORT, NULL, &app, NULL, NULL) == 0);
-	tell_address();
+	px_start(&c);
+	MUST(tcp_listen(px_stack, NULL, STACK_PORT, NULL, &app, NULL, NULL) == 0);
 }
 
 static int64_t near(int64_t n)
@@ -148,72 +101,53 @@ static void some_options(struct segment *g)
 
 static void one_segment(void)
 {
-	uint8_t frame[FRAME_BYTES_MAX];
 	unsigned port = unit_random_below(PORTS);
-	struct segment g = {
-		.flags = some_flags(),
-		.seq = near(said[port].ack),
-		.ack = near(said[port].seq + said[port].len + ((said[port].flags & 3) != 0)),
-		.has_ack = true,
-		.len = unit_random_below(2) ? 0 : unit_random_below(1400),
-		.win = unit_random_below(3) ? 65535 : unit_random_below(2000),
-		.peer_port = (uint16_t)(PEER_PORT + port),
-		.stack_port = STACK_PORT,
-		.doff = unit_random_below(50) ? -1 : (int)unit_random_below(16),
-		.iplen = -1,
-	};
+	struct segment *last = &said[port];
+	struct segment g = px_segment(some_flags(), near(last->ack),
+		near(last->seq + last->len + ((last->flags & 3) != 0)),
+		unit_random_below(2) ? 0 : unit_random_below(1400));
 
+	g.has_ack = true;
+	g.win = unit_random_below(3) ? 65535 : unit_random_below(2000);
+	g.peer_port = (uint16_t)(PEER_PORT + port);
+	g.doff = unit_random_below(50) ? -1 : (int)unit_random_below(16);
 	if (unit_random_below(10) == 0)
 		some_options(&g);
 	if (g.flags == 2) {
 		g.seq = 0;
 		g.len = 0;
 	}
-	input(frame, segment_to_frame(&g, &base[port], frame));
-}
-
-static void run_until_silent(void)
-{
-	uint64_t next;
-
-	for (unsigned i = 0; i < 100000 && (next = stack_next_us(stack)) != UINT64_MAX; i++) {
-		now_us = RTE_MAX(now_us + 1, next);
-		stack_output(stack, now_us);
-		stack_timers(stack, now_us, 100);
-	}
+	px_send(&g, &base[port]);
 }
 
 static void a_hostile_peer(void)
 {
-	uint8_t frame[200];
-	struct segment syn = {
-		.flags = 2, .win = 1000, .peer_port = 999, .stack_port = STACK_PORT, .doff = -1, .iplen = -1};
+	struct segment syn = px_segment(TCP_SYN, 0, 0, 0);
 
 	begin();
 	for (unsigned i = 0; i < FRAMES; i++) {
 		one_segment();
-		now_us += unit_random_below(unit_random_below(20) ? 300 : 300000);
+		px_now_us += unit_random_below(unit_random_below(20) ? 300 : 300000);
 		if (unit_random_below(20) == 0)
-			tcp_conn_each(stack, read_all, NULL);
+			tcp_conn_each(px_stack, read_all, NULL);
 		if (unit_random_below(3)) {
-			stack_output(stack, now_us);
-			stack_timers(stack, now_us, 100);
+			stack_output(px_stack, px_now_us);
+			stack_timers(px_stack, px_now_us, 100);
 		}
 	}
-	CU_ASSERT_TRUE(stack_counter(stack, STACK_COUNTER_tcp_accepted) > 100);
-	CU_ASSERT_TRUE(stack_counter(stack, STACK_COUNTER_tcp_out_of_order) > 100);
-	tcp_conn_each(stack, read_all, NULL);
-	run_until_silent();
-	CU_ASSERT_EQUAL(stack_usage(stack).conns, 0);
-	CU_ASSERT_EQUAL(stack_usage(stack).tx_segments, 0);
-	CU_ASSERT_EQUAL(stack_usage(stack).reass_segments, 0);
-	tell_address();
-	input(frame, segment_to_frame(&syn, &base[0], frame));
-	stack_output(stack, now_us);
+	CU_ASSERT_TRUE(stack_counter(px_stack, STACK_COUNTER_tcp_accepted) > 100);
+	CU_ASSERT_TRUE(stack_counter(px_stack, STACK_COUNTER_tcp_out_of_order) > 100);
+	tcp_conn_each(px_stack, read_all, NULL);
+	px_run_until_silent();
+	CU_ASSERT_EQUAL(stack_usage(px_stack).conns, 0);
+	CU_ASSERT_EQUAL(stack_usage(px_stack).tx_segments, 0);
+	CU_ASSERT_EQUAL(stack_usage(px_stack).reass_segments, 0);
+	px_tell_address();
+	syn.peer_port = 999;
+	px_send(&syn, &base[0]);
+	stack_output(px_stack, px_now_us);
 	CU_ASSERT_TRUE(good_peer_served);
-	stack_destroy(stack);
-	CU_ASSERT_TRUE(unit_pool_full(tx_pool));
-	CU_ASSERT_TRUE(unit_pool_full(rx_pool));
+	px_end();
 }
 
 int main(int argc, char **argv)

@@ -6,7 +6,7 @@
 static void own_add(struct stack *s, struct ip_addr address, uint8_t prefix_bits)
 {
 	struct ip_own *own = &s->own[s->own_count++];
-	bool tested = !ip_is_v4(&address) && s->config.dad_transmits;
+	bool tested = ip_is_v4(&address) ? s->config.arp_probes : s->config.dad_transmits;
 
 	*own = (struct ip_own){.stack = s,
 		.address = address,
@@ -91,8 +91,10 @@ const struct ip_addr *ip_source_for(const struct stack *s, const struct ip_addr 
 	if (!ip_is_v4(dst))
 		return source_v6(s, dst);
 	const struct ip_own *own = ip_on_link(s, dst);
+	if (own && own->state != STACK_ADDRESS_USED)
+		own = NULL;
 	for (unsigned i = 0; !own && i < s->own_count; i++)
-		if (ip_is_v4(&s->own[i].address))
+		if (ip_is_v4(&s->own[i].address) && s->own[i].state == STACK_ADDRESS_USED)
 			own = &s->own[i];
 	return own ? &own->address : NULL;
 }

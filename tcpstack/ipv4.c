@@ -55,17 +55,20 @@ static bool tiny(const struct rte_mbuf *m, uint16_t word, uint8_t protocol)
 {
 	uint16_t offset = word & IPV4_OFFSET;
 
-	if (protocol != IP_PROTOCOL_TCP)
+	if (protocol != IP_PROTOCOL_TCP || MUTANT(tiny_fragment_taken))
 		return false;
 	return offset == 1 || (offset == 0 && m->pkt_len < 20);
 }
 
-/* word: the header's flags and offset. m's data is the fragment's payload. */
-static void fragment_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip, uint16_t id,
-	uint16_t word, uint8_t protocol)
+/* h: the header, of n bytes, which m's data, the fragment's payload, stands behind. */
+static void fragment_take(
+	struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip, const uint8_t *h, uint32_t n)
 {
+	uint16_t word = wire_get16(h + 6);
+	uint8_t protocol = h[9];
 	struct frag_in in = {.ip = *ip,
-		.id = id,
+		.id = wire_get16(h + 4),
+		.back = n,
 		.offset = (uint16_t)((word & IPV4_OFFSET) * 8),
 		.more = word & IPV4_MF,
 		.next = protocol};
@@ -91,7 +94,7 @@ void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
 		DROP(s, m, ipv4_version);
 		return;
 	}
-	if (total < header || total > m->pkt_len) {
+	if (total < header || (total > m->pkt_len && !MUTANT(ipv4_length_not_checked))) {
 		DROP(s, m, ipv4_short);
 		return;
 	}
@@ -99,7 +102,7 @@ void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
 		DROP(s, m, header_split);
 		return;
 	}
-	if (!header_checksum_good(s, m, h, header)) {
+	if (!header_checksum_good(s, m, h, header) && !MUTANT(ipv4_checksum_not_checked)) {
 		DROP(s, m, ipv4_checksum);
 		return;
 	}
@@ -108,22 +111,20 @@ void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
 		.length = total - header,
 		.ecn = h[1] & 3,
 		.hop_limit = h[8]};
-	if (!ip_is_ours(s, &ip.dst)) {
+	if (!ip_is_ours(s, &ip.dst) && !MUTANT(ipv4_for_others_taken)) {
 		DROP(s, m, ipv4_not_ours);
 		return;
 	}
-	if (ipv4_source_impossible(s, ip_to_v4(&ip.src))) {
+	if (ipv4_source_impossible(s, ip_to_v4(&ip.src)) && !MUTANT(ipv4_martian_taken)) {
 		DROP(s, m, ipv4_source);
 		return;
 	}
-	uint8_t protocol = h[9];
-	uint16_t id = wire_get16(h + 4), word = wire_get16(h + 6);
 	frame_truncate(m, total); /* short frames are padded on the link */
 	rte_pktmbuf_adj(m, (uint16_t)header);
-	if (word & IPV4_MF_OR_OFFSET)
-		fragment_take(s, m, &ip, id, word, protocol);
+	if (wire_get16(h + 6) & IPV4_MF_OR_OFFSET)
+		fragment_take(s, m, &ip, h, header);
 	else
-		upper_take(s, m, &ip, protocol, header);
+		upper_take(s, m, &ip, h[9], header);
 }
 
 void ipv4_header_put(struct stack *s, struct rte_mbuf *m, const struct ip_send *to)

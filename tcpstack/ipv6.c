@@ -106,7 +106,7 @@ static bool options_good(struct stack *s, struct rte_mbuf *m, const struct ip_pa
 			COUNT(s, ipv6_extension);
 			return false;
 		}
-		if (p[0] >> 6) {
+		if (p[0] >> 6 && !MUTANT(unknown_option_passed)) {
 			/* 10 asks for an answer, 11 unless it was sent to a group. */
 			bool answer = p[0] >> 6 == 2 || (p[0] >> 6 == 3 && !ip_is_multicast(&ip->dst));
 			if (answer && !precedes_error(m, header, header_bytes))
@@ -128,7 +128,7 @@ static bool extension_good(struct stack *s, struct rte_mbuf *m, const struct ip_
 	if (w->next == NEXT_ROUTING) {
 		/* With nothing left to visit it is history (section 4.4); else we would be a router, and of
 		 * type 0 a weapon (RFC 5095). */
-		if (p[3] == 0)
+		if (p[3] == 0 || MUTANT(routing_header_passed))
 			return true;
 		if (!precedes_error(m, p, n))
 			problem_tell(s, m, ip, w->back, PROBLEM_FIELD,
@@ -194,8 +194,8 @@ static bool headers_in(struct rte_mbuf *m, uint8_t next)
 	return true; /* too many: found when it is whole */
 }
 
-/* m's data starts at a fragment header. */
-static void fragment_take(struct stack *s, struct rte_mbuf *m, struct ip_packet *ip)
+/* m's data starts at a fragment header, back bytes behind the packet's start. */
+static void fragment_take(struct stack *s, struct rte_mbuf *m, struct ip_packet *ip, uint32_t back)
 {
 	const uint8_t *p = frame_data(m);
 	struct frag_whole whole;
@@ -206,10 +206,15 @@ static void fragment_take(struct stack *s, struct rte_mbuf *m, struct ip_packet 
 		return;
 	}
 	uint16_t word = wire_get16(p + 2);
-	struct frag_in in = {
-		.ip = *ip, .id = wire_get32(p + 4), .offset = word & 0xfff8, .more = word & 1, .next = p[0]};
+	struct frag_in in = {.ip = *ip,
+		.id = wire_get32(p + 4),
+		.back = back + FRAGMENT_HEADER_BYTES,
+		.offset = word & 0xfff8,
+		.more = word & 1,
+		.next = p[0]};
 	rte_pktmbuf_adj(m, FRAGMENT_HEADER_BYTES);
-	if (in.offset == 0 && !in.more) { /* RFC 6946: whole by itself, whatever else is going on */
+	if (in.offset == 0 && !in.more &&
+		!MUTANT(atomic_fragment_kept)) { /* RFC 6946: whole by itself, whatever else is going on */
 		ip->fragmented = true;
 		payload_take(s, m, ip, (struct walk){.next = in.next});
 	} else if (in.offset == 0 && !headers_in(m, in.next)) {
@@ -228,7 +233,7 @@ static void payload_take(struct stack *s, struct rte_mbuf *m, struct ip_packet *
 	uint8_t next = w.next;
 	ip->length = m->pkt_len;
 	if (next == NEXT_FRAGMENT && !ip_is_unspecified(&ip->src) && !ip_is_multicast(&ip->dst)) {
-		fragment_take(s, m, ip);
+		fragment_take(s, m, ip, w.back);
 	} else if (!source_good(s, m, ip, next)) {
 		DROP(s, m, ipv6_source);
 	} else if (next == IP_PROTOCOL_TCP && !ip_is_multicast(&ip->dst)) {
@@ -270,7 +275,7 @@ void ipv6_input_take(struct stack *s, struct rte_mbuf *m, bool to_group)
 		DROP(s, m, ipv6_not_ours);
 		return;
 	}
-	if (ipv6_source_impossible(&ip.src)) {
+	if (ipv6_source_impossible(&ip.src) && !MUTANT(ipv6_martian_taken)) {
 		DROP(s, m, ipv6_source);
 		return;
 	}

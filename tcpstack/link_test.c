@@ -8,7 +8,8 @@
 
 enum { US = 0x0a000001, PEER = 0x0a000002, GATEWAY = 0x0a0000fe, FAR_AWAY = 0x08080808 };
 
-static const uint8_t our_mac[6] = {2, 0, 0, 0, 0, 1}, peer_mac[6] = {2, 0, 0, 0, 0, 2};
+static const uint8_t our_mac[6] = {2, 0, 0, 0, 0, 1};
+static uint8_t peer_mac[6] = {2, 0, 0, 0, 0, 2};
 static const uint8_t everyone[6] = {255, 255, 255, 255, 255, 255};
 
 static struct rte_mempool *pool;
@@ -325,16 +326,151 @@ static void unanswered_requests_displace_nobody(void)
 	end();
 }
 
+static void run_for(uint64_t us)
+{
+	for (uint64_t end = now_us + us; now_us < end;) {
+		now_us += 1000;
+		stack_timers(stack, now_us, 100);
+	}
+	flush();
+}
+
+/* One ARP request was sent to everyone: sender asks for US. */
+static void expect_arp(uint32_t sender)
+{
+	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
+	const uint8_t *p = frame_data(sent[0]);
+	CU_ASSERT_EQUAL(memcmp(p, everyone, 6), 0);
+	CU_ASSERT_EQUAL(wire_get16(p + 14 + 6), 1);
+	CU_ASSERT_EQUAL(memcmp(p + 14 + 8, our_mac, 6), 0);
+	CU_ASSERT_EQUAL(wire_get32(p + 14 + 14), sender);
+	CU_ASSERT_EQUAL(wire_get32(p + 14 + 24), US);
+	forget();
+}
+
+static void with_probes(struct stack_config *c)
+{
+	c->arp_probes = 3;
+}
+
+static enum stack_address_state state_of_us(void)
+{
+	struct ip_addr a;
+	enum stack_address_state state;
+
+	CU_ASSERT_TRUE_FATAL(stack_address_get(stack, 0, &a, &state));
+	return state;
+}
+
+/* RFC 5227 section 2.1.1 and 2.3: three probes from nobody, one to two seconds apart; two seconds later the
+ * address is used, and announced twice. */
+static void an_address_is_probed_before_it_is_used(void)
+{
+	struct ip_addr peer = ip_v4(PEER);
+
+	begin(with_probes);
+	uint64_t began_us = now_us, last_us = 0;
+	for (unsigned i = 0; i < 3; i++) {
+		while (!sent_count && now_us - began_us < 10000000)
+			run_for(1000);
+		CU_ASSERT_TRUE(i ? now_us - last_us >= 1000000 && now_us - last_us <= 2002000
+				 : now_us - began_us <= 1002000);
+		last_us = now_us;
+		expect_arp(0);
+	}
+	CU_ASSERT_EQUAL(state_of_us(), STACK_ADDRESS_TENTATIVE);
+	CU_ASSERT_PTR_NULL(ip_source_for(stack, &peer));
+	arp(1, PEER, US);
+	input(frame, echo(PEER, US, 4));
+	CU_ASSERT_EQUAL(sent_count, 0);
+	run_for(1990000);
+	CU_ASSERT_EQUAL(sent_count, 0);
+	run_for(20000);
+	expect_arp(US);
+	CU_ASSERT_EQUAL(state_of_us(), STACK_ADDRESS_USED);
+	CU_ASSERT_TRUE(ip_source_for(stack, &peer) != NULL);
+	run_for(1980000);
+	CU_ASSERT_EQUAL(sent_count, 0);
+	run_for(20000);
+	expect_arp(US);
+	run_for(10000000);
+	CU_ASSERT_EQUAL(sent_count, 0);
+	end();
+}
+
+/* Section 2.1.1: another that has it, and another that tests it. */
+static void a_probed_address_that_is_taken_is_not_used(void)
+{
+	for (unsigned other = 0; other < 2; other++) {
+		begin(with_probes);
+		run_for(1500000);
+		forget();
+		if (other)
+			arp(1, 0, US);
+		else
+			arp(2, US, PEER);
+		CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_arp_duplicate), 1);
+		CU_ASSERT_EQUAL(state_of_us(), STACK_ADDRESS_DUPLICATE);
+		run_for(20000000);
+		arp(1, PEER, US);
+		CU_ASSERT_EQUAL(sent_count, 0);
+		/* The operator has seen to it: it is tested again. */
+		CU_ASSERT_EQUAL(stack_announce(stack, now_us), 0);
+		run_for(20000000);
+		CU_ASSERT_EQUAL(state_of_us(), STACK_ADDRESS_USED);
+		CU_ASSERT_EQUAL(sent_count, 3 + 2);
+		forget();
+		end();
+	}
+}
+
+static void passive_with_probes(struct stack_config *c)
+{
+	c->passive = true;
+	c->arp_probes = 3;
+}
+
+/* Of several stacks of one address one tests it; the others say nothing, use it when that has ended, and see
+ * what it sees. */
+static void a_passive_stack_waits_for_the_probes(void)
+{
+	begin(passive_with_probes);
+	run_for(7000000);
+	CU_ASSERT_EQUAL(state_of_us(), STACK_ADDRESS_TENTATIVE);
+	run_for(1000000);
+	CU_ASSERT_EQUAL(state_of_us(), STACK_ADDRESS_USED);
+	run_for(5000000);
+	CU_ASSERT_EQUAL(sent_count, 0);
+	end();
+	begin(passive_with_probes);
+	run_for(3000000);
+	arp(1, 0, US);
+	CU_ASSERT_EQUAL(state_of_us(), STACK_ADDRESS_DUPLICATE);
+	end();
+}
+
+/* What others do with other addresses is no conflict. */
+static void a_probed_address_survives_others(void)
+{
+	begin(with_probes);
+	run_for(1500000);
+	arp(1, 0, PEER);
+	arp(1, PEER, US);
+	arp(2, PEER, PEER + 1);
+	run_for(10000000);
+	CU_ASSERT_EQUAL(state_of_us(), STACK_ADDRESS_USED);
+	forget();
+	end();
+}
+
 static void announcements_and_conflicts(void)
 {
 	begin(NULL);
 	CU_ASSERT_EQUAL(stack_announce(stack, now_us), 0);
 	flush();
-	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
-	const uint8_t *p = frame_data(sent[0]) + 14;
-	CU_ASSERT_EQUAL(wire_get32(p + 14), US);
-	CU_ASSERT_EQUAL(wire_get32(p + 24), US);
-	forget();
+	expect_arp(US);
+	run_for(2010000);
+	expect_arp(US);
 	arp(1, US, US);
 	/* Defended, but not in a storm: RFC 5227 section 2.4 (c). */
 	arp(1, US, US);
@@ -346,6 +482,27 @@ static void announcements_and_conflicts(void)
 	now_us += 11000000;
 	arp(1, US, US);
 	CU_ASSERT_EQUAL(sent_count, 1);
+	end();
+}
+
+/* RFC 826: what others say to each other brings up to date whom we know, and makes no entry. */
+static void others_talk_makes_no_entry(void)
+{
+	begin(NULL);
+	arp(1, PEER, PEER + 1);
+	CU_ASSERT_EQUAL(stack_usage(stack).neighbours, 0);
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_arp_not_ours), 1);
+	arp(2, PEER, US); /* nor an answer that nobody asked for */
+	CU_ASSERT_EQUAL(stack_usage(stack).neighbours, 0);
+	arp(1, PEER, US);
+	forget();
+	peer_mac[5]++;
+	arp(1, PEER, PEER);
+	CU_ASSERT_EQUAL(stack_usage(stack).neighbours, 1);
+	input(frame, echo(PEER, US, 4));
+	CU_ASSERT_EQUAL_FATAL(sent_count, 1);
+	CU_ASSERT_EQUAL(memcmp(frame_data(sent[0]), peer_mac, 6), 0);
+	peer_mac[5]--;
 	end();
 }
 
@@ -500,6 +657,33 @@ static void an_answer_reaches_every_core(void)
 	end();
 }
 
+/* RFC 9293 MUST-50, RFC 1122 section 3.2.1.8: also those that nobody knows; a route is not followed back. */
+static void options_of_ip_are_passed_over(void)
+{
+	static const uint8_t options[][8] = {{1, 1, 1, 0}, {0x94, 4, 0, 0}, {0x44, 8, 5, 0, 0, 0, 0, 0},
+		{0x83, 7, 4, 10, 0, 0, 9, 0}, {0x9e, 8, 1, 2, 3, 4, 5, 6}};
+
+	begin(NULL);
+	arp(1, PEER, US);
+	forget();
+	for (unsigned i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		uint16_t n = echo(PEER, US, 40);
+		uint8_t *p = frame + 14;
+		memmove(p + 28, p + 20, 8 + 40);
+		memcpy(p + 20, options[i], 8);
+		p[0] = 0x47;
+		wire_put16(p + 2, 28 + 8 + 40);
+		ipv4_sum(p);
+		input(frame, n + 8);
+		CU_ASSERT_EQUAL_FATAL(sent_count, 1);
+		CU_ASSERT_EQUAL(frame_data(sent[0])[14], 0x45);
+		CU_ASSERT_EQUAL(wire_get32(frame_data(sent[0]) + 14 + 16), PEER);
+		forget();
+	}
+	CU_ASSERT_EQUAL(stack_counter(stack, STACK_COUNTER_icmp_echo), 5);
+	end();
+}
+
 #define EXPECT_DROP(name, setup)                                                         \
 	do {                                                                             \
 		uint64_t before = stack_counter(stack, STACK_COUNTER_##name);            \
@@ -585,6 +769,13 @@ int main(int argc, char **argv)
 			{"the_arp_cache_is_bounded", the_arp_cache_is_bounded},
 			{"unanswered_requests_displace_nobody", unanswered_requests_displace_nobody},
 			{"announcements_and_conflicts", announcements_and_conflicts},
+			{"an_address_is_probed_before_it_is_used", an_address_is_probed_before_it_is_used},
+			{"a_probed_address_that_is_taken_is_not_used",
+				a_probed_address_that_is_taken_is_not_used},
+			{"a_passive_stack_waits_for_the_probes", a_passive_stack_waits_for_the_probes},
+			{"a_probed_address_survives_others", a_probed_address_survives_others},
+			{"others_talk_makes_no_entry", others_talk_makes_no_entry},
+			{"options_of_ip_are_passed_over", options_of_ip_are_passed_over},
 			{"every_bad_frame_has_its_counter", every_bad_frame_has_its_counter},
 			{"random_bytes_do_no_harm", random_bytes_do_no_harm},
 			{0},

@@ -68,6 +68,9 @@ void nd_dad_duplicate(struct stack *s, struct ip_own *own)
 {
 	bool all = ip_is_link_local(&own->address);
 
+	if (MUTANT(duplicate_address_used))
+		return;
+
 	COUNT(s, nd_duplicate);
 	for (unsigned i = 0; i < s->own_count; i++) {
 		struct ip_own *o = &s->own[i];
@@ -82,7 +85,7 @@ void nd_dad_duplicate(struct stack *s, struct ip_own *own)
 void nd_conflict(struct stack *s, struct ip_own *own)
 {
 	COUNT(s, nd_conflict);
-	if (own->defended && s->now_us - own->defended_us < DEFEND_US)
+	if (own->defended && s->now_us - own->defended_us < DEFEND_US && !MUTANT(defends_in_a_storm))
 		return;
 	own->defended = advertise(s, own) == 0;
 	own->defended_us = s->now_us;
@@ -111,6 +114,8 @@ void nd_init(struct stack *s)
 	s->nd.hop_limit = IPV6_HOP_LIMIT;
 	s->nd.mtu = s->config.mtu;
 	for (unsigned i = 0; i < s->own_count; i++) {
+		if (ip_is_v4(&s->own[i].address))
+			continue;
 		timer_init(&s->own[i].timer, dad_fire);
 		if (s->own[i].state == STACK_ADDRESS_TENTATIVE)
 			dad_start(s, &s->own[i]);

@@ -64,7 +64,7 @@ static bool solicit_allowed(struct stack *s, const struct neighbour *e)
 		s->solicit_second = second;
 		s->solicits_left = NEIGHBOUR_SOLICITS_PER_S;
 	}
-	if (!s->solicits_left) {
+	if (!s->solicits_left && !MUTANT(questions_not_limited)) {
 		COUNT(s, neighbour_solicit_limited);
 		return false;
 	}
@@ -224,7 +224,7 @@ void neighbour_output_take(struct stack *s, struct rte_mbuf *m, const struct ip_
 		return;
 	}
 	if (!e || e->pending_count == NEIGHBOUR_PENDING_MAX ||
-		s->neighbour_pending >= s->neighbour_pending_max) {
+		(s->neighbour_pending >= s->neighbour_pending_max && !MUTANT(pending_not_limited))) {
 		DROP(s, m, neighbour_pending_dropped);
 	} else {
 		e->pending[e->pending_count++] = m;

@@ -121,6 +121,7 @@ struct stack *stack_create(const struct stack_config *config, uint64_t now_us)
 	CDS_INIT_LIST_HEAD(&s->output);
 	CDS_INIT_LIST_HEAD(&s->starved);
 	ip_init(s);
+	arp_init(s);
 	nd_init(s);
 	if (neighbour_init(s) || frag_init(s) || tcp_init(s)) {
 		stack_destroy(s);

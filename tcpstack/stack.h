@@ -61,8 +61,9 @@ struct stack_config {
 		addresses[STACK_ADDRESSES_MAX]; /* each once; the first of a version is its main one */
 	unsigned address_count;			/* 1 to STACK_ADDRESSES_MAX */
 	struct ip_addr gateway_v4, gateway_v6;	/* unspecified: none, only own prefixes are reached */
-	uint16_t mtu;  /* of IP packets, without Ethernet's header and tag; 576 (IPv6: 1280) to 9000 */
-	uint16_t vlan; /* 1 to 4094: frames with this tag are taken and sent; 0: untagged ones */
+	uint16_t mtu;	    /* of IP packets, without Ethernet's header and tag; 576 (IPv6: 1280) to 9000 */
+	uint16_t vlan;	    /* 1 to 4094: frames with this tag are taken and sent; 0: untagged ones */
+	uint8_t arp_probes; /* RFC 5227's PROBE_NUM, 3; 0: addresses of IPv4 are used at once */
 	uint8_t dad_transmits; /* RFC 4862's DupAddrDetectTransmits; 0: addresses of IPv6 are used at once */
 	bool mld;	       /* tell switches and routers which groups of IPv6 we listen to (RFC 3810) */
 	bool router_discovery; /* RFC 4861 section 6.3, for IPv6 while gateway_v6 is unspecified */
@@ -179,9 +180,9 @@ unsigned stack_timers(struct stack *s, uint64_t now_us, unsigned budget);
  * now_us when that is now, UINT64_MAX when never. */
 uint64_t stack_next_us(const struct stack *s);
 
-/* Tells the link our addresses (gratuitous ARP, RFC 5227's announcement; unsolicited neighbour
- * advertisements) and tests those of IPv6 that are not in use yet; call it when the link comes up. 0 or
- * -ENOBUFS. Leaves with the next stack_output. */
+/* Tells the link our addresses (RFC 5227's announcement, once more two seconds later; unsolicited neighbour
+ * advertisements) and tests those that are not in use yet; call it when the link comes up. 0 or -ENOBUFS.
+ * Leaves with the next stack_output. */
 int stack_announce(struct stack *s, uint64_t now_us);
 
 /* Takes over what another core's stack was told (neighbour_learned): a known neighbour is brought up to date,
@@ -193,7 +194,7 @@ void stack_neighbour_learn(
  * one made of the MAC (RFC 4291 appendix A: the MAC is configured and known on the link, so that RFC 7217
  * would hide nothing), unless the configuration has one. */
 enum stack_address_state {
-	STACK_ADDRESS_TENTATIVE, /* RFC 4862: being tested, not used yet */
+	STACK_ADDRESS_TENTATIVE, /* RFC 4862, RFC 5227: being tested, not used yet */
 	STACK_ADDRESS_USED,
 	STACK_ADDRESS_DUPLICATE, /* another station has it: unusable until stack_announce tests it again */
 };

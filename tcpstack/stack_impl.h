@@ -65,10 +65,11 @@ struct ip_own {
 	struct ip_addr address;
 	uint8_t prefix_bits;
 	uint8_t state;	  /* enum stack_address_state */
-	uint8_t dad_left; /* solicitations still to be sent */
-	bool defended;	  /* at defended_us */
+	uint8_t dad_left; /* solicitations, or probes of ARP, still to be sent */
+	uint8_t announces_left;
+	bool defended; /* at defended_us */
 	uint64_t defended_us;
-	struct timer timer; /* of duplicate address detection */
+	struct timer timer; /* of duplicate address detection; of IPv4's announcements as well */
 	struct stack *stack;
 };
 enum { IP_OWN_MAX = STACK_ADDRESSES_MAX + 1 };
@@ -217,7 +218,14 @@ void eth_output_take(struct stack *s, struct rte_mbuf *m, const uint8_t dst[6], 
 extern const uint8_t eth_everyone[6];
 
 void arp_input_take(struct stack *s, struct rte_mbuf *m);
-int arp_announce(struct stack *s); /* every IPv4 address of ours */
+/* Asks everyone, or the station eth_dst, for target as sender; 0 is nobody (RFC 5227's probe). 0 or -ENOBUFS.
+ */
+int arp_request(struct stack *s, uint32_t sender, const uint8_t eth_dst[6], uint32_t target);
+/* arp_probe.c: tests addresses of IPv4 that wait for it. */
+void arp_init(struct stack *s);
+int arp_announce(struct stack *s); /* every IPv4 address of ours, or its test */
+/* An ARP packet came: sender 0 tests target itself. */
+void arp_probe_seen(struct stack *s, const struct ip_addr *sender, const struct ip_addr *target);
 /* Asks for addr: mac alone, or everyone where it is NULL. */
 void arp_solicit(struct stack *s, const struct ip_addr *addr, const uint8_t *mac_or_null);
 

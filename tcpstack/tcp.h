@@ -185,6 +185,7 @@ struct tcp_conn_info {
 	uint8_t snd_wscale, rcv_wscale;
 	uint8_t timestamps, sack, nodelay, corked;
 	uint8_t ecn;	      /* agreed on */
+	uint8_t unreachable;  /* an ICMP error said that the peer cannot be reached (RFC 9293 MUST-47) */
 	const char *recovery; /* "none", "fast" or "timeout" */
 	uint32_t sacked_bytes, lost_segments;
 	uint32_t min_rtt_us, reorder_us; /* RACK's reordering window */

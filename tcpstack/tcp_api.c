@@ -383,6 +383,7 @@ struct tcp_conn_info tcp_conn_info(const struct tcp_conn *c)
 		.pmtu_bytes = c->path_mtu,
 		.snd_wscale = c->snd_wscale,
 		.rcv_wscale = c->rcv_wscale,
+		.unreachable = c->unreachable,
 		.timestamps = c->timestamps,
 		.nodelay = c->nodelay,
 		.corked = c->corked,

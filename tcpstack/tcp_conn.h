@@ -327,6 +327,8 @@ struct tcp_conn {
 	uint32_t pmtu_probe_end;
 	uint64_t pmtu_raise_us; /* from when on a larger one may be tried */
 	uint64_t pmtu_full_us;	/* when the last full segment left that the peer has */
+	uint32_t pmtu_vain_una; /* where snd_una was at the last timeout */
+	uint8_t pmtu_vain;	/* timeouts in a row without any progress there */
 	bool pmtu_untold;	/* found by ourselves, and nothing has arrived since */
 	bool unreachable;	/* an ICMP error said so */
 	uint32_t resent, timeouts, fast_retransmits;

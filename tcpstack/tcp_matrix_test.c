@@ -7,10 +7,7 @@
  *   R  <SEQ=SEG.ACK><CTL=RST>     r  <SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>     S  our SYN, with an ACK
  *
  * and the state that follows, where it is another one. */
-#include "tcpstack/tcp_impl.h"
-#include "tests/script/segment.h"
-#include "tests/unit/poison.h"
-#include "tests/unit/unit.h"
+#include "tcpstack/peer_fixture.h"
 
 enum { COLUMNS = 8, WINDOW_BYTES = 10000, DATA_BYTES = 10, FAR = 20000 };
 
@@ -109,28 +106,21 @@ static const struct kind {
 	{"text-FIN", TCP_ACK | TCP_FIN, DATA_BYTES},
 };
 
-static struct rte_mempool *tx_pool, *rx_pool;
-static struct stack *stack;
 static struct segment_base base;
 static struct segment said; /* the last that the peer heard */
 static struct tcp_conn *conn;
 static unsigned heard;
 static uint16_t stack_port;
-static uint64_t now_us;
 
-static void tx(void *ctx, struct rte_mbuf **frames_take, unsigned n)
+static void hear(const uint8_t *p, uint32_t n)
 {
 	const char *broken = NULL;
 
-	for (unsigned i = 0; i < n; i++) {
-		const uint8_t *p = rte_pktmbuf_mtod(frames_take[i], const uint8_t *);
-		if (segment_from_frame(&said, &base, p, frames_take[i]->pkt_len, &broken)) {
-			heard++;
-			stack_port = said.stack_port;
-		}
-		CU_ASSERT_PTR_NULL(broken);
+	if (segment_from_frame(&said, &base, p, n, &broken)) {
+		heard++;
+		stack_port = said.stack_port;
 	}
-	rte_pktmbuf_free_bulk(frames_take, n);
+	CU_ASSERT_PTR_NULL(broken);
 }
 
 static void on_accepted(void *ctx, struct tcp_conn *c)
@@ -140,76 +130,36 @@ static void on_accepted(void *ctx, struct tcp_conn *c)
 
 static const struct tcp_app app = {.accepted = on_accepted};
 
-static void input(const uint8_t *frame, uint32_t n)
-{
-	struct rte_mbuf *m = rte_pktmbuf_alloc(rx_pool);
-
-	MUST(m);
-	memcpy(rte_pktmbuf_append(m, (uint16_t)n), frame, n);
-	poison_around(&m, 1);
-	stack_input(stack, &m, 1, now_us);
-	stack_output(stack, now_us);
-}
-
 static void segment_input(uint8_t flags, int64_t seq, int64_t ack, uint32_t len)
 {
-	uint8_t frame[200];
-	struct segment g = {.flags = flags,
-		.seq = seq,
-		.ack = ack,
-		.has_ack = flags & TCP_ACK,
-		.len = len,
-		.win = 65535,
-		.urg = flags & TCP_URG ? 5 : 0,
-		.peer_port = PEER_PORT,
-		.stack_port = stack_port,
-		.doff = -1,
-		.iplen = -1};
+	struct segment g = px_segment(flags, seq, ack, len);
 
-	input(frame, segment_to_frame(&g, &base, frame));
-}
-
-static void tell_address(void)
-{
-	uint8_t arp[42] = {0};
-
-	memcpy(arp, stack_mac, 6);
-	memcpy(arp + 6, peer_mac, 6);
-	memcpy(arp + 12, (uint8_t[]){8, 6, 0, 1, 8, 0, 6, 4, 0, 1}, 10);
-	memcpy(arp + 22, peer_mac, 6);
-	wire_put32(arp + 28, PEER_ADDR);
-	wire_put32(arp + 38, STACK_ADDR);
-	input(arp, sizeof(arp));
+	g.urg = flags & TCP_URG ? 5 : 0;
+	g.stack_port = stack_port;
+	px_send(&g, &base);
+	stack_output(px_stack, px_now_us);
 }
 
 static void begin(void)
 {
-	struct stack_config c;
+	px_pools(64, 64);
+	struct stack_config c = px_config(hear);
 
-	stack_config_defaults(&c);
-	memcpy(c.mac, stack_mac, 6);
-	stack_config_add(&c, ip_v4(STACK_ADDR), 24);
-	c.tx_pool = tx_pool;
-	c.key = (struct siphash_key){1, 2};
-	c.tx = tx;
 	c.conn_max = c.syn_backlog_max = c.time_wait_max = 4;
 	c.reass_segments_max = 16;
 	c.tx_segments_max = 64;
 	c.rx_buffer_bytes = WINDOW_BYTES;
 	c.delayed_ack_us = 0;
-	now_us = 1000000;
 	base = (struct segment_base){.peer_isn = UINT32_MAX - 5}; /* the window goes across the wrap */
 	said = (struct segment){0};
 	conn = NULL;
 	stack_port = STACK_PORT;
-	stack = stack_create(&c, now_us);
-	MUST(stack);
-	tell_address();
+	px_start(&c);
 }
 
 static void open_passive(void)
 {
-	MUST(!tcp_listen(stack, NULL, STACK_PORT, NULL, &app, NULL, NULL));
+	MUST(!tcp_listen(px_stack, NULL, STACK_PORT, NULL, &app, NULL, NULL));
 	segment_input(TCP_SYN, 0, 0, 0);
 	segment_input(TCP_ACK, 1, 1, 0);
 	MUST(conn);
@@ -224,7 +174,7 @@ static void write_and_shut(bool shut)
 	MUST(!tcp_conn_write(conn, text, sizeof(text)));
 	if (shut)
 		MUST(!tcp_conn_shutdown(conn));
-	stack_output(stack, now_us);
+	stack_output(px_stack, px_now_us);
 }
 
 static bool is(const char *a, const char *b)
@@ -243,7 +193,7 @@ static void enter(const char *state, int64_t *una, int64_t *nxt, int64_t *rcv_nx
 	if (is(state, "CLOSED"))
 		return;
 	if (is(state, "LISTEN") || is(state, "SYN-RECEIVED")) {
-		MUST(!tcp_listen(stack, NULL, STACK_PORT, NULL, &app, NULL, NULL));
+		MUST(!tcp_listen(px_stack, NULL, STACK_PORT, NULL, &app, NULL, NULL));
 		if (is(state, "SYN-RECEIVED")) {
 			segment_input(TCP_SYN, 0, 0, 0);
 			*nxt = *rcv_nxt = 1;
@@ -251,8 +201,8 @@ static void enter(const char *state, int64_t *una, int64_t *nxt, int64_t *rcv_nx
 		return;
 	}
 	if (is(state, "SYN-SENT") || is(state, "SYN-RECEIVED-active")) {
-		MUST(tcp_connect(stack, &peer, PEER_PORT, NULL, &app, NULL, now_us));
-		stack_output(stack, now_us);
+		MUST(tcp_connect(px_stack, &peer, PEER_PORT, NULL, &app, NULL, px_now_us));
+		stack_output(px_stack, px_now_us);
 		*nxt = 1;
 		if (is(state, "SYN-RECEIVED-active")) {
 			segment_input(TCP_SYN, 0, 0, 0);
@@ -296,7 +246,7 @@ static const char *state_now(void)
 		.raddr = ip_v4(PEER_ADDR),
 		.lport = stack_port,
 		.rport = PEER_PORT};
-	struct tcp_node *node = tcp_node_find(stack, &t);
+	struct tcp_node *node = tcp_node_find(px_stack, &t);
 
 	if (!node)
 		return "none";
@@ -362,7 +312,7 @@ static void cell(const char *state, const struct kind *k, unsigned column, bool 
 	}
 	CU_ASSERT_TRUE(good);
 	cells_seen++;
-	stack_destroy(stack);
+	px_end();
 }
 
 static bool listed(const char *list, const char *word)
@@ -405,24 +355,14 @@ static void run_table(const char *const *states, const char *wanted_kinds, const
 		}
 }
 
-static void pools(void)
-{
-	if (!tx_pool) {
-		tx_pool = unit_pool("matrix tx", 64, 2048);
-		rx_pool = unit_pool("matrix rx", 64, 2048);
-	}
-}
-
 static void every_place_in_every_state(void)
 {
 	static const char *const states[] = {"SYN-RECEIVED", "SYN-RECEIVED-active", "ESTABLISHED",
 		"FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-WAIT", "CLOSING", "LAST-ACK", "TIME-WAIT", NULL};
 
-	pools();
 	cells_seen = 0;
 	run_table(states, NULL, by_sequence, RTE_DIM(by_sequence), false);
 	CU_ASSERT_EQUAL(cells_seen, 9 * RTE_DIM(kinds) * COLUMNS);
-	CU_ASSERT_TRUE(unit_pool_full(tx_pool) && unit_pool_full(rx_pool));
 }
 
 static void every_acknowledgement_in_every_state(void)
@@ -431,13 +371,11 @@ static void every_acknowledgement_in_every_state(void)
 		"FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-WAIT", "CLOSING", "LAST-ACK", "TIME-WAIT", NULL};
 	static const char *const others[] = {"CLOSED", "LISTEN", "SYN-SENT", NULL};
 
-	pools();
 	cells_seen = 0;
 	run_table(synchronised, "ACK text URG FIN text-FIN", by_acknowledgement, RTE_DIM(by_acknowledgement),
 		true);
 	run_table(others, NULL, by_acknowledgement, RTE_DIM(by_acknowledgement), true);
 	CU_ASSERT_EQUAL(cells_seen, (9 * 5 + 3 * RTE_DIM(kinds)) * 6);
-	CU_ASSERT_TRUE(unit_pool_full(tx_pool) && unit_pool_full(rx_pool));
 }
 
 int main(int argc, char **argv)

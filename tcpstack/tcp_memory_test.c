@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who may hold receive buffers: one stack, many peers written out segment by segment. */
-#include "tcpstack/tcp_impl.h"
-#include "tests/script/segment.h"
-#include "tests/unit/unit.h"
+/* Who may hold receive buffers: one px_stack, many peers written out segment by segment. */
+#include "tcpstack/peer_fixture.h"
 
 enum { PEERS = 40, MSS = 1400, BUFFERS = 256 };
 
@@ -14,30 +12,24 @@ struct peer {
 	uint32_t read;
 };
 
-static struct rte_mempool *tx_pool, *rx_pool;
-static struct stack *stack;
-static uint64_t now_us;
 static struct peer peers[PEERS], *accepting;
 
-static void tx(void *ctx, struct rte_mbuf **frames_take, unsigned n)
+static void hear(const uint8_t *p, uint32_t n)
 {
-	for (unsigned i = 0; i < n; i++) {
-		const uint8_t *p = rte_pktmbuf_mtod(frames_take[i], const uint8_t *);
-		uint16_t port = wire_get16(p + 36);
-		struct segment g;
-		const char *broken;
-		if (wire_get16(p + 12) == ETH_TYPE_IPV4 && port >= PEER_PORT && port < PEER_PORT + PEERS) {
-			struct peer *peer = &peers[port - PEER_PORT];
-			segment_from_frame(&g, &peer->base, p, frames_take[i]->pkt_len, &broken);
-			int64_t edge = g.ack + g.win;
-			if (g.ack < peer->acked || edge < peer->edge)
-				CU_FAIL("an ACK or a window went back");
-			peer->acked = g.ack;
-			peer->edge = edge;
-			peer->heard++;
-		}
-		rte_pktmbuf_free(frames_take[i]);
-	}
+	uint16_t port = wire_get16(p + 36);
+	struct segment g;
+	const char *broken;
+
+	if (wire_get16(p + 12) != ETH_TYPE_IPV4 || port < PEER_PORT || port >= PEER_PORT + PEERS)
+		return;
+	struct peer *peer = &peers[port - PEER_PORT];
+	segment_from_frame(&g, &peer->base, p, n, &broken);
+	int64_t edge = g.ack + g.win;
+	if (g.ack < peer->acked || edge < peer->edge)
+		CU_FAIL("an ACK or a window went back");
+	peer->acked = g.ack;
+	peer->edge = edge;
+	peer->heard++;
 }
 
 static void on_accepted(void *ctx, struct tcp_conn *c)
@@ -49,50 +41,19 @@ static const struct tcp_app app = {.accepted = on_accepted};
 
 static void turn(void)
 {
-	stack_output(stack, now_us);
-	stack_timers(stack, now_us, 1000);
-}
-
-static void input(const uint8_t *frame, uint32_t n)
-{
-	struct rte_mbuf *m = rte_pktmbuf_alloc(rx_pool);
-
-	MUST(m);
-	memcpy(rte_pktmbuf_append(m, (uint16_t)n), frame, n);
-	stack_input(stack, &m, 1, now_us);
-	turn();
+	stack_output(px_stack, px_now_us);
+	stack_timers(px_stack, px_now_us, 1000);
 }
 
 static void segment(struct peer *peer, uint8_t flags, int64_t seq, uint32_t len)
 {
-	uint8_t frame[FRAME_BYTES_MAX];
-	struct segment g = {.flags = flags,
-		.seq = seq,
-		.ack = !!(flags & TCP_ACK),
-		.has_ack = flags & TCP_ACK,
-		.len = len,
-		.win = 65535,
-		.peer_port = (uint16_t)(PEER_PORT + (peer - peers)),
-		.stack_port = STACK_PORT,
-		.doff = -1,
-		.iplen = -1};
+	struct segment g = px_segment(flags, seq, !!(flags & TCP_ACK), len);
 
+	g.peer_port = (uint16_t)(PEER_PORT + (peer - peers));
 	if (flags & TCP_SYN)
 		memcpy(g.options, (uint8_t[]){2, 4, MSS >> 8, MSS & 255}, g.options_n = 4);
-	input(frame, segment_to_frame(&g, &peer->base, frame));
-}
-
-static void tell_address(void)
-{
-	uint8_t arp[42] = {0};
-
-	memcpy(arp, stack_mac, 6);
-	memcpy(arp + 6, peer_mac, 6);
-	memcpy(arp + 12, (uint8_t[]){8, 6, 0, 1, 8, 0, 6, 4, 0, 1}, 10);
-	memcpy(arp + 22, peer_mac, 6);
-	wire_put32(arp + 28, PEER_ADDR);
-	wire_put32(arp + 38, STACK_ADDR);
-	input(arp, sizeof(arp));
+	px_send(&g, &peer->base);
+	turn();
 }
 
 static void peer_open(struct peer *peer)
@@ -106,53 +67,34 @@ static void peer_open(struct peer *peer)
 
 static void begin(unsigned n)
 {
-	struct stack_config c;
+	px_pools(512, BUFFERS + 32);
+	struct stack_config c = px_config(hear);
 
-	if (!tx_pool) {
-		tx_pool = unit_pool("tx", 512, 2048);
-		rx_pool = unit_pool("rx", BUFFERS + 32, 2048);
-	}
-	stack_config_defaults(&c);
-	memcpy(c.mac, stack_mac, 6);
-	stack_config_add(&c, ip_v4(STACK_ADDR), 24);
-	c.tx_pool = tx_pool;
-	c.key = (struct siphash_key){1, 2};
-	c.tx = tx;
 	c.conn_max = PEERS;
 	c.rx_buffers_max = BUFFERS;
 	c.rx_buffer_bytes = 65535;
 	c.delayed_ack_us = 0;
-	c.arp_lifetime_us = UINT32_MAX;
-	now_us = 1000000;
-	stack = stack_create(&c, now_us);
-	MUST(stack && tcp_listen(stack, NULL, STACK_PORT, NULL, &app, NULL, NULL) == 0);
-	tell_address();
+	px_start(&c);
+	MUST(tcp_listen(px_stack, NULL, STACK_PORT, NULL, &app, NULL, NULL) == 0);
 	for (unsigned i = 0; i < n; i++)
 		peer_open(&peers[i]);
 }
 
 static uint32_t held(void)
 {
-	return stack_usage(stack).rx_buffers;
+	return stack_usage(px_stack).rx_buffers;
 }
 
 /* The books agree with the buffers. */
 static void check_books(unsigned n)
 {
-	uint32_t sum = 0, pinned = rte_mempool_in_use_count(rx_pool);
+	uint32_t sum = 0, pinned = rte_mempool_in_use_count(px_rx_pool);
 
 	for (unsigned i = 0; i < n; i++)
 		if (peers[i].conn)
 			sum += tcp_conn_info(peers[i].conn).rx_buffers;
 	if (sum != held() || sum != pinned || pinned > BUFFERS)
 		CU_FAIL("the sum of held buffers is wrong");
-}
-
-static void end(void)
-{
-	stack_destroy(stack);
-	CU_ASSERT_TRUE(unit_pool_full(tx_pool));
-	CU_ASSERT_TRUE(unit_pool_full(rx_pool));
 }
 
 /* Reads what there is and checks it. */
@@ -192,7 +134,7 @@ static void single_bytes_share_buffers(void)
 	check_books(1);
 	peer_read(&peers[0], 5000);
 	CU_ASSERT_EQUAL(held(), 0);
-	end();
+	px_end();
 }
 
 /* Every other byte: each pins a buffer, and there is an end to that; the others do not notice. */
@@ -202,7 +144,7 @@ static void single_bytes_out_of_order_are_capped(void)
 	for (unsigned i = 3; i <= 2000; i += 2)
 		segment(&peers[0], TCP_ACK, i, 1);
 	CU_ASSERT_TRUE(held() <= BUFFERS / 2);
-	CU_ASSERT_TRUE(stack_counter(stack, STACK_COUNTER_tcp_rx_memory_dropped) > 0);
+	CU_ASSERT_TRUE(stack_counter(px_stack, STACK_COUNTER_tcp_rx_memory_dropped) > 0);
 	check_books(2);
 	for (unsigned i = 0; i < 10; i++)
 		segment(&peers[1], TCP_ACK, 1 + i * MSS, MSS);
@@ -212,7 +154,7 @@ static void single_bytes_out_of_order_are_capped(void)
 	CU_ASSERT_EQUAL(peers[0].acked, 2001);
 	check_books(2);
 	peer_read(&peers[0], 2000);
-	end();
+	px_end();
 }
 
 /* Peers fill all their windows and nobody reads: the limit holds, and whoever comes then still gets its
@@ -232,7 +174,28 @@ static void full_windows_leave_the_others_going(void)
 			peer_read(&peers[i], MSS);
 		}
 	check_books(PEERS);
-	end();
+	px_end();
+}
+
+/* So do those whose segments take more buffers than each is sure to have: their window is smaller than a
+ * segment, but open. */
+static void segments_of_many_buffers_get_through(void)
+{
+	begin(PEERS);
+	for (unsigned i = 0; i < PEERS - 1; i++)
+		flood(&peers[i]);
+	struct peer *last = &peers[PEERS - 1];
+	px_rx_room = 300;
+	for (unsigned i = 0; i < 400; i++) {
+		uint32_t len = (uint32_t)min_u64((uint64_t)(last->edge - last->acked), MSS);
+		CU_ASSERT_TRUE_FATAL(len > 0);
+		segment(last, TCP_ACK, last->acked, len);
+		peer_read(last, UINT32_MAX);
+	}
+	px_rx_room = 2048;
+	CU_ASSERT_TRUE(last->acked > 65535 + 100 * 100);
+	check_books(PEERS);
+	px_end();
 }
 
 /* A window that is closed for want of buffers opens when another connection gives its back, by itself. */
@@ -256,7 +219,7 @@ static void a_closed_window_opens_when_others_read(void)
 	CU_ASSERT_TRUE(last->heard > heard);
 	CU_ASSERT_TRUE(last->edge >= last->acked + MSS);
 	check_books(PEERS);
-	end();
+	px_end();
 }
 
 /* Segments of any kind into what the window allows, reads, resets, in any order. */
@@ -284,14 +247,14 @@ static void random_peers_and_readers(void)
 			if (seq + len <= peer->edge)
 				segment(peer, TCP_ACK, seq, len);
 		}
-		now_us += unit_random_below(5000);
+		px_now_us += unit_random_below(5000);
 		turn();
 		if (step % 16 == 0)
 			check_books(PEERS);
 	}
-	CU_ASSERT_TRUE(stack_counter(stack, STACK_COUNTER_tcp_rx_memory_dropped) > 0);
-	CU_ASSERT_TRUE(stack_counter(stack, STACK_COUNTER_tcp_out_of_order_pruned) > 0);
-	CU_ASSERT_TRUE(stack_counter(stack, STACK_COUNTER_tcp_rx_coalesced) > 0);
+	CU_ASSERT_TRUE(stack_counter(px_stack, STACK_COUNTER_tcp_rx_memory_dropped) > 0);
+	CU_ASSERT_TRUE(stack_counter(px_stack, STACK_COUNTER_tcp_out_of_order_pruned) > 0);
+	CU_ASSERT_TRUE(stack_counter(px_stack, STACK_COUNTER_tcp_rx_coalesced) > 0);
 	/* Everybody gets everything in the end. */
 	for (unsigned i = 0; i < PEERS; i++)
 		peer_read(&peers[i], UINT32_MAX);
@@ -303,7 +266,7 @@ static void random_peers_and_readers(void)
 		}
 		CU_ASSERT_TRUE(peers[i].acked >= want);
 	}
-	end();
+	px_end();
 }
 
 int main(int argc, char **argv)
@@ -312,6 +275,7 @@ int main(int argc, char **argv)
 		(struct unit_test[]){{"single_bytes_share_buffers", single_bytes_share_buffers},
 			{"single_bytes_out_of_order_are_capped", single_bytes_out_of_order_are_capped},
 			{"full_windows_leave_the_others_going", full_windows_leave_the_others_going},
+			{"segments_of_many_buffers_get_through", segments_of_many_buffers_get_through},
 			{"a_closed_window_opens_when_others_read", a_closed_window_opens_when_others_read},
 			{"random_peers_and_readers", random_peers_and_readers}, {0}});
 }

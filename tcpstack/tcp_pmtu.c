@@ -91,7 +91,8 @@ void tcp_pmtu_told(struct tcp_conn *c, const struct tcp_icmp *e)
 	uint32_t mtu = e->mtu ? e->mtu : plateau_below(e->total);
 
 	/* The packet must not have fit; a path of IPv6 takes 1280 (RFC 8201 section 4). */
-	if (mtu < (v4 ? PMTU_V4_LEAST : IPV6_MTU_MIN) || mtu >= e->total ||
+	if (mtu < (v4 ? PMTU_V4_LEAST : IPV6_MTU_MIN) ||
+		(mtu >= e->total && !MUTANT(router_believed_about_what_fits)) ||
 		mtu >= (c->may_fragment ? PMTU_V4_LEAST : c->path_mtu)) {
 		COUNT(s, tcp_pmtu_ignored);
 		return;
@@ -113,9 +114,16 @@ void tcp_pmtu_timeout(struct tcp_conn *c)
 
 	uint32_t bytes = g->len + headers(c);
 
+	/* Not the timer's doublings: what arrives behind the first segment, and is selectively acknowledged,
+	 * ends those. */
+	if (c->pmtu_vain_una != c->snd_una)
+		c->pmtu_vain = 0;
+	c->pmtu_vain_una = c->snd_una;
+	c->pmtu_vain += c->pmtu_vain < UINT8_MAX;
 	if (c->state < TCP_ESTABLISHED || g->len <= mss_of(c, least) || c->path_mtu <= least)
 		return;
-	if (c->backoff < (bytes > IPV6_MTU_MIN ? TIMEOUTS : TIMEOUTS_SMALL))
+	if ((MUTANT(black_hole_hidden_by_sack) ? c->backoff : c->pmtu_vain) <
+		(bytes > IPV6_MTU_MIN ? TIMEOUTS : TIMEOUTS_SMALL))
 		return;
 	/* A full segment that the peer says to have shows that it is not the size. */
 	if (c->pmtu_full_us >= c->progress_us)

@@ -19,21 +19,23 @@ uint16_t tcp_window_syn(struct tcp_conn *c)
 	return (uint16_t)(MUTANT(own_syn_window_scaled) ? window >> c->rcv_wscale : window);
 }
 
-/* The right edge that we could tell: a multiple of the window's unit behind rcv_nxt. */
-static uint32_t window_edge(const struct tcp_conn *c)
+/* The right edge that we could tell: a multiple of the window's unit behind rcv_nxt. half: of the window that
+ * there would be with everything read, RFC 9293 section 3.8.6.2.2's Fr * RCV.BUFF. */
+static uint32_t window_edge(const struct tcp_conn *c, uint32_t *half)
 {
 	uint32_t size = c->stack->config.rx_buffer_bytes;
 	uint32_t room = size > c->rx.bytes ? size - c->rx.bytes : 0;
 
 	room = min_u32(room, tcp_memory_window(c));
+	*half = min_u32(size, room + c->rx.bytes) / 2;
 	room = min_u32(room, (uint32_t)UINT16_MAX << c->rcv_wscale);
 	return c->rcv_nxt + (room >> c->rcv_wscale << c->rcv_wscale);
 }
 
 uint16_t tcp_window(struct tcp_conn *c)
 {
-	uint32_t edge = window_edge(c);
-	uint32_t step = min_u32(c->stack->config.rx_buffer_bytes / 2, (uint32_t)c->mss);
+	uint32_t half, edge = window_edge(c, &half);
+	uint32_t step = min_u32(max_u32(half, 1), (uint32_t)c->mss);
 
 	/* RFC 9293 section 3.8.6.2.2: the edge moves in worthwhile steps, and never back: rounding is
 	 * upwards. */
@@ -51,7 +53,8 @@ bool tcp_window_update_worth(const struct tcp_conn *c, uint32_t step)
 	if (c->state < TCP_ESTABLISHED || c->fin_received || c->bytes_in == 0 ||
 		MUTANT(window_update_forgotten))
 		return false;
-	return seq_diff(window_edge(c), c->rcv_adv) >= (int32_t)step;
+	uint32_t half, edge = window_edge(c, &half);
+	return seq_diff(edge, c->rcv_adv) >= (int32_t)min_u32(max_u32(half, 1), step);
 }
 
 bool tcp_window_waits(const struct tcp_conn *c)
@@ -145,17 +148,34 @@ static void rx_append_take(struct tcp_conn *c, struct rte_mbuf *m)
 	tcp_memory_account(c);
 }
 
-/* Whether there are buffers for data right at rcv_nxt. What waits out of order gives way to it: that can be
- * sent again, this holds everything up. */
-static bool in_order_fits(struct tcp_conn *c, struct rte_mbuf *m)
+/* Cuts the segment to the buffers that may be held, since the same comes again as long as nothing of it is
+ * taken. False where that is none. */
+static bool trim_to_memory(struct tcp_conn *c, struct tcp_in *in)
 {
-	uint32_t n = tcp_buffers_of(m);
+	uint32_t keep = 0, n = 1;
 
-	if (c->rx.tail && !tcp_memory_may_hold(c, n) && tcp_buffer_has_room(c->rx.tail, m))
+	for (struct rte_mbuf *m = in->m; m && tcp_memory_may_hold(c, n); m = m->next, n++)
+		keep += m->data_len;
+	if (!keep)
+		return false;
+	COUNT(c->stack, tcp_rx_memory_dropped);
+	frame_truncate(in->m, keep);
+	in->len = keep;
+	c->ack_now = true;
+	return true;
+}
+
+/* Whether there are buffers for data right at rcv_nxt, or some of it. What waits out of order gives way to
+ * it: that can be sent again, this holds everything up. */
+static bool in_order_fits(struct tcp_conn *c, struct tcp_in *in)
+{
+	uint32_t n = tcp_buffers_of(in->m);
+
+	if (c->rx.tail && !tcp_memory_may_hold(c, n) && tcp_buffer_has_room(c->rx.tail, in->m))
 		return true;
 	while (!tcp_memory_may_hold(c, n)) {
 		if (!c->reass.segments)
-			return false;
+			return !MUTANT(segment_taken_whole_or_not) && trim_to_memory(c, in);
 		uint32_t from = tcp_reass_drop_last(&c->reass, c->stack->reass_pool);
 		tcp_sack_rx_cut(&c->sack_rx, from);
 		tcp_memory_account(c);
@@ -290,7 +310,7 @@ static void text_take(struct tcp_conn *c, struct tcp_in *in)
 	segment_measure(c, in);
 	if (in->seq != c->rcv_nxt)
 		out_of_order_take(c, in);
-	else if (in_order_fits(c, in->m))
+	else if (in_order_fits(c, in))
 		in_order_take(c, in);
 	else
 		COUNT(c->stack, tcp_rx_memory_dropped);

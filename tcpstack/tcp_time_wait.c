@@ -156,7 +156,9 @@ static bool acceptable(struct tcp_time_wait *w, const struct tcp_in *in)
 	if (w->timestamps && in->options.has_timestamp &&
 		tcp_paws_old(s, w->ts_recent, w->ts_recent_us, in->options.ts_val))
 		COUNT(s, tcp_paws);
-	else if (!tcp_in_window(in, w->rcv_nxt, w->rcv_nxt + ((uint32_t)w->window << w->wscale)))
+	else if (!tcp_in_window(in, w->rcv_nxt,
+			 w->rcv_nxt + ((uint32_t)w->window
+					      << (MUTANT(time_wait_window_unscaled) ? 0 : w->wscale))))
 		COUNT(s, tcp_out_of_window);
 	else
 		return true;

@@ -14,6 +14,7 @@ enum {
 	/* For a client to answer connection.close: the whole shutdown takes two seconds at most. */
 	CLOSE_TIMEOUT_US = 1000000,
 	WATERMARK_PERCENT = 80,
+	ARP_PROBES = 3, /* RFC 5227's PROBE_NUM */
 };
 
 static void wake(void *ctx)
@@ -169,6 +170,7 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 		bc.stack.gateway_v6 = ip_v6(p->gateway6.address.bytes);
 	bc.stack.router_discovery = p->gateway6.automatic;
 	bc.stack.vlan = p->vlan;
+	bc.stack.arp_probes = p->probe ? ARP_PROBES : 0;
 	bc.stack.tx_pool = tx;
 	/* what has been accepted, and what is being closed */
 	uint32_t conns = sizes_of_core(c, c->limits.connections);

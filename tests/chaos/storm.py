@@ -143,7 +143,8 @@ class Actor:
 
     # How it may end.
     def die_reset(self):
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if not self.dead:  # what was sent last may have told that the broker has ended it
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.gone()
 
     def die_fin(self):

@@ -291,6 +291,9 @@ static void call_conn(const char *name, const char *a, const char *words)
 	} else if (!strcmp(name, "state")) {
 		if (strcmp(a, tcp_conn_info(c).state))
 			fail("the state is %s", tcp_conn_info(c).state);
+	} else if (!strcmp(name, "unreachable")) {
+		if (tcp_conn_info(c).unreachable != (uint8_t)atoi(a))
+			fail("the application is not told so");
 	} else if (!strcmp(name, "nodelay")) {
 		tcp_conn_set_nodelay(c, atoi(a));
 	} else if (!strcmp(name, "cork")) {

@@ -26,7 +26,8 @@
  *   event NAME [WORD]   accepted, connected [0 or error], readable, urgent, peer_closed, writable,
  *                       closed [reason]: happened since it was last asked for     noevent NAME
  *   held N: receive buffers that connections hold
- *   state NAME    conns N    isn N: the stack's own    counter NAME N    pool empty | full | left N
+ *   state NAME    unreachable 0 | 1: what tcp_conn_info says    conns N    isn N: the stack's own    counter
+ * NAME N    pool empty | full | left N
  *
  * packetscript --offload runs the scripts on a port that does all it can: what they see stays the same.
  */

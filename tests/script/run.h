@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The script that runs, shared by the parts of the program: lines (packetscript.c), the configuration
- * (config.c), the wire and the clock (wire.c) with its neighbours (neighbour.c), ICMP (icmp.c) and the port's
- * own work (offload.c), the application (application.c). */
+ * (config.c), the wire and the clock (wire.c) with its neighbours (neighbour.c) and ICMP (icmp.c), the
+ * application (application.c). */
 #ifndef TESTS_SCRIPT_RUN_H
 #define TESTS_SCRIPT_RUN_H
 
@@ -70,10 +70,9 @@ __attribute__((format(printf, 1, 2))) void fail(const char *fmt, ...);
 /* wire.c */
 void wire_capture(void *ctx, struct rte_mbuf **frames_take, unsigned n); /* the stack's tx function */
 void wire_turn(void);							 /* output and timers, now */
-void wire_input(const uint8_t *frame, uint32_t n);
+void wire_input(const uint8_t *frame, uint32_t n);			 /* from the peer */
 void wire_input_tagged(const uint8_t *frame, uint32_t n);
-/* with the tag of "config vlan" put in */	      /* from the peer */
-void wire_captured(const uint8_t *frame, uint32_t n); /* a complete one of the stack's */
+/* with the tag of "config vlan" put in */
 /* Moves the clock to t, through every timer; stops at the first frame sent when asked to. */
 void wire_clock_to(uint64_t t, bool until_sent);
 void wire_sent_clear(void);
@@ -86,9 +85,6 @@ void wire_expect(const char *text, uint64_t at_us);
 bool neighbour_captured(const uint8_t *frame, uint32_t n);
 void neighbour_answer(void);
 void neighbour_tell(void);
-
-/* offload.c: a frame as it leaves the port */
-void offload_send(const struct rte_mbuf *m);
 
 /* icmp.c: text is what stands behind "icmp". icmp_inject: NULL or what is wrong. icmp_text: out in words (100
  * bytes); false when the frame is no ICMP message. */

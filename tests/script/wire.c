@@ -7,11 +7,12 @@
 #include "runtime/check.h"
 #include "runtime/wire.h"
 #include "tests/script/run.h"
+#include "tests/unit/offload.h"
 #include "tests/unit/poison.h"
 
 enum { TOLERANCE_US = 1000 };
 
-void wire_captured(const uint8_t *frame, uint32_t n)
+static void captured(void *ctx, uint8_t *frame, uint32_t n)
 {
 	if (neighbour_captured(frame, n))
 		return;
@@ -28,8 +29,13 @@ void wire_captured(const uint8_t *frame, uint32_t n)
 
 void wire_capture(void *ctx, struct rte_mbuf **frames_take, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++)
-		offload_send(frames_take[i]);
+	const struct offload_port port = {.flags = run.config.offload_flags, .out = captured};
+
+	for (unsigned i = 0; i < n; i++) {
+		const char *wrong = offload_send(&port, frames_take[i]);
+		if (wrong)
+			fail("%s", wrong);
+	}
 	rte_pktmbuf_free_bulk(frames_take, n);
 }
 

@@ -16,9 +16,7 @@ enum {
 	IPV6_BYTES = 40,
 	TCP_BYTES = 20,
 	PROTOCOL_ICMP = 1,
-	PROTOCOL_TCP = 6,
 	PROTOCOL_FRAGMENT = 44,
-	PROTOCOL_ICMPV6 = 58,
 	CE = 3,
 };
 
@@ -116,25 +114,36 @@ static bool ipv6_read(struct sim_frame *f, const uint8_t *p)
 	return true;
 }
 
-void sim_frame_read(struct rte_mbuf *m, struct sim_frame *f)
+/* data_bytes of the frame lie at bytes. */
+static void read_headers(uint8_t *bytes, uint32_t data_bytes, uint32_t length, struct sim_frame *f)
 {
 	bool good = false;
 
-	*f = (struct sim_frame){.bytes = rte_pktmbuf_mtod(m, uint8_t *), .length = m->pkt_len};
-	if (m->data_len < ETH_BYTES + VLAN_BYTES)
+	*f = (struct sim_frame){.bytes = bytes, .length = length};
+	if (data_bytes < ETH_BYTES + VLAN_BYTES)
 		return;
 	f->l3_at = ETH_BYTES;
-	f->type = wire_get16(f->bytes + TYPE_AT);
+	f->type = wire_get16(bytes + TYPE_AT);
 	if (f->type == TYPE_VLAN) {
 		f->l3_at += VLAN_BYTES;
-		f->type = wire_get16(f->bytes + TYPE_AT + VLAN_BYTES);
+		f->type = wire_get16(bytes + TYPE_AT + VLAN_BYTES);
 	}
-	if (f->type == TYPE_IPV4 && f->l3_at + IPV4_BYTES <= m->data_len)
-		good = ipv4_read(f, f->bytes + f->l3_at);
-	else if (f->type == TYPE_IPV6 && f->l3_at + IPV6_BYTES <= m->data_len)
-		good = ipv6_read(f, f->bytes + f->l3_at);
-	if (good && f->protocol == PROTOCOL_TCP && !f->fragment)
-		tcp_read(f, m->data_len);
+	if (f->type == TYPE_IPV4 && f->l3_at + IPV4_BYTES <= data_bytes)
+		good = ipv4_read(f, bytes + f->l3_at);
+	else if (f->type == TYPE_IPV6 && f->l3_at + IPV6_BYTES <= data_bytes)
+		good = ipv6_read(f, bytes + f->l3_at);
+	if (good && f->protocol == SIM_PROTOCOL_TCP && !f->fragment)
+		tcp_read(f, data_bytes);
+}
+
+void sim_frame_read(struct rte_mbuf *m, struct sim_frame *f)
+{
+	read_headers(rte_pktmbuf_mtod(m, uint8_t *), m->data_len, m->pkt_len, f);
+}
+
+void sim_frame_read_bytes(uint8_t *bytes, uint32_t length, struct sim_frame *f)
+{
+	read_headers(bytes, length, length, f);
 }
 
 uint32_t sim_frame_end(const struct sim_frame *f)
@@ -156,22 +165,22 @@ static uint16_t fold(uint32_t sum)
 	return (uint16_t)sum;
 }
 
-bool sim_frame_checksums_good(const struct sim_frame *f)
+void sim_frame_checksums(const struct sim_frame *f, bool *l3_good, bool *l4_good)
 {
 	const uint8_t *l3 = f->bytes + f->l3_at;
 	bool v4 = f->version == 4;
 	uint32_t sum = 0;
 
-	if (!f->version || f->fragment)
-		return true;
-	if (v4 && fold(add(0, l3, f->l4_at - f->l3_at)) != 0xffff)
-		return false;
-	if (f->protocol != PROTOCOL_TCP && f->protocol != PROTOCOL_ICMP && f->protocol != PROTOCOL_ICMPV6)
-		return true;
+	*l3_good = !v4 || fold(add(0, l3, f->l4_at - f->l3_at)) == 0xffff;
+	*l4_good = true;
+	if (!f->version || f->fragment ||
+		(f->protocol != SIM_PROTOCOL_TCP && f->protocol != PROTOCOL_ICMP &&
+			f->protocol != SIM_PROTOCOL_ICMPV6))
+		return;
 	/* RFC 9293 section 3.1's pseudo header; ICMP of IPv4 has none. */
 	if (f->protocol != PROTOCOL_ICMP)
 		sum = add(f->protocol + f->l4_bytes, l3 + (v4 ? 12 : 8), v4 ? 8 : 32);
-	return fold(add(sum, f->bytes + f->l4_at, f->l4_bytes)) == 0xffff;
+	*l4_good = fold(add(sum, f->bytes + f->l4_at, f->l4_bytes)) == 0xffff;
 }
 
 bool sim_frame_mark_ce(struct rte_mbuf *m)
@@ -197,7 +206,7 @@ bool sim_frame_corrupt(struct rte_mbuf *m, uint64_t random)
 	struct sim_frame f;
 
 	sim_frame_read(m, &f);
-	if (!f.version)
+	if (!f.version || f.fragment)
 		return false;
 	uint32_t from = f.version == 4 ? f.l3_at : f.l4_at, n = f.l3_at + f.ip_bytes - from;
 	if (!n)

@@ -16,6 +16,8 @@ enum {
 	SIM_SACK_BLOCKS_MAX = 4,
 	SIM_IPV4_MTU_MIN = 576,
 	SIM_IPV6_MTU_MIN = 1280,
+	SIM_PROTOCOL_TCP = 6,
+	SIM_PROTOCOL_ICMPV6 = 58,
 };
 
 enum sim_flag {
@@ -58,13 +60,17 @@ struct sim_frame {
 
 /* Reads the headers in m's first segment. f points into m. What makes no sense is left at 0. */
 void sim_frame_read(struct rte_mbuf *m, struct sim_frame *f);
+/* The same of a frame of length bytes in one piece. */
+void sim_frame_read_bytes(uint8_t *bytes, uint32_t length, struct sim_frame *f);
 /* Behind its payload, SYN and FIN. */
 uint32_t sim_frame_end(const struct sim_frame *f);
-/* Whether all checksums are right; m is in one segment. */
-bool sim_frame_checksums_good(const struct sim_frame *f);
+/* Whether the checksum of IP's header is right, and that of what is in the packet; what has none is. The
+ * frame is in one segment. */
+void sim_frame_checksums(const struct sim_frame *f, bool *l3_good, bool *l4_good);
 /* Marks congestion (RFC 3168). False where the packet does not take part in ECN. */
 bool sim_frame_mark_ce(struct rte_mbuf *m);
-/* One bit, which a checksum sees; false where no checksum would: Ethernet, ARP, and IPv6's own header. */
+/* One bit, which a checksum sees; false where no checksum would: Ethernet, ARP, and IPv6's own header; or not
+ * for certain: two fragments of one datagram. */
 bool sim_frame_corrupt(struct rte_mbuf *m, uint64_t random);
 /* What a trace says of it. */
 void sim_frame_print(struct rte_mbuf *m);

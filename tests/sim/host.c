@@ -8,6 +8,9 @@
 #include "tests/unit/poison.h"
 #include "tests/unit/unit.h"
 
+/* A source has a quarter: two buffers for each piece of a packet that was cut in seven. */
+enum { FRAG_BYTES_LEAST = 4 * 2 * 7 * (HOST_ROOM_BYTES + RTE_PKTMBUF_HEADROOM) };
+
 struct host hosts[SIM_HOSTS_MAX];
 
 void host_pools_create(void)
@@ -48,6 +51,8 @@ static void limits_choose(struct stack_config *c, unsigned talks)
 	c->arp_max = SIM_ONE_OF(SIM_HOSTS_MAX, 256);
 	c->challenge_acks_per_s = SIM_ONE_OF(1, 1000);
 	c->rx_buffers_max = SIM_ONE_OF(0, 0, 30, 300);
+	c->frag_datagrams_max = SIM_ONE_OF(1, 4, 64);
+	c->frag_bytes_max = SIM_ONE_OF(FRAG_BYTES_LEAST, 4 * FRAG_BYTES_LEAST);
 }
 
 static void protocol_choose(struct stack_config *c)
@@ -102,6 +107,8 @@ void host_turn(unsigned i)
 		for (unsigned k = 0; k < n; k++)
 			if (!(*sim_mark(burst[k]) & SIM_MARK_CORRUPT))
 				observer_arrived(burst[k]);
+		for (unsigned k = 0; k < n; k++)
+			sim_port_received(&sim.net.ports[i], burst[k], &sim.dice);
 		poison_around(burst, n);
 		stack_input(hosts[i].stack, burst, n, sim.now_us);
 	}
@@ -109,15 +116,27 @@ void host_turn(unsigned i)
 	stack_timers(hosts[i].stack, sim.now_us, 64);
 }
 
+static const struct {
+	const char *pool;
+	enum sim_situation empty;
+} pools[] = {{"tcp connections", SIM_connection_pool_empty}, {"tcp half-open", SIM_half_open_pool_empty},
+	{"tcp time-wait", SIM_time_wait_pool_empty}, {"tcp segments", SIM_segment_pool_empty},
+	{"tcp reassembly", SIM_reassembly_pool_empty}, {"neighbours", SIM_neighbour_pool_empty},
+	{"fragmented datagrams", SIM_fragment_pool_empty}};
+
 static void pools_tally(const struct stack *s)
 {
 	const struct pool *p;
 
-	/* Empty for new data: the spare ones are for cutting. */
 	for (unsigned i = 0; (p = stack_pool(s, i)); i++)
-		if (!strcmp(pool_name(p), "tcp segments"))
-			sim.situations[SIM_segment_pool_empty] +=
-				pool_stats(p).used_max + tcp_segments_spare(s) >= pool_stats(p).capacity;
+		for (unsigned k = 0; k < sizeof(pools) / sizeof(pools[0]); k++) {
+			if (strcmp(pool_name(p), pools[k].pool) != 0)
+				continue;
+			/* Of segments: empty for new data, the spare ones are for cutting. */
+			uint32_t spare = pools[k].empty == SIM_segment_pool_empty ? tcp_segments_spare(s) : 0;
+			sim.situations[pools[k].empty] += pool_stats(p).used_max + spare >=
+							  pool_stats(p).capacity;
+		}
 }
 
 void host_end(unsigned i)
@@ -138,7 +157,7 @@ void host_pools_check(void)
 	for (unsigned i = 0; i < SIM_HOSTS_MAX; i++)
 		if (!unit_pool_full(hosts[i].pool))
 			sim_fail("a transmit buffer leaked");
-	if (!unit_pool_full(sim.net.pool))
+	if (!unit_pool_full(sim.net.pool) || !unit_pool_full(sim.net.port_pool))
 		sim_fail("a received buffer leaked");
 }
 
@@ -159,6 +178,16 @@ struct tcp_conn *host_connect_from(unsigned i, uint16_t lport, const struct ip_a
 	struct tcp_conn *c = tcp_connect(s, to, port, NULL, app, user, sim.now_us);
 	MUST(!c || tcp_conn_local_port(c) == lport);
 	return c;
+}
+
+bool host_renege(struct tcp_conn *c)
+{
+	if (!c->sack || !c->reass.segments)
+		return false;
+	while (c->reass.segments)
+		tcp_sack_rx_cut(&c->sack_rx, tcp_reass_drop_last(&c->reass, c->stack->reass_pool));
+	tcp_memory_account(c);
+	return true;
 }
 
 uint32_t host_conn_isn(const struct tcp_conn *c)

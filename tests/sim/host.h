@@ -34,6 +34,9 @@ void host_pools_check(void);
 struct tcp_conn *host_connect_from(unsigned i, uint16_t lport, const struct ip_addr *to, uint16_t port,
 	const struct tcp_app *app, void *user);
 
+/* Gives up what c holds out of order, and forgets that it was acknowledged selectively (RFC 2018 section 8).
+ * False where there is nothing. */
+bool host_renege(struct tcp_conn *c);
 /* The initial number that the active side of c chose. */
 uint32_t host_conn_isn(const struct tcp_conn *c);
 /* Frames were dropped before they reached the wire: no neighbour, or none known yet. */

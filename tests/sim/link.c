@@ -5,7 +5,14 @@
 
 #include "tests/sim/frame.h"
 
-enum { BLACKOUT_US_MAX = 3000000, STALL_US_MAX = 1000000, FRAME_OVERHEAD_BYTES = 24 };
+enum {
+	BLACKOUT_US_MAX = 3000000,
+	STALL_US_MAX = 1000000,
+	FRAME_OVERHEAD_BYTES = 24,
+	CUT_PAYLOAD_MIN = 100,
+	CUT_PIECES_MAX = 6,
+	CUT_BYTES_MIN = 80, /* all of TCP's header lies in the first */
+};
 
 void sim_link_init(
 	struct sim_link *l, struct sim_random *random, struct rte_mempool *pool, const uint64_t *now_us)
@@ -18,6 +25,7 @@ void sim_link_init(
 	l->now_us = now_us;
 	l->trace = NULL;
 	l->too_big = NULL;
+	l->cut = NULL;
 	l->bad_times = false;
 	l->last_us = l->dark_until_us = l->free_ns = l->order = 0;
 	l->depart_first = l->depart_count = l->count = 0;
@@ -167,6 +175,35 @@ static bool lost_by_chance(struct sim_link *l)
 	return false;
 }
 
+/* How many bytes of payload each fragment gets, or 0: f stays as it is. */
+static uint32_t cut_bytes(struct sim_link *l, const struct sim_frame *head)
+{
+	uint32_t mtu = l->conditions.mtu;
+
+	if (!l->cut || !head->version || head->fragment)
+		return 0;
+	if (!head->df && mtu && head->ip_bytes > mtu)
+		return (mtu - (head->l4_at - head->l3_at)) / 8 * 8;
+	if (head->payload < CUT_PAYLOAD_MIN || !sim_permille(l->random, l->conditions.cut_permille))
+		return 0;
+	uint32_t pieces = 2 + sim_below(l->random, CUT_PIECES_MAX - 1);
+	return RTE_MAX(head->l4_bytes / pieces / 8 * 8, (uint32_t)CUT_BYTES_MIN);
+}
+
+static bool cut(struct sim_link *l, struct rte_mbuf *f)
+{
+	struct sim_frame head;
+
+	sim_frame_read(f, &head);
+	uint32_t bytes = cut_bytes(l, &head);
+	if (!bytes)
+		return false;
+	trace(l, f, "cut");
+	l->counts.cut++;
+	l->cut(l->ctx, l, f, bytes);
+	return true;
+}
+
 static bool too_big(struct sim_link *l, struct rte_mbuf *f)
 {
 	struct sim_frame head;
@@ -174,7 +211,8 @@ static bool too_big(struct sim_link *l, struct rte_mbuf *f)
 	if (!l->conditions.mtu)
 		return false;
 	sim_frame_read(f, &head);
-	if (!head.version || head.ip_bytes <= l->conditions.mtu)
+	/* Fragments have their sizes from whoever made them. */
+	if (!head.version || head.fragment || head.ip_bytes <= l->conditions.mtu)
 		return false;
 	if (l->conditions.mtu_silent || !l->too_big) {
 		l->counts.too_big_silent++;
@@ -202,6 +240,8 @@ void sim_link_send(struct sim_link *l, struct rte_mbuf *f)
 	uint64_t at_us = *l->now_us;
 	bool mark = false;
 
+	if (cut(l, f))
+		return;
 	l->counts.sent++;
 	interrupt(l);
 	if (*l->now_us < l->dark_until_us) {

@@ -13,6 +13,8 @@
 
 enum { SIM_LINK_FRAMES_MAX = 4096 };
 
+struct sim_link;
+
 struct sim_link_conditions {
 	uint32_t loss_permille;
 	/* Gilbert and Elliott: bad times begin and end by chance, a frame at a time; frames are lost in them.
@@ -27,11 +29,13 @@ struct sim_link_conditions {
 	uint32_t mark_bytes; /* from so full a queue on, packets that take part in ECN are marked; 0: never */
 	uint32_t mtu;	     /* of IP packets; 0: any */
 	bool mtu_silent;     /* what is too large vanishes without a word: a black hole */
+	uint32_t cut_permille; /* somebody on the way cuts large packets into fragments, though they need not
+				*/
 };
 
 struct sim_link_counts {
 	uint64_t sent, lost, burst_lost, queue_lost, blackouts, stalls, duplicated, reordered, corrupted,
-		marked, too_big, too_big_silent, pool_empty;
+		marked, too_big, too_big_silent, cut, pool_empty;
 };
 
 struct sim_link {
@@ -42,6 +46,8 @@ struct sim_link {
 	const char *trace; /* a name: every frame is printed with it, and what becomes of it */
 	/* Is told of a packet that did not fit, where the path says so; f is borrowed. */
 	void (*too_big)(void *ctx, struct rte_mbuf *f, uint32_t mtu);
+	/* Cuts f, which is borrowed, into fragments with so many bytes of payload, and sends them here. */
+	void (*cut)(void *ctx, struct sim_link *l, struct rte_mbuf *f, uint32_t bytes);
 	void *ctx;
 
 	bool bad_times;

@@ -4,9 +4,19 @@
 #include "runtime/check.h"
 #include "runtime/wire.h"
 #include "tests/sim/frame.h"
+#include "tests/sim/pieces.h"
 #include "tests/sim/router.h"
 
-enum { ROUTER = 0xfe, STRANGERS_FROM = 100, STRANGERS = 100 };
+enum {
+	ROUTER = 0xfe,
+	STRANGERS_FROM = 100,
+	STRANGERS = 100,
+	TSO_SEGMENTS_MAX = 20,
+	VLAN_BYTES = 4,
+	TYPE_VLAN = 0x8100,
+	TYPE_IPV4 = 0x0800,
+	TYPE_IPV6 = 0x86dd
+};
 
 static void mac_put(uint8_t *p, unsigned last)
 {
@@ -21,7 +31,7 @@ static uint32_t ipv4_of(const struct sim_net *n, unsigned host, unsigned last)
 
 static struct ip_addr address_of(const struct sim_net *n, unsigned host, unsigned last)
 {
-	const uint8_t v6[16] = {0xfd, [15] = (uint8_t)last};
+	const uint8_t v6[16] = {0xfd, [7] = (uint8_t)(n->routed ? host + 1 : 0), [15] = (uint8_t)last};
 
 	return n->v6 ? ip_v6(v6) : ip_v4(ipv4_of(n, host, last));
 }
@@ -46,27 +56,65 @@ int sim_net_host_of(const struct sim_net *n, const struct ip_addr *a)
 	return -1;
 }
 
+/* The router on a host's link. */
+static struct sim_router router_of(const struct sim_net *n, unsigned host)
+{
+	struct sim_router r = {.address = address_of(n, host, ROUTER),
+		.link_local = ip_v6((const uint8_t[16]){0xfe, 0x80, [15] = ROUTER})};
+
+	mac_put(r.mac, ROUTER);
+	return r;
+}
+
+/* Sends a frame of our making, or NULL; it has no tag yet. */
+static void send_take(struct sim_net *n, unsigned to, struct rte_mbuf *m, uint16_t vlan)
+{
+	if (!m)
+		return;
+	if (vlan) {
+		uint8_t *p = (uint8_t *)rte_pktmbuf_prepend(m, VLAN_BYTES);
+		memmove(p, p + VLAN_BYTES, 12);
+		wire_put16(p + 12, TYPE_VLAN);
+		wire_put16(p + 14, vlan);
+	}
+	sim_link_send(&n->links[to], m);
+	rte_pktmbuf_free(m);
+}
+
 static void too_big(void *ctx, struct rte_mbuf *f, uint32_t mtu)
 {
 	struct sim_net *n = ctx;
 	struct sim_frame head;
-	uint8_t host_mac[6], router_mac[6];
 
 	sim_frame_read(f, &head);
 	int sender = sim_net_host_of(n, &head.src);
 	if (sender < 0)
 		return;
-	mac_put(host_mac, (unsigned)sender + 1);
-	mac_put(router_mac, ROUTER);
-	struct ip_addr router = address_of(n, (unsigned)sender, ROUTER);
-	struct rte_mbuf *m = sim_router_too_big(n->pool, &head, &router, mtu);
+	struct sim_router r = router_of(n, (unsigned)sender);
+	struct rte_mbuf *m = sim_router_too_big(n->pool, &head, &r, mtu);
 	if (!m)
 		return;
-	memcpy(rte_pktmbuf_mtod(m, uint8_t *), host_mac, 6);
-	memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, 6), router_mac, 6);
+	mac_put(rte_pktmbuf_mtod(m, uint8_t *), (unsigned)sender + 1);
 	n->too_big_told++;
-	sim_link_send(&n->links[sender], m);
-	rte_pktmbuf_free(m);
+	send_take(n, (unsigned)sender, m, n->vlan);
+}
+
+static void piece_send(void *ctx, struct rte_mbuf *m)
+{
+	sim_link_send(ctx, m);
+}
+
+/* A router that cuts keeps the number that the sender gave, else it makes one up. */
+static void cut(void *ctx, struct sim_link *l, struct rte_mbuf *f, uint32_t bytes)
+{
+	struct sim_net *n = ctx;
+	struct sim_frame head;
+
+	sim_frame_read(f, &head);
+	uint32_t id = head.df ? (n->pieces_id += 0x10001) : wire_get16(head.bytes + head.l3_at + 4);
+	if (n->observe_cut)
+		n->observe_cut(f);
+	sim_pieces_send(n->port_pool, f, bytes, id, piece_send, l);
 }
 
 /* To all but its sender, or to whom it is meant for. */
@@ -82,41 +130,56 @@ static void switched(struct sim_net *n, unsigned from, struct rte_mbuf *f)
 /* The router's own business is answered at once, the rest is forwarded by its IP address. */
 static void routed(struct sim_net *n, unsigned from, struct rte_mbuf *f)
 {
+	struct sim_router r = router_of(n, from);
 	struct sim_frame head;
-	uint8_t router_mac[6];
 
 	sim_frame_read(f, &head);
-	mac_put(router_mac, ROUTER);
 	if (!head.version) {
-		struct ip_addr router = ip_v4(ipv4_of(n, from, ROUTER));
-		struct rte_mbuf *m = sim_router_arp_answer(n->pool, &head, &router, router_mac);
-		if (m) {
-			sim_link_send(&n->links[from], m);
-			rte_pktmbuf_free(m);
-		}
+		send_take(n, from, sim_router_arp_answer(n->pool, &head, &r), n->vlan);
+		return;
+	}
+	if (head.protocol == SIM_PROTOCOL_ICMPV6 && sim_router_solicited(&head)) {
+		if (n->advertised)
+			sim_net_advertise(n, from);
 		return;
 	}
 	int to = sim_net_host_of(n, &head.dst);
-	if (to < 0)
+	if (to < 0) {
+		send_take(n, from, sim_router_nd_answer(n->pool, &head, &r), n->vlan);
 		return;
+	}
 	mac_put(head.bytes, (unsigned)to + 1);
-	memcpy(head.bytes + 6, router_mac, 6);
+	memcpy(head.bytes + 6, r.mac, 6);
 	sim_link_send(&n->links[to], f);
+}
+
+void sim_net_advertise(struct sim_net *n, unsigned host)
+{
+	struct sim_router r = router_of(n, host);
+
+	if (!n->routed || !n->v6 || !n->advertised)
+		return;
+	n->adverts++;
+	send_take(n, host, sim_router_advert(n->pool, &r), n->vlan);
+}
+
+/* On the wire. */
+static void sent(struct sim_port *p, struct rte_mbuf *f)
+{
+	if (p->net->observe)
+		p->net->observe(p->host, f);
+	if (p->net->routed)
+		routed(p->net, p->host, f);
+	else
+		switched(p->net, p->host, f);
 }
 
 static void tx(void *ctx, struct rte_mbuf **frames_take, unsigned n)
 {
 	struct sim_port *p = ctx;
 
-	for (unsigned i = 0; i < n; i++) {
-		if (p->net->observe)
-			p->net->observe(p->host, frames_take[i]);
-		if (p->net->routed)
-			routed(p->net, p->host, frames_take[i]);
-		else
-			switched(p->net, p->host, frames_take[i]);
-	}
-	rte_pktmbuf_free_bulk(frames_take, n);
+	for (unsigned i = 0; i < n; i++)
+		sim_port_send_take(p, frames_take[i], p->net->port_pool, sent);
 }
 
 void sim_net_init(struct sim_net *n, unsigned hosts, bool is_routed, bool v6, struct sim_random *random,
@@ -124,14 +187,19 @@ void sim_net_init(struct sim_net *n, unsigned hosts, bool is_routed, bool v6, st
 {
 	n->hosts = hosts;
 	n->routed = is_routed;
-	n->v6 = v6 && !is_routed;
+	n->v6 = v6;
+	n->advertised = false;
+	n->vlan = 0;
+	n->pieces_id = 0;
 	n->pool = pool;
 	n->observe = NULL;
-	n->too_big_told = 0;
+	n->observe_cut = NULL;
+	n->too_big_told = n->adverts = 0;
 	for (unsigned i = 0; i < hosts; i++) {
-		n->ports[i] = (struct sim_port){n, i};
+		n->ports[i] = (struct sim_port){.net = n, .host = i};
 		sim_link_init(&n->links[i], random, pool, now_us);
 		n->links[i].too_big = too_big;
+		n->links[i].cut = cut;
 		n->links[i].ctx = n;
 	}
 }
@@ -140,28 +208,33 @@ void sim_net_configure(struct sim_net *n, unsigned host, struct stack_config *c)
 {
 	mac_put(c->mac, host + 1);
 	stack_config_add(c, sim_net_address(n, host), n->v6 ? 64 : 24);
-	if (n->routed)
-		c->gateway_v4 = ip_v4(ipv4_of(n, host, ROUTER));
+	c->vlan = n->vlan;
+	c->offload_flags = n->ports[host].offload_flags;
+	c->tso_segments_max = TSO_SEGMENTS_MAX;
+	if (n->routed && !n->v6)
+		c->gateway_v4 = router_of(n, host).address;
+	else if (n->routed && !n->advertised)
+		c->gateway_v6 = router_of(n, host).link_local;
 	c->tx = tx;
 	c->tx_ctx = &n->ports[host];
 }
 
-struct rte_mbuf *sim_net_forge(
-	struct sim_net *n, unsigned to, const struct ip_addr *src, const uint8_t *tcp, uint16_t bytes)
+void sim_net_forge(struct sim_net *n, unsigned to, const struct ip_addr *src, const uint8_t *tcp,
+	uint16_t bytes, bool other_vlan)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(n->pool);
 	struct ip_addr dst = sim_net_address(n, to);
 
 	if (!m)
-		return NULL;
+		return;
 	memcpy(rte_pktmbuf_append(m, bytes), tcp, bytes);
 	sim_router_ip_prepend(m, src, &dst, 6);
 	uint8_t *p = (uint8_t *)rte_pktmbuf_prepend(m, 14);
 	mac_put(p, to + 1);
 	mac_put(p + 6, ROUTER);
-	wire_put16(p + 12, 0x0800);
+	wire_put16(p + 12, n->v6 ? TYPE_IPV6 : TYPE_IPV4);
 	*sim_mark(m) = 0;
-	return m;
+	send_take(n, to, m, other_vlan ? n->vlan ^ 1 : n->vlan);
 }
 
 uint64_t sim_net_next_us(const struct sim_net *n)
@@ -175,6 +248,8 @@ uint64_t sim_net_next_us(const struct sim_net *n)
 
 void sim_net_clear(struct sim_net *n)
 {
-	for (unsigned i = 0; i < n->hosts; i++)
+	for (unsigned i = 0; i < n->hosts; i++) {
 		sim_link_clear(&n->links[i]);
+		sim_port_clear(&n->ports[i]);
+	}
 }

@@ -20,8 +20,9 @@ enum {
 struct flow {
 	struct ip_addr src;
 	uint16_t sport;
-	bool started;  /* iss and what follows are known */
-	bool finished; /* its FIN was sent */
+	bool started;	/* iss and what follows are known */
+	bool finished;	/* its FIN was sent */
+	bool has_reset; /* and a reset */
 	bool has_wscale, has_timestamp;
 	uint8_t wscale;
 	uint16_t mss;
@@ -263,7 +264,9 @@ void observer_sent(unsigned host, struct rte_mbuf *m)
 	*sim_mark(m) = 0;
 	if (f.version && f.ip_bytes > observer.mtu[host])
 		broken(&f, "larger than the MTU");
-	if (!sim_frame_checksums_good(&f))
+	bool l3_good, l4_good;
+	sim_frame_checksums(&f, &l3_good, &l4_good);
+	if (!l3_good || !l4_good)
 		broken(&f, "a wrong checksum");
 	if (!f.tcp || sim_net_host_of(&sim.net, &f.dst) < 0)
 		return;
@@ -275,8 +278,11 @@ void observer_sent(unsigned host, struct rte_mbuf *m)
 			return;
 	}
 	*sim_mark(m) = p->incarnation;
+	/* The answer to an old SYN; or to the same once more, after all is over: a cookie may be the same,
+	 * too. */
 	if ((f.flags & (SIM_SYN | SIM_ACK)) == (SIM_SYN | SIM_ACK))
-		p->foreign |= f.ack != p->flows[!side].iss + 1;
+		p->foreign |= f.ack != p->flows[!side].iss + 1 || p->flows[side].has_reset;
+	p->flows[side].has_reset |= (f.flags & SIM_RST) != 0;
 	if ((f.flags & SIM_RST) || p->foreign)
 		return;
 	if (f.flags & SIM_SYN)

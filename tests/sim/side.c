@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BLOCK_BYTES_MAX = 20000 };
+#include "tests/sim/stranger.h"
+
+enum { BLOCK_BYTES_MAX = 20000, PATIENT_BYTES = 100000, PAUSE_US = 620000000 };
 
 void side_plan(struct side *s, struct side *other, struct talk *talk, unsigned host)
 {
@@ -20,6 +22,15 @@ void side_plan(struct side *s, struct side *other, struct talk *talk, unsigned h
 	s->aborts = sim_permille(r, 80);
 	s->abort_after = sim_below(r, s->send_total + 1);
 	s->lets_go = !s->aborts && sim_permille(r, 80);
+	s->reneges = sim_permille(r, 100);
+}
+
+void side_plan_pause(struct side *s)
+{
+	s->writes = SIDE_WRITES_BLOCKS;
+	s->send_total = PATIENT_BYTES;
+	s->aborts = s->lets_go = s->other->aborts = s->other->lets_go = false;
+	s->pause_us = PAUSE_US;
 }
 
 void side_fail(const struct side *s, const char *what)
@@ -56,7 +67,11 @@ static bool time_wait_was_short(const struct side *s)
 	bool evicted = stack_counter(hosts[s->other->host].stack, STACK_COUNTER_tcp_time_wait_evicted) ||
 		       stack_counter(hosts[s->other->host].stack, STACK_COUNTER_tcp_time_wait_reused);
 
-	return s->shut && s->peer_closed && s->other->ended && s->other->reason == TCP_REASON_DONE &&
+	/* Perhaps its application has not read to the end yet. */
+	bool other_over = s->other->ended ? s->other->reason == TCP_REASON_DONE
+					  : s->other->shut && s->other->peer_closed;
+
+	return s->shut && s->peer_closed && other_over &&
 	       (evicted || hosts[s->other->host].time_wait_us < 10000000);
 }
 
@@ -88,6 +103,14 @@ static bool orphan_gave_way(const struct side *s)
 	       stack_counter(hosts[s->other->host].stack, STACK_COUNTER_tcp_orphan_evicted);
 }
 
+/* The listener's host had forgotten the half-open connection, or kept none (a cookie), when somebody guessed
+ * a SYN of its ports: what that one opened answers until it expires, and knows nothing of this side's
+ * numbers. */
+static bool stranger_took_the_place(const struct side *s)
+{
+	return stranger_guesses() && !s->other->opened && (half_open_was_lost(s) || opening_was_disturbed(s));
+}
+
 static void check_end(const struct side *s, int reason)
 {
 	if (reason == TCP_REASON_DONE && s->read != s->other->send_total)
@@ -98,6 +121,8 @@ static void check_end(const struct side *s, int reason)
 		return;
 	if (reason == TCP_REASON_RESET &&
 		(half_open_was_lost(s) || opening_was_disturbed(s) || orphan_gave_way(s)))
+		return;
+	if (reason == TCP_REASON_TIMED_OUT && stranger_took_the_place(s))
 		return;
 	side_fail(s, tcp_reason_text(reason));
 }
@@ -133,6 +158,26 @@ static uint32_t write_bytes(const struct side *s)
 		     (s->writes == SIDE_WRITES_MIXED && sim_permille(&sim.dice, 300));
 
 	return 1 + sim_below(&sim.dice, small ? 64 : BLOCK_BYTES_MAX);
+}
+
+bool side_pauses(const struct side *s)
+{
+	return sim.now_us < s->pauses_until_us;
+}
+
+/* True while it has nothing to say. Afterwards the path may be a better one. */
+static bool pausing(struct side *s)
+{
+	if (s->pause_us && s->sent >= s->send_total / 2) {
+		s->pauses_until_us = sim.now_us + s->pause_us;
+		s->pause_us = 0;
+	}
+	if (!s->pauses_until_us || side_pauses(s))
+		return s->pauses_until_us != 0;
+	s->pauses_until_us = 0;
+	for (unsigned i = 0; i < sim.net.hosts; i++)
+		sim.net.links[i].conditions.mtu = 0;
+	return false;
 }
 
 static void side_write(struct side *s)
@@ -184,7 +229,9 @@ void side_act(struct side *s)
 		side_read(s);
 	if (!s->conn)
 		return;
-	if (!s->shut && s->sent < s->send_total)
+	if (s->reneges && sim_permille(&sim.dice, 100) && host_renege(s->conn))
+		sim_met(SIM_reneged);
+	if (!s->shut && s->sent < s->send_total && !pausing(s))
 		side_write(s);
 	if (wants_to_leave(s)) {
 		side_leave(s);

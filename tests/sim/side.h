@@ -25,19 +25,25 @@ struct side {
 	uint32_t sleep_us;    /* does not read for so long after opening */
 	bool aborts, lets_go; /* resets it; closes it without waiting for the peer */
 	uint32_t abort_after; /* bytes read and sent */
+	bool reneges;	      /* its host gives up data out of order that it has acknowledged selectively */
+	uint32_t pause_us;    /* half-way it has nothing to say for so long; 0: it goes on */
 
 	uint32_t sent, read;
-	uint64_t reads_from_us;
+	uint64_t reads_from_us, pauses_until_us;
 	bool peer_closed, shut, gone;
 };
 
 void side_plan(struct side *s, struct side *other, struct talk *talk, unsigned host);
+/* The same side writes all at once, but for a long pause in the middle; after side_plan of both. */
+void side_plan_pause(struct side *s);
 /* The connection is there. */
 void side_opened(struct side *s, struct tcp_conn *c);
 /* What it does when it is woken, by whatever. */
 void side_act(struct side *s);
 /* The same, but the lazy go on sleeping. */
 void side_woken(struct side *s);
+/* It is in its pause. */
+bool side_pauses(const struct side *s);
 /* Fails the seed because of s. */
 __attribute__((noreturn)) void side_fail(const struct side *s, const char *what);
 /* What is left is read, then it has ended. */

@@ -16,6 +16,10 @@
 
 enum {
 	LINK_MBUFS = 8192,
+	PORT_MBUFS = 63,
+	PATIENT_PERMILLE = 20,
+	PAUSE_WAKE_US = 2000000,
+	MTU_CUT = 296, /* routers must cut what is sent then */
 	VIRTUAL_SECONDS_MAX = 4000,
 	TURNS_MAX = 3000000,
 	LAST_FRAMES_MAX = 200000, /* after all applications have finished */
@@ -47,8 +51,9 @@ static void queue_choose(struct sim_link_conditions *c)
 
 static void mtu_choose(struct sim_link_conditions *c)
 {
-	c->mtu = sim.net.v6 ? SIM_ONE_OF(0, 1280, 1400) : SIM_ONE_OF(0, 576, 1000, 1400);
-	c->mtu_silent = sim_permille(&sim.dice, 400);
+	c->mtu = sim.net.v6 ? SIM_ONE_OF(0, 1280, 1400) : SIM_ONE_OF(0, MTU_CUT, 576, 1000, 1400);
+	/* Smaller than 576 is found by a router's word alone. */
+	c->mtu_silent = sim_permille(&sim.dice, 400) && c->mtu != MTU_CUT;
 }
 
 static void conditions_choose(struct sim_link_conditions *c)
@@ -70,10 +75,23 @@ static void conditions_choose(struct sim_link_conditions *c)
 	}
 	queue_choose(c);
 	if (sim_permille(&sim.dice, 150))
+		c->cut_permille = SIM_ONE_OF(10, 100, 500);
+	if (sim_permille(&sim.dice, 150))
 		mtu_choose(c);
 }
 
-static void net_begin(void)
+static void port_choose(struct sim_port *p)
+{
+	enum {
+		SUMS = STACK_OFFLOAD_TX_IPV4_CKSUM | STACK_OFFLOAD_TX_TCP_CKSUM,
+		ALL = SUMS | STACK_OFFLOAD_MULTI_SEG | STACK_OFFLOAD_TX_TSO
+	};
+
+	p->offload_flags = SIM_ONE_OF(0, 0, 0, SUMS, ALL, ALL) | SIM_ONE_OF(0, STACK_OFFLOAD_RX_CKSUM);
+	p->held_max = SIM_ONE_OF(0, 0, 1, 8, SIM_PORT_HELD_MAX);
+}
+
+static void net_begin(bool patient)
 {
 	static const char *const names[SIM_HOSTS_MAX] = {
 		"host0", "host1", "host2", "host3", "host4", "host5"};
@@ -82,8 +100,14 @@ static void net_begin(void)
 	bool routed = sim_permille(&sim.dice, 400), v6 = sim_permille(&sim.dice, 500);
 	sim_net_init(&sim.net, n, routed, v6, &sim.dice, sim.net.pool, &sim.now_us);
 	sim.net.observe = observer_sent;
+	sim.net.observe_cut = observer_arrived;
+	sim.net.vlan = (uint16_t)SIM_ONE_OF(0, 0, 2, 4094);
+	sim.net.advertised = sim_permille(&sim.dice, 500);
 	for (unsigned i = 0; i < n; i++) {
+		port_choose(&sim.net.ports[i]);
 		conditions_choose(&sim.net.links[i].conditions);
+		while (patient && !sim.net.links[i].conditions.mtu)
+			mtu_choose(&sim.net.links[i].conditions);
 		if (sim.tracing)
 			sim.net.links[i].trace = names[i];
 	}
@@ -96,8 +120,9 @@ static void seed_begin(uint64_t seed)
 	sim.now_us = 1 + sim_below(&sim.dice, UINT32_MAX);
 	sim.digest = seed;
 	observer_reset();
-	net_begin();
-	unsigned talks = talks_plan();
+	bool patient = sim_permille(&sim.dice, PATIENT_PERMILLE);
+	net_begin(patient);
+	unsigned talks = talks_plan(patient);
 	stranger_plan();
 	for (unsigned i = 0; i < sim.net.hosts; i++)
 		host_start(i, talks);
@@ -129,6 +154,8 @@ static void wake(void)
 	if (sim_permille(&sim.dice, 1))
 		mtu_choose(&sim.net.links[i].conditions);
 	stranger_act();
+	if (sim_permille(&sim.dice, 50))
+		sim_net_advertise(&sim.net, i);
 	if (hosts[i].hoarded)
 		host_hoard_end(i);
 	else if (sim_permille(&sim.dice, 20))
@@ -164,7 +191,8 @@ static void run(void)
 			sim_fail(over ? "the stacks never fall silent" : "a connection never ends");
 		if (!over && sim.now_us >= wake_us) {
 			wake();
-			wake_us = sim.now_us + 1 + sim_below(&sim.dice, SIM_ONE_OF(100, 10000, 100000));
+			uint32_t within_us = talks_pause() ? PAUSE_WAKE_US : SIM_ONE_OF(100, 10000, 100000);
+			wake_us = sim.now_us + 1 + sim_below(&sim.dice, within_us);
 		}
 		if (!over && talks_over()) {
 			over = true;
@@ -237,6 +265,7 @@ int main(int argc, char **argv)
 	}
 	host_pools_create();
 	sim.net.pool = unit_pool("wire", LINK_MBUFS, HOST_ROOM_BYTES);
+	sim.net.port_pool = unit_pool("ports", PORT_MBUFS, HOST_ROOM_BYTES);
 	printf("TAP version 13\n1..3\n# seeds %llu to %llu\n", (unsigned long long)first,
 		(unsigned long long)(first + seeds - 1));
 	for (unsigned i = 0; i < seeds; i++) {

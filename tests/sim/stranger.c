@@ -13,11 +13,13 @@ static struct {
 
 void stranger_plan(void)
 {
-	stranger.floods = stranger.guesses = false;
-	if (sim.net.v6) /* he speaks IPv4 */
-		return;
 	stranger.floods = sim_permille(&sim.dice, 100);
 	stranger.guesses = sim_permille(&sim.dice, 200);
+}
+
+bool stranger_guesses(void)
+{
+	return stranger.guesses;
 }
 
 struct forged {
@@ -45,11 +47,7 @@ static void send_forged(unsigned to, const struct ip_addr *src, const struct for
 		header += TIMESTAMP_BYTES;
 	}
 	p[12] = (uint8_t)(header / 4 << 4);
-	struct rte_mbuf *m = sim_net_forge(&sim.net, to, src, p, (uint16_t)(header + g->text));
-	if (!m)
-		return;
-	sim_link_send(&sim.net.links[to], m);
-	rte_pktmbuf_free(m);
+	sim_net_forge(&sim.net, to, src, p, (uint16_t)(header + g->text), sim_permille(&sim.dice, 50));
 }
 
 static void flood(void)

@@ -4,8 +4,12 @@
 #ifndef TESTS_SIM_STRANGER_H
 #define TESTS_SIM_STRANGER_H
 
+#include <stdbool.h>
+
 /* What he will do in this seed. */
 void stranger_plan(void);
+/* In this seed he does guess. */
+bool stranger_guesses(void);
 void stranger_act(void);
 
 #endif

@@ -64,11 +64,17 @@ static void talk_plan(unsigned i)
 	t->server.passive = t->kind != TALK_BOTH;
 }
 
-unsigned talks_plan(void)
+unsigned talks_plan(bool patient)
 {
 	talk_count = 1 + sim_below(&sim.dice, SIM_ONE_OF(6, 6, TALKS_MAX));
 	for (unsigned i = 0; i < talk_count; i++)
 		talk_plan(i);
+	if (patient) {
+		talks[0].kind = TALK_NORMAL;
+		talks[0].server.passive = true;
+		side_plan_pause(&talks[0].client);
+		sim_met(SIM_patient);
+	}
 	return talk_count;
 }
 
@@ -84,6 +90,19 @@ bool talks_over(void)
 		if (!talk_over(&talks[i]))
 			return false;
 	return true;
+}
+
+bool talks_pause(void)
+{
+	bool paused = false;
+
+	for (unsigned i = 0; i < talk_count; i++) {
+		bool pauses = side_pauses(&talks[i].client);
+		if (!pauses && !talk_over(&talks[i]))
+			return false;
+		paused |= pauses;
+	}
+	return paused;
 }
 
 /* The talk that c, just accepted by host, is the server's side of: its client chose the number of the SYN. */

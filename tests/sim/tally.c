@@ -39,9 +39,18 @@ void sim_tally_net(const struct sim_net *n)
 		sim.situations[SIM_too_big_silent] += c->too_big_silent;
 		sim.situations[SIM_link_marked] += c->marked;
 		sim.situations[SIM_link_pool_empty] += c->pool_empty;
+		sim.situations[SIM_link_cut] += c->cut;
+		sim.situations[SIM_checksums_by_port] +=
+			(n->ports[i].offload_flags & STACK_OFFLOAD_TX_TCP_CKSUM) != 0;
+		sim.situations[SIM_checksums_seen_by_port] +=
+			(n->ports[i].offload_flags & STACK_OFFLOAD_RX_CKSUM) != 0;
+		sim.situations[SIM_frames_held_by_port] += n->ports[i].held_max != 0;
 	}
 	sim_met(n->routed ? SIM_routed : SIM_switched);
 	sim.situations[SIM_ipv6] += n->v6;
+	sim.situations[SIM_routed_ipv6] += n->routed && n->v6;
+	sim.situations[SIM_router_advertised] += n->adverts != 0;
+	sim.situations[SIM_tagged] += n->vlan != 0;
 	sim.situations[SIM_many_hosts] += n->hosts > 2;
 }
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a port does for a stack that asks for it: checksums, and the cutting of large segments. A script sees
- * the same frames with and without. */
-#include <rte_mbuf.h>
+#include "tests/unit/offload.h"
+
 #include <string.h>
 
 #include "runtime/wire.h"
 #include "tcpstack/checksum.h"
-#include "tests/script/run.h"
+#include "tcpstack/stack.h"
 
 enum { ETH = 14, VLAN = 4, IP4 = 20, IP6 = 40, PROTOCOL_TCP = 6, FIN = 1, PSH = 8, CWR = 128 };
 
@@ -26,21 +25,23 @@ static struct headers headers_of(const uint8_t *f)
 	return h;
 }
 
-static void checksums_fill(uint8_t *f, uint32_t n, uint64_t flags)
+static const char *checksums_fill(uint8_t *f, uint32_t n, uint64_t flags)
 {
 	struct headers h = headers_of(f);
 
 	if (flags & RTE_MBUF_F_TX_IP_CKSUM && !h.v6) {
 		if (wire_get16(f + h.ip + 10))
-			fail("the IPv4 checksum's field is not 0 where the port fills it");
+			return "the IPv4 checksum's field is not 0 where the port fills it";
 		wire_put16(f + h.ip + 10, (uint16_t)~checksum_fold(checksum_add(0, f + h.ip, IP4)));
 	}
 	if ((flags & RTE_MBUF_F_TX_L4_MASK) == RTE_MBUF_F_TX_TCP_CKSUM)
 		wire_put16(f + h.tcp + 16, (uint16_t)~checksum_fold(checksum_add(0, f + h.tcp, n - h.tcp)));
+	return NULL;
 }
 
 /* One of the segments of a large one: n bytes of payload from offset at. */
-static void piece_send(const uint8_t *f, const struct headers *h, uint32_t at, uint32_t n, bool last)
+static void piece_send(const struct offload_port *p, const uint8_t *f, const struct headers *h, uint32_t at,
+	uint32_t n, bool last)
 {
 	static uint8_t piece[UINT16_MAX];
 	uint8_t *tcp = piece + h->tcp;
@@ -68,42 +69,43 @@ static void piece_send(const uint8_t *f, const struct headers *h, uint32_t at, u
 	wire_put16(tcp + 16, 0);
 	wire_put16(tcp + 16, (uint16_t)~checksum_fold(
 				     checksum_add(checksum_pseudo(&src, &dst, PROTOCOL_TCP, l4), tcp, l4)));
-	wire_captured(piece, length);
+	p->out(p->ctx, piece, length);
 }
 
-static void large_send(const uint8_t *f, uint32_t n, uint32_t size)
+static const char *large_send(const struct offload_port *p, const uint8_t *f, uint32_t n, uint32_t size)
 {
 	struct headers h = headers_of(f);
 	uint32_t payload = n - h.payload;
 
 	/* Some ports send garbage for a large segment of one piece. */
-	if (size == 0 || payload <= size) {
-		fail("a segment of %u bytes is to be cut into pieces of %u", payload, size);
-		return;
-	}
+	if (size == 0 || payload <= size)
+		return "a segment is to be cut that is one piece";
 	for (uint32_t at = 0; at < payload; at += size) {
 		bool last = payload - at <= size;
-		piece_send(f, &h, at, last ? payload - at : size, last);
+		piece_send(p, f, &h, at, last ? payload - at : size, last);
 	}
+	return NULL;
 }
 
-void offload_send(const struct rte_mbuf *m)
+const char *offload_send(const struct offload_port *p, const struct rte_mbuf *m)
 {
 	static uint8_t frame[UINT16_MAX];
+	uint64_t l4 = m->ol_flags & RTE_MBUF_F_TX_L4_MASK;
 
-	if (m->pkt_len > sizeof(frame)) {
-		fail("a frame of %u bytes", m->pkt_len);
-		return;
-	}
-	if (m->nb_segs > 1 && !(run.config.offload_flags & STACK_OFFLOAD_MULTI_SEG))
-		fail("a frame in several buffers for a port that takes one");
+	if (m->pkt_len > sizeof(frame))
+		return "a frame of more than 64 KiB";
+	if (m->nb_segs > 1 && !(p->flags & STACK_OFFLOAD_MULTI_SEG))
+		return "a frame in several buffers for a port that takes one";
+	if ((m->ol_flags & RTE_MBUF_F_TX_IP_CKSUM && !(p->flags & STACK_OFFLOAD_TX_IPV4_CKSUM)) ||
+		(l4 && !(p->flags & STACK_OFFLOAD_TX_TCP_CKSUM)) ||
+		(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG && !(p->flags & STACK_OFFLOAD_TX_TSO)))
+		return "work for a port that does not do it";
 	const void *data = rte_pktmbuf_read(m, 0, m->pkt_len, frame);
 	if (data != frame)
 		memcpy(frame, data, m->pkt_len);
-	if (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) {
-		large_send(frame, m->pkt_len, m->tso_segsz);
-		return;
-	}
-	checksums_fill(frame, m->pkt_len, m->ol_flags);
-	wire_captured(frame, m->pkt_len);
+	if (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG)
+		return large_send(p, frame, m->pkt_len, m->tso_segsz);
+	const char *wrong = checksums_fill(frame, m->pkt_len, m->ol_flags);
+	p->out(p->ctx, frame, m->pkt_len);
+	return wrong;
 }
