@@ -232,7 +232,10 @@ static int create_ksock(struct instance *in, struct data_core *d)
 		.busy_poll_us = (uint32_t)c->tcp.busy_poll_us,
 		.app = &amqp091_app,
 		.app_ctx = d->amqp091,
+		.spread = in->ksock_spread,
+		.core = d->index,
 	};
+	ksock_spread_set_wake(in->ksock_spread, d->index, wake, &d->turn);
 	d->ksock = ksock_create(&kc);
 	if (!d->ksock)
 		LOG_ERROR("core", "kernel sockets could not be set up: %s", strerror(errno));
@@ -300,7 +303,8 @@ int cores_create(struct instance *in)
 		in->cores[i].index = i;
 		in->cores[i].turn.event_fd = -1;
 	}
-	if (create_messages(in) != 0 || create_broker(in) != 0)
+	in->ksock_spread = ksock_spread_create(n, in->config.limits.connections);
+	if (!in->ksock_spread || create_messages(in) != 0 || create_broker(in) != 0)
 		return -1;
 	for (unsigned i = 0; i < n; i++) {
 		if (create_core(in, &in->cores[i]) != 0)
@@ -369,6 +373,7 @@ void cores_destroy(struct instance *in)
 		if (in->cores[i].core)
 			broker_core_destroy(in->cores[i].core);
 	}
+	ksock_spread_destroy(in->ksock_spread);
 	if (in->broker)
 		broker_destroy(in->broker);
 	if (in->messages)

@@ -53,6 +53,7 @@ static void open_control(struct instance *in)
 {
 	static const struct control_handler handlers[] = {
 		{.name = "status", .run = status_handler},
+		{.name = "stats", .run = stats_handler},
 		{.name = "capture", .open = capture_open},
 		{.name = "tcp", .open = connections_open},
 		{0},

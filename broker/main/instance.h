@@ -16,6 +16,7 @@
 #include "dpdk_port/keeper.h"
 #include "transport/bypass.h"
 #include "transport/ksock.h"
+#include "transport/ksock_spread.h"
 
 #include <jansson.h>
 
@@ -51,7 +52,8 @@ struct instance {
 	struct keeper *keeper;
 	struct port *ports[CONFIG_PORTS_MAX]; /* NULL: could not be had */
 	struct listener_state listeners[CONFIG_LISTENERS_MAX];
-	struct data_core *cores; /* by index */
+	struct ksock_spread *ksock_spread; /* hands kernel connections to the cores */
+	struct data_core *cores;	   /* by index */
 	unsigned core_count;
 	struct control *control;
 	bool capturing[CONFIG_PORTS_MAX]; /* by port index: a capture has it */
@@ -98,6 +100,9 @@ void ready_say(const struct instance *in);
 
 /* status.c: the control command `status`; ctx is the instance. */
 json_t *status_handler(void *ctx, const json_t *arguments, char *error, size_t error_bytes);
+
+/* stats.c: the control command `stats`; ctx is the instance. */
+json_t *stats_handler(void *ctx, const json_t *arguments, char *error, size_t error_bytes);
 
 /* capture.c: the control command `capture`; ctx is the instance. */
 struct control_stream *capture_open(void *ctx, const json_t *arguments, char *error, size_t error_bytes);
