@@ -167,7 +167,8 @@ void cluster_open(struct cluster *c, const struct bench_options *o, bool with_po
 								  .exchanges = 16 + o->cores,
 								  .bindings = o->bindings * o->cores + queues,
 								  .consumers = queues},
-		.key = {1, 2}});
+		.key = {1, 2},
+		.cores = o->cores});
 	c->store = store_make(o);
 	c->auth = auth_create(NULL, 0);
 	MUST(c->broker && c->auth);
@@ -200,6 +201,7 @@ void cluster_close(struct cluster *c)
 {
 	for (unsigned i = 0; i < c->o->cores; i++)
 		core_close(&c->cores[i]);
+	broker_cores_settle(c->broker);
 	for (unsigned i = 0; i < c->o->cores; i++)
 		broker_core_destroy(c->cores[i].broker_core);
 	auth_destroy(c->auth);

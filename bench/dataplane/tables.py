@@ -60,8 +60,13 @@ def backlog_rows(args):
 def core_rows(args):
     yield Row("1 core")
     yield Row("2 cores, in turns on one thread", "--cores", 2)
+    for settle in SETTLES:
+        yield Row(f"2 cores, in turns, consumers on the other one, {settle}", "--cores", 2, "--across", "yes",
+                  "--settle", settle)
     if args.threads:
         yield Row("2 cores, a thread each", "--cores", 2, "--threads", "yes")
+        yield Row("2 cores, a thread each, consumers on the other one", "--cores", 2, "--threads", "yes", "--across",
+                  "yes")
 
 
 PARTS = {
