@@ -71,20 +71,36 @@ static struct binding *binding_alloc(struct identity *id)
 	return b;
 }
 
+/* Writer mutex held. What is deleted and still there makes room. */
+static enum failure_code limits_check(struct broker *b, uint64_t bytes, struct failure *f)
+{
+	while (b->binding_count >= b->config.limits.bindings)
+		if (tidy_slice(b) == 0)
+			return failure_set(f, FAILURE_LIMIT, "the limit of %u bindings is reached",
+				b->config.limits.bindings);
+	while (b->binding_bytes + bytes > b->binding_bytes_max)
+		if (tidy_slice(b) == 0)
+			return failure_set(
+				f, FAILURE_LIMIT, "no memory for the key and the arguments of the binding");
+	return FAILURE_NONE;
+}
+
 /* Writer mutex held. */
 static enum failure_code binding_create(struct identity *id, struct failure *f)
 {
 	struct exchange *x = id->exchange;
 	struct broker *broker = x->vhost->broker;
+	uint64_t bytes = id->key.bytes + fields_bytes(&id->arguments);
+	enum failure_code code = limits_check(broker, bytes, f);
 
-	if (broker->binding_count >= broker->config.limits.bindings)
-		return failure_set(f, FAILURE_LIMIT, "the limit of %u bindings is reached",
-			broker->config.limits.bindings);
+	if (code)
+		return code;
 	uint64_t hash = identity_hash(&broker->bindings, id);
 	struct binding *b = binding_alloc(id);
 	if (!b)
 		return failure_set(f, FAILURE_LIMIT, "no memory for the binding");
-	enum failure_code code = x->type->bind(x, b, f);
+	b->bytes = (uint32_t)bytes;
+	code = x->type->bind(x, b, f);
 	if (code) {
 		reclaim_defer(&b->reclaim, binding_release);
 		return code;
@@ -93,6 +109,7 @@ static enum failure_code binding_create(struct identity *id, struct failure *f)
 	cds_list_add_tail(&b->of_queue, &b->queue->bindings);
 	cds_list_add_tail(&b->of_exchange, &x->bindings);
 	broker->binding_count++;
+	broker->binding_bytes += b->bytes;
 	exchange_changed(x);
 	return FAILURE_NONE;
 }
@@ -108,6 +125,7 @@ void binding_unlink(struct binding *b)
 	cds_list_del(&b->of_queue);
 	cds_list_del(&b->of_exchange);
 	broker->binding_count--;
+	broker->binding_bytes -= b->bytes;
 	reclaim_defer(&b->reclaim, binding_release);
 	if (x->auto_delete && !x->deleted && cds_list_empty(&x->bindings))
 		exchange_remove(x);

@@ -11,6 +11,11 @@
  * headers, of its own; 256 lets small limits hold long ones. */
 enum { PARTS_PER_BINDING = 4, PARTS_BASE = 256 };
 
+/* Keys and arguments: a few bindings may have long ones, all together only this much each. With it a binding
+ * costs 2 KiB at the very most: 176 bytes of its own, 512 of these, as much again for their words in a trie
+ * or their terms for headers, 140 for each of its parts, and its places in tables. */
+enum { BYTES_PER_BINDING = 512, BYTES_BASE = 1 << 20 };
+
 static int tables_create(struct broker *b)
 {
 	const struct broker_limits *l = &b->config.limits;
@@ -18,6 +23,7 @@ static int tables_create(struct broker *b)
 	uint32_t bindings = l->bindings < UINT32_MAX / 8 ? l->bindings : UINT32_MAX / 8;
 
 	b->trie_nodes_max = b->header_pairs_max = PARTS_BASE + bindings * PARTS_PER_BINDING;
+	b->binding_bytes_max = BYTES_BASE + (uint64_t)l->bindings * BYTES_PER_BINDING;
 	b->nested_hash_nodes_max = nested_hash_nodes_max(l->bindings);
 	return table_create(&b->queues, k, l->queues) || table_create(&b->exchanges, k, l->exchanges) ||
 	       table_create(&b->bindings, k, l->bindings) || table_create(&b->direct_keys, k, l->bindings) ||
@@ -40,6 +46,7 @@ struct broker *broker_create(const struct broker_config *config)
 	b->config = *config;
 	pthread_mutex_init(&b->writer, NULL);
 	CDS_INIT_LIST_HEAD(&b->all_exchanges);
+	CDS_INIT_LIST_HEAD(&b->deleted_exchanges);
 	vhost_init(&b->root, b, "/");
 	if (tables_create(b) || exchanges_predeclare(&b->root)) {
 		broker_destroy(b);
@@ -56,9 +63,11 @@ void broker_destroy(struct broker *b)
 	pthread_mutex_lock(&b->writer);
 	cds_list_for_each_entry_safe (x, next, &b->all_exchanges, of_broker)
 		exchange_remove(x);
+	while (tidy_slice(b) > 0)
+		;
 	pthread_mutex_unlock(&b->writer);
 	MUST(b->binding_count == 0 && b->trie_nodes == 0 && b->nested_hash_nodes == 0 &&
-		b->header_pair_count == 0);
+		b->header_pair_count == 0 && b->binding_bytes == 0);
 	table_destroy(&b->queues);
 	table_destroy(&b->exchanges);
 	table_destroy(&b->bindings);

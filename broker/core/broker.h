@@ -57,6 +57,11 @@ struct broker *broker_core_broker(struct broker_core *c);
  * messages a queue and `budget` in all. Returns how many were delivered; queues left over stay ready. */
 unsigned broker_core_deliver(struct broker_core *c, unsigned budget);
 
+/* Once a turn: takes apart what has been deleted, a bounded piece of it (a deleted exchange cannot be found
+ * any more, but may have a million bindings). Any core does it for all, one at a time. Returns how many
+ * bindings went. */
+unsigned broker_core_tidy(struct broker_core *c);
+
 /* True where broker_core_deliver has work waiting: the core must not sleep. */
 bool broker_core_ready(const struct broker_core *c);
 

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum { CHANGES = 20000, QUEUES = 8 };
 
@@ -29,12 +30,12 @@ static bool found(const struct route_set *s, const char *name)
 static void look(struct session *s)
 {
 	for (unsigned i = 0; i < 5; i++) {
-		struct exchange *x = exchange_find(s->vhost, text(exchanges[i]));
+		struct route_request r = {.routing_key = text("a.b")};
+		struct exchange *x = route_cached(s, text(exchanges[i]), &r, &s->core->route);
 		if (!x) {
 			reader.wrong += i < 4;
 			continue;
 		}
-		route_find(x, &(struct route_request){.routing_key = text("a.b")}, &s->core->route);
 		reader.wrong += i < 4 && !found(&s->core->route, "stays");
 		reader.seen += s->core->route.count;
 	}
@@ -93,22 +94,26 @@ static void change(void)
 	}
 }
 
-static void a_reader_sees_what_stands(void)
-{
-	pthread_t thread;
+static pthread_t thread;
+static void *(*reading)(void *);
 
+static void begin(void *(*loop)(void *))
+{
 	fixture_begin_threads();
-	reader.core = broker_core_create(fixture.broker, 1, message_cache_create(fixture.store));
+	reader = (typeof(reader)){
+		.core = broker_core_create(fixture.broker, 1, message_cache_create(fixture.store))};
 	CU_ASSERT_PTR_NOT_NULL_FATAL(reader.core);
+	reading = loop;
 	reclaim_thread_register();
-	queue_make("stays");
-	for (unsigned i = 0; i < 4; i++)
-		CU_ASSERT_EQUAL(bind_code(exchanges[i], "stays", "a.b"), 0);
-	CU_ASSERT_EQUAL(pthread_create(&thread, NULL, read_loop, NULL), 0);
-	for (unsigned i = 0; i < CHANGES; i++) {
-		change();
-		reclaim_quiescent();
-	}
+}
+
+static void start(void)
+{
+	CU_ASSERT_EQUAL(pthread_create(&thread, NULL, reading, NULL), 0);
+}
+
+static void end(void)
+{
 	__atomic_store_n(&reader.stop, true, __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
 	CU_ASSERT_EQUAL(reader.wrong, 0);
@@ -120,8 +125,76 @@ static void a_reader_sees_what_stands(void)
 	reclaim_thread_unregister();
 }
 
+static void a_reader_sees_what_stands(void)
+{
+	begin(read_loop);
+	queue_make("stays");
+	for (unsigned i = 0; i < 4; i++)
+		CU_ASSERT_EQUAL(bind_code(exchanges[i], "stays", "a.b"), 0);
+	start();
+	for (unsigned i = 0; i < CHANGES; i++) {
+		change();
+		reclaim_quiescent();
+	}
+	end();
+}
+
+/* Two queues of which one at least is bound at every moment, far apart in what a reader walks. */
+
+enum { BETWEEN = 150, SWAPS = 10000 };
+
+static void *swap_loop(void *arg)
+{
+	struct session s;
+	struct exchange *x;
+
+	reclaim_thread_register();
+	session_begin(&s, reader.core, vhost_find(fixture.broker, text("/")));
+	x = exchange_find(s.vhost, text("amq.fanout"));
+	while (!__atomic_load_n(&reader.stop, __ATOMIC_ACQUIRE)) {
+		struct route_request r = {.routing_key = text("")};
+		route_find(x, &r, &s.core->route);
+		reader.wrong += !found(&s.core->route, "left") && !found(&s.core->route, "right");
+		reader.wrong += route_cached(&s, text("amq.fanout"), &r, &s.core->route) != x;
+		reader.wrong += !found(&s.core->route, "left") && !found(&s.core->route, "right");
+		reader.looks++;
+		reclaim_quiescent();
+	}
+	session_end(&s);
+	reclaim_thread_unregister();
+	return NULL;
+}
+
+static void a_reader_sees_the_old_or_the_new(void)
+{
+	char name[8];
+
+	begin(swap_loop);
+	queue_make("left");
+	queue_make("right");
+	bind_code("amq.fanout", "left", "");
+	bind_code("amq.fanout", "right", "");
+	for (unsigned i = 0; i < BETWEEN; i++) {
+		snprintf(name, sizeof(name), "b%u", i);
+		queue_make(name);
+		bind_code("amq.fanout", name, "");
+	}
+	start();
+	for (unsigned i = 0; i < SWAPS; i++) {
+		const char *queue = i % 2 ? "right" : "left";
+		unbind_code("amq.fanout", queue, "");
+		bind_code("amq.fanout", queue, "");
+		reclaim_quiescent();
+		/* From time to time it rests: a walk that was disturbed is repeated, but not for ever. */
+		if (i % 4 == 0)
+			nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+	}
+	end();
+}
+
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
-		(struct unit_test[]){{"a_reader_sees_what_stands", a_reader_sees_what_stands}, {0}});
+		(struct unit_test[]){{"a_reader_sees_what_stands", a_reader_sees_what_stands},
+			{"a_reader_sees_the_old_or_the_new", a_reader_sees_the_old_or_the_new}, {0}});
 }

@@ -43,6 +43,8 @@ void fixture_end(void)
 		session_end(&fixture.session[i]);
 	while (!cds_list_empty(&fixture.core->queues))
 		queue_remove(cds_list_first_entry(&fixture.core->queues, struct queue, of_core));
+	while (broker_core_ready(fixture.core))
+		broker_core_tidy(fixture.core);
 	struct message_store_stats store = message_store_stats(fixture.store);
 	CU_ASSERT_EQUAL(store.cells.used, 0);
 	CU_ASSERT_EQUAL(store.blocks.used, 0);

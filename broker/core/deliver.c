@@ -61,6 +61,7 @@ unsigned broker_core_deliver(struct broker_core *c, unsigned budget)
 {
 	unsigned n = 0;
 
+	broker_core_tidy(c);
 	while (n < budget && !cds_list_empty(&c->ready)) {
 		struct queue *q = cds_list_first_entry(&c->ready, struct queue, of_ready);
 		unsigned left = budget - n;
@@ -75,5 +76,6 @@ unsigned broker_core_deliver(struct broker_core *c, unsigned budget)
 
 bool broker_core_ready(const struct broker_core *c)
 {
-	return c->ready.next != &c->ready;
+	return c->ready.next != &c->ready ||
+	       __atomic_load_n(&c->broker->deleted_exchange_count, __ATOMIC_RELAXED) > 0;
 }

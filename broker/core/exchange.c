@@ -6,6 +6,7 @@
 #include "runtime/check.h"
 #include "runtime/rcu.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -154,19 +155,33 @@ static void exchange_release(struct reclaim_node *n)
 	free(x);
 }
 
-void exchange_remove(struct exchange *x)
+/* Nobody finds it any more; its name is free for another one. */
+static void exchange_hide(struct exchange *x)
 {
 	struct broker *b = x->vhost->broker;
-	struct binding *y, *next;
 
 	x->deleted = true;
 	table_remove(&b->exchanges, &x->by_name);
 	RCU_PUBLISH(b->deletions, b->deletions + 1);
-	cds_list_del(&x->of_broker);
-	cds_list_for_each_entry_safe (y, next, &x->bindings, of_exchange)
-		binding_unlink(y);
+	cds_list_del_init(&x->of_broker);
 	b->exchange_count--;
+}
+
+bool exchange_take_apart(struct exchange *x, unsigned bindings_max)
+{
+	while (bindings_max-- > 0 && !cds_list_empty(&x->bindings))
+		binding_unlink(cds_list_first_entry(&x->bindings, struct binding, of_exchange));
+	if (!cds_list_empty(&x->bindings))
+		return false;
+	cds_list_del(&x->of_broker);
 	reclaim_defer(&x->reclaim, exchange_release);
+	return true;
+}
+
+void exchange_remove(struct exchange *x)
+{
+	exchange_hide(x);
+	exchange_take_apart(x, UINT_MAX);
 }
 
 void exchange_changed(struct exchange *x)
@@ -184,7 +199,9 @@ static enum failure_code delete_found(struct exchange *x, bool if_unused, struct
 	if (if_unused && !cds_list_empty(&x->bindings))
 		return failure_set(
 			f, FAILURE_PRECONDITION, EXCHANGE_FMT " in use", NAME_ARG(x->by_name.name, x->vhost));
-	exchange_remove(x);
+	exchange_hide(x);
+	if (!exchange_take_apart(x, TIDY_BINDINGS))
+		tidy_later(x);
 	return FAILURE_NONE;
 }
 

@@ -191,6 +191,30 @@ static void limits_of_the_index_hold(void)
 	fixture_end();
 }
 
+/* Few may have long arguments, not all. */
+static void memory_of_arguments_is_bounded(void)
+{
+	static char value[100000];
+	unsigned bound = 0;
+
+	fixture_begin_with(&(struct broker_limits){4, 4, 1000, 4}, 1 << 20);
+	queue_make("q");
+	memset(value, 'v', sizeof(value) - 1);
+	for (unsigned i = 0; i < 100; i++) {
+		struct field at[] = {int_field("n", i), string_field("v", value)};
+		enum failure_code code = bind_headers("q", at, 2);
+		CU_ASSERT_TRUE(code == 0 || code == FAILURE_LIMIT);
+		bound += code == 0;
+	}
+	/* A MiB, and 512 bytes for each that may come. */
+	CU_ASSERT_EQUAL(bound, (1048576 + 1000 * 512) / (100000 + 2 * sizeof(struct field)));
+	CU_ASSERT_STRING_EQUAL(
+		fixture.failure.text, "no memory for the key and the arguments of the binding");
+	CU_ASSERT_EQUAL(queue_delete_code(0, "q"), 0);
+	CU_ASSERT_EQUAL(fixture.broker->binding_bytes, 0);
+	fixture_end();
+}
+
 /* The index against the rules as RabbitMQ's manual has them. */
 
 enum { BINDINGS = 60, ARGUMENTS_MAX = 4, HEADERS = 6 };
@@ -338,6 +362,7 @@ int main(int argc, char **argv)
 			{"values_are_compared_with_their_kind", values_are_compared_with_their_kind},
 			{"many_headers_are_all_seen", many_headers_are_all_seen},
 			{"limits_of_the_index_hold", limits_of_the_index_hold},
+			{"memory_of_arguments_is_bounded", memory_of_arguments_is_bounded},
 			{"random_bindings_match_the_model", random_bindings_match_the_model},
 			{"bindings_are_filed_where_they_are_few", bindings_are_filed_where_they_are_few},
 			{0}});

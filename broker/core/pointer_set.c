@@ -33,9 +33,19 @@ void pointer_set_clear(struct pointer_set *s)
 	s->used = 0;
 }
 
+static uint32_t slot_of(const struct pointer_set *s, const void *p)
+{
+	return (uint32_t)(((uintptr_t)p >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 32) & s->mask;
+}
+
+void pointer_set_prefetch(const struct pointer_set *s, const void *p)
+{
+	__builtin_prefetch(&s->slots[slot_of(s, p)], 1);
+}
+
 enum pointer_set_result pointer_set_add(struct pointer_set *s, const void *p)
 {
-	uint32_t i = (uint32_t)(((uintptr_t)p >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 32) & s->mask;
+	uint32_t i = slot_of(s, p);
 
 	while (s->slots[i].round == s->round) {
 		if (s->slots[i].p == p)

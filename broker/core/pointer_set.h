@@ -22,4 +22,7 @@ void pointer_set_clear(struct pointer_set *s);
 enum pointer_set_result { POINTER_SET_FULL = -1, POINTER_SET_KNOWN = 0, POINTER_SET_NEW = 1 };
 enum pointer_set_result pointer_set_add(struct pointer_set *s, const void *p);
 
+/* Before pointer_set_add of several: a large set is not in the cache. */
+void pointer_set_prefetch(const struct pointer_set *s, const void *p);
+
 #endif

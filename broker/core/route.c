@@ -2,10 +2,15 @@
 #include "broker/core/route.h"
 
 #include "broker/core/core.h"
+#include "runtime/rcu.h"
 
 #include <stdlib.h>
 
-enum { SCAN_MAX = 8 }; /* up to here a look at the list is cheaper than the set */
+enum {
+	SCAN_MAX = 8,	/* up to here a look at the list is cheaper than the set */
+	ADD_BURST = 16, /* queues whose places in the set are asked for before the first is looked at */
+	ROUTE_TRIES_MAX = 8,
+};
 
 int route_set_create(struct route_set *s, const struct broker_limits *limits)
 {
@@ -55,22 +60,75 @@ void route_set_add(struct route_set *s, struct queue *q)
 void route_set_add_all(struct route_set *s, const struct pointer_bag *queues)
 {
 	struct bag_cursor at = {0};
+	const void *some[ADD_BURST];
+	unsigned n;
+
+	/* Most keys have one queue. */
+	if (!RCU_LOAD(queues->chunks)) {
+		some[0] = RCU_LOAD(queues->first);
+		if (some[0])
+			route_set_add(s, (struct queue *)(uintptr_t)some[0]);
+		return;
+	}
+	do {
+		for (n = 0; n < ADD_BURST && (some[n] = pointer_bag_next(queues, &at)); n++)
+			if (s->count > SCAN_MAX)
+				pointer_set_prefetch(&s->seen, some[n]);
+		for (unsigned i = 0; i < n; i++)
+			route_set_add(s, (struct queue *)(uintptr_t)some[i]);
+	} while (n == ADD_BURST);
+}
+
+void route_set_add_distinct(struct route_set *s, const struct pointer_bag *queues)
+{
+	struct bag_cursor at = {0};
 	const void *q;
 
-	while ((q = pointer_bag_next(queues, &at)))
-		route_set_add(s, (struct queue *)(uintptr_t)q);
+	/* One that left and came back during the walk may be met again. */
+	if (s->changing) {
+		route_set_add_all(s, queues);
+		return;
+	}
+	while ((q = pointer_bag_next(queues, &at))) {
+		if (s->count == s->capacity) {
+			s->overflow = true;
+			return;
+		}
+		s->queues[s->count++] = (struct queue *)(uintptr_t)q;
+	}
+}
+
+static void route_set_clear(struct route_set *s)
+{
+	s->count = 0;
+	s->overflow = false;
+	pointer_set_clear(&s->seen);
+}
+
+/* A walk meets every binding that stands for all of its time; but of two that took turns meanwhile, so that
+ * one of them always stood, it may meet neither. Then the generation has moved on, and it is walked again. A
+ * walk so long, or changes so many, that this does not help goes by the first alone. */
+static void route_as_of_one_moment(struct exchange *x, const struct route_request *r, struct route_set *out)
+{
+	uint64_t generation;
+	unsigned tries = 0;
+
+	do {
+		generation = RCU_LOAD(x->generation);
+		route_set_clear(out);
+		out->changing = ++tries == ROUTE_TRIES_MAX;
+		x->type->route(x, r, out);
+	} while (RCU_LOAD(x->generation) != generation && tries < ROUTE_TRIES_MAX);
 }
 
 void route_find(struct exchange *x, const struct route_request *r, struct route_set *out)
 {
-	out->count = 0;
-	out->overflow = false;
-	pointer_set_clear(&out->seen);
 	if (x->by_name.name.bytes > 0) {
-		x->type->route(x, r, out);
+		route_as_of_one_moment(x, r, out);
 		return;
 	}
 	struct queue *q = queue_find(x->vhost, r->routing_key);
+	route_set_clear(out);
 	if (q)
 		route_set_add(out, q);
 }

@@ -16,6 +16,7 @@ struct route_set {
 	struct queue **queues;
 	uint32_t count, capacity;
 	bool overflow;		  /* more queues matched than there may be */
+	bool changing;		  /* what is walked changes all the time: anything may come twice */
 	struct pointer_set seen;  /* the queues above, once there are more than a few */
 	struct pointer_set nodes; /* the topic trie's '#' nodes that were walked */
 };
@@ -28,9 +29,12 @@ void route_set_add(struct route_set *s, struct queue *q);
 
 /* All queues of a bag. */
 void route_set_add_all(struct route_set *s, const struct pointer_bag *queues);
+/* The same into an empty set, where no queue lies in the bag twice. About a nanosecond each. */
+void route_set_add_distinct(struct route_set *s, const struct pointer_bag *queues);
 
-/* All queues of an exchange (of the default one: by name) that match. Any registered reader; the result is
- * valid until it goes quiescent. No lock, no allocation. */
+/* All queues of an exchange (of the default one: by name) that match, as they did at one moment of the call;
+ * where the exchange's bindings change faster than they are walked, at least all that matched throughout. Any
+ * registered reader; the result is valid until it goes quiescent. No lock, no allocation. */
 void route_find(struct exchange *x, const struct route_request *r, struct route_set *out);
 
 #endif

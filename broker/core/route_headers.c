@@ -28,6 +28,7 @@ static const char *const match_names[MATCH_KINDS] = {"all", "any", "all-with-x",
 struct header_pair {
 	struct table_entry entry;
 	struct pointer_bag bindings;
+	bool presence; /* without a value */
 	struct reclaim_node reclaim;
 };
 
@@ -101,7 +102,14 @@ static struct header_pair *pair_find(const struct exchange *x, uint64_t hash)
 	return e ? caa_container_of(e, struct header_pair, entry) : NULL;
 }
 
-static struct header_pair *pair_make(struct exchange *x, uint64_t hash)
+/* How many ask for presence alone: without any, messages need not look for them. */
+static void count_presence(struct exchange *x, const struct header_pair *p, uint32_t change)
+{
+	if (p->presence)
+		__atomic_store_n(&x->presence_pairs, x->presence_pairs + change, __ATOMIC_RELEASE);
+}
+
+static struct header_pair *pair_make(struct exchange *x, uint64_t hash, bool presence)
 {
 	struct broker *broker = x->vhost->broker;
 	struct header_pair *p = pair_find(x, hash);
@@ -111,7 +119,9 @@ static struct header_pair *pair_make(struct exchange *x, uint64_t hash)
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return NULL;
+	p->presence = presence;
 	broker->header_pair_count++;
+	count_presence(x, p, 1);
 	table_add_hashed(&broker->header_pairs, &p->entry, hash, x, (struct slice){0});
 	return p;
 }
@@ -129,6 +139,7 @@ static void pair_prune(struct exchange *x, struct header_pair *p)
 		return;
 	table_remove(&broker->header_pairs, &p->entry);
 	broker->header_pair_count--;
+	count_presence(x, p, UINT32_MAX);
 	reclaim_defer(&p->reclaim, pair_release);
 }
 
@@ -165,10 +176,15 @@ static void withdraw(struct exchange *x, struct header_terms *terms)
 	}
 }
 
-static int file_under(struct exchange *x, struct binding *b, uint64_t hash)
+static uint64_t term_hash(const struct exchange *x, const struct header_term *t)
+{
+	return pair_hash(&x->vhost->broker->header_pairs, t->name_hash, &t->field->value);
+}
+
+static int file_under(struct exchange *x, struct binding *b, const struct header_term *t)
 {
 	struct header_terms *terms = b->header_terms;
-	struct header_pair *p = pair_make(x, hash);
+	struct header_pair *p = pair_make(x, term_hash(x, t), t->field->value.kind == VALUE_VOID);
 
 	if (!p)
 		return -1;
@@ -182,24 +198,18 @@ static int file_under(struct exchange *x, struct binding *b, uint64_t hash)
 	return 0;
 }
 
-static uint64_t term_hash(const struct exchange *x, const struct header_term *t)
+/* The one with the fewest bindings. */
+static const struct header_term *most_selective(const struct exchange *x, const struct header_terms *terms)
 {
-	return pair_hash(&x->vhost->broker->header_pairs, t->name_hash, &t->field->value);
-}
-
-/* The pair with the fewest bindings. */
-static uint64_t most_selective(const struct exchange *x, const struct header_terms *terms)
-{
-	uint64_t best = 0;
+	const struct header_term *best = NULL;
 	uint32_t fewest = UINT32_MAX;
 
 	for (uint32_t i = 0; i < terms->count && fewest > 0; i++) {
-		uint64_t hash = term_hash(x, &terms->at[i]);
-		const struct header_pair *p = pair_find(x, hash);
+		const struct header_pair *p = pair_find(x, term_hash(x, &terms->at[i]));
 		uint32_t count = p ? p->bindings.count : 0;
 		if (count < fewest) {
 			fewest = count;
-			best = hash;
+			best = &terms->at[i];
 		}
 	}
 	return best;
@@ -213,7 +223,7 @@ static int file(struct exchange *x, struct binding *b)
 		return terms->count == 0 ? pointer_bag_add(&x->all, b, &b->place)
 					 : file_under(x, b, most_selective(x, terms));
 	for (uint32_t i = 0; i < terms->count; i++)
-		if (file_under(x, b, term_hash(x, &terms->at[i]))) {
+		if (file_under(x, b, &terms->at[i])) {
 			withdraw(x, terms);
 			return -1;
 		}
@@ -290,48 +300,68 @@ static void add_matching(const struct view *v, const struct pointer_bag *binding
 			route_set_add(out, b->queue);
 }
 
-static void look_up(const struct exchange *x, const struct view *v, uint64_t name_hash,
-	const struct value *value, struct route_set *out)
-{
-	const struct header_pair *p = pair_find(
-		x, pair_hash(&x->vhost->broker->header_pairs, name_hash, value));
+/* What is filed under up to VIEW_MAX headers. All places are asked for before the first is looked at: among
+ * many bindings each is a cache miss of its own. */
+struct lookups {
+	uint32_t count;
+	uint64_t hash[2 * VIEW_MAX];
+	const struct header_pair *pair[2 * VIEW_MAX];
+};
 
-	if (p)
-		add_matching(v, &p->bindings, out);
+static void lookups_add(struct lookups *l, const struct exchange *x, uint64_t hash)
+{
+	l->hash[l->count++] = hash;
+	table_prefetch_hashed(&x->vhost->broker->header_pairs, hash, x);
 }
 
-static void header_route(const struct exchange *x, const struct view *v, uint64_t name_hash,
-	const struct value *value, struct route_set *out)
+static void lookups_add_header(
+	struct lookups *l, const struct exchange *x, uint64_t name_hash, const struct value *value)
 {
 	static const struct value present = {.kind = VALUE_VOID};
+	const struct table *t = &x->vhost->broker->header_pairs;
 
-	look_up(x, v, name_hash, &present, out);
 	if (value->kind != VALUE_VOID)
-		look_up(x, v, name_hash, value, out);
+		lookups_add(l, x, pair_hash(t, name_hash, value));
+	if (__atomic_load_n(&x->presence_pairs, __ATOMIC_ACQUIRE) > 0)
+		lookups_add(l, x, pair_hash(t, name_hash, &present));
+}
+
+static void lookups_do(
+	struct lookups *l, const struct exchange *x, const struct view *v, struct route_set *out)
+{
+	for (uint32_t i = 0; i < l->count; i++)
+		l->pair[i] = pair_find(x, l->hash[i]);
+	for (uint32_t i = 0; i < l->count; i++)
+		if (l->pair[i])
+			add_matching(v, &l->pair[i]->bindings, out);
+	l->count = 0;
 }
 
 static void route(const struct exchange *x, const struct route_request *r, struct route_set *out)
 {
 	const struct table *t = &x->vhost->broker->header_pairs;
+	struct lookups l;
 	struct view v;
 	struct field f;
 	uint32_t at = 0;
 
+	l.count = v.count = 0;
 	v.source = r->headers;
-	v.count = 0;
 	v.complete = true;
 	add_matching(&v, &x->all, out);
 	if (!r->headers)
 		return;
 	while (v.count < VIEW_MAX && r->headers->next(r->headers->ctx, &at, &f)) {
-		v.name_hash[v.count] = table_hash(t, f.name);
+		uint64_t name_hash = v.name_hash[v.count] = table_hash(t, f.name);
 		v.at[v.count++] = f;
+		lookups_add_header(&l, x, name_hash, &f.value);
 	}
 	v.complete = v.count < VIEW_MAX;
-	for (uint32_t i = 0; i < v.count; i++)
-		header_route(x, &v, v.name_hash[i], &v.at[i].value, out);
-	while (!v.complete && r->headers->next(r->headers->ctx, &at, &f))
-		header_route(x, &v, table_hash(t, f.name), &f.value, out);
+	lookups_do(&l, x, &v, out);
+	while (!v.complete && r->headers->next(r->headers->ctx, &at, &f)) {
+		lookups_add_header(&l, x, table_hash(t, f.name), &f.value);
+		lookups_do(&l, x, &v, out);
+	}
 }
 
 const struct exchange_type route_headers = {.name = "headers",

@@ -158,6 +158,76 @@ static void a_queue_matched_several_times_gets_one(void)
 	fixture_end();
 }
 
+/* A fanout during whose walks its bindings change, so that it meets none. */
+static struct {
+	unsigned walks, disturbed;
+} walking;
+
+static void disturbed_walk(const struct exchange *x, const struct route_request *r, struct route_set *out)
+{
+	if (++walking.walks > walking.disturbed) {
+		route_fanout.route(x, r, out);
+		return;
+	}
+	CU_ASSERT_EQUAL(unbind_code("x", "q", ""), 0);
+	CU_ASSERT_EQUAL(bind_code("x", "q", ""), 0);
+}
+
+static void a_disturbed_walk_is_repeated_but_not_for_ever(void)
+{
+	struct exchange_type type = route_fanout;
+
+	fixture_begin();
+	queue_make("q");
+	exchange_make("x", "fanout");
+	bind_code("x", "q", "");
+	type.route = disturbed_walk;
+	exchange_find(fixture.session[0].vhost, text("x"))->type = &type;
+	walking.walks = 0;
+	walking.disturbed = 3;
+	CU_ASSERT_EQUAL(publish("x", "", 1), 1);
+	CU_ASSERT_EQUAL(walking.walks, 4);
+	/* It was noted with the generation from before: it is looked up again, and then not any more. */
+	CU_ASSERT_EQUAL(publish("x", "", 1), 1);
+	CU_ASSERT_EQUAL(publish("x", "", 1), 1);
+	CU_ASSERT_EQUAL(walking.walks, 5);
+	bind_code("x", "q", "other");
+	walking.walks = 0;
+	walking.disturbed = 1000;
+	publish("x", "", 1);
+	CU_ASSERT_TRUE(walking.walks > 4 && walking.walks < 20);
+	fixture_end();
+}
+
+/* A queue comes back into a hole further on while its exchange is walked, every time. */
+static void twice_met_walk(const struct exchange *x, const struct route_request *r, struct route_set *out)
+{
+	walking.walks++;
+	route_set_add_distinct(out, &x->all);
+	/* The rest of the walk, as it were: everything again. */
+	CU_ASSERT_EQUAL(unbind_code("x", "q", ""), 0);
+	CU_ASSERT_EQUAL(bind_code("x", "q", ""), 0);
+	route_set_add_distinct(out, &x->all);
+}
+
+static void a_queue_met_twice_gets_one(void)
+{
+	struct exchange_type type = route_fanout;
+
+	fixture_begin();
+	queue_make("q");
+	queue_make("r");
+	exchange_make("x", "fanout");
+	bind_code("x", "q", "");
+	bind_code("x", "r", "");
+	type.route = twice_met_walk;
+	exchange_find(fixture.session[0].vhost, text("x"))->type = &type;
+	walking.walks = 0;
+	CU_ASSERT_EQUAL(publish("x", "", 1), 2);
+	CU_ASSERT_TRUE(walking.walks > 1);
+	fixture_end();
+}
+
 static void deleting_cascades(void)
 {
 	struct exchange_declaration d = {.name = text("auto"), .type = text("topic"), .auto_delete = true};
@@ -190,6 +260,75 @@ static void deleting_cascades(void)
 	broker_core_stats(fixture.core, &stats);
 	CU_ASSERT_EQUAL(stats.bindings, 0);
 	CU_ASSERT_EQUAL(fixture.broker->trie_nodes, 0);
+	fixture_end();
+}
+
+static uint32_t bindings_left(void)
+{
+	struct broker_core_stats stats;
+
+	broker_core_stats(fixture.core, &stats);
+	return stats.bindings;
+}
+
+static void bind_many(const char *exchange, const char *queue, unsigned from, unsigned to)
+{
+	char key[16];
+
+	for (unsigned i = from; i < to; i++) {
+		snprintf(key, sizeof(key), "k%u", i);
+		CU_ASSERT_EQUAL(bind_code(exchange, queue, key), 0);
+	}
+}
+
+/* The name is free at once; what it had goes in slices, while its queues live, go, or have other bindings. */
+static void a_large_exchange_goes_in_slices(void)
+{
+	static const char *const types[] = {"direct", "fanout", "topic", "headers"};
+
+	fixture_begin();
+	for (unsigned i = 0; i < 4; i++) {
+		queue_make("stays");
+		queue_make("goes");
+		exchange_make("x", types[i]);
+		bind_many("x", "stays", 0, 500);
+		bind_many("x", "goes", 0, 500);
+		bind_many("amq.direct", "stays", 0, 1);
+		CU_ASSERT_EQUAL(delete_exchange("x", true), FAILURE_PRECONDITION);
+		CU_ASSERT_EQUAL(delete_exchange("x", false), 0);
+		CU_ASSERT_FALSE(exchange_exists("x"));
+		CU_ASSERT_EQUAL(bindings_left(), 1001 - TIDY_BINDINGS);
+		CU_ASSERT_TRUE(broker_core_ready(fixture.core));
+		exchange_make("x", types[3 - i]);
+		CU_ASSERT_EQUAL(publish("x", "k499", 1), 0);
+		CU_ASSERT_EQUAL(queue_delete_code(0, "goes"), 0);
+		CU_ASSERT_EQUAL(bindings_left(), 501 - TIDY_BINDINGS);
+		reclaim_run();
+		CU_ASSERT_EQUAL(broker_core_tidy(fixture.core), TIDY_BINDINGS);
+		while (broker_core_ready(fixture.core))
+			CU_ASSERT_TRUE(broker_core_tidy(fixture.core) > 0);
+		CU_ASSERT_EQUAL(broker_core_tidy(fixture.core), 0);
+		CU_ASSERT_EQUAL(bindings_left(), 1);
+		CU_ASSERT_EQUAL(publish("amq.direct", "k0", 1), 1);
+		CU_ASSERT_EQUAL(queue_delete_code(0, "stays"), 0);
+		CU_ASSERT_EQUAL(delete_exchange("x", true), 0);
+	}
+	fixture_end();
+}
+
+/* What is on its way out is not in the way of what comes. */
+static void deleted_bindings_make_room_at_the_limit(void)
+{
+	fixture_begin_with(&(struct broker_limits){4, 4, 300, 4}, 1 << 20);
+	queue_make("q");
+	exchange_make("x", "direct");
+	bind_many("x", "q", 0, 300);
+	CU_ASSERT_EQUAL(bind_code("amq.direct", "q", "k"), FAILURE_LIMIT);
+	CU_ASSERT_EQUAL(delete_exchange("x", false), 0);
+	exchange_make("x", "direct");
+	bind_many("x", "q", 0, 300);
+	CU_ASSERT_EQUAL(bindings_left(), 300);
+	CU_ASSERT_EQUAL(bind_code("amq.direct", "q", "k"), FAILURE_LIMIT);
 	fixture_end();
 }
 
@@ -260,7 +399,12 @@ int main(int argc, char **argv)
 			{"the_default_exchange_routes_by_queue", the_default_exchange_routes_by_queue},
 			{"direct_routes_by_key", direct_routes_by_key},
 			{"a_queue_matched_several_times_gets_one", a_queue_matched_several_times_gets_one},
+			{"a_disturbed_walk_is_repeated_but_not_for_ever",
+				a_disturbed_walk_is_repeated_but_not_for_ever},
+			{"a_queue_met_twice_gets_one", a_queue_met_twice_gets_one},
 			{"deleting_cascades", deleting_cascades},
+			{"a_large_exchange_goes_in_slices", a_large_exchange_goes_in_slices},
+			{"deleted_bindings_make_room_at_the_limit", deleted_bindings_make_room_at_the_limit},
 			{"binding_limits_hold", binding_limits_hold},
 			{"publishing_is_all_or_nothing", publishing_is_all_or_nothing}, {0}});
 }

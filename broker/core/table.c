@@ -202,6 +202,13 @@ struct table_entry *table_find_hashed(
 	return first_match(RCU_LOAD(a->at[hash & a->mask]), a->side, hash, owner, name);
 }
 
+void table_prefetch_hashed(const struct table *t, uint64_t hash, const void *owner)
+{
+	const struct table_array *a = RCU_LOAD(t->current);
+
+	__builtin_prefetch(&a->at[with_owner(hash, owner) & a->mask]);
+}
+
 struct table_entry *table_find(const struct table *t, const void *owner, struct slice name)
 {
 	return table_find_hashed(t, table_hash(t, name), owner, name);

@@ -47,6 +47,9 @@ struct table_entry *table_find_hashed(
 	const struct table *t, uint64_t hash, const void *owner, struct slice name);
 struct table_entry *table_find(const struct table *t, const void *owner, struct slice name);
 
+/* Before table_find_hashed of several. */
+void table_prefetch_hashed(const struct table *t, uint64_t hash, const void *owner);
+
 /* Writer: the same with a hash of the caller's for the name, which should differ where more than the name
  * does and stays the entry's; then the further entries of that hash, owner and name. */
 void table_add_hashed(

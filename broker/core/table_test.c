@@ -151,7 +151,7 @@ static void entries_of_one_name_are_all_there(void)
 	end();
 }
 
-enum { STANDING = 500, COMING = 4000, ROUNDS = 12 };
+enum { STANDING = 50, COMING = 4000, ROUNDS = 12 };
 
 static struct {
 	bool stop;

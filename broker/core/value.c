@@ -73,19 +73,24 @@ static struct slice copy_bytes(struct slice from, uint8_t **at)
 	return to;
 }
 
+size_t fields_bytes(const struct fields *f)
+{
+	size_t bytes = f->count * sizeof(struct field);
+
+	for (uint32_t i = 0; i < f->count; i++) {
+		bytes += f->at[i].name.bytes;
+		if (value_has_bytes(&f->at[i].value))
+			bytes += f->at[i].value.bytes.bytes;
+	}
+	return bytes;
+}
+
 int fields_copy(struct fields *to, const struct fields *from)
 {
-	size_t bytes = from->count * sizeof(struct field);
-
 	*to = (struct fields){0};
 	if (from->count == 0)
 		return 0;
-	for (uint32_t i = 0; i < from->count; i++) {
-		bytes += from->at[i].name.bytes;
-		if (value_has_bytes(&from->at[i].value))
-			bytes += from->at[i].value.bytes.bytes;
-	}
-	struct field *copy = malloc(bytes);
+	struct field *copy = malloc(fields_bytes(from));
 	if (!copy)
 		return -1;
 	uint8_t *at = (uint8_t *)(copy + from->count);

@@ -5,6 +5,7 @@
 #define BROKER_CORE_VALUE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct siphash_key;
@@ -62,6 +63,8 @@ bool fields_equal(const struct fields *a, const struct fields *b);
 
 /* A keyed hash of a value: equal values have equal ones. */
 uint64_t value_hash(const struct siphash_key *key, const struct value *v);
+
+size_t fields_bytes(const struct fields *f); /* of a copy */
 
 /* A copy in one allocation, independent of what `from` borrows; 0, or -1 without memory. fields_free gives
  * it back. Cold paths, any thread. */
