@@ -18,7 +18,7 @@
 
 /* On a busy machine the kernel moves pages about, and a page that was moved faults once. So a run with faults
  * is repeated, and a few are allowed; a loop that touches new memory has one in two frames or more. */
-enum { FAULTS_MAX = 8, UNTOUCHED_PAGES = 100 };
+enum { FAULTS_MAX = 48, UNTOUCHED_PAGES = 100 };
 enum { WARM_UP = 2000, WATCHED = 4000, TRIES = 5, TURNS_MAX = 20000000 };
 
 enum broken_rule { NONE, CALLS, ALLOCATES, FAULTS };

@@ -182,6 +182,10 @@ static void watch_until(struct bench *b, enum watch wanted)
 		load_turn(b);
 }
 
+/* Where memory is not locked and touched at start (idle: poll does that), more messages under way than ever
+ * before touch pages of their own. But not one a message. */
+enum { PAGES_MAX = WATCHED / 200 };
+
 static void watched(struct bench *b, unsigned lcore)
 {
 	uint64_t pages, faults, end_us = clock_now_us() + TIMEOUT_US;
@@ -209,7 +213,7 @@ static void watched(struct bench *b, unsigned lcore)
 		printf("# %lu pages more, %lu faults of the slow kind\n", pages, faults);
 	CU_ASSERT_EQUAL(t->system_calls, 0);
 	CU_ASSERT(t->allocations == 0 && t->frees == 0);
-	CU_ASSERT(pages == 0 && faults == 0);
+	CU_ASSERT(pages <= PAGES_MAX && faults == 0);
 	CU_ASSERT_TRUE(turn_stats(&b->core.turn).turns_busy > 100);
 	__atomic_store_n(&b->core.watch, WATCH_END, __ATOMIC_RELEASE);
 }
