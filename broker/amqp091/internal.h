@@ -42,8 +42,8 @@ enum {
 	 * next turn, however much has arrived. */
 	AMQP091_INPUT_BUDGET = 512,
 	AMQP091_ABANDON_BUDGET = 512, /* deliveries of ended channels put back a turn */
-	AMQP091_TURN_BUDGET = 2048, /* and of all connections together */
-	AMQP091_CONTENT_FRAMES = 3, /* of a message with a body in one frame */
+	AMQP091_TURN_BUDGET = 2048,   /* and of all connections together */
+	AMQP091_CONTENT_FRAMES = 3,   /* of a message with a body in one frame */
 	STAGE_BYTES = 16384,
 	STAGE_BODY_MAX = 8192,
 };
