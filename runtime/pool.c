@@ -177,6 +177,14 @@ void pool_destroy(struct pool *p)
 	memory.release(memory.ctx, p, p->region_bytes);
 }
 
+/* Read by other threads as a snapshot. */
+static void used_set(struct pool *p, uint32_t used)
+{
+	__atomic_store_n(&p->stats.used, used, __ATOMIC_RELAXED);
+	if (used > p->stats.used_max)
+		__atomic_store_n(&p->stats.used_max, used, __ATOMIC_RELAXED);
+}
+
 void *pool_take(struct pool *p)
 {
 	uint32_t i = p->free_top;
@@ -188,12 +196,11 @@ void *pool_take(struct pool *p)
 		i = p->fresh++;
 		p->slots[i].generation = 0;
 	} else {
-		p->stats.exhausted++;
+		__atomic_store_n(&p->stats.exhausted, p->stats.exhausted + 1, __ATOMIC_RELAXED);
 		return NULL;
 	}
 	p->slots[i].next = SLOT_LIVE;
-	if (++p->stats.used > p->stats.used_max)
-		p->stats.used_max = p->stats.used;
+	used_set(p, p->stats.used + 1);
 
 	void *object = object_at(p, i);
 	ASAN_UNPOISON_MEMORY_REGION(object, p->object_bytes);
@@ -210,7 +217,7 @@ void pool_give(struct pool *p, void *object)
 	p->slots[i].generation++;
 	p->slots[i].next = p->free_top;
 	p->free_top = i;
-	p->stats.used--;
+	__atomic_store_n(&p->stats.used, p->stats.used - 1, __ATOMIC_RELAXED);
 }
 
 pool_handle pool_handle_of(const struct pool *p, const void *object)
@@ -231,7 +238,12 @@ void *pool_resolve(const struct pool *p, pool_handle h)
 
 struct pool_stats pool_stats(const struct pool *p)
 {
-	return p->stats;
+	return (struct pool_stats){
+		.capacity = p->stats.capacity,
+		.used = __atomic_load_n(&p->stats.used, __ATOMIC_RELAXED),
+		.used_max = __atomic_load_n(&p->stats.used_max, __ATOMIC_RELAXED),
+		.exhausted = __atomic_load_n(&p->stats.exhausted, __ATOMIC_RELAXED),
+	};
 }
 
 const char *pool_name(const struct pool *p)

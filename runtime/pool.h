@@ -46,6 +46,7 @@ void pool_give(struct pool *p, void *object);
 pool_handle pool_handle_of(const struct pool *p, const void *object);
 void *pool_resolve(const struct pool *p, pool_handle h);
 
+/* A snapshot, any thread. */
 struct pool_stats pool_stats(const struct pool *p);
 const char *pool_name(const struct pool *p);
 

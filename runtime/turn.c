@@ -38,6 +38,8 @@ int turn_init(struct turn *t, enum turn_idle idle, uint32_t idle_spin_us)
 	int error = 0;
 
 	*t = (struct turn){.idle = idle, .idle_spin_us = idle_spin_us, .event_fd = -1};
+	t->began_us = clock_now_us();
+	t->began_ticks = turn_ticks();
 	t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (t->epoll_fd < 0)
 		return -errno;
@@ -68,6 +70,7 @@ int turn_add(struct turn *t, struct turn_source *s)
 		if (error)
 			return error;
 	}
+	t->source_stats[t->source_count] = (struct turn_source_stats){.name = s->name};
 	t->sources[t->source_count++] = s;
 	return 0;
 }
@@ -81,22 +84,69 @@ void turn_remove(struct turn *t, struct turn_source *s)
 	MUST(i < t->source_count);
 	t->source_count--;
 	memmove(&t->sources[i], &t->sources[i + 1], (t->source_count - i) * sizeof(t->sources[0]));
+	memmove(&t->source_stats[i], &t->source_stats[i + 1],
+		(t->source_count - i) * sizeof(t->source_stats[0]));
 	if (s->wake_fd >= 0)
 		epoll_ctl(t->epoll_fd, EPOLL_CTL_DEL, s->wake_fd, NULL);
 }
 
+/* The longest turn, and whose it mostly was. */
+static void note_longest(struct turn *t, const uint64_t *spent, uint64_t ticks)
+{
+	unsigned most = 0;
+
+	for (unsigned i = 1; i < t->source_count; i++)
+		if (spent[i] > spent[most])
+			most = i;
+	__atomic_store_n(&t->stats.ticks_max, ticks, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->stats.ticks_max_name, t->sources[most]->name, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->stats.ticks_max_source, spent[most], __ATOMIC_RELAXED);
+}
+
+static uint64_t poll_all(struct turn *t, uint64_t now_us, uint64_t at, uint64_t *spent, unsigned *work)
+{
+	for (unsigned i = 0; i < t->source_count; i++) {
+		unsigned n = t->sources[i]->poll(t->sources[i], now_us);
+		uint64_t end = turn_ticks();
+		spent[i] = end - at;
+		at = end;
+		count(&t->source_stats[i].poll_ticks, spent[i]);
+		count(&t->source_stats[i].polls_busy, n > 0);
+		*work += n;
+	}
+	return at;
+}
+
+static uint64_t flush_all(struct turn *t, uint64_t now_us, uint64_t at, uint64_t *spent)
+{
+	for (unsigned i = 0; i < t->source_count; i++) {
+		if (t->sources[i]->flush) {
+			t->sources[i]->flush(t->sources[i], now_us);
+			uint64_t end = turn_ticks();
+			count(&t->source_stats[i].flush_ticks, end - at);
+			spent[i] += end - at;
+			at = end;
+		}
+		if (spent[i] > t->source_stats[i].ticks_max)
+			__atomic_store_n(&t->source_stats[i].ticks_max, spent[i], __ATOMIC_RELAXED);
+	}
+	return at;
+}
+
 unsigned turn_run_once(struct turn *t, uint64_t now_us)
 {
+	uint64_t spent[TURN_SOURCES_MAX], begin = turn_ticks();
 	unsigned work = 0;
 
-	for (unsigned i = 0; i < t->source_count; i++)
-		work += t->sources[i]->poll(t->sources[i], now_us);
-	for (unsigned i = 0; i < t->source_count; i++)
-		if (t->sources[i]->flush)
-			t->sources[i]->flush(t->sources[i], now_us);
+	uint64_t ticks = poll_all(t, now_us, begin, spent, &work);
+	ticks = flush_all(t, now_us, ticks, spent) - begin;
 	count(&t->stats.turns, 1);
-	if (work > 0)
+	if (work > 0) {
 		count(&t->stats.turns_busy, 1);
+		count(&t->stats.ticks_busy, ticks);
+	}
+	if (ticks > t->stats.ticks_max && t->source_count)
+		note_longest(t, spent, ticks);
 	return work;
 }
 
@@ -256,5 +306,32 @@ struct turn_stats turn_stats(const struct turn *t)
 		.sleeps = __atomic_load_n(&t->stats.sleeps, __ATOMIC_RELAXED),
 		.wakeups = __atomic_load_n(&t->stats.wakeups, __ATOMIC_RELAXED),
 		.turn_us_max = __atomic_load_n(&t->stats.turn_us_max, __ATOMIC_RELAXED),
+		.ticks_busy = __atomic_load_n(&t->stats.ticks_busy, __ATOMIC_RELAXED),
+		.ticks_max = __atomic_load_n(&t->stats.ticks_max, __ATOMIC_RELAXED),
+		.ticks_max_name = __atomic_load_n(&t->stats.ticks_max_name, __ATOMIC_RELAXED),
+		.ticks_max_source = __atomic_load_n(&t->stats.ticks_max_source, __ATOMIC_RELAXED),
 	};
+}
+
+bool turn_source_stats(const struct turn *t, unsigned index, struct turn_source_stats *out)
+{
+	const struct turn_source_stats *s = &t->source_stats[index];
+
+	if (index >= t->source_count)
+		return false;
+	*out = (struct turn_source_stats){
+		.name = s->name,
+		.polls_busy = __atomic_load_n(&s->polls_busy, __ATOMIC_RELAXED),
+		.poll_ticks = __atomic_load_n(&s->poll_ticks, __ATOMIC_RELAXED),
+		.flush_ticks = __atomic_load_n(&s->flush_ticks, __ATOMIC_RELAXED),
+		.ticks_max = __atomic_load_n(&s->ticks_max, __ATOMIC_RELAXED),
+	};
+	return true;
+}
+
+double turn_ticks_per_us(const struct turn *t)
+{
+	uint64_t us = clock_now_us() - t->began_us;
+
+	return us ? (double)(turn_ticks() - t->began_ticks) / (double)us : 1;
 }

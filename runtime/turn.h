@@ -31,12 +31,25 @@ struct turn_source {
 	uint32_t sleep_us_max; /* 0: no bound; set for what can neither be waited for nor wake */
 };
 
-/* Read by any thread as a snapshot. A turn's length is that of its work, without sleep. */
+/* Read by any thread as a snapshot. A turn's length is that of its work, without sleep. Ticks are the CPU's
+ * time stamp counter, read once between any two sources: some 10 ns each, in turns without work too. */
 struct turn_stats {
 	uint64_t turns, turns_busy;
 	uint64_t sleeps;
 	uint64_t wakeups; /* sleeps that ended for a wake_fd or turn_wake, not for a deadline */
 	uint64_t turn_us_max;
+	uint64_t ticks_busy;	    /* of turns with work */
+	uint64_t ticks_max;	    /* of the longest turn */
+	const char *ticks_max_name; /* the source that took most of it; NULL: there was no turn yet */
+	uint64_t ticks_max_source;  /* what that took of it */
+};
+
+/* Of one source, in all turns. */
+struct turn_source_stats {
+	const char *name;
+	uint64_t polls_busy; /* that found work */
+	uint64_t poll_ticks, flush_ticks;
+	uint64_t ticks_max; /* in one turn, both together */
 };
 
 struct turn {
@@ -47,6 +60,8 @@ struct turn {
 	int epoll_fd, event_fd;
 	bool coarse; /* the kernel lacks epoll_pwait2: sleeps end a millisecond early and the rest is spun */
 	struct turn_stats stats;
+	struct turn_source_stats source_stats[TURN_SOURCES_MAX]; /* in the order of sources */
+	uint64_t began_us, began_ticks;
 	/* Written by other threads, on a line of their own. */
 	__attribute__((aligned(64))) unsigned state;
 	bool stop;
@@ -84,5 +99,19 @@ void turn_wake(struct turn *t);
 void turn_stop(struct turn *t);
 
 struct turn_stats turn_stats(const struct turn *t);
+
+/* Of the source with this index, in order of adding; false when there are no more. Any thread, while none is
+ * added or removed. */
+bool turn_source_stats(const struct turn *t, unsigned index, struct turn_source_stats *out);
+
+/* How many ticks a microsecond has, as far as the time since turn_init tells (a millisecond is good for three
+ * digits). Any thread. */
+double turn_ticks_per_us(const struct turn *t);
+
+/* The counter itself. */
+static inline uint64_t turn_ticks(void)
+{
+	return __builtin_ia32_rdtsc();
+}
 
 #endif

@@ -455,6 +455,71 @@ static void signals_do_no_harm(void)
 	turn_fini(&t);
 }
 
+struct slow {
+	struct turn_source source;
+	uint64_t poll_us, flush_us;
+	unsigned work;
+};
+
+static void burn(uint64_t us)
+{
+	for (uint64_t until = clock_now_us() + us; clock_now_us() < until;)
+		;
+}
+
+static unsigned slow_poll(struct turn_source *s, uint64_t now_us)
+{
+	struct slow *l = caa_container_of(s, struct slow, source);
+
+	burn(l->poll_us);
+	return l->work;
+}
+
+static void slow_flush(struct turn_source *s, uint64_t now_us)
+{
+	burn(caa_container_of(s, struct slow, source)->flush_us);
+}
+
+/* Where a turn's time goes is known by source, and whose the longest was. */
+static void time_by_source(void)
+{
+	struct slow s[3] = {0};
+	static const char *const names[] = {"a", "b", "c"};
+	struct turn_source_stats k[3], none;
+	struct turn t;
+
+	CU_ASSERT_EQUAL(turn_init(&t, TURN_IDLE_POLL, 0), 0);
+	CU_ASSERT_PTR_NULL(turn_stats(&t).ticks_max_name);
+	for (unsigned i = 0; i < 3; i++) {
+		s[i].source = (struct turn_source){
+			.name = names[i], .poll = slow_poll, .flush = i ? slow_flush : NULL, .wake_fd = -1};
+		CU_ASSERT_EQUAL(turn_add(&t, &s[i].source), 0);
+	}
+	s[0].poll_us = 300;
+	s[0].work = 1;
+	s[1].flush_us = 30000;
+	turn_run_once(&t, 1);
+	s[0].work = 0;
+	s[1].flush_us = 0;
+	s[2].poll_us = 100;
+	turn_run_once(&t, 2);
+	double us = turn_ticks_per_us(&t);
+	for (unsigned i = 0; i < 3; i++)
+		CU_ASSERT_TRUE(turn_source_stats(&t, i, &k[i]));
+	CU_ASSERT_FALSE(turn_source_stats(&t, 3, &none));
+	struct turn_stats all = turn_stats(&t);
+	CU_ASSERT_STRING_EQUAL(all.ticks_max_name, "b");
+	CU_ASSERT((double)all.ticks_max > 30000 * us && (double)all.ticks_max_source > 29900 * us);
+	CU_ASSERT((double)all.ticks_busy > 30000 * us && all.ticks_busy <= all.ticks_max);
+	CU_ASSERT(k[0].polls_busy == 1 && k[1].polls_busy == 0 && k[0].flush_ticks == 0);
+	CU_ASSERT((double)k[0].poll_ticks > 590 * us && (double)k[1].flush_ticks > 29900 * us);
+	CU_ASSERT((double)k[2].poll_ticks > 98 * us && k[1].ticks_max >= k[1].flush_ticks / 2);
+	/* what goes takes its figures along */
+	turn_remove(&t, &s[0].source);
+	CU_ASSERT(turn_source_stats(&t, 0, &none) && none.flush_ticks == k[1].flush_ticks);
+	turn_fini(&t);
+}
+
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
@@ -468,5 +533,5 @@ int main(int argc, char **argv)
 			{"no_wakeup_is_lost", no_wakeup_is_lost},
 			{"wakes_at_every_moment", wakes_at_every_moment},
 			{"asleep_is_offline", asleep_is_offline}, {"signals_do_no_harm", signals_do_no_harm},
-			{0}});
+			{"time_by_source", time_by_source}, {0}});
 }
