@@ -42,6 +42,9 @@ struct bypass {
 	struct rte_mbuf *txq[BYPASS_TX_QUEUE];
 	unsigned tx_at, tx_count; /* txq[tx_at..tx_at + tx_count - 1], not wrapped */
 	struct capture *capture;  /* NULL: nobody wants copies */
+	uint64_t rx_ticks;	  /* when this turn's first frames came; 0: none did */
+	bool sent;		  /* this turn */
+	struct histogram turnaround;
 };
 
 static struct bypass_conn *conn_of(struct transport_conn *conn)
@@ -233,6 +236,7 @@ static const struct tcp_app bypass_tcp_app = {
 /* Copies are made before the port owns the frames, and count for those that it took. */
 static unsigned to_port(struct bypass *b, struct rte_mbuf **frames, unsigned n)
 {
+	b->sent = true;
 	if (__builtin_expect(!b->capture, 1))
 		return port_tx(b->config.port, b->config.queue, frames, n);
 	capture_stage(b->capture, frames, n, CAPTURE_OUT);
@@ -255,6 +259,8 @@ static void capture_in(struct bypass *b, struct rte_mbuf **frames, unsigned n)
 
 static void to_stack(struct bypass *b, struct rte_mbuf **frames, unsigned n, uint64_t now_us)
 {
+	if (b->rx_ticks == 0)
+		b->rx_ticks = turn_ticks();
 	if (__builtin_expect(b->capture != NULL, 0))
 		capture_in(b, frames, n);
 	stack_input(b->stack, frames, n, now_us);
@@ -358,6 +364,10 @@ static void source_flush(struct turn_source *s, uint64_t now_us)
 	drain_tx(b);
 	stack_output(b->stack, now_us);
 	b->port_waits = port_tx_flush(b->config.port, b->config.queue, now_us) > 0;
+	if (b->rx_ticks && b->sent)
+		histogram_add(&b->turnaround, turn_ticks() - b->rx_ticks);
+	b->rx_ticks = 0;
+	b->sent = false;
 }
 
 static uint64_t source_next_us(struct turn_source *s)
@@ -511,6 +521,11 @@ struct port *bypass_port(struct bypass *b)
 void bypass_set_capture(struct bypass *b, struct capture *capture_or_null)
 {
 	b->capture = capture_or_null;
+}
+
+const struct histogram *bypass_turnaround(const struct bypass *b)
+{
+	return &b->turnaround;
 }
 
 struct bypass_stats bypass_stats(const struct bypass *b)

@@ -4,6 +4,7 @@
 #define TRANSPORT_BYPASS_H
 
 #include "dpdk_port/port.h"
+#include "runtime/histogram.h"
 #include "runtime/turn.h"
 #include "tcpstack/tcp.h"
 #include "transport/capture.h"
@@ -61,5 +62,9 @@ void bypass_set_capture(struct bypass *b, struct capture *capture_or_null);
 uint32_t bypass_stack_offloads(uint32_t port_offloads);
 
 struct bypass_stats bypass_stats(const struct bypass *b);
+
+/* From the first frames that a turn received to the end of its sending, in ticks (runtime/turn.h), of the
+ * turns that sent some. Any thread reads it with histogram_read. */
+const struct histogram *bypass_turnaround(const struct bypass *b);
 
 #endif

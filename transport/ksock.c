@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kernel transport's part of the turn, and its listeners. */
 #include "transport/ksock_internal.h"
+#include "transport/ksock_spread.h"
 
 #include "runtime/check.h"
 
@@ -42,12 +43,10 @@ static void refuse(struct ksock *k, int fd)
 	k->stats.refused++;
 }
 
-static void accept_one(struct ksock *k, int fd, const struct sockaddr_storage *peer)
+static void accept_one(struct ksock *k, int fd, const struct transport_address *remote)
 {
-	struct transport_address remote;
+	struct ksock_conn *c = ksock_conn_create(k, fd, remote, false);
 
-	ksock_address_from(&remote, peer);
-	struct ksock_conn *c = ksock_conn_create(k, fd, &remote, false);
 	if (!c) {
 		refuse(k, fd);
 		return;
@@ -57,6 +56,29 @@ static void accept_one(struct ksock *k, int fd, const struct sockaddr_storage *p
 		transport_abort(&c->conn);
 		k->stats.refused++;
 	}
+}
+
+/* To the core that is to have it. */
+static void accept_spread(struct ksock *k, const struct ksock_accepted *a)
+{
+	int core = ksock_spread_pick(k->config.spread);
+
+	if (core < 0)
+		refuse(k, a->fd);
+	else if (core == (int)k->config.core || !ksock_spread_give(k->config.spread, (unsigned)core, a))
+		accept_one(k, a->fd, &a->remote);
+	ksock_spread_count(k->config.spread, k->config.core, k->stats.conns);
+}
+
+/* What core 0 has accepted for this one. */
+static unsigned take_given(struct ksock *k)
+{
+	struct ksock_accepted given[KSOCK_ACCEPT_BURST];
+	unsigned n = ksock_spread_take(k->config.spread, k->config.core, given, KSOCK_ACCEPT_BURST);
+
+	for (unsigned i = 0; i < n; i++)
+		accept_one(k, given[i].fd, &given[i].remote);
+	return n;
 }
 
 static void accept_burst(struct ksock_listener *l, uint64_t now_us)
@@ -70,7 +92,12 @@ static void accept_burst(struct ksock_listener *l, uint64_t now_us)
 		socklen_t size = sizeof(peer);
 		int fd = accept4(l->fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
-			accept_one(k, fd, &peer);
+			struct ksock_accepted a = {.fd = fd};
+			ksock_address_from(&a.remote, &peer);
+			if (k->config.spread)
+				accept_spread(k, &a);
+			else
+				accept_one(k, fd, &a.remote);
 			continue;
 		}
 		if (errno == EAGAIN) {
@@ -170,6 +197,11 @@ static unsigned source_poll(struct turn_source *s, uint64_t now_us)
 	}
 	work += offer_room(k);
 	work += accept_pending(k, now_us);
+	if (k->config.spread) {
+		if (k->config.core == 0)
+			ksock_spread_tell(k->config.spread);
+		work += take_given(k);
+	}
 	if (!k->pool_retry_us)
 		work += read_active(k);
 	return work;
@@ -200,6 +232,8 @@ static void source_flush(struct turn_source *s, uint64_t now_us)
 		ksock_conn_settle(c);
 	}
 	reap(k);
+	if (k->config.spread)
+		ksock_spread_count(k->config.spread, k->config.core, k->stats.conns);
 	if (k->pool_empty && !k->pool_retry_us)
 		k->pool_retry_us = now_us + KSOCK_POOL_RETRY_US;
 	k->pool_empty = false;
@@ -227,7 +261,7 @@ static bool source_sleep_prepare(struct turn_source *s)
 		if (l->fd >= 0 && l->pending && !k->accept_retry_us)
 			return false;
 	}
-	return true;
+	return !k->config.spread || !ksock_spread_waiting(k->config.spread, k->config.core);
 }
 
 struct ksock *ksock_create(const struct ksock_config *config)

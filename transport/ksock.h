@@ -12,6 +12,7 @@
 
 struct ksock;
 struct ksock_listener;
+struct ksock_spread;
 
 struct ksock_config {
 	struct rte_mempool *pool; /* mbufs for both directions; room of 2 to 60 KiB each; borrowed */
@@ -22,6 +23,10 @@ struct ksock_config {
 	uint32_t busy_poll_us;	  /* SO_BUSY_POLL, 0: not set */
 	const struct transport_app *app;
 	void *app_ctx; /* what accepted() is given */
+	/* Of several cores: what joins them, and which of them this is. Listeners are core 0's. NULL: one
+	 * core. */
+	struct ksock_spread *spread;
+	unsigned core;
 };
 
 struct ksock_stats {
