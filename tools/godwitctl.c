@@ -16,6 +16,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{"status", command_status},
+	{"stats", command_stats},
 	{"capture", command_capture},
 	{"tcp", command_tcp},
 	{NULL, NULL},
@@ -30,6 +31,7 @@ static void usage(FILE *out)
 	      "  status         what the broker is and does: cores, ports, connections, queues, counters\n"
 	      "    --json       as JSON with sorted keys\n"
 	      "    --all        counters that are zero too\n"
+	      "  stats          where each core's time goes, and what fills up; --json and --all as above\n"
 	      "  tcp            the TCP connections of its ports, one by one, as `ss -ti` shows the "
 	      "kernel's\n"
 	      "  capture        the frames of its ports, both directions, as pcapng\n"
@@ -145,7 +147,8 @@ static int status_read(int argc, char **argv, struct status_options *o)
 	return -1;
 }
 
-int command_status(int argc, char **argv)
+/* One question, its answer printed. left_out: a part that is for programs, or for who asks for all. */
+static int command_print(int argc, char **argv, const char *command, const char *left_out)
 {
 	struct status_options o = {0};
 	json_t *result;
@@ -156,9 +159,11 @@ int command_status(int argc, char **argv)
 	const char *path = socket_path(o.socket);
 	if (!path)
 		return EXIT_MISUSE;
-	enum ask_result asked = ask(path, "status", COMMAND_TIMEOUT_MS, &result, error, sizeof(error));
+	enum ask_result asked = ask(path, command, COMMAND_TIMEOUT_MS, &result, error, sizeof(error));
 	if (asked != ASK_OK)
 		return say_failed(asked, error, o.socket, path);
+	if (left_out && !o.json && !o.all)
+		json_object_del(result, left_out);
 	if (o.json)
 		print_json(result, stdout);
 	else
@@ -169,6 +174,16 @@ int command_status(int argc, char **argv)
 		return EXIT_REFUSED;
 	}
 	return 0;
+}
+
+int command_status(int argc, char **argv)
+{
+	return command_print(argc, argv, "status", NULL);
+}
+
+int command_stats(int argc, char **argv)
+{
+	return command_print(argc, argv, "stats", "rx_to_tx_buckets");
 }
 
 int main(int argc, char **argv)

@@ -21,6 +21,7 @@ const char *socket_path(const char *asked_or_null);
 int say_failed(enum ask_result code, const char *error, const char *asked_or_null, const char *path);
 
 int command_status(int argc, char **argv);
+int command_stats(int argc, char **argv);
 int command_capture(int argc, char **argv);
 int command_tcp(int argc, char **argv);
 

@@ -99,6 +99,8 @@ static int create_server(struct instance *in, struct data_core *d)
 		.core = d->core,
 		.auth = in->auth,
 		.conn_max = sizes_of_core(c, c->limits.connections),
+		.conns_all = in->core_count > 1 ? &in->connections : NULL,
+		.conns_all_max = c->limits.connections,
 		.channel_max = c->limits.channels,
 		.channels_max = sizes_channels(c),
 		.consumers_max = sizes_of_core(c, c->limits.consumers),
@@ -199,7 +201,8 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	bc.stack.reass_segments_max = sizes_rx_held(c) / 4;
 	bc.stack.key = siphash_key_random();
 	d->bypass[i] = bypass_create(&bc, clock_now_us());
-	port_set_wake(in->ports[i], d->index, wake, &d->turn);
+	/* A core that never sleeps looks by itself: to tell it would cost every burst a line of its. */
+	port_set_wake(in->ports[i], d->index, c->idle == CONFIG_IDLE_ADAPTIVE ? wake : NULL, &d->turn);
 	if (!d->bypass[i])
 		LOG_ERROR("core", "port %s: its TCP stack could not be made: out of memory", p->name);
 	return d->bypass[i] ? 0 : -1;
@@ -236,7 +239,10 @@ static int create_ksock(struct instance *in, struct data_core *d)
 		.busy_poll_us = (uint32_t)c->tcp.busy_poll_us,
 		.app = &amqp091_app,
 		.app_ctx = d->amqp091,
+		.spread = in->ksock_spread,
+		.core = d->index,
 	};
+	ksock_spread_set_wake(in->ksock_spread, d->index, wake, &d->turn);
 	d->ksock = ksock_create(&kc);
 	if (!d->ksock)
 		LOG_ERROR("core", "kernel sockets could not be set up: %s", strerror(errno));
@@ -304,7 +310,8 @@ int cores_create(struct instance *in)
 		in->cores[i].index = i;
 		in->cores[i].turn.event_fd = -1;
 	}
-	if (create_messages(in) != 0 || create_broker(in) != 0)
+	in->ksock_spread = ksock_spread_create(n, in->config.limits.connections);
+	if (!in->ksock_spread || create_messages(in) != 0 || create_broker(in) != 0)
 		return -1;
 	for (unsigned i = 0; i < n; i++) {
 		if (create_core(in, &in->cores[i]) != 0)
@@ -363,6 +370,7 @@ void cores_destroy(struct instance *in)
 		if (in->cores[i].core)
 			broker_core_destroy(in->cores[i].core);
 	}
+	ksock_spread_destroy(in->ksock_spread);
 	if (in->broker)
 		broker_destroy(in->broker);
 	if (in->messages)

@@ -53,6 +53,7 @@ static void open_control(struct instance *in)
 {
 	static const struct control_handler handlers[] = {
 		{.name = "status", .run = status_handler},
+		{.name = "stats", .run = stats_handler},
 		{.name = "capture", .open = capture_open},
 		{.name = "tcp", .open = connections_open},
 		{0},
@@ -108,6 +109,7 @@ static int serve(struct instance *in)
 		return 1;
 	}
 	open_control(in);
+	memory_lock(in);
 	if (drop_privileges(in) != 0 || cores_start(in) != 0)
 		return 1;
 	ready_say(in);

@@ -16,6 +16,7 @@
 #include "dpdk_port/keeper.h"
 #include "transport/bypass.h"
 #include "transport/ksock.h"
+#include "transport/ksock_spread.h"
 
 #include <jansson.h>
 
@@ -51,7 +52,9 @@ struct instance {
 	struct keeper *keeper;
 	struct port *ports[CONFIG_PORTS_MAX]; /* NULL: could not be had */
 	struct listener_state listeners[CONFIG_LISTENERS_MAX];
-	struct data_core *cores; /* by index */
+	uint32_t connections; /* of all cores together: theirs to count, where there are several */
+	struct ksock_spread *ksock_spread; /* hands kernel connections to the cores */
+	struct data_core *cores;	   /* by index */
 	unsigned core_count;
 	struct control *control;
 	bool capturing[CONFIG_PORTS_MAX]; /* by port index: a capture has it */
@@ -72,6 +75,8 @@ unsigned memory_pools_mb(
 	const struct config *c, const bool *port_wanted); /* EAL's: packet and socket buffers */
 unsigned memory_messages_mb(const struct config *c);	  /* message memory */
 struct pool_memory memory_for_messages(bool hugepages);
+/* Touches and locks all that has been made, where the cores poll: they meet no page for the first time. */
+void memory_lock(const struct instance *in);
 
 /* core.c: the data cores and what runs on them. */
 const struct tcp_cc *congestion_named(enum config_congestion which);
@@ -97,6 +102,9 @@ void ready_say(const struct instance *in);
 
 /* status.c: the control command `status`; ctx is the instance. */
 json_t *status_handler(void *ctx, const json_t *arguments, char *error, size_t error_bytes);
+
+/* stats.c: the control command `stats`; ctx is the instance. */
+json_t *stats_handler(void *ctx, const json_t *arguments, char *error, size_t error_bytes);
 
 /* capture.c: the control command `capture`; ctx is the instance. */
 struct control_stream *capture_open(void *ctx, const json_t *arguments, char *error, size_t error_bytes);

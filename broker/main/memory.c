@@ -4,9 +4,13 @@
 #include "broker/main/sizes.h"
 #include "dpdk_port/hugepages.h"
 #include "dpdk_port/port_pool.h"
+#include "runtime/log.h"
 
+#include <errno.h>
 #include <hugetlbfs.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 enum { MB = 1 << 20 };
 
@@ -64,4 +68,15 @@ struct pool_memory memory_for_messages(bool hugepages)
 	if (hugepages)
 		return (struct pool_memory){.alloc = huge_alloc, .release = huge_release};
 	return (struct pool_memory){0};
+}
+
+void memory_lock(const struct instance *in)
+{
+	if (in->config.idle != CONFIG_IDLE_POLL || mlockall(MCL_CURRENT) == 0)
+		return;
+	LOG_WARN("core",
+		"memory could not be locked (%s): a polling core will wait for each page that it meets for "
+		"the first "
+		"time; raise the limit (ulimit -l, LimitMEMLOCK=)",
+		strerror(errno));
 }

@@ -79,7 +79,8 @@ static void add_port_pools(struct data_core *d, uint32_t i, json_t *pools)
 	char name[CONFIG_IFNAME_BYTES + 8];
 
 	snprintf(name, sizeof(name), "rx %s", port);
-	add_mempool(pools, name, port_rx_pool(bypass_port(d->bypass[i]), d->index));
+	if (d->index == 0) /* it is that of all cores */
+		add_mempool(pools, name, port_rx_pool(bypass_port(d->bypass[i]), 0));
 	snprintf(name, sizeof(name), "tx %s", port);
 	add_mempool(pools, name, d->bypass_tx_pool[i]);
 }
