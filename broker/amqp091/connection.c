@@ -238,6 +238,10 @@ void conn_drain(struct amqp091_conn *c)
 	if (c->state >= CONN_DRAINING)
 		return;
 	session_over(c);
+	if (s->stage.conn == c)
+		stage_flush(s);
+	if (c->state == CONN_DEAD)
+		return;
 	c->state = CONN_DRAINING;
 	c->hold = HOLD_NONE;
 	timer_cancel(&s->wheel, &c->heartbeat); /* nothing may follow what waits */
@@ -305,6 +309,7 @@ void conn_die(struct amqp091_conn *c, bool abort)
 	if (!c->was_opened)
 		s->counters.handshakes_failed++;
 	c->state = CONN_DEAD;
+	stage_drop(c);
 	c->hold = HOLD_NONE;
 	c->transport = NULL;
 	timer_cancel(&s->wheel, &c->deadline);

@@ -34,7 +34,7 @@ static bool consumer_ready(struct consumer *consumer)
 	struct amqp091_conn *c = k->channel->conn;
 
 	return conn_live(c) && conn_output_idle(c) && credit(k) &&
-	       transport_tx_room(c->transport) >= AMQP091_DELIVER_ROOM;
+	       conn_deliver_room(c) >= AMQP091_DELIVER_ROOM;
 }
 
 /* A content header is one frame (4.2.6.1), so a client that agreed to small frames cannot be given a message
@@ -66,6 +66,8 @@ static void consumer_deliver(struct consumer *consumer, const struct delivery *d
 	struct amqp091_method m = {.id = AMQP091_METHOD_BASIC_DELIVER};
 	bool no_ack = k->consumer.no_ack;
 
+	if (deliver_fast(k, d))
+		return;
 	if (!header_fits_client(ch, d->message, AMQP091_METHOD_BASIC_CONSUME)) {
 		take_back(ch, d, no_ack); /* the consumer is gone by now */
 		return;

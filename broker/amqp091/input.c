@@ -4,13 +4,6 @@
 
 #include "runtime/log.h"
 
-/* A frame may settle deliveries until nothing is left: then it costs nothing itself. */
-static void conn_charge(struct amqp091_conn *c)
-{
-	if (c->input_left)
-		c->input_left--;
-}
-
 enum step { STEP_ON, STEP_WAIT };
 
 void conn_hold(struct amqp091_conn *c, enum hold why)
@@ -24,13 +17,31 @@ void conn_hold(struct amqp091_conn *c, enum hold why)
 	conn_wait(c);
 }
 
+static uint32_t less(uint32_t a, uint32_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+/* Half of the turn is kept for those that have waited since the last one: those that the transports still
+ * bring come before them. */
 uint32_t conn_input_left(struct amqp091_conn *c)
 {
-	if (c->input_turn != c->server->turn) {
-		c->input_turn = c->server->turn;
+	struct amqp091_server *s = c->server;
+	bool others_wait = !s->retrying && !cds_list_empty(&s->waiting);
+	uint32_t of_all = less(s->turn_left, others_wait ? AMQP091_TURN_BUDGET / 2 : 0);
+
+	if (c->input_turn != s->turn) {
+		c->input_turn = s->turn;
 		c->input_left = AMQP091_INPUT_BUDGET;
 	}
-	return c->input_left;
+	return c->input_left < of_all ? c->input_left : of_all;
+}
+
+/* A frame may settle deliveries until nothing is left: then it costs nothing itself. */
+void conn_charge(struct amqp091_conn *c, uint32_t n)
+{
+	c->input_left = less(c->input_left, n);
+	c->server->turn_left = less(c->server->turn_left, n);
 }
 
 void conn_wait(struct amqp091_conn *c)
@@ -124,6 +135,19 @@ static bool state_takes_frame(struct amqp091_conn *c, const struct amqp091_frame
 	return true;
 }
 
+/* What was accepted as it is, so that its like need not be parsed again. */
+static void learn(struct amqp091_conn *c, const struct amqp091_frame *f, const uint8_t *frame)
+{
+	struct amqp091_channel *ch = c->state == CONN_RUNNING ? channel_find(c, f->channel) : NULL;
+
+	if (!ch || !ch->in.expected)
+		return;
+	if (f->type == AMQP091_FRAME_METHOD)
+		publish_learn_method(ch, frame, f->size + AMQP091_FRAME_OVERHEAD);
+	else if (f->type == AMQP091_FRAME_HEADER && ch->in.message)
+		publish_learn_header(ch, frame, f->size + AMQP091_FRAME_OVERHEAD);
+}
+
 static enum step whole_frame(struct amqp091_conn *c, const struct amqp091_frame *f)
 {
 	struct chain *rx = c->transport->rx;
@@ -149,9 +173,10 @@ static enum step whole_frame(struct amqp091_conn *c, const struct amqp091_frame 
 			conn_hold(c, HOLD_MEMORY);
 			return STEP_WAIT;
 		}
+		learn(c, f, p);
 	}
 	c->memory_short = false;
-	conn_charge(c);
+	conn_charge(c, 1);
 	c->server->counters.frames_received++;
 	if (c->state != CONN_DEAD)
 		transport_consume(c->transport, total);
@@ -167,7 +192,7 @@ static enum step body_begin(struct amqp091_conn *c, const struct amqp091_frame *
 		if (c->state == CONN_DEAD)
 			return STEP_WAIT;
 	}
-	conn_charge(c);
+	conn_charge(c, 1);
 	c->server->counters.frames_received++;
 	transport_consume(c->transport, AMQP091_FRAME_HEADER_SIZE);
 	c->body_left = f->size;
@@ -239,7 +264,7 @@ static enum step next_frame(struct amqp091_conn *c)
 	return whole_frame(c, &f);
 }
 
-static bool has_room(struct amqp091_conn *c)
+bool conn_may_read(struct amqp091_conn *c)
 {
 	if (conn_output_idle(c) && transport_tx_room(c->transport) >= AMQP091_INPUT_ROOM)
 		return true;
@@ -264,11 +289,14 @@ static void read_frames(struct amqp091_conn *c)
 			transport_consume(c->transport, c->transport->rx->bytes);
 			return;
 		}
-		if (c->hold != HOLD_NONE || !has_share(c) || !has_room(c))
+		if (c->hold != HOLD_NONE || !has_share(c) || !conn_may_read(c))
 			return;
 		if (c->state == CONN_AUTH)
 			return; /* the answer resumes */
-		step = c->state == CONN_HEADER ? protocol_header(c) : next_frame(c);
+		if (c->state == CONN_HEADER)
+			step = protocol_header(c);
+		else if (!publish_fast(c) && !settle_fast(c))
+			step = next_frame(c);
 	}
 }
 

@@ -35,12 +35,16 @@ enum {
 	AMQP091_LARGE_BODY = 64 * 1024,	      /* from here on a body must leave memory for others */
 	AMQP091_FIELDS_MAX = 64,	      /* entries of an argument table that are looked at */
 	AMQP091_TEXT_MAX = 255,
-	AMQP091_DELIVER_BUDGET = 256, /* messages delivered a turn */
+	AMQP091_DELIVER_BUDGET = 256, /* messages delivered a turn, beside as many as came in it */
 	AMQP091_TIMER_BUDGET = 64,    /* timers fired a turn */
 	AMQP091_RETRY_US = 1000,      /* how soon stalled output and held publishers are looked at again */
 	/* A connection's share of a turn: frames read and deliveries settled. What is beyond it waits for the
 	 * next turn, however much has arrived. */
 	AMQP091_INPUT_BUDGET = 512,
+	AMQP091_TURN_BUDGET = 2048, /* and of all connections together */
+	AMQP091_CONTENT_FRAMES = 3, /* of a message with a body in one frame */
+	STAGE_BYTES = 16384,
+	STAGE_BODY_MAX = 8192,
 };
 
 enum conn_state {
@@ -129,6 +133,33 @@ struct unacked_index {
 	uint32_t mask;
 };
 
+/* publish_fast.c: the frames of the channel's last content, its body apart. */
+struct publish_template {
+	uint8_t method_bytes, header_bytes; /* header 0: nothing to compare with */
+	uint8_t priority;
+	bool persistent;
+	uint32_t body_bytes_max; /* a body so long fits the store */
+	uint8_t method[96], header[96];
+};
+
+/* deliver_fast.c: what the consumer was given last, its body apart. */
+struct deliver_template {
+	uint16_t count;	  /* of bytes; 0: nothing */
+	uint16_t tag_at;  /* the delivery tag, then redelivered */
+	uint16_t size_at; /* the body's size */
+	uint8_t names_bytes, exchange_bytes, properties_bytes;
+	uint8_t names[80]; /* exchange, routing key */
+	uint8_t properties[80];
+	uint8_t bytes[320]; /* method frame, header frame */
+};
+
+/* Deliveries of one connection after the other gather here and are written together. */
+struct stage {
+	struct amqp091_conn *conn; /* NULL: nobody's */
+	uint32_t count, room;	   /* octets; room: the transport's when it began */
+	uint8_t *bytes;
+};
+
 struct content_in {
 	bool expected; /* basic.publish came: header, then bodies */
 	bool mandatory;
@@ -154,6 +185,7 @@ struct amqp091_channel {
 	uint32_t unacked_count;		   /* of consumers: what prefetch_channel limits */
 	struct cds_list_head unacked, consumers;
 	struct content_in in;
+	struct publish_template template;
 	uint8_t last_queue_bytes;
 	bool has_last_queue;
 	uint8_t last_queue[AMQP091_TEXT_MAX];
@@ -166,6 +198,7 @@ struct amqp091_consumer {
 	uint32_t prefetch, unacked_count;
 	uint8_t tag_bytes;
 	uint8_t tag[AMQP091_TEXT_MAX];
+	struct deliver_template template;
 };
 
 struct amqp091_server {
@@ -179,14 +212,19 @@ struct amqp091_server {
 	struct cds_list_head conns, dying, waiting, confirms;
 	uint32_t conn_count;
 	bool shutting_down;
-	bool turn_short; /* a connection is held for its share of this turn: there must be a next one */
-	uint64_t turn;
+	bool turn_short;    /* a connection is held for its share of this turn: there must be a next one */
+	bool retrying;	    /* those that waited have their turn */
+	uint32_t turn_left; /* of AMQP091_TURN_BUDGET */
+	uint64_t turn, received_before; /* messages, when it began */
 	uint64_t now_us;
 	struct siphash_key name_key; /* consumer tags */
 	uint64_t name_seq;
-	uint8_t *scratch;      /* one frame that lies across buffers */
-	uint8_t *encode;       /* one frame being written */
-	uint32_t encode_bytes; /* also the largest frame */
+	bool plain; /* tests: nothing goes a fast way */
+	struct stage stage;
+	uint64_t fast_contents, fast_deliveries, fast_settled; /* that went the fast ways */
+	uint8_t *scratch;				       /* one frame that lies across buffers */
+	uint8_t *encode;				       /* one frame being written */
+	uint32_t encode_bytes;				       /* also the largest frame */
 };
 
 /* connection.c: states and their ends. */
@@ -212,9 +250,11 @@ void channel_failure(struct amqp091_channel *ch, uint32_t id, const struct failu
 /* input.c */
 void conn_input(struct amqp091_conn *c);
 void conn_hold(struct amqp091_conn *c, enum hold why);
-void conn_wait(struct amqp091_conn *c); /* it is looked at again in the next turn */
-/* What is left of the connection's share of this turn. */
+bool conn_may_read(struct amqp091_conn *c); /* room for what a frame may lead to; held for output where not */
+void conn_wait(struct amqp091_conn *c);	    /* it is looked at again in the next turn */
+/* What is left of the connection's share of this turn, and taking from it. */
 uint32_t conn_input_left(struct amqp091_conn *c);
+void conn_charge(struct amqp091_conn *c, uint32_t n);
 
 /* output.c */
 void conn_send(struct amqp091_conn *c, const uint8_t *bytes, uint32_t n);
@@ -257,7 +297,25 @@ enum settle unacked_settle_tags(
 	struct amqp091_channel *ch, uint64_t tag, bool multiple, bool ack, bool requeue, uint32_t id);
 void unacked_requeue_all(struct amqp091_channel *ch);
 
+/* publish_fast.c. Reads contents that are like their channel's last; false: the next frame is not one, or
+ * cannot be acted upon now. Learning: whole frames that were accepted. */
+bool publish_fast(struct amqp091_conn *c);
+void publish_learn_method(struct amqp091_channel *ch, const uint8_t *frame, uint32_t n);
+void publish_learn_header(struct amqp091_channel *ch, const uint8_t *frame, uint32_t n);
+
+/* settle_fast.c. Acts upon acks as long as nothing else comes; false: the next frame is not one. */
+bool settle_fast(struct amqp091_conn *c);
+
+/* deliver_fast.c. Delivers and takes the reference; false: nothing was done. */
+bool deliver_fast(struct amqp091_consumer *k, const struct delivery *d);
+/* Send room, less what is staged. */
+uint32_t conn_deliver_room(struct amqp091_conn *c);
+void stage_flush(struct amqp091_server *s); /* before anything else is sent to its connection */
+void stage_drop(struct amqp091_conn *c);
+
 /* publish.c */
+/* The channel's message is complete. */
+void publish_route(struct amqp091_channel *ch);
 void publish_begin(struct amqp091_channel *ch, const struct amqp091_basic_publish *p);
 /* False: message memory is short; the frame stays where it is and is offered again. */
 bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t n);

@@ -58,6 +58,8 @@ static bool write_now(struct amqp091_conn *c, const uint8_t *bytes, uint32_t n)
 
 void conn_send(struct amqp091_conn *c, const uint8_t *bytes, uint32_t n)
 {
+	if (c->server->stage.conn == c)
+		stage_flush(c->server);
 	if (c->state == CONN_DEAD)
 		return;
 	if (conn_output_idle(c) && write_now(c, bytes, n))

@@ -121,7 +121,7 @@ static void give_back(struct amqp091_channel *ch, struct message *m)
 	conn_send_content_take(ch->conn, ch->number, &r, m);
 }
 
-static void publish_route(struct amqp091_channel *ch)
+void publish_route(struct amqp091_channel *ch)
 {
 	struct content_in *in = &ch->in;
 	struct amqp091_conn *c = ch->conn;

@@ -124,15 +124,20 @@ static unsigned retry_waiting(struct amqp091_server *s)
 	unsigned work = 0;
 
 	s->turn_short = false;
+	s->retrying = true;
 	cds_list_splice(&s->waiting, &round);
 	CDS_INIT_LIST_HEAD(&s->waiting);
-	while (!cds_list_empty(&round)) {
+	while (!cds_list_empty(&round) && s->turn_left) {
 		struct amqp091_conn *c = cds_list_first_entry(&round, struct amqp091_conn, waiting);
 		uint64_t before = s->counters.frames_received;
 		cds_list_del_init(&c->waiting);
 		retry(c);
 		work += s->counters.frames_received != before;
 	}
+	/* Nobody is passed over: who had no turn in this one is first in the next. */
+	s->turn_short |= !cds_list_empty(&round);
+	cds_list_splice(&round, &s->waiting);
+	s->retrying = false;
 	return work + s->turn_short;
 }
 
@@ -153,6 +158,8 @@ static unsigned clock_poll(struct turn_source *clock, uint64_t now_us)
 	struct amqp091_server *s = caa_container_of(clock, struct amqp091_server, clock);
 
 	s->turn++;
+	s->turn_left = AMQP091_TURN_BUDGET;
+	s->received_before = s->counters.messages_received;
 	server_now(s, now_us);
 	return 0;
 }
@@ -165,7 +172,9 @@ static unsigned source_poll(struct turn_source *source, uint64_t now_us)
 	server_now(s, now_us);
 	work = auth_poll(s->auth_port, auth_answer, s);
 	work += retry_waiting(s);
-	work += broker_core_deliver(s->config.core, AMQP091_DELIVER_BUDGET);
+	uint64_t came = s->counters.messages_received - s->received_before;
+	work += broker_core_deliver(s->config.core, AMQP091_DELIVER_BUDGET + (unsigned)came);
+	stage_flush(s);
 	work += timer_wheel_advance(&s->wheel, now_us, AMQP091_TIMER_BUDGET);
 	flush_confirms(s);
 	return work;
@@ -208,6 +217,7 @@ static void server_free(struct amqp091_server *s)
 	if (s->auth_port)
 		auth_port_destroy(s->auth_port);
 	unacked_index_destroy(&s->unacked_index);
+	free(s->stage.bytes);
 	free(s->scratch);
 	free(s->encode);
 	free(s);
@@ -238,12 +248,13 @@ struct amqp091_server *amqp091_server_create(const struct amqp091_server_config 
 		"amqp consumers", sizeof(struct amqp091_consumer), config->consumers_max, NULL);
 	s->unacked_pool = pool_create("amqp unacked", sizeof(struct unacked), config->unacked_max, NULL);
 	s->auth_port = auth_port_create(config->auth, config->wake, config->wake_ctx);
+	s->stage.bytes = malloc(STAGE_BYTES);
 	s->scratch = malloc(frame);
 	/* A content's method and header frame, or its body frame, are put together here. */
 	s->encode_bytes = AMQP091_FRAME_MIN_SIZE;
 	s->encode = malloc(AMQP091_FRAME_MIN_SIZE + frame);
 	if (!s->conns_pool || !s->channels_pool || !s->pages_pool || !s->consumers_pool || !s->unacked_pool ||
-		!s->auth_port || !s->scratch || !s->encode ||
+		!s->auth_port || !s->stage.bytes || !s->scratch || !s->encode ||
 		unacked_index_create(&s->unacked_index, config->unacked_max)) {
 		server_free(s);
 		return NULL;

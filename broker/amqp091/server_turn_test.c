@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 static struct rig rig;
-static struct client client, other;
+static struct client client, other, third, fourth;
 
 static void begin(uint32_t unacked_max)
 {
@@ -108,6 +108,63 @@ static void bystander(void)
 	CU_ASSERT_TRUE(rig.source->next_us(rig.source) <= rig.now_us);
 	client_expect(&other, 1, AMQP091_METHOD_BASIC_GET_EMPTY);
 	finish();
+}
+
+/* All of them together have a share as well, and each has its part of it. */
+static void many_floods(void)
+{
+	enum { MORE = 6, ALL = MORE + 2, TURNS = 2 * ALL * AMQP091_INPUT_BUDGET / AMQP091_TURN_BUDGET };
+	static struct client more[MORE];
+	struct client *all[ALL] = {&client, &other};
+	uint8_t beat[AMQP091_HEARTBEAT_SIZE];
+
+	begin(10);
+	amqp091_heartbeat_put(beat);
+	for (unsigned i = 0; i < MORE; i++) {
+		client_open(&more[i], &rig);
+		all[2 + i] = &more[i];
+	}
+	for (unsigned i = 0; i < ALL; i++)
+		for (unsigned n = 0; n < 2 * AMQP091_INPUT_BUDGET; n++)
+			client_raw(all[i], beat, sizeof(beat));
+	for (unsigned turn = 0; turn < TURNS; turn++) {
+		uint64_t before = frames();
+		rig_turn(&rig);
+		CU_ASSERT_EQUAL(frames() - before, AMQP091_TURN_BUDGET);
+		for (unsigned i = 0; i < ALL && turn == TURNS / 2 - 1; i++)
+			CU_ASSERT_EQUAL(all[i]->link.rx.bytes, AMQP091_INPUT_BUDGET * sizeof(beat));
+	}
+	for (unsigned i = 0; i < MORE; i++)
+		client_close(&more[i]);
+	finish();
+}
+
+/* What comes in a turn may leave in it: consumers that can take it need no backlog. */
+static void as_much_out_as_in(void)
+{
+	enum { N = AMQP091_INPUT_BUDGET / AMQP091_CONTENT_FRAMES };
+	struct client *publishers[] = {&other, &third, &fourth};
+
+	begin(10);
+	client_open(&third, &rig);
+	client_channel(&third, 1);
+	client_open(&fourth, &rig);
+	client_channel(&fourth, 1);
+	client_consume(&client, 1, "q", "tag", true);
+	rig_settle(&rig);
+	for (unsigned p = 0; p < 3; p++)
+		for (unsigned i = 0; i < N; i++)
+			client_publish(publishers[p], 1, "", "q", "x", 1);
+	rig_turn(&rig);
+	struct broker_core_stats stats;
+	broker_core_stats(rig.core, &stats);
+	CU_ASSERT_EQUAL(stats.delivered, 3 * N);
+	CU_ASSERT_TRUE(3 * N > AMQP091_DELIVER_BUDGET);
+	client_drop(&third);
+	client_drop(&fourth);
+	client_drop(&client);
+	client_close(&other);
+	test_end(&rig);
 }
 
 /* A flood that ends with FIN is acted upon all the same. */
@@ -276,6 +333,8 @@ static void any_order(void)
 static const struct unit_test tests[] = {
 	{"flood", flood},
 	{"bystander", bystander},
+	{"many_floods", many_floods},
+	{"as_much_out_as_in", as_much_out_as_in},
 	{"flood_then_fin", flood_then_fin},
 	{"multiple_in_slices", multiple_in_slices},
 	{"all_is_what_was_there", all_is_what_was_there},

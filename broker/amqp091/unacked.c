@@ -119,7 +119,7 @@ static enum settle settle_up_to(struct amqp091_channel *ch, uint64_t last, bool 
 			break;
 		if (conn_input_left(c) == 0)
 			return SETTLE_AGAIN;
-		c->input_left--;
+		conn_charge(c, 1);
 		unacked_settle(ch, u, ack, requeue);
 	}
 	return SETTLE_DONE;

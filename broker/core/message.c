@@ -325,6 +325,24 @@ struct slice message_routing_key(const struct message *m)
 	return (struct slice){at + 2 + at[0], at[1]};
 }
 
+bool message_head(const struct message *m, struct message_head *out)
+{
+	const struct names *names = names_of(m);
+	const uint8_t *own = own_names(m);
+
+	if (m->large && large_of(m)->properties_in_chain)
+		return false;
+	if (names) {
+		out->exchange_bytes = names->exchange_bytes;
+		out->names = (struct slice){names->bytes, (uint32_t)names->exchange_bytes + names->key_bytes};
+	} else {
+		out->exchange_bytes = own[0];
+		out->names = (struct slice){own + 2, (uint32_t)own[0] + own[1]};
+	}
+	out->properties = (struct slice){cell_properties(m), message_properties_bytes(m)};
+	return true;
+}
+
 uint32_t message_properties_bytes(const struct message *m)
 {
 	return m->large ? large_of(m)->properties_bytes : m->properties_bytes;

@@ -108,6 +108,13 @@ uint64_t message_received_us(const struct message *m);
 struct slice message_exchange(const struct message *m);	   /* contiguous, valid while referenced */
 struct slice message_routing_key(const struct message *m); /* likewise */
 uint32_t message_properties_bytes(const struct message *m);
+/* What precedes the body, in place, valid while referenced. False: it does not lie in two pieces. */
+struct message_head {
+	struct slice names; /* exchange and routing key, one behind the other */
+	struct slice properties;
+	uint8_t exchange_bytes;
+};
+bool message_head(const struct message *m, struct message_head *out);
 
 /* Copies all properties to dst (room for message_properties_bytes). */
 void message_properties_copy(const struct message *m, uint8_t *dst);
