@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dpdk_port/port_frames_fixture.h"
 #include "dpdk_port/port_spread.h"
+#include "runtime/ring.h"
 #include "runtime/wire.h"
 #include "tests/unit/unit.h"
 
@@ -235,11 +236,12 @@ static void test_hand_over(void)
 	done(s);
 }
 
-enum { THREAD_FRAMES = 200000 };
+enum { THREAD_FRAMES = 200000, UNDER_WAY = 256 };
 
 struct producer {
 	struct port_spread *s;
 	struct frame_ends ends;
+	struct ring *back; /* the frames that may be sent again */
 	unsigned from;
 };
 
@@ -248,29 +250,42 @@ static void *produce(void *arg)
 	struct producer *p = arg;
 
 	for (unsigned i = 0; i < THREAD_FRAMES; i++) {
-		struct rte_mbuf *m = tcp_frame(&p->ends);
-		m->hash.usr = p->from << 24 | i;
-		while (port_spread_waiting(p->s, 0) > 300)
+		struct rte_mbuf *m;
+		while (ring_pop(p->back, &m, 1) == 0)
 			sched_yield();
+		m->hash.usr = p->from << 24 | i;
 		port_spread_sort(p->s, p->from, &m, 1);
 	}
 	return NULL;
+}
+
+static void producer_make(struct producer *p, struct port_spread *s, unsigned from)
+{
+	*p = (struct producer){.s = s, .from = from};
+	p->back = ring_create(sizeof(struct rte_mbuf *), UNDER_WAY);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(p->back);
+	do
+		p->ends = frame_ends_random(false);
+	while (owner(s, &p->ends) != 0);
+	for (unsigned i = 0; i < UNDER_WAY; i++) {
+		struct rte_mbuf *m = tcp_frame(&p->ends);
+		ring_push(p->back, &m, 1);
+	}
 }
 
 /* Two cores give to a third at once: nothing is lost, nothing changes its place. */
 static void test_threads(void)
 {
 	struct port_spread *s = make(3);
-	struct producer p[2] = {{.s = s, .from = 1}, {.s = s, .from = 2}};
+	struct producer p[2];
 	pthread_t threads[2];
 	unsigned next[3] = {0}, wrong = 0;
 
-	for (unsigned i = 0; i < 2; i++) {
-		do
-			p[i].ends = frame_ends_random(false);
-		while (owner(s, &p[i].ends) != 0);
+	for (unsigned i = 0; i < 2; i++)
+		producer_make(&p[i], s, i + 1);
+	port_spread_set_wake(s, 0, NULL, NULL); /* its count is one thread's */
+	for (unsigned i = 0; i < 2; i++)
 		pthread_create(&threads[i], NULL, produce, &p[i]);
-	}
 	while (next[1] + next[2] < 2 * THREAD_FRAMES) {
 		struct rte_mbuf *got[PORT_SPREAD_BURST];
 		unsigned n = port_spread_take(s, 0, got, PORT_SPREAD_BURST);
@@ -279,12 +294,18 @@ static void test_threads(void)
 		for (unsigned i = 0; i < n; i++) {
 			unsigned from = got[i]->hash.usr >> 24;
 			wrong += (got[i]->hash.usr & 0xffffff) != next[from]++;
+			ring_push(p[from - 1].back, &got[i], 1);
 		}
-		rte_pktmbuf_free_bulk(got, n);
 	}
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < 2; i++) {
+		struct rte_mbuf *m;
 		pthread_join(threads[i], NULL);
+		while (ring_pop(p[i].back, &m, 1))
+			rte_pktmbuf_free(m);
+		ring_destroy(p[i].back);
+	}
 	CU_ASSERT_EQUAL(wrong, 0);
+	CU_ASSERT_EQUAL(port_spread_counters(s, 1).full + port_spread_counters(s, 2).full, 0);
 	done(s);
 }
 

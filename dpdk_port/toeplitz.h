@@ -31,6 +31,7 @@ static inline uint32_t toeplitz_bytes(const struct toeplitz *t, unsigned at, con
 {
 	uint32_t hash = 0;
 
+#pragma GCC unroll 32
 	for (unsigned i = 0; i < n; i++)
 		hash ^= t->row[at + i][p[i]];
 	return hash;

@@ -331,5 +331,6 @@ void conn_release(struct amqp091_conn *c)
 	session_over(c);
 	conn_output_clear(c);
 	s->conn_count--;
+	server_count_out(s);
 	pool_give(s->conns_pool, c);
 }

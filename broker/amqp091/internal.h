@@ -254,7 +254,8 @@ void conn_auth_answer(struct amqp091_conn *c, bool accepted);
 void conn_drain(struct amqp091_conn *c);
 void conn_die(struct amqp091_conn *c, bool abort);
 void conn_release(struct amqp091_conn *c);
-bool conn_live(const struct amqp091_conn *c); /* running: channels may act */
+void server_count_out(struct amqp091_server *s); /* one connection less on all cores */
+bool conn_live(const struct amqp091_conn *c);	 /* running: channels may act */
 
 /* heartbeat.c */
 void heartbeat_start(struct amqp091_conn *c, uint16_t interval_s);

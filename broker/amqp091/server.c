@@ -29,15 +29,44 @@ static void deadline_fire(struct timer *t, uint64_t now_us)
 	conn_die(c, true);
 }
 
+/* One more on all cores; false where that would be too many. */
+static bool count_in(struct amqp091_server *s)
+{
+	uint32_t *all = s->config.conns_all;
+
+	if (!all || __atomic_fetch_add(all, 1, __ATOMIC_RELAXED) < s->config.conns_all_max)
+		return true;
+	__atomic_fetch_sub(all, 1, __ATOMIC_RELAXED);
+	return false;
+}
+
+void server_count_out(struct amqp091_server *s)
+{
+	if (s->config.conns_all)
+		__atomic_fetch_sub(s->config.conns_all, 1, __ATOMIC_RELAXED);
+}
+
+static struct amqp091_conn *conn_take(struct amqp091_server *s)
+{
+	if (s->shutting_down)
+		return NULL;
+	if (count_in(s)) {
+		struct amqp091_conn *c = pool_take(s->conns_pool);
+		if (c)
+			return c;
+		server_count_out(s);
+	}
+	s->counters.refused_limit++;
+	return NULL;
+}
+
 static int app_accepted(void *app, struct transport_conn *transport)
 {
 	struct amqp091_server *s = app;
-	struct amqp091_conn *c = s->shutting_down ? NULL : pool_take(s->conns_pool);
+	struct amqp091_conn *c = conn_take(s);
 
-	if (!c) {
-		s->counters.refused_limit += !s->shutting_down;
+	if (!c)
 		return -ENOBUFS;
-	}
 	memset(c, 0, sizeof(*c));
 	c->server = s;
 	c->transport = transport;
@@ -215,7 +244,11 @@ static bool source_sleep_prepare(struct turn_source *source)
 {
 	struct amqp091_server *s = server_of(source);
 
-	return !s->turn_short && cds_list_empty(&s->abandoned) && !broker_core_busy(s->config.core);
+	if (s->turn_short || !cds_list_empty(&s->abandoned) || broker_core_busy(s->config.core))
+		return false;
+	/* What lies in an idle core's cache is no use to the others. */
+	message_cache_flush(broker_core_cache(s->config.core));
+	return true;
 }
 
 static void server_free(struct amqp091_server *s)

@@ -14,7 +14,11 @@ struct amqp091_server;
 struct amqp091_server_config {
 	struct broker_core *core;
 	struct auth *auth;
-	uint32_t conn_max;	    /* connections on this core */
+	uint32_t conn_max; /* connections on this core */
+	/* The count of all servers that are given the same one, and their limit together. NULL: this core's
+	 * alone. Written when a connection comes and goes, by any of their cores. */
+	uint32_t *conns_all;
+	uint32_t conns_all_max;
 	uint32_t channel_max;	    /* offered to clients, 1 to 2047 */
 	uint32_t channels_max;	    /* open channels on this core */
 	uint32_t consumers_max;	    /* consumers on this core */

@@ -34,6 +34,29 @@ static void connections(void)
 	finish();
 }
 
+/* A limit that is shared with other cores' servers: what these have counts. */
+static void connections_of_all_cores(void)
+{
+	struct rig_options o = rig_options();
+	uint32_t all = 3; /* elsewhere */
+
+	o.server.conns_all = &all;
+	o.server.conns_all_max = 4;
+	test_begin(&rig, &o);
+	client_open(&client, &rig);
+	CU_ASSERT_EQUAL(all, 4);
+	client_attach(&other, &rig);
+	CU_ASSERT_TRUE(other.link.refused);
+	client_drop(&other);
+	CU_ASSERT(all == 4 && amqp091_server_counters(rig.server)->refused_limit == 1);
+	all--; /* one elsewhere ends */
+	client_open(&other, &rig);
+	client_close(&other);
+	CU_ASSERT_EQUAL(all, 3);
+	finish();
+	CU_ASSERT_EQUAL(all, 2);
+}
+
 static void channels(void)
 {
 	test_begin(&rig, NULL);
@@ -261,6 +284,7 @@ static void no_memory_for_the_entry(void)
 
 static const struct unit_test tests[] = {
 	{"connections", connections},
+	{"connections_of_all_cores", connections_of_all_cores},
 	{"channels", channels},
 	{"channels_given_back", channels_given_back},
 	{"consumers", consumers},

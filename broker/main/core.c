@@ -95,6 +95,8 @@ static int create_server(struct instance *in, struct data_core *d)
 		.core = d->core,
 		.auth = in->auth,
 		.conn_max = sizes_of_core(c, c->limits.connections),
+		.conns_all = in->core_count > 1 ? &in->connections : NULL,
+		.conns_all_max = c->limits.connections,
 		.channel_max = c->limits.channels,
 		.channels_max = sizes_channels(c),
 		.consumers_max = sizes_of_core(c, c->limits.consumers),
@@ -195,7 +197,8 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	bc.stack.reass_segments_max = sizes_rx_held(c) / 4;
 	bc.stack.key = siphash_key_random();
 	d->bypass[i] = bypass_create(&bc, clock_now_us());
-	port_set_wake(in->ports[i], d->index, wake, &d->turn);
+	/* A core that never sleeps looks by itself: to tell it would cost every burst a line of its. */
+	port_set_wake(in->ports[i], d->index, c->idle == CONFIG_IDLE_ADAPTIVE ? wake : NULL, &d->turn);
 	if (!d->bypass[i])
 		LOG_ERROR("core", "port %s: its TCP stack could not be made: out of memory", p->name);
 	return d->bypass[i] ? 0 : -1;

@@ -109,6 +109,7 @@ static int serve(struct instance *in)
 		return 1;
 	}
 	open_control(in);
+	memory_lock(in);
 	if (drop_privileges(in) != 0 || cores_start(in) != 0)
 		return 1;
 	ready_say(in);

@@ -52,6 +52,7 @@ struct instance {
 	struct keeper *keeper;
 	struct port *ports[CONFIG_PORTS_MAX]; /* NULL: could not be had */
 	struct listener_state listeners[CONFIG_LISTENERS_MAX];
+	uint32_t connections; /* of all cores together: theirs to count, where there are several */
 	struct ksock_spread *ksock_spread; /* hands kernel connections to the cores */
 	struct data_core *cores;	   /* by index */
 	unsigned core_count;
@@ -73,6 +74,8 @@ void host_release(struct instance *in);
 enum { MEMORY_EAL_MB = 24 }; /* EAL's own structures, the ports' queues, and what alignment to pages wastes */
 unsigned memory_pools_mb(const struct config *c, const bool *port_wanted); /* packet and socket buffers */
 unsigned memory_messages_mb(const struct config *c);
+/* Touches and locks all that has been made, where the cores poll: they meet no page for the first time. */
+void memory_lock(const struct instance *in);
 
 /* core.c: the data cores and what runs on them. */
 const struct tcp_cc *congestion_named(enum config_congestion which);

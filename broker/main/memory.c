@@ -4,6 +4,11 @@
 #include "broker/main/sizes.h"
 #include "dpdk_port/hugepages.h"
 #include "dpdk_port/port_pool.h"
+#include "runtime/log.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
 
 enum { MB = 1 << 20 };
 
@@ -38,4 +43,16 @@ unsigned memory_messages_mb(const struct config *c)
 	uint64_t bytes = c->memory.message_bytes + c->memory.message_bytes / 20 + 2ull * HUGEPAGE_MB * MB;
 
 	return (unsigned)((bytes + 2 * MB - 1) / (2 * MB) * 2);
+}
+
+void memory_lock(const struct instance *in)
+{
+	if (in->config.idle != CONFIG_IDLE_POLL || in->config.memory.lock == CONFIG_LOCK_OFF ||
+		mlockall(MCL_CURRENT) == 0)
+		return;
+	LOG_WARN("core",
+		"memory could not be locked (%s): a polling core will wait for each page that it meets for "
+		"the first "
+		"time; raise the limit (ulimit -l, LimitMEMLOCK=)",
+		strerror(errno));
 }

@@ -18,8 +18,8 @@ enum {
 /* limits.* and memory.* are for the whole broker, and connections are spread over the cores by a hash: of
  * many each core has about its even share, of few one may by chance have several times that. So a core's
  * tables have room for twice the even share and 64, never more than all; what is not used costs address space
- * alone. All cores together could hold more than the limit; messages, of which that must not be true, lie in
- * one store for all. */
+ * alone. All cores together could hold more than the limit: connections are counted together beside it
+ * (amqp091_server_config's conns_all), and messages lie in one store for all. */
 static inline uint32_t sizes_of_core(const struct config *c, uint64_t all)
 {
 	uint64_t share = (all + c->lcore_count - 1) / c->lcore_count * 2 + 64;

@@ -5,6 +5,7 @@ import time
 
 from broker import Broker
 import capture_cases
+import core_cases
 import listener_cases
 import port_cases
 import tcp_cases
@@ -13,12 +14,11 @@ CASES = port_cases.CASES + listener_cases.CASES + tcp_cases.CASES + capture_case
 LAST = capture_cases.LAST  # ends the broker
 
 
-def main(work):
+def run(broker, cases, work):
+    """How many passed and failed."""
     passed = failed = 0
-    broker = None
     try:
-        broker = Broker(work)
-        for case in CASES + [LAST]:
+        for case in cases:
             name = case.__doc__.split("\n")[0].rstrip(".")
             begin = time.monotonic()
             try:
@@ -38,10 +38,21 @@ def main(work):
         failed += 1
         print("FAIL broker: %s" % problem)
     finally:
-        if broker:
-            broker.kill()
-            if failed:
-                print(broker.log())
+        broker.kill()
+        if failed:
+            print(broker.log())
+    return passed, failed
+
+
+def main(work):
+    results = []
+    for start, cases in ((Broker, CASES + [LAST]), (core_cases.start, core_cases.CASES)):
+        try:
+            results.append(run(start(work), cases, work))
+        except Exception as problem:  # pylint: disable=broad-except
+            results.append((0, 1))
+            print("FAIL broker: %s" % problem)
+    passed, failed = (sum(r) for r in zip(*results))
     print("%d passed, %d failed, 0 skipped" % (passed, failed))
     return 1 if failed else 0
 
