@@ -6,7 +6,7 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" || exit 1
 . tests/lib.sh
 
 # The quick ones first. A stage is a folder of tests with an executable `run`; tests/lib.sh has the contract.
-order=(lint unit tsan script compliance mutants sim fuzz interop kerneltcp diff operator bench soak appliance fresh)
+order=(lint unit tsan script compliance mutants sim fuzz interop cores kerneltcp diff operator bench soak appliance fresh)
 # Their length depends on chance: a connection whose client is gone may wait for the last of TCP's timers.
 by_name=(chaos)
 
@@ -35,14 +35,15 @@ stage_groups()
 	# A fresh machine is made from nothing: this one's compilers play no part.
 	[[ $1 == fresh ]] || echo build
 	# Real clients and the broker's own first lines are tried together.
-	[[ $1 == interop ]] && echo run
+	[[ $1 == interop || $1 == cores ]] && echo run
+	[[ $1 == cores ]] && echo interop
 	echo "$1"
 }
 
 # stage_build STAGE: what a stage tries that it does not build itself.
 stage_build()
 {
-	[[ $1 == interop ]] || return 0
+	[[ $1 == interop || $1 == cores ]] || return 0
 	# Clients meet what users run; GODWIT in the environment names another program.
 	export GODWIT=${GODWIT-$root/build/godwit} GODWITCTL=${GODWITCTL-$root/build/godwitctl}
 	export BUILD=$root/build-test

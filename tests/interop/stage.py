@@ -56,9 +56,11 @@ class Stage:
         self.settle()
 
     def settle(self):
-        """One good client over each transport, then the pools' resting use is noted."""
+        """Some good clients over each transport, so that each core has had one, then the pools' resting use is
+        noted."""
         for host in self.broker.transports.values():
-            good_client(host)
+            for _ in range(8):
+                good_client(host)
         time.sleep(0.3)
         self.rest = self.status.pools_used()
 
