@@ -86,15 +86,22 @@ static void unbind_all(struct topology *t, const struct bench_options *o, struct
 	}
 }
 
+static void deleted(void *ctx, struct queue_call_result *result)
+{
+	(void)ctx;
+	(void)result;
+}
+
 static void delete_queues(struct topology *t, struct spans *s)
 {
 	struct words w;
-	uint64_t messages;
+	struct queue_call *call;
 
 	for (unsigned i = 0; i < t->queues; i++) {
 		struct binding_spec b = topology_binding(t, i, &w);
+		struct queue_call_request r = {.kind = QUEUE_CALL_DELETE, .queue = b.queue, .done = deleted};
 		uint64_t from = __rdtsc();
-		MUST(queue_delete(&t->session, b.queue, false, false, &messages, NULL) == 0);
+		MUST(queue_call(&t->session, &r, &call, NULL) == 0);
 		span(s, from);
 	}
 }
@@ -107,12 +114,13 @@ static void delete_exchange(struct topology *t, struct spans *s)
 	MUST(exchange_delete(&t->session, name, false, NULL) == 0);
 	span(s, from);
 	/* What is left is done a slice a turn. */
-	while (broker_core_busy(t->core)) {
+	unsigned taken;
+	do {
 		from = __rdtsc();
-		broker_core_tidy(t->core);
+		taken = broker_core_tidy(t->core);
 		span(s, from);
 		reclaim_quiescent();
-	}
+	} while (taken);
 }
 
 static void say(const struct bench_options *o, const char *what, const struct spans *s, double bytes)

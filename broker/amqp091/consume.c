@@ -33,7 +33,8 @@ static bool consumer_ready(struct consumer *consumer)
 	struct amqp091_consumer *k = caa_container_of(consumer, struct amqp091_consumer, consumer);
 	struct amqp091_conn *c = k->channel->conn;
 
-	return conn_live(c) && conn_output_idle(c) && credit(k) &&
+	/* The answer to a get must find the way free. */
+	return conn_live(c) && !c->asked_get && conn_output_idle(c) && credit(k) &&
 	       conn_deliver_room(c) >= AMQP091_DELIVER_ROOM;
 }
 

@@ -325,6 +325,8 @@ enum settle unacked_settle_tags(
 void unacked_abandon(struct amqp091_channel *ch);
 /* A slice of that; returns how many. */
 unsigned unacked_drain(struct amqp091_server *s, unsigned n);
+/* All of that at the broker's end, when queues and other cores are going as well. */
+void unacked_forget(struct amqp091_server *s);
 
 /* publish_fast.c. Reads contents that are like their channel's last; false: the next frame is not one, or
  * cannot be acted upon now. Learning: whole frames that were accepted. */

@@ -143,6 +143,10 @@ static void retry(struct amqp091_conn *c)
 	if (c->hold == HOLD_OUTPUT || c->hold == HOLD_CALL || c->state == CONN_DEAD)
 		return;
 	c->hold = HOLD_NONE;
+	if (c->routing && !conn_output_idle(c)) {
+		conn_hold(c, HOLD_ROUTE); /* it may come back to the publisher: behind what is on its way */
+		return;
+	}
 	if (c->routing)
 		publish_again(c->routing);
 	if (c->hold == HOLD_NONE)
@@ -330,6 +334,7 @@ void amqp091_server_destroy(struct amqp091_server *s)
 	amqp091_server_abort(s);
 	while (!cds_list_empty(&s->dying))
 		conn_release(cds_list_first_entry(&s->dying, struct amqp091_conn, link));
+	unacked_forget(s);
 	server_free(s);
 }
 

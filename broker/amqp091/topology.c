@@ -81,11 +81,32 @@ static void remember_queue(struct amqp091_channel *ch, struct slice name)
 	memcpy(ch->last_queue, name.data, name.bytes);
 }
 
+static uint32_t count32(uint64_t n)
+{
+	return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+}
+
+static void counted(void *ctx, struct queue_call_result *r)
+{
+	struct amqp091_channel *ch = ctx;
+	struct amqp091_method ok = {.id = AMQP091_METHOD_QUEUE_DECLARE_OK};
+
+	conn_answered(ch->conn);
+	ok.args.queue_declare_ok = (struct amqp091_queue_declare_ok){
+		.queue = {ch->last_queue, ch->last_queue_bytes},
+		.message_count = count32(r->messages),
+		.consumer_count = r->consumers,
+	};
+	if (r->code)
+		channel_failure(ch, AMQP091_METHOD_QUEUE_DECLARE, r->failure);
+	else
+		reply(ch, ch->conn->asked_no_wait, &ok);
+}
+
 static void queue_declare_method(struct amqp091_channel *ch, const struct amqp091_method *m)
 {
 	const struct amqp091_queue_declare *a = &m->args.queue_declare;
 	struct field fields[AMQP091_FIELDS_MAX];
-	struct amqp091_method ok = {.id = AMQP091_METHOD_QUEUE_DECLARE_OK};
 	struct queue_declaration d = {
 		.name = slice_of(a->queue),
 		.passive = a->passive,
@@ -105,13 +126,12 @@ static void queue_declare_method(struct amqp091_channel *ch, const struct amqp09
 		return;
 	}
 	remember_queue(ch, queue_name(q));
-	uint64_t ready = queue_ready_count(q);
-	ok.args.queue_declare_ok = (struct amqp091_queue_declare_ok){
-		.queue = shortstr_of(queue_name(q)),
-		.message_count = ready > UINT32_MAX ? UINT32_MAX : (uint32_t)ready,
-		.consumer_count = queue_consumer_count(q),
-	};
-	reply(ch, a->no_wait, &ok);
+	/* Counted by the queue's core, behind what this connection has published. */
+	struct queue_call_request r = {.kind = QUEUE_CALL_COUNT,
+		.queue = {ch->last_queue, ch->last_queue_bytes},
+		.done = counted,
+		.ctx = ch};
+	channel_call(ch, &r, m->id, a->no_wait);
 }
 
 /* queue.bind and queue.unbind name the same things. Both names empty: the routing key is the last queue's
@@ -155,11 +175,6 @@ static void queue_unbind_method(struct amqp091_channel *ch, const struct amqp091
 		channel_failure(ch, m->id, &f);
 	else
 		reply_plain(ch, false, AMQP091_METHOD_QUEUE_UNBIND_OK);
-}
-
-static uint32_t count32(uint64_t n)
-{
-	return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
 }
 
 static void purged(void *ctx, struct queue_call_result *r)

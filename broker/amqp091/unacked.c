@@ -185,6 +185,17 @@ unsigned unacked_drain(struct amqp091_server *s, unsigned n)
 	return done;
 }
 
+void unacked_forget(struct amqp091_server *s)
+{
+	while (!cds_list_empty(&s->abandoned)) {
+		struct unacked *u = cds_list_first_entry(&s->abandoned, struct unacked, link);
+		cds_list_del(&u->link);
+		index_remove(&s->unacked_index, u);
+		message_unref(broker_core_cache(s->config.core), u->delivery.message);
+		pool_give(s->unacked_pool, u);
+	}
+}
+
 void unacked_abandon(struct amqp091_channel *ch)
 {
 	struct amqp091_server *s = ch->conn->server;

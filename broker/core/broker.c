@@ -113,12 +113,12 @@ static int core_pools(struct broker_core *c)
 
 	c->out = calloc(c->broker->config.cores, sizeof(*c->out));
 	c->in = calloc(c->broker->config.cores, sizeof(*c->in));
-	c->fan_out.queues = calloc(l->queues, sizeof(*c->fan_out.queues));
 	c->subscriptions = pool_create("subscriptions", sizeof(struct subscription), l->consumers, &plain);
 	c->calls = pool_create("queue calls", queue_call_bytes(), calls, &plain);
-	if (!c->out || !c->in || !c->fan_out.queues || !c->subscriptions || !c->calls)
+	if (!c->out || !c->in || !c->subscriptions || !c->calls || route_set_create(&c->route, l))
 		return -1;
-	return route_set_create(&c->route, l);
+	c->fan_out.queues = calloc(c->route.capacity, sizeof(*c->fan_out.queues));
+	return c->fan_out.queues ? 0 : -1;
 }
 
 static void core_free(struct broker_core *c)
@@ -179,10 +179,11 @@ void broker_cores_settle(struct broker *b)
 		busy = false;
 		for (uint32_t i = 0; i < b->config.cores; i++) {
 			broker_core_poll(b->cores[i]);
+			broker_core_tidy(b->cores[i]);
 			broker_core_flush(b->cores[i]);
 		}
 		for (uint32_t i = 0; i < b->config.cores; i++)
-			busy |= broker_core_busy(b->cores[i]) && cds_list_empty(&b->cores[i]->ready);
+			busy |= broker_core_busy(b->cores[i]);
 	}
 }
 

@@ -11,6 +11,9 @@ struct queue_call {
 	struct broker_core *home;
 	struct queue_call_request request;
 	queue_handle queue;
+	uint32_t asked; /* the core that it was sent to */
+	uint32_t mark; /* and how far the publish ring to it was filled: what was published before comes first
+			*/
 	struct queue_call_result result;
 	struct failure failure;
 };
@@ -36,6 +39,10 @@ static void execute(
 	case QUEUE_CALL_GET:
 		out->found = queue_take(q, r->no_ack, &out->delivery);
 		out->messages = q->entries.ready;
+		break;
+	case QUEUE_CALL_COUNT:
+		out->messages = q->entries.ready;
+		out->consumers = q->consumer_count;
 		break;
 	case QUEUE_CALL_PURGE:
 		out->messages = queue_purge_here(q);
@@ -71,7 +78,9 @@ static enum failure_code send(struct session *s, const struct queue_call_request
 	/* Should the queue be gone when this arrives: the name is not the call's to keep. */
 	call->result.code = queue_gone(r, s->vhost, &call->failure);
 	*out = call;
-	parcel_send(c, queue_owner(q)->index, &call->parcel, PARCEL_CALL);
+	call->asked = queue_owner(q)->index;
+	call->mark = ring_position(c->out[call->asked].link->publish);
+	parcel_send(c, call->asked, &call->parcel, PARCEL_CALL);
 	return FAILURE_NONE;
 }
 
@@ -137,9 +146,24 @@ static void answered(struct broker_core *c, struct queue_call *call)
 		r.done(r.ctx, &result);
 }
 
+/* What its connection published before is still on its way here. Where that waits for memory the call goes
+ * first: it may make some. (A queue that has moved since came with everything.) */
+static bool too_early(struct broker_core *c, const struct queue_call *call)
+{
+	uint32_t from = call->home->index;
+
+	return call->asked == c->index && !ring_taken(c->in[from]->publish, call->mark) &&
+	       !(c->stalled_from >> from & 1);
+}
+
 static void asked(struct broker_core *c, struct queue_call *call)
 {
 	struct queue *q = queue_resolve(c->broker, call->queue);
+
+	if (too_early(c, call)) {
+		parcel_send(c, c->index, &call->parcel, PARCEL_CALL);
+		return;
+	}
 
 	if (q && !queue_mine(c, q)) {
 		parcel_send(c, queue_owner(q)->index, &call->parcel, PARCEL_CALL);

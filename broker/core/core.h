@@ -105,6 +105,7 @@ struct broker_core {
 	struct cds_list_head crediting, owing; /* subscriptions */
 	struct queue_move moves[MOVES_MAX];
 	uint32_t moves_active;
+	uint64_t stalled_from; /* a bit for each core whose messages wait here for memory */
 };
 
 struct queue {

@@ -114,6 +114,12 @@ static void outbox_flush(struct broker_core *c, uint32_t to)
 	}
 }
 
+void links_post(struct broker_core *c)
+{
+	for (uint32_t to = 0; to < c->broker->config.cores; to++)
+		outbox_flush(c, to);
+}
+
 void links_flush(struct broker_core *c)
 {
 	for (uint32_t to = 0; to < c->broker->config.cores; to++) {

@@ -98,6 +98,9 @@ bool link_control_room(struct broker_core *c, uint32_t to, uint32_t n);
 /* Never fails; in order with the other parcels to that core. The parcel is the receiver's from now on. */
 void parcel_send(struct broker_core *c, uint32_t to, struct parcel *p, enum parcel_kind kind);
 
+/* At the head of a turn: parcels have the first of the room that there is. */
+void links_post(struct broker_core *c);
+
 /* At the end of a turn: outboxes into the rings, staged records published, each core that got some woken. */
 void links_flush(struct broker_core *c);
 

@@ -53,6 +53,7 @@ void move_consider(struct queue *q)
 	m->from = c;
 	m->to = s->home;
 	m->queue = q->handle;
+	m->stalls = c->counters.publish_stalls;
 	q->move = m;
 	c->moves_active++;
 	queue_unmark_ready(q);
@@ -103,19 +104,21 @@ static void hand_over(struct queue_move *m, struct queue *q, struct subscription
 	parcel_send(c, m->to->index, &m->adopt, PARCEL_ADOPT);
 }
 
+static bool answered(struct queue_move *m)
+{
+	for (uint32_t i = 0; i < m->from->broker->config.cores; i++)
+		if (!__atomic_load_n(&m->fences[i].answered, __ATOMIC_ACQUIRE))
+			return false;
+	return true;
+}
+
 static bool drained(struct queue_move *m)
 {
 	struct broker_core *c = m->from;
 
-	for (uint32_t i = 0; i < c->broker->config.cores; i++) {
-		struct fence *f = &m->fences[i];
-		if (i == c->index)
-			continue;
-		if (!__atomic_load_n(&f->answered, __ATOMIC_ACQUIRE))
+	for (uint32_t i = 0; i < c->broker->config.cores; i++)
+		if (i != c->index && !ring_taken(c->in[i]->publish, m->fences[i].mark))
 			return false;
-		if (!ring_taken(c->in[i]->publish, f->mark))
-			return false;
-	}
 	return true;
 }
 
@@ -126,16 +129,20 @@ static void move_step(struct queue_move *m)
 			release(m);
 		return;
 	}
-	if (!drained(m))
+	if (!answered(m))
 		return;
 	struct queue *q = queue_resolve(m->from->broker, m->queue);
 	struct subscription *s = q ? only_subscription(q) : NULL;
+	/* Memory is short: the queue had better deliver than wait for what cannot come in. */
+	bool stuck = m->from->counters.publish_stalls != m->stalls;
+	if (!drained(m) && !stuck)
+		return;
 	if (!q)
 		release(m);
-	else if (!s || s->home != m->to || s->stopped)
+	else if (!drained(m) || !s || s->home != m->to || s->stopped)
 		give_up(m, q);
-	else if (!s->owes) /* what it owes leaves from here first */
-		hand_over(m, q, s);
+	else if (!s->owes && ring_passed(m->from->out[s->home->index].link->deliver, s->marked))
+		hand_over(m, q, s); /* what it owed has come from here first */
 }
 
 void moves_poll(struct broker_core *c)

@@ -34,6 +34,7 @@ struct queue_move {
 	struct parcel adopt;
 	uint32_t adopted; /* written by the new owner: the slot is the old one's again */
 	bool handed_over;
+	uint64_t stalls; /* publish_stalls of the owner, when it began */
 	struct fence fences[CORES_MAX];
 };
 

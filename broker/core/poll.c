@@ -72,7 +72,7 @@ static bool publish_arrived(struct broker_core *c, const struct publish_record *
 	return true;
 }
 
-static unsigned poll_publish(struct broker_core *c, struct ring *ring)
+static unsigned poll_publish(struct broker_core *c, uint32_t from, struct ring *ring)
 {
 	const struct publish_record *r;
 	unsigned n = 0;
@@ -82,6 +82,9 @@ static unsigned poll_publish(struct broker_core *c, struct ring *ring)
 			break;
 		ring_take(ring);
 	}
+	uint64_t bit = UINT64_C(1) << from;
+	c->stalled_from = n < LINK_QUANTUM && ring_front(ring) ? c->stalled_from | bit
+							       : c->stalled_from & ~bit;
 	ring_release(ring);
 	return n;
 }
@@ -91,12 +94,13 @@ unsigned broker_core_poll(struct broker_core *c)
 	uint32_t cores = c->broker->config.cores;
 	unsigned work = 0;
 
+	links_post(c);
 	for (uint32_t i = 0; i < cores; i++)
 		work += poll_control(c, c->in[i]->control);
 	for (uint32_t i = 0; i < cores; i++)
 		work += poll_deliver(c, i, c->in[i]->deliver);
 	for (uint32_t i = 0; i < cores; i++)
-		work += poll_publish(c, c->in[i]->publish);
+		work += poll_publish(c, i, c->in[i]->publish);
 	moves_poll(c);
 	subscriptions_poll(c);
 	work += fan_out_poll(c);

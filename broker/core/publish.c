@@ -84,6 +84,9 @@ static bool give_all(
 {
 	if (to->count > 1 && !rooms_take(c, to))
 		return false;
+	/* One of its queues may move while others stay. */
+	if (to->count > 1 && c->broker->config.cores > 1)
+		message_share(m);
 	for (uint32_t i = 0; i < to->count; i++)
 		if (!give_one(c, to->queues[i], m, marks)) {
 			MUST(i == 0 && to->count == 1);
@@ -100,6 +103,7 @@ static void fan_out_begin(struct session *s, const struct route_set *to, struct 
 
 	if (f->message)
 		return; /* another one first */
+	message_share(m);
 	message_ref(m);
 	*f = (struct fan_out){.message = m, .session = s, .count = to->count, .queues = f->queues};
 	for (uint32_t i = 0; i < to->count; i++)

@@ -67,6 +67,9 @@ static void settle_here(struct queue *q, const struct delivery *d, enum settleme
 		entries_settle(&q->entries, &x);
 		return;
 	}
+	/* Whoever gives it back may still be sending it, and the queue may move. */
+	if (c->broker->config.cores > 1)
+		message_share(d->message);
 	if (how == SETTLE_REQUEUE) {
 		entries_requeue(&q->entries, &x);
 		c->stats.requeued++;

@@ -26,10 +26,11 @@ enum failure_code queue_lookup(struct session *s, struct slice name, struct queu
 
 /* What is asked of a queue and answered later where another core owns it.
  *  GET     basic.get: the next message. With no_ack it counts as settled: the caller only unrefs the message.
+ *  COUNT   what queue.declare-ok tells: ready messages and consumers.
  *  PURGE   drops what is ready, not what is with clients. O(requeued); memory comes back in slices.
  *  DELETE  PRECONDITION: if_unused with consumers, if_empty with messages. A queue that does not exist is
  *well, as RabbitMQ. Consumers are told with `cancelled`. */
-enum queue_call_kind { QUEUE_CALL_GET, QUEUE_CALL_PURGE, QUEUE_CALL_DELETE };
+enum queue_call_kind { QUEUE_CALL_GET, QUEUE_CALL_COUNT, QUEUE_CALL_PURGE, QUEUE_CALL_DELETE };
 struct queue_call;
 struct queue_call_result;
 
@@ -69,8 +70,9 @@ struct delivery {
 struct queue_call_result {
 	enum failure_code code; /* NOT_FOUND: it was deleted meanwhile */
 	struct failure *failure;
-	uint64_t messages; /* GET: ready ones left; PURGE, DELETE: how many were dropped */
-	bool found;	   /* GET */
+	uint32_t consumers; /* COUNT */
+	uint64_t messages;  /* GET, COUNT: ready ones left; PURGE, DELETE: how many were dropped */
+	bool found;	    /* GET */
 	struct delivery delivery;
 };
 

@@ -263,6 +263,7 @@ static bool marker_send(struct broker_core *c, struct subscription *s, uint8_t b
 	if (!r)
 		return false;
 	s->owes &= (uint8_t)~bit;
+	s->marked = ring_position(c->out[s->home->index].link->deliver);
 	*r = (struct deliver_record){.kind = kind, .subscription = s};
 	return true;
 }
@@ -380,8 +381,10 @@ void subscription_parcel(struct broker_core *c, struct parcel *p)
 		parcel_send(c, at, p, p->kind);
 		return;
 	}
-	if (s->proxy.queue) /* which may have come just now */
-		MUST(queue_mine(c, s->proxy.queue));
+	if (s->proxy.queue && !queue_mine(c, s->proxy.queue)) {
+		parcel_send(c, c->index, p, p->kind); /* it is just coming */
+		return;
+	}
 	if (p->kind == PARCEL_CREDIT)
 		credit(c, s);
 	else if (p->kind == PARCEL_RESTART)

@@ -58,6 +58,7 @@ struct subscription {
 	uint64_t granted_seen;
 	uint8_t owes; /* markers that are not in the deliver ring yet */
 	bool stopped;
+	uint32_t marked;			  /* the deliver ring up to its last marker */
 	struct broker_core *proxy_core;		  /* the owner, also once the proxy has left its queue */
 	struct cds_list_head owing, waiting_room; /* idle: empty */
 	enum failure_code code;

@@ -79,7 +79,8 @@ static int create_broker(struct instance *in)
 			.consumers = c->limits.consumers},
 		.key = siphash_key_random(),
 		.cores = c->lcore_count,
-		.calls_max = sizes_of_core(c, c->limits.connections),
+		/* one a connection, and as many of connections that have gone meanwhile */
+		.calls_max = 2 * sizes_of_core(c, c->limits.connections),
 	};
 
 	in->broker = broker_create(&bc);
