@@ -53,6 +53,48 @@ static void like_a_queue(void)
 	like_a_counter(7, 1024);
 }
 
+/* Staged records are seen once they are committed, taken ones are room once they are released, and a position
+ * is passed no earlier. */
+static void in_place(void)
+{
+	struct ring *r = ring_create(8, 4);
+	uint64_t *to;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+	for (uint64_t round = 0; round < 100; round++) {
+		uint32_t before = ring_position(r);
+		for (uint64_t i = 0; i < 4; i++) {
+			to = ring_stage(r);
+			CU_ASSERT_PTR_NOT_NULL_FATAL(to);
+			*to = round * 4 + i;
+		}
+		CU_ASSERT_PTR_NULL(ring_stage(r));
+		CU_ASSERT_EQUAL(ring_position(r), before + 4);
+		CU_ASSERT_PTR_NULL(ring_front(r));
+		CU_ASSERT_EQUAL(ring_commit(r), 4);
+		CU_ASSERT_EQUAL(ring_commit(r), 0);
+		for (uint64_t i = 0; i < 3; i++) {
+			const uint64_t *from = ring_front(r);
+			CU_ASSERT_PTR_NOT_NULL_FATAL(from);
+			CU_ASSERT_EQUAL(*from, round * 4 + i);
+			ring_take(r);
+		}
+		CU_ASSERT_TRUE(ring_taken(r, before + 3));
+		CU_ASSERT_FALSE(ring_taken(r, before + 4));
+		CU_ASSERT_FALSE(ring_passed(r, before + 1));
+		CU_ASSERT_EQUAL(ring_room(r, 1), 0);
+		CU_ASSERT_EQUAL(ring_release(r), 3);
+		CU_ASSERT_TRUE(ring_passed(r, before + 3));
+		CU_ASSERT_FALSE(ring_passed(r, before + 4));
+		CU_ASSERT_EQUAL(ring_room(r, 4), 3);
+		uint64_t last;
+		CU_ASSERT_EQUAL(ring_pop(r, &last, 1), 1);
+		CU_ASSERT_EQUAL(last, round * 4 + 3);
+		CU_ASSERT_TRUE(ring_passed(r, before + 4));
+	}
+	ring_destroy(r);
+}
+
 struct stream {
 	struct ring *ring;
 	uint64_t count;
@@ -107,5 +149,6 @@ static void two_threads(void)
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
-		(struct unit_test[]){{"like_a_queue", like_a_queue}, {"two_threads", two_threads}, {0}});
+		(struct unit_test[]){{"like_a_queue", like_a_queue}, {"in_place", in_place},
+			{"two_threads", two_threads}, {0}});
 }
