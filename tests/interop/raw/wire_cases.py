@@ -266,6 +266,56 @@ def never_reads(cases):
     cases.case("consumer_never_reads", action)
 
 
+def publish(wire, queue, size):
+    piece = wire.frame_max - 8
+    data = b"".join(body(1, bytes(min(piece, size - at))) for at in range(0, size, piece))
+    wire.send(method(1, spec.Basic.Publish(exchange="", routing_key=queue)), content_header(1, size), data)
+    wire.read_method(spec.Basic.Ack)
+
+
+def read_contents(wire, gets, large):
+    """Until that many answers to get and that many octets of the delivery have come, in whatever order."""
+    taking = None
+    while gets or large:
+        found = wire.read()
+        if found is None:
+            raise Unexpected("the connection ended with %d answers and %d octets to come" % (gets, large))
+        if isinstance(found, frame.Method):
+            taking = found.method.NAME
+        elif isinstance(found, frame.Body) and taking == "Basic.Deliver":
+            large -= len(found.fragment)
+        elif isinstance(found, frame.Body):
+            gets -= 1
+
+
+def get_beside_a_delivery(cases):
+    """A client that asks other queues, whichever core they are on, while it leaves a large delivery unread."""
+    def action():
+        size = 12 << 20
+        wires = [cases.wire(30) for _ in range(4)]
+        try:
+            for n, wire in enumerate(wires):
+                wire.open()
+                wire.channel()
+                wire.call(1, spec.Confirm.Select(), spec.Confirm.SelectOk)
+                wire.call(1, spec.Queue.Declare(queue="q.beside%d" % n), spec.Queue.DeclareOk)
+                publish(wire, "q.beside%d" % n, size if n == 0 else 10)
+            reader = wires[0]
+            reader.send(method(1, spec.Basic.Consume(queue="q.beside0", no_ack=True)),
+                        *(method(1, spec.Basic.Get(queue="q.beside%d" % n, no_ack=True)) for n in (1, 2, 3)))
+            time.sleep(0.5)
+            read_contents(reader, 3, size)
+            for n in range(4):
+                reader.call(1, spec.Queue.Delete(queue="q.beside%d" % n), spec.Queue.DeleteOk)
+            for wire in wires:
+                wire.farewell()
+        finally:
+            for wire in wires:
+                wire.socket.close()
+
+    cases.case("get_beside_a_delivery", action)
+
+
 def heartbeats(cases):
     """With an interval of 1 s: the broker sends heartbeats, and ends a connection that sends nothing."""
     def action():
@@ -319,5 +369,6 @@ def run(stage, transport):
     random_bytes(cases)
     killed_within_frame(cases)
     never_reads(cases)
+    get_beside_a_delivery(cases)
     heartbeats(cases)
     many_half_open(cases)
