@@ -149,7 +149,7 @@ static size_t write_headers(struct capture_session *s)
 			continue;
 		struct port *port = s->in->ports[s->taps[i].port];
 		const struct port_info *info = port_info(port);
-		char description[128];
+		char description[256];
 		snprintf(description, sizeof(description), "%s (%s)", info->device, info->driver);
 		struct pcapng_interface block = {
 			.name = s->in->config.ports[s->taps[i].port].name,
