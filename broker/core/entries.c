@@ -21,6 +21,12 @@ struct entry_page {
 };
 _Static_assert(sizeof(struct entry_page) <= MESSAGE_BLOCK_BYTES, "entries are kept in blocks of the store");
 
+/* Other cores read it. */
+static void ready_set(struct entries *e, uint64_t n)
+{
+	__atomic_store_n(&e->ready, n, __ATOMIC_RELAXED);
+}
+
 void entries_init(struct entries *e, struct message_cache *c)
 {
 	*e = (struct entries){.cache = c};
@@ -74,7 +80,7 @@ void entries_push(struct entries *e, struct message *m_take)
 	p->messages[p->filled++] = m_take;
 	p->live++;
 	e->next_position++;
-	e->ready++;
+	ready_set(e, e->ready + 1);
 }
 
 static void entry_forget(struct entries *e, struct entry_page *p, uint32_t index)
@@ -136,7 +142,7 @@ bool entries_pop(struct entries *e, bool settle, struct entry *out)
 		fresh_advance(e);
 	}
 	*out = (struct entry){p->messages[index], settle ? NULL : p, p->first_position + index, redelivered};
-	e->ready--;
+	ready_set(e, e->ready - 1);
 	if (settle)
 		entry_forget(e, p, index);
 	else
@@ -186,7 +192,7 @@ void entries_requeue(struct entries *e, const struct entry *x)
 		requeued_pages_insert(e, p);
 	p->requeued_bits[index / 64] |= UINT64_C(1) << index % 64;
 	e->unsettled--;
-	e->ready++;
+	ready_set(e, e->ready + 1);
 }
 
 void entries_return(struct entries *e, const struct entry *x)
@@ -261,7 +267,7 @@ uint64_t entries_purge(struct entries *e, struct entries_grave *g)
 		if (was_first)
 			e->fresh = NULL;
 	}
-	e->ready = 0;
+	ready_set(e, 0);
 	return n;
 }
 
@@ -271,7 +277,8 @@ void entries_clear(struct entries *e, struct entries_grave *g)
 	CDS_INIT_LIST_HEAD(&e->pages);
 	CDS_INIT_LIST_HEAD(&e->requeued_pages);
 	e->fresh = NULL;
-	e->ready = e->unsettled = 0;
+	ready_set(e, 0);
+	e->unsettled = 0;
 }
 
 void entries_adopt(struct entries *e, struct message_cache *c)
