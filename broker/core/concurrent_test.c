@@ -4,6 +4,7 @@
  * released under it. */
 #include "broker/core/core_fixture.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -157,7 +158,7 @@ static void *swap_loop(void *arg)
 		reader.wrong += !found(&s.core->route, "left") && !found(&s.core->route, "right");
 		reader.wrong += route_cached(&s, text("amq.fanout"), &r, &s.core->route) != x;
 		reader.wrong += !found(&s.core->route, "left") && !found(&s.core->route, "right");
-		reader.looks++;
+		__atomic_store_n(&reader.looks, reader.looks + 1, __ATOMIC_RELEASE);
 		reclaim_quiescent();
 	}
 	session_end(&s);
@@ -185,9 +186,13 @@ static void a_reader_sees_the_old_or_the_new(void)
 		unbind_code("amq.fanout", queue, "");
 		bind_code("amq.fanout", queue, "");
 		reclaim_quiescent();
-		/* From time to time it rests: a walk that was disturbed is repeated, but not for ever. */
-		if (i % 4 == 0)
-			nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+		/* A walk that was disturbed is repeated, but not for ever: two swaps, then a whole look. */
+		if (i % 2 == 0)
+			continue;
+		uint64_t looks = __atomic_load_n(&reader.looks, __ATOMIC_ACQUIRE);
+		for (unsigned k = 0; k < 2000 && __atomic_load_n(&reader.looks, __ATOMIC_ACQUIRE) == looks;
+			k++)
+			sched_yield();
 	}
 	end();
 }

@@ -21,6 +21,7 @@ def main():
     os.chmod(work, 0o755)
     try:
         subprocess.run(["ip", "netns", "add", namespace], check=True)
+        subprocess.run(["ip", "-n", namespace, "link", "set", "lo", "up"], check=True)
         inner = ["ip", "netns", "exec", namespace, "/usr/bin/python3", "-B", os.path.join(HERE, "stage.py"), work]
         return subprocess.run(inner).returncode
     finally:
