@@ -3,7 +3,8 @@
  * by name, limits) and what belongs to one core (struct broker_core: messages, ready queues, the clock).
  *
  * Invariants
- *  1. A queue, its consumers and its messages belong to one core; only that core touches them.
+ *  1. A queue and its list of consumers belong to one core at a time (queue_owner); only that core changes
+ * them. What others want of it travels over links (link.h), messages by reference.
  *  2. Routing tables are read under RCU, never locked by a reader; changes are made under the broker's one
  *     writer mutex, which no hot path takes, and what they replace is released by reclaim_defer.
  *  3. A change is visible to its own connection before its answer is sent.
@@ -100,7 +101,7 @@ void session_end(struct session *s); /* deletes its exclusive queues */
 /* What status shows; a snapshot taken on the core. */
 struct broker_core_stats {
 	/* Messages since the start. routed: one for each queue that took the message. delivered: to consumers
-	 * and by queue_get. dropped: rejected, purged, or gone with their queue. */
+	 * and by basic.get. dropped: rejected, purged, or gone with their queue. */
 	uint64_t published, routed, unroutable, delivered, acked, requeued, dropped;
 	uint64_t route_hits;				 /* published without a lookup */
 	uint32_t queues, exchanges, bindings, consumers; /* of the whole broker */
