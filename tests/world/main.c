@@ -18,7 +18,7 @@
 #include <string.h>
 
 enum {
-	WIRE_MBUFS = 8191,
+	WIRE_MBUFS = 2047,
 	PORT_MBUFS = 63,
 	ROOM_BYTES = 2048,
 	TURNS_MAX = 1000000,
