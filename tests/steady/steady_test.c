@@ -197,7 +197,9 @@ static uint64_t crowd(struct bench *b, uint64_t until)
 		until += LOAD_AHEAD;
 		__atomic_store_n(&b->core.watch, WATCH_HOLD, __ATOMIC_RELEASE);
 		while (clock_now_us() < end_us) {
-			load_publish(&b->load, until);
+			/* Each in a segment of its own. */
+			if (b->load.published < until)
+				load_publish(&b->load, b->load.published + 1);
 			load_turn(b);
 		}
 		__atomic_store_n(&b->core.watch, WATCH_NOT, __ATOMIC_RELEASE);
@@ -210,7 +212,7 @@ static uint64_t crowd(struct bench *b, uint64_t until)
 
 /* Where memory is not locked and touched at start (idle: poll does that), more messages under way than ever
  * before touch pages of their own. But not one a message. */
-enum { PAGES_MAX = WATCHED / 200 };
+enum { PAGES_MAX = WATCHED / 100 };
 
 static void watched(struct bench *b, unsigned lcore)
 {
