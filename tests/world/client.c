@@ -90,7 +90,7 @@ void client_lost(struct client *c, bool clean)
 	c->tcp = NULL;
 	c->content = false;
 	c->in_end = c->out_at = c->out_end = 0;
-	c->act_us = world.now_us + world_below(200000);
+	c->act_us = world.now_us + world_below(world.phase == WORLD_RUN ? 200000 : 2000000);
 	c->finished |= !c->keeper && world.phase > WORLD_RUN;
 }
 

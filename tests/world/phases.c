@@ -13,7 +13,8 @@ enum {
 	SETUP_CLIENTS = 4,	 /* as many as there can be, whatever the limits */
 	PATIENCE_US = 300000000, /* for what is under way */
 	HURRY_US = 20000000,	 /* then clients give up, where publishers may be held for memory */
-	RUN_US_MAX = 120000000,
+	RUN_US_MAX = 60000000,
+	CRASH_ONE_OF = 4000, /* steps */
 	REFUSED_US = 500000,
 };
 
@@ -119,17 +120,19 @@ static void run_act(struct client *c)
 {
 	if (c->keeper)
 		return;
-	if (c->state == CLIENT_AWAY)
+	if (c->state == CLIENT_AWAY) {
 		client_connect(c);
-	else if (c->state == CLIENT_OPEN)
+		acts.budget -= acts.budget > 0;
+	} else if (c->state == CLIENT_OPEN) {
 		act(c);
+	}
 }
 
 static void crash_some(void)
 {
 	unsigned peer = world_below(peers_count());
 
-	if (!acts.kill_permille || !world_permille(2))
+	if (!acts.kill_permille || world_below(CRASH_ONE_OF))
 		return;
 	world_met(WORLD_peer_crashed);
 	peer_crash(peer);
@@ -166,14 +169,13 @@ static void quiet_act(struct client *c)
 		c->finished = true;
 		return;
 	}
-	if (c->state != CLIENT_OPEN)
-		return;
-	for (unsigned k = 0; k < CLIENT_CHANNELS; k++)
+	bool open = c->state == CLIENT_OPEN, quiet = open && client_quiet(c);
+	for (unsigned k = 0; open && k < CLIENT_CHANNELS; k++)
 		if (c->channels[k].state == CHANNEL_OPEN)
 			act_ack_all(c, &c->channels[k]);
-	if (client_quiet(c) && !world_permille(100))
+	if (quiet && world_permille(900)) {
 		client_close(c);
-	else if (client_quiet(c) || (impatient() && house_short())) {
+	} else if (quiet || (c->state >= CLIENT_OPEN && impatient() && house_short())) {
 		tcp_conn_abort(c->tcp);
 		client_lost(c, false);
 	}
