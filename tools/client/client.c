@@ -202,8 +202,8 @@ static bool handshake(struct client *c, const struct amqp091_method *m, bool dec
 		on_connection_open(c);
 		return true;
 	case AMQP091_METHOD_CHANNEL_OPEN_OK:
-		if (c->state == CLIENT_LOGIN)
-			on_channel_open(c);
+		c->answers_due = 0;
+		on_channel_open(c);
 		return true;
 	default:
 		return false;
@@ -242,7 +242,7 @@ static void on_method(void *ctx, uint16_t channel, const struct amqp091_method *
 			channel_close->class_id, channel_close->method_id);
 	} else if (m->id == AMQP091_METHOD_CONNECTION_CLOSE_OK && c->state == CLIENT_CLOSING) {
 		transport_shutdown(c->conn);
-	} else if (channel == 0 || m->id == AMQP091_METHOD_CHANNEL_OPEN_OK) {
+	} else if (channel == 0 || c->state == CLIENT_LOGIN) {
 		/* connection.blocked and the like have no answer. */
 		if (!handshake(c, m, decoded) && c->state == CLIENT_LOGIN)
 			lacks(c);

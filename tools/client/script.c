@@ -45,10 +45,15 @@ static void method(struct script *s, uint16_t channel, const struct amqp091_meth
 	s->count += (size_t)n;
 }
 
+static uint16_t channel_of(const struct script *s)
+{
+	return s->channel ? s->channel : 1;
+}
+
 /* One that the broker answers. */
 static void ask(struct script *s, const struct amqp091_method *m)
 {
-	method(s, 1, m);
+	method(s, channel_of(s), m);
 	s->answers++;
 }
 
@@ -102,7 +107,7 @@ void script_connection_open(struct script *s, const char *vhost)
 
 void script_channel_open(struct script *s)
 {
-	method(s, 1, &(struct amqp091_method){.id = AMQP091_METHOD_CHANNEL_OPEN});
+	ask(s, &(struct amqp091_method){.id = AMQP091_METHOD_CHANNEL_OPEN});
 }
 
 void script_open(struct script *s)
@@ -182,7 +187,7 @@ void script_bind(struct script *s, const char *queue, const char *exchange, cons
 	m.args.queue_bind.exchange = str(exchange);
 	m.args.queue_bind.routing_key = str(key);
 	m.args.queue_bind.no_wait = true;
-	method(s, 1, &m);
+	method(s, channel_of(s), &m);
 }
 
 void script_consume(struct script *s, const char *queue, const char *tag, bool no_ack)
@@ -214,16 +219,16 @@ static void content_begin(struct script *s, const char *exchange, const char *ke
 
 	m.args.basic_publish.exchange = str(exchange);
 	m.args.basic_publish.routing_key = str(key);
-	method(s, 1, &m);
+	method(s, channel_of(s), &m);
 	uint8_t *p = room(s, amqp091_content_header_frame_size(h.properties_len));
-	s->count += (size_t)(amqp091_content_header_frame_put(p, 1, &h) - p);
+	s->count += (size_t)(amqp091_content_header_frame_put(p, channel_of(s), &h) - p);
 }
 
 /* Where body is NULL: x's. */
 static void body_frame(struct script *s, const char *body_or_null, size_t bytes)
 {
 	uint8_t *p = room(s, bytes + AMQP091_FRAME_OVERHEAD);
-	uint8_t *at = amqp091_frame_header_put(p, AMQP091_FRAME_BODY, 1, (uint32_t)bytes);
+	uint8_t *at = amqp091_frame_header_put(p, AMQP091_FRAME_BODY, channel_of(s), (uint32_t)bytes);
 
 	if (body_or_null)
 		memcpy(at, body_or_null, bytes);

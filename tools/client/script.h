@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a client says, as bytes made in advance. Everything after the handshake is said on channel 1. Made
+/* What a client says, as bytes made in advance. Everything after the handshake is said on its channel. Made
  * before a run: memory grows by realloc, and what is too long for a name aborts. */
 #ifndef TOOLS_CLIENT_SCRIPT_H
 #define TOOLS_CLIENT_SCRIPT_H
@@ -12,6 +12,7 @@ struct script {
 	uint8_t *bytes;
 	size_t count, room;
 	uint32_t frame_max; /* of body frames; 0: 131072 */
+	uint16_t channel;   /* 0: 1 */
 	unsigned answers;   /* methods among them that the broker answers; the handshake's not counted */
 };
 
