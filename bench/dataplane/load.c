@@ -224,7 +224,7 @@ void load_publish(struct load *l, uint64_t now_us)
 	}
 	/* With a backlog it is a publish that lets a consumer acknowledge, not a delivery. */
 	for (unsigned i = 1; l->o->backlog && i <= l->plan.consumer_count; i++)
-		if (l->clients[i].reader.counts)
+		if (l->clients[i].ear.counts)
 			acks_write(&l->clients[i]);
 	stack_output(l->stack, now_us);
 	load_hand_over(l);
