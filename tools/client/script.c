@@ -33,7 +33,8 @@ static uint8_t *room(struct script *s, size_t n)
 
 void script_raw(struct script *s, const void *bytes, size_t n)
 {
-	memcpy(room(s, n), bytes, n);
+	if (n)
+		memcpy(room(s, n), bytes, n);
 	s->count += n;
 }
 

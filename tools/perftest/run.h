@@ -22,7 +22,7 @@ struct run {
 	unsigned left;	  /* connections that are not over */
 	unsigned failed;  /* why is set by who sets this first, and read after `failing` */
 	unsigned failing;
-	char why[400];
+	char why[520];
 };
 
 /* Any thread; the first one counts. */
