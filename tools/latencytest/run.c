@@ -47,10 +47,18 @@ static uint64_t phase_ns(const struct run *r, const struct probe *p)
 	return SCHEDULE_SECOND_NS / r->options.rate * p->index / r->options.queues;
 }
 
+static void pretend(struct loop_state *s, uint64_t now_ns)
+{
+	EACH_PROBE(s, p)
+	probe_pretend(p, now_ns, s->run->options.rate * s->run->options.floor_ms / 1000);
+}
+
 static void enter(struct loop_state *s, enum run_phase phase)
 {
 	struct run *r = s->run;
 
+	if (s->phase == RUN_FLOOR)
+		pretend(s, recorder_clock_ns());
 	s->phase = phase;
 	EACH_PROBE(s, p)
 	{
@@ -70,12 +78,6 @@ static void enter(struct loop_state *s, enum run_phase phase)
 		s->run->machine.config.idle == TURN_IDLE_ADAPTIVE ? 0 : r->options.gap_us * 1000;
 	const struct schedule counted = {r->start_ns, r->options.rate};
 	s->recorder->series.start_ns = schedule_due_ns(&counted, r->options.warmup_count);
-}
-
-static void pretend(struct loop_state *s, uint64_t now_ns)
-{
-	EACH_PROBE(s, p)
-	probe_pretend(p, now_ns, s->run->options.rate * s->run->options.floor_ms / 1000);
 }
 
 static void send_due(struct loop_state *s, uint64_t now_ns)
