@@ -180,6 +180,11 @@ static void call_option(const char *name, const char *word)
 	unsigned long value = strtoul(word, NULL, 0);
 
 	options_begin();
+	if (!strcmp(name, "local")) {
+		if (!segment_addr_parse(word, &run.options.local))
+			fail("%s is no address", word);
+		return;
+	}
 	for (unsigned i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		if (!strcmp(options[i].name, name)) {
 			memcpy((uint8_t *)&run.options + options[i].offset, &value, options[i].size);
@@ -210,21 +215,67 @@ static void call_filter(const char *verdict, const char *word)
 	run.options.filter = &run.filter;
 }
 
+static void call_listen(const char *word)
+{
+	struct ip_addr address;
+	bool has = *word;
+
+	if ((has && !segment_addr_parse(word, &address)) ||
+		tcp_listen(run.stack, has ? &address : NULL, STACK_PORT,
+			run.options_set ? &run.options : NULL, &app, NULL, &run.listener))
+		fail("listen failed");
+}
+
+/* connect [ADDRESS [refused]] */
+static void call_connect(const char *word, const char *verdict)
+{
+	struct ip_addr peer = segment_peer_addr(run.base.v6);
+	bool refused = !strcmp(verdict, "refused");
+
+	if (*word && !segment_addr_parse(word, &peer)) {
+		fail("%s is no address", word);
+		return;
+	}
+	struct tcp_conn *c = tcp_connect(
+		run.stack, &peer, PEER_PORT, run.options_set ? &run.options : NULL, &app, NULL, run.now_us);
+	if (!c != refused)
+		fail(refused ? "the connect was not refused" : "connect failed");
+	run.conn = refused ? run.conn : c;
+}
+
+/* address ADDRESS tentative | used | duplicate */
+static void call_address(const char *word, const char *state)
+{
+	static const char *const names[] = {"tentative", "used", "duplicate"};
+	enum stack_address_state seen;
+	struct ip_addr want, a;
+
+	if (!segment_addr_parse(word, &want)) {
+		fail("%s is no address", word);
+		return;
+	}
+	for (unsigned i = 0; stack_address_get(run.stack, i, &a, &seen); i++)
+		if (ip_equal(&a, &want)) {
+			if (strcmp(names[seen], state))
+				fail("%s is %s", word, names[seen]);
+			return;
+		}
+	fail("%s is none of the stack's", word);
+}
+
 /* Calls on the stack and the listener. False when name is none of them. */
 static bool call_stack(const char *name, const char *a, const char *b)
 {
 	if (!strcmp(name, "listen")) {
-		if (tcp_listen(run.stack, NULL, STACK_PORT, run.options_set ? &run.options : NULL, &app, NULL,
-			    &run.listener))
-			fail("listen failed");
+		call_listen(a);
 	} else if (!strcmp(name, "unlisten")) {
 		tcp_listener_close(run.listener);
 	} else if (!strcmp(name, "connect")) {
-		struct ip_addr peer = segment_peer_addr(run.base.v6);
-		run.conn = tcp_connect(run.stack, &peer, PEER_PORT, run.options_set ? &run.options : NULL,
-			&app, NULL, run.now_us);
-		if (!run.conn)
-			fail("connect failed");
+		call_connect(a, b);
+	} else if (!strcmp(name, "announce")) {
+		stack_announce(run.stack, run.now_us);
+	} else if (!strcmp(name, "address")) {
+		call_address(a, b);
 	} else if (!strcmp(name, "accept")) {
 		call_event("accepted", "");
 	} else if (!strcmp(name, "event")) {
