@@ -3,6 +3,7 @@
  *
  *   peer_isn N, clock_us N      where the peer's numbers and the clock begin
  *   ip 6                        the script speaks IPv6 (2001:db8::1 and ::2), not IPv4 (10.0.0.1 and .2)
+ *   ip 4                        the stack has no address of IPv6 at all
  *   vlan N                      every frame is tagged so
  *   cc NAME                     congestion control
  *   discovery 1                 ARP and neighbour discovery are lines of the script
@@ -41,6 +42,8 @@ static void do_config(const char *name, unsigned long value)
 	}
 	if (!strcmp(name, "ip")) {
 		run.base.v6 = value == 6;
+		if (value == 4)
+			run.config.address_count = 1;
 		return;
 	}
 	if (!strcmp(name, "vlan")) {

@@ -2,9 +2,10 @@
 /* Multicast listener discovery (RFC 3810) as scripts write it:
  *
  *   mld query [GROUP] [delay MS] [v1] [FIELD]...       from a router, fe80::2
- *   mld report KIND GROUP...                           KIND: is-ex, to-ex; all of its groups, in their order
+ *   mld report KIND GROUP...                           KIND: is-ex, to-ex; all of its groups, in their order;
+ * v1: a report of the first version, of one group
  *
- * A report is a good one: hop limit 1, a router alert, sent to ff02::16. */
+ * A report is a good one: hop limit 1, a router alert, sent to ff02::16, or to its group. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,15 @@
 #include "tcpstack/checksum.h"
 #include "tests/script/run.h"
 
-enum { ICMP6 = 58, QUERY = 130, REPORT = 143, QUERY_BYTES = 28, QUERY_V1_BYTES = 24, RECORD_BYTES = 20 };
+enum {
+	ICMP6 = 58,
+	QUERY = 130,
+	REPORT_V1 = 131,
+	REPORT = 143,
+	QUERY_BYTES = 28,
+	QUERY_V1_BYTES = 24,
+	RECORD_BYTES = 20
+};
 static const char *const kinds[] = {"?", "is-in", "is-ex", "to-in", "to-ex", "allow", "block"};
 
 const char *mld_inject(const char *text)
@@ -56,32 +65,53 @@ const char *mld_inject(const char *text)
 	return NULL;
 }
 
-bool mld_text(const uint8_t *frame, uint32_t n, char *out)
+/* What is wrong with a report, or NULL. */
+static const char *report_wrong(const struct packet_seen *s)
 {
 	static const uint8_t routers[16] = {0xff, 2, [15] = 0x16}, alert[4] = {5, 2, 0, 0};
+	bool v1 = s->payload[0] == REPORT_V1;
+	uint32_t n = v1 ? QUERY_V1_BYTES : 8u + wire_get16(s->payload + 6) * RECORD_BYTES;
+	const uint8_t *to = v1 ? s->payload + 8 : routers;
+
+	if (s->payload_n != n)
+		return "length";
+	uint64_t sum = checksum_pseudo(&s->p.src, &s->p.dst, ICMP6, n);
+	if (checksum_fold(checksum_add(sum, s->payload, n)) != 0xffff)
+		return "checksum";
+	if (s->p.ttl != 1 || !s->hop_options || memcmp(s->ip + 42, alert, 4))
+		return "hop limit or router alert";
+	if (memcmp(s->p.dst.bytes, to, 16) || memcmp(s->p.eth_dst + 2, to + 12, 4))
+		return "destination";
+	return NULL;
+}
+
+static void group_text(const uint8_t *bytes, char *out)
+{
+	struct ip_addr group = ip_v6(bytes);
+
+	*out = ' ';
+	packet_addr_text(&group, out + 1);
+}
+
+bool mld_text(const uint8_t *frame, uint32_t n, char *out)
+{
 	struct packet_seen s;
-	char text[64];
 
 	if (!packet_read(&s, frame, n) || !s.ip || s.protocol != ICMP6 || s.payload_n < 8 ||
-		s.payload[0] != REPORT)
+		(s.payload[0] != REPORT && s.payload[0] != REPORT_V1))
 		return false;
-	uint16_t records = wire_get16(s.payload + 6);
-	out += sprintf(out, "mld report");
-	if (s.payload_n != 8u + records * RECORD_BYTES ||
-		checksum_fold(checksum_add(checksum_pseudo(&s.p.src, &s.p.dst, ICMP6, s.payload_n), s.payload,
-			s.payload_n)) != 0xffff)
-		out += sprintf(out, " of a wrong length or checksum");
-	else if (s.p.ttl != 1 || !s.hop_options || memcmp(s.ip + 42, alert, 4) ||
-		 memcmp(s.p.dst.bytes, routers, 16))
-		out += sprintf(out, " without its hop limit, router alert or address");
-	else
-		for (uint16_t i = 0; i < records; i++) {
-			const uint8_t *r = s.payload + 8 + i * RECORD_BYTES;
-			struct ip_addr group = ip_v6(r + 4);
-			if (i == 0)
-				out += sprintf(out, " %s", kinds[r[0] < 7 ? r[0] : 0]);
-			out += sprintf(out, " %s", packet_addr_text(&group, text));
-		}
+	const char *wrong = report_wrong(&s);
+	out = stpcpy(out, "mld report");
+	if (wrong) {
+		sprintf(out, " with a wrong %s", wrong);
+	} else if (s.payload[0] == REPORT_V1) {
+		group_text(s.payload + 8, out + sprintf(out, " v1"));
+	} else {
+		const uint8_t *r = s.payload + 8, *end = s.payload + s.payload_n;
+		out += sprintf(out, " %s", kinds[r < end && r[0] < 7 ? r[0] : 0]);
+		for (; r < end; r += RECORD_BYTES)
+			group_text(r + 4, strchr(out, 0));
+	}
 	return true;
 }
 
