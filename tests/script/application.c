@@ -125,6 +125,16 @@ static void call_write(const char *words)
 	}
 }
 
+void application_write(void)
+{
+	enum { CHUNK = 10000 };
+
+	while (run.conn && run.autowrite &&
+		tcp_conn_info(run.conn).tx_queued_bytes + CHUNK <= run.autowrite &&
+		tcp_conn_tx_room(run.conn) >= CHUNK)
+		call_write("10000");
+}
+
 void application_pool(const char *word, unsigned left)
 {
 	rte_pktmbuf_free_bulk(run.hoard, run.hoarded);
@@ -263,6 +273,22 @@ static void call_address(const char *word, const char *state)
 	fail("%s is none of the stack's", word);
 }
 
+/* isn N | mark | moved N: by so much since the mark, 1000 off at most | elsewhere: it is not near it */
+static void call_isn(const char *word, const char *by)
+{
+	static uint32_t marked;
+	enum { OFF = 1000, NEAR = 1 << 24 };
+	uint32_t seen = run.base.stack_isn;
+	int32_t off = (int32_t)(seen - marked - (uint32_t)strtoul(by, NULL, 0));
+
+	if (!strcmp(word, "mark"))
+		marked = seen;
+	else if (!strcmp(word, "moved") ? abs(off) > OFF : !strcmp(word, "elsewhere") && abs(off) < 4 * NEAR)
+		fail("the initial number moved by %u", seen - marked);
+	else if (*word >= '0' && *word <= '9' && seen != (uint32_t)strtoul(word, NULL, 0))
+		fail("the stack's initial number is %u", seen);
+}
+
 /* Calls on the stack and the listener. False when name is none of them. */
 static bool call_stack(const char *name, const char *a, const char *b)
 {
@@ -301,9 +327,10 @@ static bool call_stack(const char *name, const char *a, const char *b)
 		application_pool(a, (unsigned)atoi(b));
 	} else if (!strcmp(name, "autoread")) {
 		run.autoread = true;
+	} else if (!strcmp(name, "autowrite")) {
+		run.autowrite = (uint32_t)atoi(a);
 	} else if (!strcmp(name, "isn")) {
-		if (run.base.stack_isn != (uint32_t)strtoul(a, NULL, 0))
-			fail("the stack's initial number is %u", run.base.stack_isn);
+		call_isn(a, b);
 	} else if (!strcmp(name, "nothing")) {
 		return true;
 	} else {

@@ -32,12 +32,13 @@
  *   announce      address ADDRESS tentative | used | duplicate: what became of it
  *   accept: a connection was accepted     nothing: the time passes
  *   write N...      write N refused      read N      readable N: so much could be read      autoread
+ *   autowrite N: the application always has so many bytes queued or on their way
  *   shutdown | close | abort     nodelay 0 | 1     cork 0 | 1
  *   urgent | urgent_in N | dscp N | usertimeout US | keepalive IDLE_US INTERVAL_US PROBES
  *   event NAME [WORD]   accepted, connected [0 or error], readable, urgent, peer_closed, writable,
  *                       closed [reason]: happened since it was last asked for     noevent NAME
  *   held N: receive buffers that connections hold
- *   state NAME    unreachable 0 | 1: what tcp_conn_info says    conns N    isn N: the stack's own    counter
+ *   state NAME    unreachable 0 | 1: what tcp_conn_info says    conns N    isn ...: see application.c counter
  * NAME N    pool empty | full | left N
  *
  * packetscript --offload runs the scripts on a port that does all it can: what they see stays the same.

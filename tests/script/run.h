@@ -46,6 +46,7 @@ struct script_run {
 	unsigned burst_count;
 	uint32_t sent_edge; /* behind everything that the stack sent on the last connection */
 	uint16_t sent_edge_port;
+	struct ip_addr sent_edge_addr;
 	uint32_t last_isn;
 	int64_t acked; /* relative: the peer's last acknowledgement */
 	struct tcp_listener *listener;
@@ -59,6 +60,7 @@ struct script_run {
 	unsigned events[EVENTS];
 	int event_word[EVENTS];
 	bool autoread;
+	uint32_t autowrite; /* so many bytes are always queued or on their way */
 	struct rte_mbuf *hoard[POOL_MBUFS + 1];
 	unsigned hoarded;
 };
@@ -122,6 +124,7 @@ bool config_line(const char *line);
 
 /* application.c: what stands between the semicolons of a line, then a turn */
 void application_calls(char *text);
+void application_write(void); /* what autowrite asks for */
 /* word: empty, full, or left: so many buffers */
 void application_pool(const char *word, unsigned left);
 

@@ -103,6 +103,7 @@ void wire_input(const uint8_t *frame, uint32_t n)
 
 void wire_turn(void)
 {
+	application_write();
 	stack_output(run.stack, run.now_us);
 	stack_timers(run.stack, run.now_us, 1000);
 	neighbour_answer();
