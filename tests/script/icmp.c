@@ -39,7 +39,7 @@ static const struct kind {
 struct message {
 	const struct kind *kind;
 	uint32_t mtu, quote, data, id, pointer;
-	bool bad_sum, has_pointer;
+	bool bad_sum, has_pointer, has_data;
 	struct packet below;
 	const char *rest; /* the quoted segment, or fields of the layers below */
 };
@@ -68,9 +68,10 @@ static const char *parse(struct message *m, const char *text)
 			m->mtu = value;
 		else if (sscanf(text, " quote %u%n", &value, &n) == 1)
 			m->quote = value;
-		else if (sscanf(text, " data %u%n", &value, &n) == 1)
+		else if (sscanf(text, " data %u%n", &value, &n) == 1) {
 			m->data = value;
-		else if (sscanf(text, " id %u%n", &value, &n) == 1)
+			m->has_data = true;
+		} else if (sscanf(text, " id %u%n", &value, &n) == 1)
 			m->id = value;
 		else if (sscanf(text, " ptr %u%n", &value, &n) == 1) {
 			m->pointer = value;
@@ -228,6 +229,8 @@ void icmp_expect(const char *text, const uint8_t *frame, uint32_t n)
 		fail("the stack sent %s", seen.name);
 	else if (!want.kind->quotes && (seen.data != want.data || seen.word != (want.id << 16 | 1)))
 		fail("an echo of %u bytes, id %u", seen.data, seen.word >> 16);
+	else if (want.kind->quotes && want.has_data && seen.data != want.data)
+		fail("%u bytes are quoted", seen.data);
 	else if (want.has_pointer && seen.word != want.pointer)
 		fail("the pointer is %u", seen.word);
 	else if ((wrong = packet_differs(&want.below, &seen.below.p)))
