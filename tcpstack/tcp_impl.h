@@ -384,7 +384,16 @@ bool tcp_window_waits(const struct tcp_conn *c);
 void tcp_memory_init(struct stack *s);
 /* Buffers that the connection may hold at this moment. */
 uint32_t tcp_memory_allowed(const struct tcp_conn *c);
-bool tcp_memory_may_hold(const struct tcp_conn *c, uint32_t n);
+bool tcp_memory_may_hold_more(const struct tcp_conn *c, uint32_t n);
+/* Whether n more buffers may be held. */
+static inline bool tcp_memory_may_hold(const struct tcp_conn *c, uint32_t n)
+{
+	const struct stack *s = c->stack;
+
+	/* What is guaranteed to each needs no look at the others. */
+	return (c->rx_buffers + n <= s->rx_guaranteed && s->rx_held + n <= s->config.rx_buffers_max) ||
+	       tcp_memory_may_hold_more(c, n);
+}
 /* More than half of that is held, or there is no more to be had. */
 bool tcp_memory_tight(const struct tcp_conn *c);
 /* Bytes behind rcv_nxt that there are buffers for, if they come in full segments. */

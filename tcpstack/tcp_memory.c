@@ -33,7 +33,7 @@ uint32_t tcp_memory_allowed(const struct tcp_conn *c)
 	       (MUTANT(one_takes_all_buffers) ? s->rx_shared_max : s->rx_shared_max - others) / 2;
 }
 
-bool tcp_memory_may_hold(const struct tcp_conn *c, uint32_t n)
+bool tcp_memory_may_hold_more(const struct tcp_conn *c, uint32_t n)
 {
 	const struct stack *s = c->stack;
 
@@ -56,10 +56,13 @@ uint32_t tcp_memory_window(const struct tcp_conn *c)
 		return UINT32_MAX;
 	uint32_t allowed = tcp_memory_allowed(c), free = s->config.rx_buffers_max - s->rx_held;
 	uint32_t buffers = allowed > c->rx_buffers ? min_u32(allowed - c->rx_buffers, free) : 0;
-	uint64_t segment_bytes = max_u32(c->peer_mss, (uint32_t)c->mss);
-	/* Where not even one of the peer's segments fits, a part of one does. */
-	uint64_t bytes = buffers < c->peer_buffers ? buffers * segment_bytes / c->peer_buffers
-						   : buffers / c->peer_buffers * segment_bytes;
+	uint64_t segment_bytes = max_u32(c->peer_mss, (uint32_t)c->mss), bytes;
+	if (c->peer_buffers == 1) /* nearly always; dividing takes long */
+		bytes = buffers * segment_bytes;
+	else if (buffers < c->peer_buffers) /* where not even one of the peer's segments fits, a part does */
+		bytes = buffers * segment_bytes / c->peer_buffers;
+	else
+		bytes = buffers / c->peer_buffers * segment_bytes;
 	/* What waits out of order lies in the window and has its buffers. */
 	return (uint32_t)min_u64(bytes + c->reass.bytes, 1u << 30);
 }

@@ -458,11 +458,9 @@ void tcp_output(struct tcp_conn *c)
 			c->progress_us = s->now_us;
 		tcp_rexmt_arm(c);
 	}
-	if (tcp_window_update_due(c))
-		c->ack_now = true;
-	else if (tcp_window_waits(c))
+	if (tcp_window_waits(c) && !tcp_window_update_due(c))
 		tcp_memory_wait(c);
-	if (c->ack_now)
+	if (c->ack_now || tcp_window_update_due(c))
 		tcp_send_ack(c);
 }
 

@@ -213,15 +213,23 @@ static bool quick(struct tcp_conn *c)
 	return true;
 }
 
+/* A frame that holds more than our MSS is several segments, which the port or the peer's device has put
+ * together: it counts for so many, or acknowledgements would come once in hundreds of kilobytes. */
+static void peer_mss_learn(struct tcp_conn *c, const struct tcp_in *in)
+{
+	uint32_t buffers = tcp_buffers_of(in->m), most = tcp_own_mss(c->stack, &c->tuple.raddr);
+
+	c->peer_mss = min_u32(in->len, most);
+	c->peer_buffers = in->len <= most ? buffers : (uint32_t)((uint64_t)buffers * most / in->len) + 1;
+}
+
 /* Learns from the lengths and times of segments. */
 static void segment_measure(struct tcp_conn *c, const struct tcp_in *in)
 {
 	uint64_t now_us = c->stack->now_us;
 
-	if (in->len > c->peer_mss || (in->len == c->last_len && in->len >= TCP_MSS_DEFAULT)) {
-		c->peer_mss = in->len;
-		c->peer_buffers = tcp_buffers_of(in->m);
-	}
+	if (in->len > c->peer_mss || (in->len == c->last_len && in->len >= TCP_MSS_DEFAULT))
+		peer_mss_learn(c, in);
 	c->last_len = in->len;
 	if (now_us - c->data_us > c->rto_us)
 		c->quick_acks = c->quick_acks_max;

@@ -20,6 +20,9 @@ enum {
 	SYN_OPTION_BYTES = 20,
 	PORT_FIRST = 1024,
 	PORTS = 50000, /* an address of the peer */
+	/* Of both more than a burst takes: the window stays open. */
+	RX_BUFFERS = 1 << 16,
+	RX_BUFFERS_A_CONN = 4,
 	SENT_MAX = 4096,
 	HUGEPAGE_BYTES = 2 << 20,
 };
@@ -126,6 +129,7 @@ void peer_init(struct peer *p, const struct peer_options *o)
 	c.gateway_v6 = address_v6(gateway);
 	c.tx_pool = p->tx_pool;
 	c.tx_segments_max = 8191 + o->mbufs_tx;
+	c.rx_buffers_max = RX_BUFFERS_A_CONN * o->conns + RX_BUFFERS; /* counted, as in a broker */
 	c.conn_max = o->conns + 1024;
 	c.keepalive_us = o->keepalive_us;
 	c.quick_acks = 0; /* of a connection's beginning, which few of very many leave behind in a run */

@@ -26,11 +26,24 @@ struct amqp091_shortstr str(const char *text)
 	return (struct amqp091_shortstr){(const uint8_t *)text, (uint8_t)strlen(text)};
 }
 
-void client_attach(struct client *c, struct rig *r)
+static void attach_at(struct client *c, struct rig *r, unsigned core)
 {
 	memset(c, 0, sizeof(*c));
 	c->rig = r;
-	rig_attach(r, &c->link);
+	rig_attach_at(r, &c->link, core);
+}
+
+void client_attach(struct client *c, struct rig *r)
+{
+	attach_at(c, r, 0);
+}
+
+void client_open_at(struct client *c, struct rig *r, unsigned core)
+{
+	struct client_options o = client_options();
+
+	o.core = core;
+	client_open_with(c, r, &o);
 }
 
 void client_open(struct client *c, struct rig *r)
@@ -45,7 +58,7 @@ void client_open_with(struct client *c, struct rig *r, const struct client_optio
 	char response[600];
 	int n = snprintf(response, sizeof(response), "%c%s%c%s", 0, o->user, 0, o->password);
 
-	client_attach(c, r);
+	attach_at(c, r, o->core);
 	client_raw(c, AMQP091_PROTOCOL_HEADER, AMQP091_PROTOCOL_HEADER_SIZE);
 	client_expect(c, 0, AMQP091_METHOD_CONNECTION_START);
 	client_start_ok(c, "PLAIN", response, (uint32_t)n, o->notify_cancel);

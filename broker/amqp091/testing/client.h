@@ -20,13 +20,15 @@ struct client_options {
 	uint32_t frame_max;
 	uint16_t channel_max, heartbeat_s;
 	bool notify_cancel;
+	unsigned core;
 };
 
 /* guest, "/", what the rig's defaults offer, with consumer_cancel_notify. */
 struct client_options client_options(void);
 
-void client_attach(struct client *c, struct rig *r); /* a connection without a word said */
-void client_open(struct client *c, struct rig *r);   /* handshake done */
+void client_attach(struct client *c, struct rig *r);		     /* a connection without a word said */
+void client_open(struct client *c, struct rig *r);		     /* handshake done */
+void client_open_at(struct client *c, struct rig *r, unsigned core); /* the same on that core */
 void client_open_with(struct client *c, struct rig *r, const struct client_options *o);
 void client_channel(struct client *c, uint16_t number); /* opens a channel */
 void client_close(struct client *c);			/* connection.close, close-ok, FIN; asserts each */

@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-enum { POOLS = 8, SETTLED_TURNS = 3, TURNS_MAX = 100000, STEP_US = 10000 };
+/* Between cores a turn may show nothing of what is on its way. */
+enum { POOLS = 8, SETTLED_TURNS = 3, SETTLED_TURNS_CORES = 12, TURNS_MAX = 100000, STEP_US = 10000 };
 
 static void no_wake(void *ctx)
 {
@@ -44,29 +45,41 @@ static void reclaim_by_hand(void)
 	started = true;
 }
 
+static void core_open(struct rig *r, unsigned index, const struct rig_options *o)
+{
+	struct rig_core *c = &r->cores[index];
+	struct amqp091_server_config config = o->server;
+
+	c->core = broker_core_create(r->broker, index, message_cache_create(r->store));
+	MUST(c->core);
+	config.core = c->core;
+	config.auth = r->auth;
+	c->server = amqp091_server_create(&config, r->now_us);
+	MUST(c->server);
+	c->clock = amqp091_server_clock(c->server);
+	c->source = amqp091_server_source(c->server);
+}
+
 void rig_open(struct rig *r, struct rte_mempool *pool, const struct rig_options *o)
 {
-	struct amqp091_server_config config = o->server;
-	struct message_store *store = message_store_create(
-		&(struct message_store_config){.memory_bytes = o->memory_bytes, .watermark_percent = 80});
-
 	memset(r, 0, sizeof(*r));
-	MUST(store);
 	reclaim_by_hand();
 	r->pool = pool;
 	r->now_us = 1000000;
-	r->broker = broker_create(&(struct broker_config){.limits = o->limits, .key = {1, 2}});
-	MUST(r->broker);
-	r->store = store;
-	r->core = broker_core_create(r->broker, 0, message_cache_create(store));
+	r->core_count = o->cores ? o->cores : 1;
+	MUST(r->core_count <= RIG_CORES);
+	r->store = message_store_create(&(struct message_store_config){
+		.memory_bytes = o->memory_bytes, .watermark_percent = 80, .caches_max = r->core_count});
+	r->broker = broker_create(&(struct broker_config){
+		.limits = o->limits, .key = {1, 2}, .cores = r->core_count, .link_records = o->link_records});
 	r->auth = auth_create(o->users, o->user_count);
-	MUST(r->core && r->auth);
-	config.core = r->core;
-	config.auth = r->auth;
-	r->server = amqp091_server_create(&config, r->now_us);
-	MUST(r->server);
-	r->clock = amqp091_server_clock(r->server);
-	r->source = amqp091_server_source(r->server);
+	MUST(r->store && r->broker && r->auth);
+	for (unsigned i = 0; i < r->core_count; i++)
+		core_open(r, i, o);
+	r->core = r->cores[0].core;
+	r->server = r->cores[0].server;
+	r->clock = r->cores[0].clock;
+	r->source = r->cores[0].source;
 }
 
 void rig_open_default(struct rig *r, struct rte_mempool *pool)
@@ -81,31 +94,53 @@ struct message_store_stats rig_store(const struct rig *r)
 	return message_store_stats(r->store);
 }
 
-const char *rig_leak(struct rig *r)
+static bool busy(const struct rig *r)
 {
-	while (broker_core_busy(r->core)) /* what was deleted gives its memory back in slices */
-		rig_turn(r);
+	bool yes = false;
 
+	for (unsigned i = 0; i < r->core_count; i++)
+		yes |= broker_core_busy(r->cores[i].core);
+	return yes;
+}
+
+static const char *core_leak(const struct rig_core *c)
+{
 	struct pool_stats pools[POOLS];
 	const char *names[POOLS];
-	unsigned n = amqp091_server_pools(r->server, pools, names, POOLS);
-	struct message_store_stats store = rig_store(r);
-	struct broker_core_stats core;
+	unsigned n = amqp091_server_pools(c->server, pools, names, POOLS);
+	struct broker_core_stats stats;
 
 	for (unsigned i = 0; i < n; i++) {
 		if (pools[i].used)
 			return names[i];
 	}
-	broker_core_stats(r->core, &core);
-	if (amqp091_server_conn_count(r->server))
+	broker_core_stats(c->core, &stats);
+	if (amqp091_server_conn_count(c->server))
 		return "connections";
-	if (core.consumers)
+	if (stats.consumers)
 		return "consumers";
-	if (core.queues || core.bindings ||
-		r->core->broker->free_slot_count != r->core->broker->config.limits.queues)
+	if (stats.queues || stats.bindings)
 		return "queues";
-	if (core.messages_ready || core.messages_unacked)
+	if (stats.messages_ready || stats.messages_unacked)
 		return "counted messages";
+	if (pool_stats(c->core->subscriptions).used || pool_stats(c->core->calls).used)
+		return "what was on its way between cores";
+	return NULL;
+}
+
+const char *rig_leak(struct rig *r)
+{
+	const char *leak = NULL;
+
+	while (busy(r)) /* what was deleted gives its memory back in slices */
+		rig_turn(r);
+	for (unsigned i = 0; i < r->core_count && !leak; i++)
+		leak = core_leak(&r->cores[i]);
+	struct message_store_stats store = rig_store(r);
+	if (leak)
+		return leak;
+	if (r->broker->free_slot_count != r->broker->config.limits.queues)
+		return "queues";
 	if (store.cells.used)
 		return "messages";
 	if (store.blocks.used)
@@ -119,8 +154,11 @@ void rig_clear(struct rig *r)
 {
 	struct exchange *x, *next;
 
-	while (!cds_list_empty(&r->core->queues))
-		queue_remove(cds_list_first_entry(&r->core->queues, struct queue, of_core));
+	for (unsigned i = 0; i < r->core_count; i++) {
+		struct cds_list_head *queues = &r->cores[i].core->queues;
+		while (!cds_list_empty(queues))
+			queue_remove(cds_list_first_entry(queues, struct queue, of_core));
+	}
 	pthread_mutex_lock(&r->broker->writer);
 	cds_list_for_each_entry_safe (x, next, &r->broker->all_exchanges, of_broker) {
 		if (!x->predeclared)
@@ -132,32 +170,46 @@ void rig_clear(struct rig *r)
 
 const char *rig_close(struct rig *r)
 {
+	for (unsigned i = 0; i < r->core_count; i++)
+		r->cores[i].stopped = false;
 	for (unsigned i = 0; i < RIG_LINKS; i++) {
 		if (r->links[i])
 			rig_detach(r, r->links[i]);
 	}
 	rig_turn(r);
+	while (r->core_count > 1 && busy(r)) /* queues that move arrive */
+		rig_turn(r);
 	rig_clear(r);
 	const char *leak = rig_leak(r);
-	amqp091_server_destroy(r->server);
+	for (unsigned i = 0; i < r->core_count; i++)
+		amqp091_server_destroy(r->cores[i].server);
 	auth_destroy(r->auth);
-	broker_core_destroy(r->core);
+	broker_cores_settle(r->broker);
+	for (unsigned i = 0; i < r->core_count; i++)
+		broker_core_destroy(r->cores[i].core);
 	broker_destroy(r->broker);
 	message_store_destroy(r->store);
 	reclaim_run();
 	return leak;
 }
 
-void rig_attach(struct rig *r, struct link *l)
+void rig_attach_at(struct rig *r, struct link *l, unsigned core)
 {
+	struct rig_core *c = &r->cores[core];
 	unsigned i = 0;
 
 	while (i < RIG_LINKS && r->links[i])
 		i++;
-	MUST(i < RIG_LINKS);
+	MUST(i < RIG_LINKS && core < r->core_count);
 	r->links[i] = l;
-	r->clock->poll(r->clock, r->now_us);
-	link_open(l, r->pool, &amqp091_app, r->server);
+	r->link_core[i] = core;
+	c->clock->poll(c->clock, r->now_us);
+	link_open(l, r->pool, &amqp091_app, c->server);
+}
+
+void rig_attach(struct rig *r, struct link *l)
+{
+	rig_attach_at(r, l, 0);
 }
 
 void rig_detach(struct rig *r, struct link *l)
@@ -171,19 +223,29 @@ void rig_detach(struct rig *r, struct link *l)
 	link_free(l);
 }
 
-void rig_turn(struct rig *r)
+static void core_turn(struct rig *r, unsigned core)
 {
-	r->clock->poll(r->clock, r->now_us);
+	struct rig_core *c = &r->cores[core];
+
+	c->clock->poll(c->clock, r->now_us);
 	for (unsigned i = 0; i < RIG_LINKS; i++) {
-		if (r->links[i])
+		if (r->links[i] && r->link_core[i] == core)
 			link_poll(r->links[i]);
 	}
-	r->source->poll(r->source, r->now_us);
+	c->source->poll(c->source, r->now_us);
 	for (unsigned i = 0; i < RIG_LINKS; i++) {
-		if (r->links[i])
+		if (r->links[i] && r->link_core[i] == core)
 			link_flush(r->links[i]);
 	}
-	r->source->flush(r->source, r->now_us);
+	c->source->flush(c->source, r->now_us);
+}
+
+void rig_turn(struct rig *r)
+{
+	for (unsigned i = 0; i < r->core_count; i++) {
+		if (!r->cores[i].stopped)
+			core_turn(r, i);
+	}
 	reclaim_run();
 }
 
@@ -197,11 +259,20 @@ struct message *rig_take(struct rig *r, const char *queue)
 }
 
 /* Everything that moves moves one of these. */
+static uint64_t core_motion(const struct rig_core *c)
+{
+	const struct broker_core_stats *stats = &c->core->stats;
+
+	return amqp091_server_conn_count(c->server) + stats->acked * 11 + stats->requeued * 13 +
+	       stats->dropped * 17 + stats->messages_ready * 19;
+}
+
 static uint64_t motion(const struct rig *r)
 {
-	const struct broker_core_stats *core = &r->core->stats;
-	uint64_t sum = amqp091_server_conn_count(r->server) + core->acked * 11 + core->requeued * 13 +
-		       core->dropped * 17;
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < r->core_count; i++)
+		sum += core_motion(&r->cores[i]) * (i + 1);
 
 	for (unsigned i = 0; i < RIG_LINKS; i++) {
 		const struct link *l = r->links[i];
@@ -214,9 +285,9 @@ static uint64_t motion(const struct rig *r)
 
 void rig_settle(struct rig *r)
 {
-	unsigned still = 0;
+	unsigned still = 0, enough = r->core_count > 1 ? SETTLED_TURNS_CORES : SETTLED_TURNS;
 
-	for (unsigned i = 0; i < TURNS_MAX && still < SETTLED_TURNS; i++) {
+	for (unsigned i = 0; i < TURNS_MAX && still < enough; i++) {
 		uint64_t before = motion(r);
 		rig_turn(r);
 		still = motion(r) == before ? still + 1 : 0;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A whole broker core under a test's thumb: the real core, login and adaptor over links in memory, on a clock
- * that the test moves. It knows no test framework: a fuzzer stands on it as well. */
+/* A whole broker under a test's thumb: the real cores, one or several, login and adaptors over links in
+ * memory, on a clock that the test moves. It knows no test framework: a fuzzer stands on it as well. */
 #ifndef BROKER_AMQP091_TESTING_RIG_H
 #define BROKER_AMQP091_TESTING_RIG_H
 
 #include "broker/amqp091/server.h"
 #include "broker/amqp091/testing/link.h"
 
-enum { RIG_LINKS = 16 };
+enum { RIG_LINKS = 16, RIG_CORES = 4 };
 
 struct rig_options {
 	struct amqp091_server_config server;
@@ -15,22 +15,36 @@ struct rig_options {
 	uint64_t memory_bytes;
 	const struct auth_user *users;
 	uint32_t user_count;
+	uint32_t cores;	       /* 0: 1 */
+	uint32_t link_records; /* between two cores; 0: as many as there are by default */
+};
+
+struct rig_core {
+	struct broker_core *core;
+	struct amqp091_server *server;
+	struct turn_source *clock, *source;
+	bool stopped; /* takes no turns: what the others send to it waits */
 };
 
 struct rig {
 	struct rte_mempool *pool; /* receive buffers; the caller's */
 	struct message_store *store;
 	struct broker *broker;
-	struct broker_core *core;
 	struct auth *auth;
+	struct rig_core cores[RIG_CORES];
+	unsigned core_count;
+	/* The first one's. */
+	struct broker_core *core;
 	struct amqp091_server *server;
 	struct turn_source *clock, *source;
 	uint64_t now_us;
 	struct link *links[RIG_LINKS]; /* polled each turn */
+	unsigned link_core[RIG_LINKS];
 };
 
-/* 8 connections, 32 channels, 32 consumers, 1000 unacknowledged, frames of 16 KiB, messages of 4 MiB in 8 MiB
- * of memory, heartbeats off, 10 s for a handshake and 1 s for a close; guest may log in. */
+/* One core; each has 8 connections, 32 channels, 32 consumers, 1000 unacknowledged, frames of 16 KiB,
+ * messages of 4 MiB in 8 MiB of memory, heartbeats off, 10 s for a handshake and 1 s for a close; guest may
+ * log in. */
 struct rig_options rig_options(void);
 
 void rig_open(struct rig *r, struct rte_mempool *pool, const struct rig_options *options);
@@ -43,10 +57,11 @@ const char *rig_close(struct rig *r);
 const char *rig_leak(struct rig *r);
 void rig_clear(struct rig *r); /* deletes every queue, and every exchange but the predeclared */
 
-void rig_attach(struct rig *r, struct link *l); /* opens it as a connection */
+void rig_attach(struct rig *r, struct link *l); /* opens it as a connection, of the first core */
+void rig_attach_at(struct rig *r, struct link *l, unsigned core);
 void rig_detach(struct rig *r, struct link *l); /* resets it where it still lives, and frees it */
 
-void rig_turn(struct rig *r);
+void rig_turn(struct rig *r); /* of each core that is not stopped, in their order */
 /* Turns until nothing moves any more. */
 void rig_settle(struct rig *r);
 /* Moves the clock in steps of 10 ms, a turn each. */
