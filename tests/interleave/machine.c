@@ -4,6 +4,7 @@
 #include "runtime/check.h"
 
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -217,6 +218,16 @@ void *__wrap_memset(void *to, int byte, size_t bytes)
 	return __real_memset(to, byte, bytes);
 }
 
+int __real_vsnprintf(char *to, size_t bytes, const char *format, va_list arguments);
+int __wrap_vsnprintf(char *to, size_t bytes, const char *format, va_list arguments);
+
+int __wrap_vsnprintf(char *to, size_t bytes, const char *format, va_list arguments)
+{
+	if (bytes)
+		touch(to, bytes, true, HERE);
+	return __real_vsnprintf(to, bytes, format, arguments);
+}
+
 /* The mutex's first word is all that it has. */
 int __wrap_pthread_mutex_lock(pthread_mutex_t *m);
 int __wrap_pthread_mutex_trylock(pthread_mutex_t *m);
@@ -315,12 +326,26 @@ void *machine_memory(size_t bytes)
 #define MAGIC_LIVE UINT64_C(0x6c697665206f626a)
 #define MAGIC_FREE UINT64_C(0x667265656420212e)
 
+static void inner(const void *at, size_t bytes)
+{
+	if (machine.inner)
+		machine.inner(at, bytes, true, NULL);
+}
+
+static void arena_changes(size_t units)
+{
+	inner(arena, offsetof(struct arena, free));
+	if (units < SIZES)
+		inner(&arena->free[units], sizeof(arena->free[0]));
+}
+
 /* A thread's steps are one after the other in here: it is no part of what is checked. */
 static void *allocate(size_t bytes, size_t align)
 {
 	size_t units = (bytes + ALIGN - 1) / ALIGN;
 	struct header *h = units < SIZES && align <= ALIGN ? arena->free[units] : NULL;
 
+	arena_changes(units);
 	if (h) {
 		arena->free[units] = h->next;
 	} else {
@@ -332,6 +357,7 @@ static void *allocate(size_t bytes, size_t align)
 			return NULL;
 		h = (struct header *)(at - ALIGN);
 	}
+	inner(h, ALIGN + units * ALIGN);
 	*h = (struct header){.bytes = bytes, .magic = MAGIC_LIVE};
 	arena->live += bytes;
 	void *p = (uint8_t *)h + ALIGN;
@@ -369,11 +395,11 @@ void __wrap_free(void *p)
 	MUST(arena_holds(p) && h->magic == MAGIC_LIVE);
 	if (machine.plain)
 		machine.plain(p, h->bytes, true, HERE);
+	arena_changes(units);
+	inner(h, ALIGN + units * ALIGN);
 	h->magic = MAGIC_FREE;
 	arena->live -= h->bytes;
 	__real_memset(p, FREED_BYTE, units * ALIGN);
-	if (machine.freed)
-		machine.freed(p, h->bytes);
 	if (units < SIZES) {
 		h->next = arena->free[units];
 		arena->free[units] = h;
