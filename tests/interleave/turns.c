@@ -16,13 +16,14 @@ enum {
 	SEEN_MAX = 1 << 24, /* a power of two */
 	OWNED_MAX = 1 << 14,
 	PLACES_MAX = 256,
-	LOOK_EVERY = 4096,  /* steps after which all memory is looked at for a write that was not told of */
+	LOOK_EVERY = 4096, /* steps after which all memory is looked at for a write that was not told of */
 };
 
 /* An actor in the middle of an activity. */
 struct actor {
 	bool stops;
 	uint8_t activity;
+	const uint64_t *lock; /* that it waits for */
 	jmp_buf place;
 	size_t kept_bytes;
 	uint8_t kept[KEPT_BYTES]; /* the end of its stack */
@@ -156,6 +157,11 @@ static void on_atomic(struct op *op)
 		stop();
 		t.steps[t.depth - 1].stopped_at = NULL;
 	}
+	while (op->kind == OP_LOCK && op->operand && *op->at) {
+		t.actors[t.running].lock = op->at;
+		stop();
+	}
+	t.actors[t.running].lock = NULL;
 	if (op->kind != OP_LOAD && op->kind != OP_FENCE)
 		undo_write(op->at, op->bytes, true, NULL);
 	op_do(op);
@@ -168,7 +174,8 @@ static void on_atomic_whole(struct op *op)
 	op_do(op);
 }
 
-static const struct machine acting = {.atomic = on_atomic, .plain = undo_write, .failed = failed, .inner = undo_write};
+static const struct machine acting = {
+	.atomic = on_atomic, .plain = undo_write, .failed = failed, .inner = undo_write};
 
 static void actor_main(void)
 {
@@ -252,12 +259,12 @@ static void end(void)
 
 	t.result->ends++;
 	memcpy(kept, t.actors, sizeof(kept));
-	for (unsigned i = 0; i < ACTORS; i++)
-		while (t.actors[i].stops) {
-			t.depth = depth + 1;
-			t.steps[depth] = (struct step){t.actors[i].activity, true, NULL};
+	for (unsigned i = 0; any_stops(); i = (i + 1) % ACTORS) {
+		t.depth = depth + 1;
+		t.steps[depth] = (struct step){t.actors[i].activity, true, NULL};
+		if (t.actors[i].stops)
 			actor_goes(i);
-		}
+	}
 	t.depth = depth;
 	machine = (struct machine){
 		.atomic = on_atomic_whole, .plain = undo_write, .inner = undo_write, .failed = failed};
@@ -314,9 +321,11 @@ static void others(unsigned left, unsigned preemptions, unsigned last)
 
 static void explore(unsigned left, unsigned preemptions, unsigned last)
 {
-	bool stands = t.actors[last].stops;
+	const uint64_t *lock = t.actors[last].lock;
+	bool stands = t.actors[last].stops && !(lock && *lock);
 
-	if (met(state_hash() ^ (preemptions << 8 | (stands ? last + 1 : 0)) * UINT64_C(0x9e3779b97f4a7c15), left))
+	if (met(state_hash() ^ (preemptions << 8 | (stands ? last + 1 : 0)) * UINT64_C(0x9e3779b97f4a7c15),
+		    left))
 		return;
 	if (!any_stops() && t.model->quiet()) {
 		end();

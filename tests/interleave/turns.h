@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All orders in which a few actors can do what they have to do: depth first over states. An activity (a turn, a
- * client's operation) belongs to an actor; it stops before each atomic operation on a word that another actor also touches, where
- * another actor may go on instead, so many times on one way. Memory is sequentially consistent:
- * weak.h is for the rest.
+/* All orders in which a few actors can do what they have to do: depth first over states. An activity (a turn,
+ * a client's operation) belongs to an actor; it stops before each atomic operation on a word that another
+ * actor also touches, where another actor may go on instead, so many times on one way. Memory is sequentially
+ * consistent: weak.h is for the rest.
  *
- * A state is the whole arena, and where each actor stands. It is put back by the pages that were written since
- * (the compiler tells of each write), and one that was met before is not gone through again. */
+ * A state is the whole arena, and where each actor stands. It is put back by the pages that were written
+ * since (the compiler tells of each write), and one that was met before is not gone through again. */
 #ifndef INTERLEAVE_TURNS_H
 #define INTERLEAVE_TURNS_H
 

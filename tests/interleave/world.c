@@ -50,7 +50,7 @@ struct taker {
 	struct client *client;
 	uint8_t queue, credit;
 	bool there, coming, leaving;
-	bool stalled; /* no room in its transport */
+	bool stalled;		     /* no room in its transport */
 	uint8_t last[WORLD_CLIENTS]; /* the number from each client that came last, never delivered before */
 };
 
@@ -72,7 +72,7 @@ static struct world {
 	} deferred[DEFERRED_MAX];
 	unsigned deferred_count;
 	size_t live_before;
-} *w;
+} * w;
 
 static struct slice text(const char *s)
 {
@@ -105,7 +105,7 @@ void reclaim_defer(struct reclaim_node *n, reclaim_fn release)
 static void quiescent(unsigned core)
 {
 	for (unsigned i = 0; i < w->deferred_count; i++)
-		w->deferred[i].readers &= (uint8_t)~(1u << core);
+		w->deferred[i].readers &= (uint8_t) ~(1u << core);
 	while (w->deferred_count && !w->deferred[0].readers) {
 		struct reclaim_node *n = w->deferred[0].node;
 		reclaim_fn release = w->deferred[0].release;
@@ -133,7 +133,8 @@ static void account(unsigned queue, const struct delivery *d, enum copy_state ne
 
 	EXPECT(c->state != NEVER && c->state != OUT && c->state != DONE && "comes once");
 	EXPECT((!c->seen || d->redelivered) && "comes again with a word");
-	EXPECT((c->seen || !d->redelivered || scene->marks_freely) && "is called redelivered only if it was delivered");
+	EXPECT((c->seen || !d->redelivered || scene->marks_freely) &&
+		"is called redelivered only if it was delivered");
 	c->state = (uint8_t)next;
 	c->seen = true;
 }
@@ -213,13 +214,14 @@ static const struct consumer_ops taker_ops = {
 	.detached = taker_detached,
 };
 
-/* What clients do. True: it is done, the next may come. */
+/* What clients do */
 
-static void expect_copies(const struct client *c)
+/* Nobody has them before the turn ends. */
+static void expect_copies(const struct client *c, uint32_t queues)
 {
 	for (unsigned q = 0; q < scene->queues; q++)
-		w->copies[c->number][q].state =
-			(c->fanout || q == c->to) && queue_of(q) ? UNDER_WAY : NEVER;
+		if (queues && (c->fanout || q == c->to))
+			w->copies[c->number][q].state = UNDER_WAY;
 }
 
 static bool offer(struct client *c)
@@ -230,12 +232,12 @@ static bool offer(struct client *c)
 	uint32_t queues;
 	unsigned i = c->confirm_count;
 
-	expect_copies(c);
 	memset(&c->confirms[i].marks, 0, sizeof(c->confirms[i].marks));
 	enum publish_result r = exchange_publish(&c->session, &p, &c->confirms[i].marks, &queues, &f);
 	EXPECT(r != PUBLISH_FAILED);
 	if (r != PUBLISH_DONE)
 		return false;
+	expect_copies(c, queues);
 	c->confirms[i].waits = !c->fanout && queues;
 	c->confirms[i].queue = c->to;
 	c->confirm_count++;
@@ -265,8 +267,7 @@ static void confirms(struct client *c)
 {
 	for (unsigned i = 0; i < c->confirm_count; i++) {
 		unsigned queue = c->confirms[i].queue;
-		if (!c->confirms[i].waits ||
-			!publish_marks_passed(c->session.core, &c->confirms[i].marks))
+		if (!c->confirms[i].waits || !publish_marks_passed(c->session.core, &c->confirms[i].marks))
 			continue;
 		c->confirms[i].waits = false;
 		w->confirmed[queue]++;
@@ -338,7 +339,8 @@ static bool settle_first(struct client *c, bool requeue)
 static void asked_after_own(const struct client *c, struct queue_call_result *r)
 {
 	for (unsigned at = 0; at < c->at && scene->consumers == 0; at++) {
-		struct copy *copy = &w->copies[(at + 1) * WORLD_CLIENTS + (unsigned)(c - w->clients)][c->call_queue];
+		struct copy *copy =
+			&w->copies[(at + 1) * WORLD_CLIENTS + (unsigned)(c - w->clients)][c->call_queue];
 		if (copy->state != UNDER_WAY)
 			continue;
 		EXPECT((c->call_what != DO_GET || r->found || scene->drops) && "its own message is there");
@@ -406,11 +408,8 @@ static void gone(struct client *c)
 		queue_call_abandon(c->call);
 	c->call = NULL;
 	c->calling = false;
-	if (c->message) {
-		for (unsigned q = 0; q < scene->queues; q++)
-			w->copies[c->number][q].state = NEVER;
+	if (c->message)
 		message_unref(c->session.core->cache, c->message);
-	}
 	c->message = NULL;
 	c->confirm_count = 0;
 	c->gone = true;
@@ -516,11 +515,68 @@ static void turn(unsigned core)
 
 /* The model */
 
+static bool at_rest(void)
+{
+	for (unsigned i = 0; i < scene->clients; i++) {
+		const struct client *c = &w->clients[i];
+		if ((!c->gone && waits(c)) || (c->gone && c->held_count))
+			return false;
+		for (unsigned k = 0; k < c->confirm_count; k++)
+			if (c->confirms[k].waits)
+				return false;
+	}
+	for (unsigned i = 0; i < scene->cores; i++)
+		if (broker_core_busy(w->cores[i]))
+			return false;
+	return true;
+}
+
+static bool quiet(void)
+{
+	for (unsigned i = 0; i < scene->clients; i++)
+		if (client_may(&w->clients[i]))
+			return false;
+	return at_rest();
+}
+
+/* With what clients still have to do, or until nothing is under way. */
+static void settle_down(bool clients_do)
+{
+	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+		for (unsigned i = 0; i < scene->clients && clients_do; i++)
+			if (client_may(&w->clients[i]))
+				client_does(&w->clients[i]);
+		for (unsigned i = 0; i < scene->cores; i++)
+			turn(i);
+		if (clients_do ? quiet() : at_rest())
+			return;
+	}
+	EXPECT(!"comes to rest");
+}
+
+static void do_before(void)
+{
+	bool more = true;
+
+	for (unsigned at = 0; more; at++) {
+		more = false;
+		for (unsigned i = 0; i < scene->clients; i++) {
+			if (at >= scene->client[i].before)
+				continue;
+			more = true;
+			client_does(&w->clients[i]);
+			settle_down(false);
+		}
+	}
+}
+
 static void setup(void)
 {
 	w = calloc(1, sizeof(*w));
-	w->store = message_store_create(&(struct message_store_config){
-		.memory_bytes = MEMORY_BLOCKS * MESSAGE_BLOCK_BYTES, .watermark_percent = 80, .caches_max = scene->cores});
+	w->store = message_store_create(
+		&(struct message_store_config){.memory_bytes = MEMORY_BLOCKS * MESSAGE_BLOCK_BYTES,
+			.watermark_percent = 80,
+			.caches_max = scene->cores});
 	w->live_before = arena_live();
 	w->broker = broker_create(&(struct broker_config){.limits = {4, 10, 10, 8},
 		.key = {1, 2},
@@ -538,8 +594,8 @@ static void setup(void)
 		session_begin(&w->clients[i].session, w->cores[scene->client[i].core], v);
 		w->clients[i].script = scene->client[i].script;
 	}
-	for (unsigned i = 0; i < scene->cores; i++)
-		turn(i);
+	settle_down(false);
+	do_before();
 }
 
 static unsigned actor_of(unsigned activity)
@@ -572,35 +628,14 @@ static const char *activity_text(unsigned activity)
 	return line;
 }
 
-/* Confirms that will not come any more are none to wait for: that is for the end to see. */
-static bool quiet(void)
+/* A consumer that could take a message has one where there is one. */
+static void nobody_starves(void)
 {
-	for (unsigned i = 0; i < scene->clients; i++) {
-		const struct client *c = &w->clients[i];
-		if (client_may(c) || (!c->gone && waits(c)) || (c->gone && c->held_count))
-			return false;
-		for (unsigned k = 0; k < c->confirm_count; k++)
-			if (c->confirms[k].waits)
-				return false;
+	for (unsigned i = 0; i < scene->consumers; i++) {
+		struct taker *k = &w->takers[i];
+		const struct queue *q = k->there && taker_ready(&k->consumer) ? queue_of(k->queue) : NULL;
+		EXPECT(!q || q->entries.ready == 0);
 	}
-	for (unsigned i = 0; i < scene->cores; i++)
-		if (broker_core_busy(w->cores[i]))
-			return false;
-	return true;
-}
-
-static void settle_down(void)
-{
-	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
-		for (unsigned i = 0; i < scene->clients; i++)
-			if (client_may(&w->clients[i]))
-				client_does(&w->clients[i]);
-		for (unsigned i = 0; i < scene->cores; i++)
-			turn(i);
-		if (quiet())
-			return;
-	}
-	EXPECT(!"comes to rest");
 }
 
 static void give_all_back(void)
@@ -658,12 +693,13 @@ static void nothing_left(void)
 
 static void finish(void)
 {
-	settle_down();
+	settle_down(true);
+	nobody_starves();
 	for (unsigned i = 0; i < scene->consumers; i++)
 		abandon(i);
-	settle_down();
+	settle_down(true);
 	give_all_back();
-	settle_down();
+	settle_down(true);
 	take_all();
 	for (unsigned i = 0; i < scene->clients; i++)
 		if (!w->clients[i].gone)

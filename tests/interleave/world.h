@@ -44,9 +44,10 @@ struct scene {
 	struct {
 		uint8_t core;
 		struct deed script[WORLD_SCRIPT];
+		uint8_t before; /* so many of them are done in order, before anything is explored */
 	} client[WORLD_CLIENTS];
 	bool auto_delete;
-	bool drops;	    /* messages may go: purged, or with their queue */
+	bool drops;	   /* messages may go: purged, or with their queue */
 	bool marks_freely; /* what no client has seen may be called redelivered */
 	unsigned activities_max, preemptions_max;
 	uint64_t states_min;
