@@ -5,8 +5,8 @@
 #define BENCH_DATAPLANE_LOAD_H
 
 #include "bench/dataplane/core.h"
+#include "bench/dataplane/ear.h"
 #include "bench/dataplane/plan.h"
-#include "bench/dataplane/reader.h"
 #include "tcpstack/tcp.h"
 
 enum { LOAD_SENT_MAX = 4096 };
@@ -15,7 +15,7 @@ struct load_client {
 	struct load *load;
 	const struct plan_client *plan;
 	struct tcp_conn *conn;
-	struct reader reader;
+	struct ear ear;
 	size_t setup_at, lap_at;
 	uint64_t run_bytes; /* received since it counts */
 	uint64_t acked;	    /* deliveries */
@@ -35,6 +35,7 @@ struct load {
 	struct rte_mbuf *sent[LOAD_SENT_MAX]; /* by the clients, not with the core yet */
 	unsigned sent_count;
 	uint64_t published, delivered; /* in all */
+	uint64_t behind_backlog; /* published, in bytes: since consumers acknowledge, and never cleared */
 };
 
 void load_open(struct load *l, struct core *core, const struct bench_options *o, uint64_t now_us);
@@ -52,7 +53,8 @@ void load_connect(struct load *l, unsigned first, unsigned n, uint64_t now_us);
 bool load_settled(const struct load *l, unsigned first, unsigned n);
 
 /* From now on readers only count: every consumer has seen a delivery, and nothing is under way. Consumers
- * begin to acknowledge: before, that would have eaten a backlog. */
+ * begin to acknowledge: before, that would have eaten a backlog. And where there is one they acknowledge as
+ * much as is published from now on, so that it stays. */
 void load_learned(struct load *l);
 
 #endif
