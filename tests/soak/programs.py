@@ -54,10 +54,15 @@ class Broker:
             return f.read()
 
     def ask(self, what):
-        done = subprocess.run([os.environ["GODWITCTL"], "--socket", self.socket, what, "--json"],
-                              capture_output=True, text=True, timeout=30)
-        need(done.returncode == 0, "godwitctl %s: %s" % (what, done.stderr.strip()))
-        return json.loads(done.stdout)
+        """A core that gets no CPU for a second does not answer: it is asked again."""
+        deadline = time.monotonic() + 60
+        while True:
+            done = subprocess.run([os.environ["GODWITCTL"], "--socket", self.socket, what, "--json"],
+                                  capture_output=True, text=True, timeout=60)
+            if done.returncode == 0:
+                return json.loads(done.stdout)
+            need("did not answer" in done.stderr and time.monotonic() < deadline,
+                 "godwitctl %s: %s" % (what, done.stderr.strip()))
 
     def rss_kib(self):
         with open("/proc/%d/status" % self.process.pid) as f:
