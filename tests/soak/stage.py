@@ -153,11 +153,13 @@ def do_empty(load, broker):
 
 def soak(report, load, broker, bystander, names):
     seen = {}
+    cores(broker)
     time.sleep(QUIET_S)
     phase(bystander, "alone", seen)
     if not report.check("full", full, load, broker):
         return False
     phase(bystander, "fill", seen)
+    cores(broker)
     time.sleep(QUIET_S)
     phase(bystander, "held", seen)
     good = report.check("churn", churn, load, broker, SECONDS)
@@ -197,14 +199,15 @@ def run(report, work, programs):
     chosen = os.environ.get("SOAK_LISTENERS", "kernel,bypass").split(",")
     addresses = [LISTENERS[name] for name in chosen]
     seed = os.environ.get("SOAK_SEED", str(int(time.time())))
-    print("# seed %s, %d connections over %s, %g s; %d CPUs, load %.1f" % (
-        seed, CONNECTIONS, " and ".join(chosen), SECONDS, os.cpu_count(), os.getloadavg()[0]), flush=True)
+    print("# seed %s, %d connections over %s, %g s; %d CPUs, load %.1f%s" % (
+        seed, CONNECTIONS, " and ".join(chosen), SECONDS, os.cpu_count(), os.getloadavg()[0],
+        ", the broker before all others" if os.environ.get("SOAK_REALTIME") else ""), flush=True)
     host()
     broker = Broker(work, CONNECTIONS)
     programs.append(broker)
     os.system("ip link set %s txqueuelen 50000" % TAP)
     # The broker and the bystander come first: where there are few CPUs the load would only measure the scheduler.
-    load = Talker("load", seed, CONNECTIONS, WINDOW, *addresses, nice=10)
+    load = Talker("load", seed, CONNECTIONS, WINDOW, *addresses, last=True)
     programs.append(load)
     if not warm_up(report, load, broker):
         return
