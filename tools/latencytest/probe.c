@@ -167,6 +167,7 @@ void probe_send(struct probe *p, uint64_t now_ns)
 			distribution_add(
 				&p->recorder->late, now_ns - schedule_due_ns(&p->schedule, p->sent + i));
 		p->sent += n;
+		recorder_work(p->recorder, now_ns);
 		lap_send(&p->lap, &p->sender);
 	}
 }

@@ -131,12 +131,14 @@ static bool make_probes(struct run *r)
 	r->recorders = calloc(loops, sizeof(*r->recorders));
 	if (!r->probes || !r->recorders)
 		return false;
-	for (unsigned i = 0; i < loops; i++)
+	for (unsigned i = 0; i < loops; i++) {
+		r->recorders[i].cpu_clock_ns = recorder_cpu_clock_ns;
 		states[i] = (struct loop_state){.run = r,
 			.recorder = &r->recorders[i],
 			.first = i,
 			.step = loops,
 			.count = (unsigned)o->queues};
+	}
 	for (unsigned i = 0; i < o->queues; i++) {
 		struct probe *p = &r->probes[i];
 		if (!probe_init(p, r, &r->machine.loops[i % loops], &r->recorders[i % loops], i))
