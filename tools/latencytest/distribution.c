@@ -15,6 +15,11 @@ void distribution_merge(struct distribution *into, const struct distribution *d)
 {
 	if (!d->count)
 		return;
+	/* Exactly: sums of floating point would round. */
+	if (!into->count) {
+		*into = *d;
+		return;
+	}
 	double a = (double)into->count, b = (double)d->count, off = d->mean - into->mean;
 	into->squares += d->squares + off * off * a * b / (a + b);
 	into->mean += off * b / (a + b);

@@ -32,6 +32,7 @@ void recorder_merge(struct recorder *into, const struct recorder *r)
 {
 	distribution_merge(&into->all, &r->all);
 	distribution_merge(&into->calm, &r->calm);
+	distribution_merge(&into->confirmed, &r->confirmed);
 	distribution_merge(&into->late, &r->late);
 	distribution_merge(&into->floor, &r->floor);
 	into->gaps.count += r->gaps.count;

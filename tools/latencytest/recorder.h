@@ -18,8 +18,9 @@ struct recorder_gaps {
 
 struct recorder {
 	struct distribution all, calm;
-	struct distribution late;  /* from a message's time to the moment at which it was written */
-	struct distribution floor; /* the same with no network at all, before the test */
+	struct distribution confirmed; /* from a message's time to its confirm */
+	struct distribution late;      /* from a message's time to the moment at which it was written */
+	struct distribution floor;     /* the same with no network at all, before the test */
 	struct recorder_gaps gaps;
 	uint64_t gap_limit_ns; /* 0: gaps are not looked for */
 	uint64_t look_ns, gap_end_ns;
