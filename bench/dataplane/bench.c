@@ -54,7 +54,7 @@ static int ascending(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-double bench_report(const struct bench_options *o, const struct bench_block *blocks)
+double bench_report(const struct bench_options *o, const struct bench_block *blocks, double each)
 {
 	double *ns = calloc(o->blocks, 2 * sizeof(*ns)), *rate = ns + o->blocks,
 	       ns_per_cycle = 1e9 / (double)rte_get_tsc_hz();
@@ -73,11 +73,10 @@ double bench_report(const struct bench_options *o, const struct bench_block *blo
 	qsort(rate, o->blocks, sizeof(*rate), ascending);
 	printf("mode=%s settle=%s exchange=%s bytes=%u queues=%u fanout=%u bindings=%u backlog=%u cores=%u "
 	       "threads=%d across=%d ns=%.1f best_ns=%.1f rate=%.0f published=%.0f delivered=%.0f "
-	       "load_ns=%.1f "
-	       "load_ceiling=%.0f\n",
+	       "load_ns=%.1f load_ceiling=%.0f each=%.1f\n",
 		o->mode, o->settle, *o->exchange ? o->exchange : "default", o->bytes, o->queues, o->fanout,
 		o->bindings, o->backlog, o->cores, o->threads, o->across, ns[o->blocks / 2], ns[0],
-		rate[o->blocks / 2], published, delivered, load / delivered, 1e9 / (load / delivered));
+		rate[o->blocks / 2], published, delivered, load / delivered, 1e9 / (load / delivered), each);
 	double median = ns[o->blocks / 2];
 	free(ns);
 	return median;

@@ -46,8 +46,9 @@ struct bench_block {
 	uint64_t load_cycles; /* of making the load */
 	uint64_t delivered, published;
 };
-/* Prints the line. Returns the median of a delivery's ns. */
-double bench_report(const struct bench_options *o, const struct bench_block *blocks);
+/* each: memory that a message of the backlog takes beyond its body and properties, in bytes; 0 without one.
+ * Returns the median of a delivery's ns. */
+double bench_report(const struct bench_options *o, const struct bench_block *blocks, double each);
 
 int path_run(const struct bench_options *o);
 int share_run(const struct bench_options *o);

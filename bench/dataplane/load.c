@@ -47,13 +47,25 @@ static void on_writable(struct tcp_conn *conn)
 	setup_write(tcp_conn_user(conn));
 }
 
+/* Deliveries that a consumer may acknowledge: all, or its part of what came on top of the backlog. */
+static uint64_t acks_allowed(const struct load_client *c)
+{
+	const struct load *l = c->load;
+
+	if (!l->o->backlog)
+		return UINT64_MAX;
+	return l->behind_backlog / l->publishers[0].plan->message_bytes * l->o->fanout /
+	       l->plan.consumer_count;
+}
+
 static void acks_write(struct load_client *c)
 {
 	uint8_t ack[SCRIPT_ACK_BYTES];
 	uint64_t seen = c->reader.deliveries + reader_deliveries(&c->reader, c->run_bytes);
+	uint64_t allowed = acks_allowed(c);
 	unsigned every = c->plan->ack_every;
 
-	while (seen - c->acked >= every) {
+	while (seen - c->acked >= every && c->acked + every <= allowed) {
 		script_ack_put(ack, c->acked + every, every > 1);
 		if (tcp_conn_write(c->conn, ack, sizeof(ack)))
 			return;
@@ -205,9 +217,14 @@ void load_publish(struct load *l, uint64_t now_us)
 		if (!lap_write(c, n))
 			continue;
 		l->published += n;
+		l->behind_backlog += n;
 		if (l->o->alone)
 			stack_output(l->stack, now_us);
 	}
+	/* With a backlog it is a publish that lets a consumer acknowledge, not a delivery. */
+	for (unsigned i = 1; l->o->backlog && i <= l->plan.consumer_count; i++)
+		if (l->clients[i].reader.counts)
+			acks_write(&l->clients[i]);
 	stack_output(l->stack, now_us);
 	load_hand_over(l);
 }
@@ -228,6 +245,7 @@ void load_receive(struct load *l, uint64_t now_us)
 
 void load_learned(struct load *l)
 {
+	l->behind_backlog = 0;
 	for (unsigned i = 0; i < l->client_count; i++) {
 		struct load_client *c = &l->clients[i];
 		MUST(c->reader.left == 0 && c->reader.have == 0 && !c->reader.in_content);

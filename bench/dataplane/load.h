@@ -35,6 +35,7 @@ struct load {
 	struct rte_mbuf *sent[LOAD_SENT_MAX]; /* by the clients, not with the core yet */
 	unsigned sent_count;
 	uint64_t published, delivered; /* in all */
+	uint64_t behind_backlog; /* published, in bytes: since consumers acknowledge, and never cleared */
 };
 
 void load_open(struct load *l, struct core *core, const struct bench_options *o, uint64_t now_us);
@@ -52,7 +53,8 @@ void load_connect(struct load *l, unsigned first, unsigned n, uint64_t now_us);
 bool load_settled(const struct load *l, unsigned first, unsigned n);
 
 /* From now on readers only count: every consumer has seen a delivery, and nothing is under way. Consumers
- * begin to acknowledge: before, that would have eaten a backlog. */
+ * begin to acknowledge: before, that would have eaten a backlog. And where there is one they acknowledge as
+ * much as is published from now on, so that it stays. */
 void load_learned(struct load *l);
 
 #endif

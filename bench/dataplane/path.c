@@ -4,6 +4,7 @@
  * on a thread of its own; without, one thread does it for core after core. */
 #include "bench/dataplane/load.h"
 #include "bench/dataplane/profile.h"
+#include "broker/core/message.h"
 #include "dpdk_port/eal.h"
 #include "runtime/check.h"
 #include "runtime/reclaim.h"
@@ -23,6 +24,8 @@ enum {
 	SETUP_ROUNDS_MAX = 10000000,
 	QUIET_ROUNDS = 64,
 	WARM_ROUNDS = 2000,
+	PROPERTIES_BYTES = 2, /* the flags alone: script.c */
+	BACKLOG_LESS = 1000,  /* on their way, a core */
 };
 
 struct side {
@@ -41,7 +44,8 @@ struct path {
 	struct cluster cluster;
 	struct side sides[BENCH_CORES_MAX];
 	unsigned round_ns;
-	unsigned arrived; /* atomic: at the barrier, over all of them */
+	unsigned arrived;    /* atomic: at the barrier, over all of them */
+	double backlog_each; /* memory of a message in the backlog beyond its body and properties, in bytes */
 };
 
 BENCH_MEASURED static void measured_turn(struct core *k, uint64_t now_us)
@@ -143,13 +147,39 @@ static uint64_t messages_sent(const struct side *s)
 	return s->load.published / s->load.publishers[0].plan->message_bytes;
 }
 
+/* Messages in queues and with consumers, and what all of that takes: tables are counted by what is used of
+ * the blocks that they describe. */
+static uint64_t stored(const struct path *p, double *bytes)
+{
+	const struct message_store *store = p->cluster.store;
+	struct message_store_stats m = message_store_stats(store);
+	struct broker_core_stats b;
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < p->o->cores; i++) {
+		broker_core_stats(p->cluster.cores[i].broker_core, &b);
+		n += b.messages_ready + b.messages_unacked;
+	}
+	*bytes = ((double)m.blocks.used + m.slabs) * (double)message_store_memory_bytes(store) /
+		 m.blocks.capacity;
+	return n;
+}
+
 static void backlog(struct path *p)
 {
-	uint64_t wanted = p->o->backlog / p->o->cores;
+	uint64_t wanted = p->o->backlog / p->o->cores, before, after;
+	double bytes_before, bytes;
 
+	if (!p->o->backlog)
+		return;
+	before = stored(p, &bytes_before);
 	for (unsigned i = 0; i < p->o->cores; i++)
 		while (messages_sent(&p->sides[i]) < wanted)
 			rounds(p, 1, true);
+	quiet(p);
+	after = stored(p, &bytes);
+	MUST(after - before + p->o->segments * p->o->cores >= wanted * p->o->cores);
+	p->backlog_each = (bytes - bytes_before) / (double)(after - before) - p->o->bytes - PROPERTIES_BYTES;
 }
 
 static void open_all(struct path *p)
@@ -248,7 +278,7 @@ static double report(struct path *p)
 			if (one->cycles_max > sum[b].cycles_max)
 				sum[b].cycles_max = one->cycles_max;
 		}
-	double ns = bench_report(p->o, sum);
+	double ns = bench_report(p->o, sum, p->backlog_each);
 	free(sum);
 	return ns;
 }
@@ -263,6 +293,13 @@ static uint64_t resent(const struct side *s)
 static bool good(const struct path *p)
 {
 	bool all = true;
+	double bytes;
+	uint64_t left = stored(p, &bytes);
+
+	if (left + BACKLOG_LESS * p->o->cores < p->o->backlog) {
+		fprintf(stderr, "%llu messages are left of the backlog\n", (unsigned long long)left);
+		all = false;
+	}
 
 	for (unsigned i = 0; i < p->o->cores; i++) {
 		const struct side *s = &p->sides[i];

@@ -263,7 +263,7 @@ int share_run(const struct bench_options *o)
 			.published = s->published / s->publishers[0].plan->message_bytes,
 			.delivered = s->delivered};
 	}
-	bench_report(o, blocks);
+	bench_report(o, blocks, 0);
 	end(s);
 	free(blocks);
 	free(s);

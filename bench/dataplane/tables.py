@@ -54,7 +54,7 @@ def queue_rows(args):
 def backlog_rows(args):
     depths = (0, 1000) if args.quick else (0, 100_000, 1_000_000) + ((10_000_000,) if args.deep else ())
     for depth in depths:
-        yield Row(f"{depth:,} messages", "--settle", "ack", "--backlog", depth, "--memory", 256 + depth // 2000)
+        yield Row(f"{depth:,} messages", "--settle", "ack", "--backlog", depth, "--memory", 256 + depth // 10_000)
 
 
 def core_rows(args):
@@ -98,7 +98,7 @@ def run(program, row, args, *more, wrap=()):
     if args.quick:
         # A profile needs some time to look at.
         command += ["--blocks", "2000" if "--profile" in row.options else "3", "--rounds", "5"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     if done.returncode:
         sys.exit(f"{' '.join(command)}: status {done.returncode}\n{done.stderr}")
     line, *more = done.stdout.strip().splitlines()
@@ -165,7 +165,7 @@ def main():
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas: " + ", ".join(PARTS))
     parser.add_argument("--no-instructions", dest="instructions", action="store_false",
                         help="without callgrind, which takes most of the time")
-    parser.add_argument("--deep", action="store_true", help="a backlog of ten million, too: 5 GB of memory")
+    parser.add_argument("--deep", action="store_true", help="a backlog of ten million, too: 2 GB of memory")
     parser.add_argument("--hugepages", action="store_const", const="yes", default="no",
                         help="buffers in hugepages, which the kernel's pool must have")
     parser.add_argument("--quick", action="store_true", help="only to see that it runs: little of everything")

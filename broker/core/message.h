@@ -54,6 +54,8 @@ uint64_t message_store_memory_bytes(const struct message_store *s);
 struct message_cache *message_cache_create(struct message_store *s);
 void message_cache_destroy(struct message_cache *c); /* gives everything back */
 struct message_store *message_cache_store(const struct message_cache *c);
+/* Names that its messages have in common (names.h), as names_stats says. Any thread. */
+struct pool_stats message_cache_names(const struct message_cache *c);
 /* Gives free memory that the core holds to the others: before it sleeps for long. Bounded. */
 void message_cache_flush(struct message_cache *c);
 

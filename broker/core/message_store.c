@@ -127,6 +127,11 @@ void message_cache_flush(struct message_cache *c)
 	names_flush(c->names);
 }
 
+struct pool_stats message_cache_names(const struct message_cache *c)
+{
+	return names_stats(c->names);
+}
+
 void message_cache_destroy(struct message_cache *c)
 {
 	struct message_store *s = c->store;

@@ -304,6 +304,9 @@ static void common_names_are_stored_once(void)
 		held[i] = message_new(cache, &e);
 		CU_ASSERT_PTR_NOT_NULL_FATAL(held[i]);
 	}
+	struct pool_stats names = message_cache_names(cache);
+	CU_ASSERT_TRUE(names.used >= 90 && names.used <= 100);
+	CU_ASSERT_TRUE(names.used_max == names.used && names.exhausted == 0);
 	/* 48 bytes; with names of their own 72 */
 	CU_ASSERT_TRUE(message_store_stats(s).slabs <= (9000 / 85 + 1100 / 51) * 11 / 10);
 	for (unsigned i = 0; i < 10000; i++) {
@@ -314,6 +317,8 @@ static void common_names_are_stored_once(void)
 		CU_ASSERT_TRUE(slice_equals_text(message_routing_key(held[i]), key));
 		message_unref(cache, held[i]);
 	}
+	CU_ASSERT_EQUAL(message_cache_names(cache).used, 0);
+	CU_ASSERT_EQUAL(message_cache_names(cache).used_max, names.used);
 	message_cache_destroy(cache);
 	message_store_destroy(s);
 }

@@ -21,7 +21,14 @@ int names_table_init(struct names_table *t, uint8_t number)
 
 static bool in_use(const struct names *n)
 {
-	return n->handed != __atomic_load_n(&n->released, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&n->handed, __ATOMIC_RELAXED) !=
+	       __atomic_load_n(&n->released, __ATOMIC_ACQUIRE);
+}
+
+/* By the owner; others look for statistics. */
+static void handed_add(struct names *n, uint32_t more)
+{
+	__atomic_store_n(&n->handed, n->handed + more, __ATOMIC_RELAXED);
 }
 
 void names_table_fini(struct names_table *t)
@@ -66,7 +73,7 @@ static struct names *entry_make(struct names_table *t, uint32_t hash, struct sli
 		struct names *n = entry_at(t, hash, probe);
 		if (in_use(n))
 			continue;
-		n->used = true;
+		__atomic_store_n(&n->used, true, __ATOMIC_RELAXED);
 		n->hash = hash;
 		n->owner = t->number;
 		n->exchange_bytes = (uint8_t)exchange.bytes;
@@ -77,6 +84,7 @@ static struct names *entry_make(struct names_table *t, uint32_t hash, struct sli
 			memcpy(n->bytes + exchange.bytes, key.data, key.bytes);
 		return n;
 	}
+	__atomic_store_n(&t->full, t->full + 1, __ATOMIC_RELAXED);
 	return NULL;
 }
 
@@ -95,7 +103,7 @@ struct names *names_take(struct names_table *t, struct slice exchange, struct sl
 		n = entry_make(t, hash, exchange, key);
 	t->recent[hash % NAMES_RECENT] = hash;
 	if (n)
-		n->handed++;
+		handed_add(n, 1);
 	return n;
 }
 
@@ -109,7 +117,7 @@ static void release(struct names_release *r)
 void names_give(struct names_table *t, struct names *n)
 {
 	if (n->owner == t->number) {
-		n->handed--;
+		handed_add(n, -1u);
 		return;
 	}
 	struct names_release *r = &t->releases[(uintptr_t)n / sizeof(*n) % NAMES_RELEASED];
@@ -124,4 +132,16 @@ void names_flush(struct names_table *t)
 {
 	for (uint32_t i = 0; i < NAMES_RELEASED; i++)
 		release(&t->releases[i]);
+}
+
+struct pool_stats names_stats(const struct names_table *t)
+{
+	struct pool_stats s = {
+		.capacity = NAMES_ENTRIES, .exhausted = __atomic_load_n(&t->full, __ATOMIC_RELAXED)};
+
+	for (uint32_t i = 0; i < NAMES_ENTRIES; i++) {
+		s.used_max += __atomic_load_n(&t->entries[i].used, __ATOMIC_RELAXED);
+		s.used += in_use(&t->entries[i]);
+	}
+	return s;
 }

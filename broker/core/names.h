@@ -7,6 +7,7 @@
 #define BROKER_CORE_NAMES_H
 
 #include "broker/core/value.h"
+#include "runtime/pool.h"
 
 enum { NAMES_ENTRIES = 2048, NAMES_RECENT = 4096, NAMES_RELEASED = 16, NAMES_BYTES_MAX = 255 + 255 };
 
@@ -24,6 +25,7 @@ struct names_table {
 	uint8_t number;
 	struct names *entries;
 	uint32_t recent[NAMES_RECENT]; /* hashes seen once */
+	uint64_t full;		       /* names that found no entry free */
 	/* What this core gave back to other tables' entries, told to them in bunches. */
 	struct names_release {
 		struct names *names;
@@ -42,5 +44,9 @@ struct names *names_take(struct names_table *t, struct slice exchange, struct sl
 void names_give(struct names_table *t, struct names *n);
 /* Tells other tables what has been kept back. O(1). */
 void names_flush(struct names_table *t);
+/* Entries that messages point to, or did until other cores tell; used_max: that ever were used; exhausted:
+ * messages that kept their own copy since all entries for their names were in use. A snapshot, any thread.
+ * O(entries). */
+struct pool_stats names_stats(const struct names_table *t);
 
 #endif

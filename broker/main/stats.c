@@ -170,6 +170,9 @@ json_t *stats_handler(void *ctx, const json_t *arguments, char *error, size_t er
 		add_ports(result, d, per_us);
 		add_named_pools(json_object_get(result, "pools"), d, stats, names,
 			amqp091_server_pools(d->amqp091, stats, names, 8));
+		stats[0] = message_cache_names(broker_core_cache(d->core));
+		names[0] = "names";
+		add_named_pools(json_object_get(result, "pools"), d, stats, names, 1);
 	}
 	if (in->core_count)
 		json_object_set_new(result, "ticks_a_us",

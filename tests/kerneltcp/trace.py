@@ -83,6 +83,32 @@ def still_there_alone(path, message, numbers):
     return any(message == other for _, other in expert(out))
 
 
+STACK_RESET = "stack: Connection reset (RST)"
+
+
+def fins_sent_again(path):
+    """Frames that reset what is over: the stack was the last to close, has sent its FIN more than once, for a probe or
+    since the ACK was late, and the kernel, in TIME-WAIT, acknowledges the second one as well. Nothing is left by then
+    that could take that ACK (RFC 9293 section 3.10.7.1; tests/script/cases/tlp-fin-last-ack.pkt)."""
+    fields = ("frame.number", "eth.src", "tcp.stream", "tcp.flags.fin", "tcp.flags.reset", "tcp.flags.ack",
+              "tcp.seq_raw", "tcp.ack_raw", "tcp.len")
+    command = ["tshark", "-n", "-r", path, "-Y", "tcp.flags.fin == 1 || tcp.flags.reset == 1", "-T", "fields",
+               *(w for f in fields for w in ("-e", f))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    need(done.returncode == 0, done.stderr.strip())
+    fins, explained = collections.defaultdict(list), set()
+    for line in done.stdout.splitlines():
+        number, source, stream, fin, reset, _, seq, _, length = line.split("\t")
+        ours = source == STACK_MAC
+        if fin in ("1", "True"):
+            fins[stream, ours].append((int(seq) + int(length) + 1) & 0xffffffff)
+        elif reset in ("1", "True") and ours:
+            again = fins[stream, True]
+            if len(again) > 1 and fins[stream, False] and set(again) == {int(seq)}:
+                explained.add(int(number))
+    return explained
+
+
 RESENT = ("stack: This frame is a (suspected) retransmission",
           "stack: This frame is a (suspected) spurious retransmission")
 TOLD_OF = {"kernel: D-SACK Sequence", "kernel: Duplicate ACK"}
@@ -99,6 +125,8 @@ def examine(path, allowed, probes):
         if f"{side}: {message}" in RESENT and len(frames) <= probes:
             continue
         if f"{side}: {message}" in TOLD_OF and probes:
+            continue
+        if f"{side}: {message}" == STACK_RESET and set(frames) <= fins_sent_again(path):
             continue
         if message == MALFORMED and not still_there_alone(path, message, set(frames)):
             continue
@@ -126,8 +154,10 @@ def altered(path, out, change):
 
 
 def sees_what_is_planted(path):
-    """examine() would tell a wrong byte and a sequence number that was never sent."""
+    """examine() would tell a wrong byte, a reset, and a sequence number that was never sent."""
     for what, change in (("Bad checksum", lambda frame: frame[:-1] + bytes([frame[-1] ^ 1])),
+                         # The flags of a TCP header behind one of IPv4.
+                         ("Connection reset (RST)", lambda frame: frame[:47] + b"\x14" + frame[48:]),
                          ("Previous segment(s) not captured", lambda frame: None)):
         out = path + ".altered"
         altered(path, out, change)

@@ -21,13 +21,15 @@
 enum {
 	WARM_UP = 40000, /* messages: every pool has been through all that it will use */
 	WATCHED = 20000,
+	CROWDS = 4,
+	CROWD_US = 20000,
 	TIMEOUT_US = 60000000,
 	TX_MBUFS = 1023,
 	WIRE_MBUFS = 1023,
 	WIRE_FRAMES = 512,
 };
 
-enum watch { WATCH_NOT, WATCH_ARM, WATCH_ARMED, WATCH_END };
+enum watch { WATCH_NOT, WATCH_HOLD, WATCH_ARM, WATCH_ARMED, WATCH_END };
 
 /* What core.c of the program makes, for one core and one port. */
 struct core {
@@ -57,6 +59,10 @@ static unsigned watcher_poll(struct turn_source *s, uint64_t now_us)
 	struct core *c = caa_container_of(s, struct core, watcher);
 
 	switch (__atomic_load_n(&c->watch, __ATOMIC_ACQUIRE)) {
+	case WATCH_HOLD:
+		while (__atomic_load_n(&c->watch, __ATOMIC_ACQUIRE) == WATCH_HOLD)
+			rte_pause();
+		break;
 	case WATCH_ARM:
 		traps_arm(&c->traps);
 		__atomic_store_n(&c->watch, WATCH_ARMED, __ATOMIC_RELEASE);
@@ -182,9 +188,31 @@ static void watch_until(struct bench *b, enum watch wanted)
 		load_turn(b);
 }
 
+/* As a busy machine does: the core waits until as much has come as can, then the clients do. What is needed
+ * for that has been touched once. Returns the messages published. */
+static uint64_t crowd(struct bench *b, uint64_t until)
+{
+	for (unsigned round = 0; round < CROWDS; round++) {
+		uint64_t end_us = clock_now_us() + CROWD_US;
+		until += LOAD_AHEAD;
+		__atomic_store_n(&b->core.watch, WATCH_HOLD, __ATOMIC_RELEASE);
+		while (clock_now_us() < end_us) {
+			/* Each in a segment of its own. */
+			if (b->load.published < until)
+				load_publish(&b->load, b->load.published + 1);
+			load_turn(b);
+		}
+		__atomic_store_n(&b->core.watch, WATCH_NOT, __ATOMIC_RELEASE);
+		usleep(CROWD_US);
+		if (!work(b, until))
+			break;
+	}
+	return until;
+}
+
 /* Where memory is not locked and touched at start (idle: poll does that), more messages under way than ever
  * before touch pages of their own. But not one a message. */
-enum { PAGES_MAX = WATCHED / 200 };
+enum { PAGES_MAX = WATCHED / 100 };
 
 static void watched(struct bench *b, unsigned lcore)
 {
@@ -198,12 +226,13 @@ static void watched(struct bench *b, unsigned lcore)
 	CU_ASSERT_TRUE_FATAL(load_ready(&b->load));
 	if (!work(b, WARM_UP))
 		return;
+	uint64_t warm = crowd(b, WARM_UP);
 	__atomic_store_n(&b->core.watch, WATCH_ARM, __ATOMIC_RELEASE);
 	watch_until(b, WATCH_ARMED);
 	traps_pages(); /* what looking costs is there when it counts */
 	pages = traps_pages();
 	faults = traps_faults(t);
-	work(b, WARM_UP + WATCHED);
+	work(b, warm + WATCHED);
 	pages = traps_pages() - pages;
 	faults = traps_faults(t) - faults;
 	if (t->system_calls)
