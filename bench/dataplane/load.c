@@ -61,7 +61,7 @@ static uint64_t acks_allowed(const struct load_client *c)
 static void acks_write(struct load_client *c)
 {
 	uint8_t ack[SCRIPT_ACK_BYTES];
-	uint64_t seen = c->reader.deliveries + reader_deliveries(&c->reader, c->run_bytes);
+	uint64_t seen = c->ear.deliveries + ear_deliveries(&c->ear, c->run_bytes);
 	uint64_t allowed = acks_allowed(c);
 	unsigned every = c->plan->ack_every;
 
@@ -78,14 +78,14 @@ static void on_readable(struct tcp_conn *conn)
 	struct load_client *c = tcp_conn_user(conn);
 	struct chain *rx = tcp_conn_rx(conn);
 
-	reader_take(&c->reader, rx);
-	if (c->reader.counts) {
-		uint64_t before = reader_deliveries(&c->reader, c->run_bytes);
+	ear_take(&c->ear, rx);
+	if (c->ear.counts) {
+		uint64_t before = ear_deliveries(&c->ear, c->run_bytes);
 		c->run_bytes += rx->bytes;
-		c->load->delivered += reader_deliveries(&c->reader, c->run_bytes) - before;
+		c->load->delivered += ear_deliveries(&c->ear, c->run_bytes) - before;
 	}
 	tcp_conn_rx_consume(conn, rx->bytes);
-	if (c->plan->ack_every && c->reader.counts)
+	if (c->plan->ack_every && c->ear.counts)
 		acks_write(c);
 }
 
@@ -132,6 +132,7 @@ void load_open(struct load *l, struct core *core, const struct bench_options *o,
 	for (unsigned i = 0; i < l->client_count; i++) {
 		struct load_client *c = &l->clients[i];
 		c->load = l;
+		ear_init(&c->ear);
 		c->plan = i == 0	      ? &l->plan.admin
 			  : c < l->publishers ? &l->plan.consumers[i - 1]
 					      : &l->plan.publishers[i - 1 - l->plan.consumer_count];
@@ -223,7 +224,7 @@ void load_publish(struct load *l, uint64_t now_us)
 	}
 	/* With a backlog it is a publish that lets a consumer acknowledge, not a delivery. */
 	for (unsigned i = 1; l->o->backlog && i <= l->plan.consumer_count; i++)
-		if (l->clients[i].reader.counts)
+		if (l->clients[i].ear.counts)
 			acks_write(&l->clients[i]);
 	stack_output(l->stack, now_us);
 	load_hand_over(l);
@@ -248,8 +249,8 @@ void load_learned(struct load *l)
 	l->behind_backlog = 0;
 	for (unsigned i = 0; i < l->client_count; i++) {
 		struct load_client *c = &l->clients[i];
-		MUST(c->reader.left == 0 && c->reader.have == 0 && !c->reader.in_content);
-		c->reader.counts = true;
+		MUST(reader_at_rest(&c->ear.reader));
+		c->ear.counts = true;
 		if (c->plan->ack_every)
 			acks_write(c);
 	}

@@ -5,8 +5,8 @@
 #define BENCH_DATAPLANE_LOAD_H
 
 #include "bench/dataplane/core.h"
+#include "bench/dataplane/ear.h"
 #include "bench/dataplane/plan.h"
-#include "bench/dataplane/reader.h"
 #include "tcpstack/tcp.h"
 
 enum { LOAD_SENT_MAX = 4096 };
@@ -15,7 +15,7 @@ struct load_client {
 	struct load *load;
 	const struct plan_client *plan;
 	struct tcp_conn *conn;
-	struct reader reader;
+	struct ear ear;
 	size_t setup_at, lap_at;
 	uint64_t run_bytes; /* received since it counts */
 	uint64_t acked;	    /* deliveries */

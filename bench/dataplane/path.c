@@ -104,7 +104,7 @@ static uint64_t heard(const struct load *l)
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < l->client_count; i++)
-		sum += l->clients[i].reader.bytes;
+		sum += l->clients[i].ear.bytes;
 	return sum;
 }
 

@@ -65,12 +65,12 @@ static void publisher(struct plan_client *c, const struct bench_options *o, unsi
 		for (unsigned k = 0; k < KEYS; k++) {
 			snprintf(key, sizeof(key), "stock.%08u.usd",
 				(unsigned)((uint64_t)k * 7919 % o->bindings));
-			script_publish(&c->lap, exchange, key, o->bytes);
+			script_publish(&c->lap, exchange, key, o->bytes, false);
 		}
 	} else if (is(o->exchange, "fanout")) {
-		script_publish(&c->lap, exchange, "", o->bytes);
+		script_publish(&c->lap, exchange, "", o->bytes, false);
 	} else {
-		script_publish(&c->lap, "", queue, o->bytes);
+		script_publish(&c->lap, "", queue, o->bytes, false);
 	}
 	lap_end(c, messages);
 }
@@ -87,7 +87,7 @@ static void consumer(
 		script_qos(&c->setup, PREFETCH);
 	for (unsigned i = first; i < first + count; i++) {
 		queue_name(queue, core, i);
-		script_consume(&c->setup, queue, !acks);
+		script_consume(&c->setup, queue, queue, !acks);
 	}
 }
 
@@ -102,7 +102,7 @@ static void admin(struct plan_client *c, const struct bench_options *o, unsigned
 		script_declare_exchange(s, exchange, o->exchange);
 	for (unsigned i = 0; i < queue_count(o); i++) {
 		queue_name(queue, core, i);
-		script_declare(s, queue);
+		script_declare(s, queue, 0);
 		if (is(o->exchange, "fanout"))
 			script_bind(s, queue, exchange, "");
 	}

@@ -3,7 +3,8 @@
 #ifndef BENCH_DATAPLANE_PLAN_H
 #define BENCH_DATAPLANE_PLAN_H
 
-#include "bench/dataplane/script.h"
+#include "bench/dataplane/bench.h"
+#include "tools/client/script.h"
 
 enum { PLAN_SEGMENT_BYTES = 1448 }; /* full, with timestamps */
 

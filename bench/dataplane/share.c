@@ -2,8 +2,8 @@
 /* The broker's share alone: bytes lie in the receive buffers, readable is called, what the broker writes is
  * copied to a buffer. No TCP, no port. */
 #include "bench/dataplane/core.h"
+#include "bench/dataplane/ear.h"
 #include "bench/dataplane/plan.h"
-#include "bench/dataplane/reader.h"
 #include "dpdk_port/port_pool.h"
 #include "runtime/check.h"
 #include "runtime/reclaim.h"
@@ -24,7 +24,7 @@ struct pipe {
 	struct transport_conn conn;
 	struct chain rx;
 	const struct plan_client *plan;
-	struct reader reader;
+	struct ear ear;
 	size_t lap_at;
 	uint64_t run_bytes, acked;
 	uint32_t out_bytes;
@@ -149,15 +149,15 @@ static void acks(struct share *s, struct pipe *p, uint64_t seen)
 
 static void take_out(struct share *s, struct pipe *p)
 {
-	reader_take_bytes(&p->reader, p->out, p->out_bytes);
-	if (p->reader.counts) {
-		uint64_t before = reader_deliveries(&p->reader, p->run_bytes);
+	ear_take_bytes(&p->ear, p->out, p->out_bytes);
+	if (p->ear.counts) {
+		uint64_t before = ear_deliveries(&p->ear, p->run_bytes);
 		p->run_bytes += p->out_bytes;
-		s->delivered += reader_deliveries(&p->reader, p->run_bytes) - before;
+		s->delivered += ear_deliveries(&p->ear, p->run_bytes) - before;
 	}
 	p->out_bytes = 0;
 	if (p->plan->ack_every)
-		acks(s, p, p->reader.deliveries + reader_deliveries(&p->reader, p->run_bytes));
+		acks(s, p, p->ear.deliveries + ear_deliveries(&p->ear, p->run_bytes));
 }
 
 static void round_run(struct share *s, bool with_messages)
@@ -205,6 +205,7 @@ static void pipe_make(struct pipe *p, const struct plan_client *plan)
 {
 	*p = (struct pipe){.plan = plan, .out = malloc(OUT_BYTES)};
 	MUST(p->out);
+	ear_init(&p->ear);
 	p->conn = (struct transport_conn){.ops = &ops, .rx = &p->rx, .local_link = true};
 }
 
@@ -229,7 +230,7 @@ static void begin(struct share *s, const struct bench_options *o)
 	rounds(s, 2 + o->queues / o->segments, true);
 	rounds(s, QUIET_TURNS, false);
 	for (unsigned i = 0; i < s->pipe_count; i++)
-		s->pipes[i].reader.counts = true;
+		s->pipes[i].ear.counts = true;
 	rounds(s, WARM_ROUNDS, true);
 	s->measuring = true;
 }

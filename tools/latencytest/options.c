@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/latencytest/options.h"
+
+#include <string.h>
+
+enum { BASE_MAX = 64, QUEUES_MAX = 10000, SIZE_MAX_BYTES = 1 << 20 };
+
+#define AT(field) offsetof(struct latency_options, field)
+#define NUMBER(name, letter, field, min, max, help)                         \
+	{                                                                   \
+		name, letter, OPTION_NUMBER, AT(field), min, max, "N", help \
+	}
+#define FLAG(name, letter, field, help)                                \
+	{                                                              \
+		name, letter, OPTION_FLAG, AT(field), 0, 0, NULL, help \
+	}
+
+static const struct option_row rows[] = {
+	FLAG("help", 'h', help, "this"),
+	MACHINE_ROWS(latency_options, machine),
+	NUMBER("rate", 'r', rate, 1, 100000000,
+		"messages a second to each queue, on a schedule that waits for nothing [1000]"),
+	NUMBER("size", 0, size, 0, SIZE_MAX_BYTES, "bytes of a message; from 8 on its order is checked [16]"),
+	NUMBER("queues", 0, queues, 1, QUEUES_MAX, "queues, each with a sender and a receiver [1]"),
+	NUMBER("count", 'C', count, 1, UINT64_C(1) << 40, "messages to each queue"),
+	NUMBER("time-limit", 'z', time_limit_s, 1, 1000000, "seconds, where there is no --count [60]"),
+	NUMBER("ack", 0, ack, 0, 32767, "one ack for N messages; 0: none is wanted [0]"),
+	{"durable", 0, OPTION_YES_NO, AT(durable), 0, 0, "yes|no", "persistent messages [no]"},
+	NUMBER("warmup", 0, warmup_ms, 0, 1000000, "milliseconds at the beginning that do not count [1000]"),
+	NUMBER("floor", 0, floor_ms, 0, 1000000,
+		"milliseconds of the schedule without a network, before [1000]"),
+	NUMBER("gap", 0, gap_us, 1, 1000000,
+		"microseconds without a look at anything: the machine was elsewhere [20]"),
+	NUMBER("timeout", 0, timeout_s, 1, 1000000, "seconds that the last message may take [10]"),
+	{"histogram", 0, OPTION_TEXT, AT(histogram), 0, 0, "FILE", "where the latencies go, to be merged"},
+	FLAG("merge", 0, merge, "FILE...: no test, but what is in these histograms, together"),
+	{"series", 0, OPTION_TEXT, AT(series), 0, 0, "FILE", "a line a second; - is the standard output"},
+	FLAG("csv", 0, csv, "comma separated, with a head"),
+	FLAG("json", 0, json, "one object"),
+	FLAG("cumulative", 0, cumulative, "accepted: it is always so here"),
+	{"base-name", 0, OPTION_TEXT, AT(base), 0, 0, "NAME",
+		"what the queues' names begin with [godwit-latencytest]"},
+};
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+void latency_options_help(FILE *out)
+{
+	fprintf(out, "usage: godwit-latencytest [OPTION...]\n"
+		     "How long messages take through an AMQP 0-9-1 broker and back, counted from the time at "
+		     "which each "
+		     "was to be sent.\n\n");
+	options_help(out, rows, ROWS);
+}
+
+static int refuse(char *error, size_t room, const char *why)
+{
+	snprintf(error, room, "%s", why);
+	return -1;
+}
+
+int latency_options_parse(struct latency_options *o, int argc, char **argv, char *error, size_t room)
+{
+	int others = 0;
+
+	*o = (struct latency_options){.machine.idle = "poll",
+		.base = "godwit-latencytest",
+		.rate = 1000,
+		.size = 16,
+		.queues = 1,
+		.warmup_ms = 1000,
+		.floor_ms = 1000,
+		.gap_us = 20,
+		.timeout_s = 10};
+	if (options_parse(rows, ROWS, o, argc, argv, &others, error, room))
+		return -1;
+	o->files = others;
+	if (others && !o->merge)
+		return refuse(error, room, "files are for --merge");
+	if (o->merge && !others)
+		return refuse(error, room, "--merge needs files");
+	if (o->csv && o->json)
+		return refuse(error, room, "--csv and --json exclude each other");
+	if (o->count && o->time_limit_s)
+		return refuse(error, room, "--count and --time-limit exclude each other");
+	if (strlen(o->base) > BASE_MAX || !*o->base)
+		return refuse(error, room, "--base-name has 1 to 64 bytes");
+	o->format = o->csv ? LATENCY_CSV : o->json ? LATENCY_JSON : LATENCY_TABLE;
+	if (!o->count)
+		o->count = o->rate * (o->time_limit_s ? o->time_limit_s : 60);
+	o->warmup_count = o->rate * o->warmup_ms / 1000;
+	o->total = o->warmup_count + o->count;
+	if (!o->machine.threads)
+		o->machine.threads = 1;
+	if (o->machine.threads > o->queues)
+		return refuse(error, room, "--threads: each needs a queue");
+	return 0;
+}
+
+void latency_queue_name(const struct latency_options *o, unsigned queue, char name[LATENCY_NAME_BYTES])
+{
+	snprintf(name, LATENCY_NAME_BYTES, "%s%u", o->base, queue);
+}

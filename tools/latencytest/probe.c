@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/latencytest/probe.h"
+
+#include <string.h>
+
+enum { PREFETCH_MIN = 2000 };
+
+static struct probe *probe_of(struct client *c)
+{
+	return (struct probe *)c->user;
+}
+
+static const struct latency_options *options(const struct probe *p)
+{
+	return &p->run->options;
+}
+
+static void fail(struct probe *p, const char *why)
+{
+	char text[400];
+
+	p->broken = true;
+	snprintf(text, sizeof(text), "queue %u: %s", p->index, why);
+	run_fail(p->run, text);
+}
+
+static void on_ready(struct client *c)
+{
+	struct probe *p = probe_of(c);
+	char queue[LATENCY_NAME_BYTES];
+
+	latency_queue_name(options(p), p->index, queue);
+	if (c == &p->sender)
+		lap_make(&p->lap, c->frame_max, "", queue, options(p)->size, options(p)->durable);
+	__atomic_add_fetch(&p->run->ready, 1, __ATOMIC_ACQ_REL);
+}
+
+static void acknowledge(struct probe *p)
+{
+	uint8_t ack[SCRIPT_ACK_BYTES];
+
+	script_ack_put(ack, p->tag, true);
+	if (client_write(&p->receiver, ack, sizeof(ack)))
+		p->acked = p->tag;
+}
+
+/* Which message it is. False: none that was to come. */
+static bool number_of(struct probe *p, const struct reader_delivery *d, uint64_t *number)
+{
+	char why[200];
+
+	*number = p->received;
+	if (d->bytes != options(p)->size) {
+		fail(p, "a message of another size came");
+		return false;
+	}
+	if (d->shown >= STAMP_BYTES) {
+		uint64_t stamp = wire_get64(d->body);
+		enum stamp_fault fault = stamp_take(&p->account, stamp);
+		if (fault) {
+			stamp_say(&p->account, fault, why, sizeof(why));
+			fail(p, why);
+			return false;
+		}
+		*number = stamp_number(stamp);
+	}
+	if (*number >= p->sent) {
+		fail(p, "a message came that was not sent yet");
+		return false;
+	}
+	return true;
+}
+
+static void on_delivery(struct client *c, const struct reader_delivery *d)
+{
+	struct probe *p = probe_of(c);
+	const struct latency_options *o = options(p);
+	uint64_t now_ns = recorder_clock_ns(), number;
+
+	recorder_look(p->recorder, now_ns);
+	if (p->broken || !number_of(p, d, &number))
+		return;
+	if (number >= o->warmup_count)
+		recorder_take(p->recorder, schedule_due_ns(&p->schedule, number), now_ns);
+	p->tag = d->tag;
+	if (o->ack && p->tag - p->acked >= o->ack)
+		acknowledge(p);
+	if (++p->received == o->total)
+		__atomic_add_fetch(&p->run->done, 1, __ATOMIC_ACQ_REL);
+}
+
+static void on_method(struct client *c, const struct amqp091_method *m)
+{
+	if (m->id == AMQP091_METHOD_BASIC_CANCEL)
+		fail(probe_of(c), "the broker cancelled its consumer");
+}
+
+static void on_writable(struct client *c)
+{
+	struct probe *p = probe_of(c);
+
+	if (c == &p->sender)
+		lap_send(&p->lap, c);
+	else if (options(p)->ack && p->tag - p->acked >= options(p)->ack)
+		acknowledge(p);
+}
+
+static void on_ended(struct client *c, const char *why)
+{
+	struct probe *p = probe_of(c);
+
+	if (why)
+		fail(p, why);
+	__atomic_sub_fetch(&p->run->left, 1, __ATOMIC_ACQ_REL);
+}
+
+static const struct client_app app = {.ready = on_ready,
+	.delivery = on_delivery,
+	.method = on_method,
+	.writable = on_writable,
+	.ended = on_ended};
+
+bool probe_init(
+	struct probe *p, struct run *run, struct loop *loop, struct recorder *recorder, unsigned index)
+{
+	const struct latency_options *o = &run->options;
+	char queue[LATENCY_NAME_BYTES];
+
+	*p = (struct probe){.run = run, .loop = loop, .recorder = recorder, .index = index};
+	client_init(&p->sender, &app, &run->machine.login, p);
+	client_init(&p->receiver, &app, &run->machine.login, p);
+	latency_queue_name(o, index, queue);
+	script_declare(&p->receiver.setup, queue, SCRIPT_AUTO_DELETE | (o->durable ? SCRIPT_DURABLE : 0));
+	if (o->ack)
+		script_qos(&p->receiver.setup,
+			(uint16_t)(2 * o->ack > PREFETCH_MIN
+					   ? 2 * o->ack > UINT16_MAX ? UINT16_MAX : 2 * o->ack
+					   : PREFETCH_MIN));
+	script_consume(&p->receiver.setup, queue, "data", o->ack == 0);
+	return stamp_account_init(&p->account, index, 1, false);
+}
+
+void probe_free(struct probe *p)
+{
+	lap_free(&p->lap);
+	stamp_account_free(&p->account);
+	client_free(&p->sender);
+	client_free(&p->receiver);
+}
+
+void probe_connect(struct probe *p)
+{
+	loop_connect(p->loop, &p->receiver, &p->run->machine.broker);
+	loop_connect(p->loop, &p->sender, &p->run->machine.broker);
+}
+
+void probe_send(struct probe *p, uint64_t now_ns)
+{
+	uint64_t due = schedule_due(&p->schedule, now_ns, options(p)->total);
+
+	lap_send(&p->lap, &p->sender);
+	while (p->sent < due && lap_is_sent(&p->lap)) {
+		uint64_t left = due - p->sent;
+		uint32_t n = left < p->lap.count ? (uint32_t)left : p->lap.count;
+		lap_fill(&p->lap, p->index, p->sent, n);
+		for (uint32_t i = 0; i < n; i++)
+			distribution_add(
+				&p->recorder->late, now_ns - schedule_due_ns(&p->schedule, p->sent + i));
+		p->sent += n;
+		lap_send(&p->lap, &p->sender);
+	}
+}
+
+void probe_pretend(struct probe *p, uint64_t now_ns, uint64_t total)
+{
+	uint64_t due = schedule_due(&p->schedule, now_ns, total);
+
+	for (; p->sent < due; p->sent++)
+		distribution_add(&p->recorder->floor, now_ns - schedule_due_ns(&p->schedule, p->sent));
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Each format's form, and the command line. */
+#include "tools/latencytest/report.h"
+
+#include "tests/unit/unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct recorder r;
+static struct latency_options o;
+static char error[300];
+
+static int parse(const char *line)
+{
+	static char copy[300];
+	char *argv[40] = {(char *)"latencytest"}, *rest = copy;
+	int argc = 1;
+
+	snprintf(copy, sizeof(copy), "%s", line);
+	for (char *word; (word = strsep(&rest, " ")) && argc < 40;)
+		if (*word)
+			argv[argc++] = word;
+	error[0] = '\0';
+	return latency_options_parse(&o, argc, argv, error, sizeof(error));
+}
+
+static char *print(const char *options)
+{
+	char *text = NULL;
+	size_t n;
+
+	CU_ASSERT_EQUAL_FATAL(parse(options), 0);
+	FILE *f = open_memstream(&text, &n);
+	report_print(f, &o, &r);
+	fclose(f);
+	return text;
+}
+
+static void options(void)
+{
+	/* the report's */
+	CU_ASSERT_EQUAL(parse("-b 10.0.0.1 --rate 1000 --queues 1 --size 1024 --bounds-multiplier 1 "
+			      "--tcp-nodelay -csv"),
+		0);
+	CU_ASSERT(o.rate == 1000 && o.queues == 1 && o.size == 1024 && o.format == LATENCY_CSV &&
+		  o.machine.tcp_nodelay);
+	CU_ASSERT(o.count == 60000 && o.warmup_count == 1000 && o.total == 61000);
+	CU_ASSERT_EQUAL(parse("-r 500 --time-limit 3 --warmup 0 --json"), 0);
+	CU_ASSERT(o.count == 1500 && o.total == 1500 && o.format == LATENCY_JSON);
+	CU_ASSERT_EQUAL(parse("--merge a b"), 0);
+	CU_ASSERT_EQUAL(o.files, 2);
+	static const char *const bad[][2] = {{"a", "for --merge"}, {"--merge", "needs files"},
+		{"--count 3 --time-limit 3", "exclude"}, {"--csv --json", "exclude"},
+		{"--rate 0", "--rate is a number"}, {"--threads 2", "each needs a queue"}};
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		CU_ASSERT_EQUAL(parse(bad[i][0]), -1);
+		CU_ASSERT_PTR_NOT_NULL(strstr(error, bad[i][1]));
+	}
+}
+
+static void formats(void)
+{
+	memset(&r, 0, sizeof(r));
+	for (unsigned i = 0; i < 400; i++)
+		distribution_add(&r.all, i < 200 ? 100000 : 300000);
+	char *text = print("--csv");
+	CU_ASSERT_PTR_NOT_NULL(
+		strstr(text, "row,rate,size,queues,count,min_ms,avg_ms,max_ms,stddev_ms,p50_ms,p90_ms,p99_ms,"
+			     "p99_9_ms,p99_99_ms\n"));
+	CU_ASSERT_PTR_NOT_NULL(
+		strstr(text, "\nall,1000,16,1,400,0.100000,0.200000,0.300000,0.100000,0.100351,,,,\n"));
+	CU_ASSERT_PTR_NULL(strstr(text, "no_gaps"));
+	free(text);
+	r.gaps = (struct recorder_gaps){.count = 3, .ns = 1000000, .ns_max = 700000, .watched_ns = 100000000};
+	text = print("--json");
+	CU_ASSERT_PTR_NOT_NULL(
+		strstr(text, "\"all\": {\"count\": 400, \"min_ms\": 0.100000, \"avg_ms\": 0.200000"));
+	CU_ASSERT_PTR_NOT_NULL(
+		strstr(text, "\"gaps\": {\"limit_us\": 20, \"count\": 3, \"max_ms\": 0.700000, \"share\": "
+			     "0.010000000}"));
+	CU_ASSERT_PTR_NULL(strstr(text, "p90"));
+	free(text);
+	text = print("");
+	CU_ASSERT_PTR_NOT_NULL(
+		strstr(text, "3 of more than 20 us, the longest 0.700 ms, 1.000 % of the time"));
+	free(text);
+	text = print("--merge --csv x");
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\nall,,,,400,"));
+	CU_ASSERT_PTR_NULL(strstr(text, "floor"));
+	free(text);
+}
+
+int main(int argc, char **argv)
+{
+	return unit_main(argc, argv, (struct unit_test[]){{"options", options}, {"formats", formats}, {0}});
+}

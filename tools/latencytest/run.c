@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/latencytest/run.h"
+
+#include "tools/latencytest/probe.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LOOK_US = 5000, LEAD_NS = 20000000, LEAVE_US = 2000000, MS_NS = 1000000, CONNECT_S = 10 };
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signal)
+{
+	interrupted = signal;
+}
+
+void run_fail(struct run *r, const char *why)
+{
+	if (__atomic_exchange_n(&r->failed, 1, __ATOMIC_ACQ_REL))
+		return;
+	snprintf(r->why, sizeof(r->why), "%s", why);
+	__atomic_store_n(&r->failing, 1, __ATOMIC_RELEASE);
+}
+
+/* A loop's probes, and what it has done about the phase that it knows of. */
+struct loop_state {
+	struct run *run;
+	struct recorder *recorder;
+	enum run_phase phase;
+	unsigned first, step, count; /* probes: first, first + step, ... below count */
+	uint64_t next_ns;	     /* the next message's time */
+};
+
+static struct loop_state states[MACHINE_LOOPS_MAX];
+
+#define EACH_PROBE(s, p)                                                                         \
+	for (struct probe *p = &(s)->run->probes[(s)->first]; p < &(s)->run->probes[(s)->count]; \
+		p += (s)->step)
+
+/* Probes take their turns: their times are spread over the first one's interval. */
+static uint64_t phase_ns(const struct run *r, const struct probe *p)
+{
+	return SCHEDULE_SECOND_NS / r->options.rate * p->index / r->options.queues;
+}
+
+static void pretend(struct loop_state *s, uint64_t now_ns)
+{
+	EACH_PROBE(s, p)
+	probe_pretend(p, now_ns, s->run->options.rate * s->run->options.floor_ms / 1000);
+}
+
+static void enter(struct loop_state *s, enum run_phase phase)
+{
+	struct run *r = s->run;
+
+	if (s->phase == RUN_FLOOR)
+		pretend(s, recorder_clock_ns());
+	s->phase = phase;
+	EACH_PROBE(s, p)
+	{
+		if (phase == RUN_CONNECTING) {
+			probe_connect(p);
+		} else if (phase == RUN_SENDING) {
+			p->sent = 0;
+			p->schedule = (struct schedule){r->start_ns + phase_ns(r, p), r->options.rate};
+		} else {
+			client_close(&p->sender);
+			client_close(&p->receiver);
+		}
+	}
+	if (phase != RUN_SENDING)
+		return;
+	s->recorder->gap_limit_ns =
+		s->run->machine.config.idle == TURN_IDLE_ADAPTIVE ? 0 : r->options.gap_us * 1000;
+	const struct schedule counted = {r->start_ns, r->options.rate};
+	s->recorder->series.start_ns = schedule_due_ns(&counted, r->options.warmup_count);
+}
+
+static void send_due(struct loop_state *s, uint64_t now_ns)
+{
+	uint64_t next_ns = UINT64_MAX;
+
+	EACH_PROBE(s, p)
+	{
+		probe_send(p, now_ns);
+		uint64_t due_ns = schedule_due_ns(&p->schedule, p->sent);
+		if (p->sent < s->run->options.total && due_ns < next_ns)
+			next_ns = due_ns;
+	}
+	s->next_ns = next_ns;
+}
+
+static unsigned loop_poll(struct loop *l, uint64_t now_us)
+{
+	struct loop_state *s = &states[l->config.index];
+	enum run_phase phase = __atomic_load_n(&s->run->phase, __ATOMIC_ACQUIRE);
+	uint64_t now_ns = recorder_clock_ns();
+
+	if (phase != s->phase)
+		enter(s, phase);
+	if (phase == RUN_FLOOR) {
+		pretend(s, now_ns);
+	} else if (phase == RUN_SENDING) {
+		recorder_look(s->recorder, now_ns);
+		series_advance(&s->recorder->series, now_ns);
+		if (now_ns >= s->next_ns)
+			send_due(s, now_ns);
+	}
+	return 0;
+}
+
+/* Asleep no longer than until the next message; and looks up at times for what the main thread wants. */
+static uint64_t loop_next_us(struct loop *l)
+{
+	const struct loop_state *s = &states[l->config.index];
+	uint64_t look_us = l->now_us + LOOK_US;
+
+	return s->phase == RUN_SENDING && s->next_ns / 1000 < look_us ? s->next_ns / 1000 : look_us;
+}
+
+static bool make_probes(struct run *r)
+{
+	const struct latency_options *o = &r->options;
+	unsigned loops = r->machine.count;
+
+	r->probes = calloc(o->queues, sizeof(*r->probes));
+	r->recorders = calloc(loops, sizeof(*r->recorders));
+	if (!r->probes || !r->recorders)
+		return false;
+	for (unsigned i = 0; i < loops; i++)
+		states[i] = (struct loop_state){.run = r,
+			.recorder = &r->recorders[i],
+			.first = i,
+			.step = loops,
+			.count = (unsigned)o->queues};
+	for (unsigned i = 0; i < o->queues; i++) {
+		struct probe *p = &r->probes[i];
+		if (!probe_init(p, r, &r->machine.loops[i % loops], &r->recorders[i % loops], i))
+			return false;
+		p->schedule = (struct schedule){r->start_ns + phase_ns(r, p), o->rate};
+	}
+	return true;
+}
+
+/* Seconds that are over on every loop, to the series' file. */
+static void take_series(struct run *r, FILE *out, struct distribution *d, uint64_t *second)
+{
+	for (;; (*second)++) {
+		for (unsigned i = 0; i < r->machine.count; i++)
+			if (series_over(&r->recorders[i].series) <= *second)
+				return;
+		distribution_clear(d);
+		for (unsigned i = 0; i < r->machine.count; i++)
+			series_take(&r->recorders[i].series, d);
+		series_line(out, *second, d);
+	}
+}
+
+struct watch {
+	FILE *series; /* NULL: nobody wants it */
+	struct distribution *second_of;
+	uint64_t second;
+};
+
+static bool wait_until(
+	struct run *r, const unsigned *counter, unsigned wanted, uint64_t until_ns, struct watch *w)
+{
+	while (!run_has_failed(r) && __atomic_load_n(counter, __ATOMIC_ACQUIRE) != wanted) {
+		usleep(LOOK_US);
+		if (interrupted)
+			run_fail(r, "interrupted");
+		if (w->series)
+			take_series(r, w->series, w->second_of, &w->second);
+		if (recorder_clock_ns() > until_ns)
+			return false;
+	}
+	return !run_has_failed(r);
+}
+
+static void set_phase(struct run *r, enum run_phase phase, uint64_t start_ns)
+{
+	r->start_ns = start_ns;
+	__atomic_store_n(&r->phase, phase, __ATOMIC_RELEASE);
+}
+
+static void complain_of_missing(struct run *r)
+{
+	char why[200];
+	const struct latency_options *o = &r->options;
+
+	/* The loops may still count: it is only told. */
+	for (unsigned i = 0; i < o->queues; i++) {
+		uint64_t got = __atomic_load_n(&r->probes[i].received, __ATOMIC_RELAXED);
+		if (got == o->total)
+			continue;
+		snprintf(why, sizeof(why),
+			"queue %u: %llu of %llu messages had come %llu s after the last one was due", i,
+			(unsigned long long)got, (unsigned long long)o->total,
+			(unsigned long long)o->timeout_s);
+		run_fail(r, why);
+		return;
+	}
+}
+
+static void conduct(struct run *r, struct watch *w)
+{
+	const struct latency_options *o = &r->options;
+	unsigned conns = 2 * (unsigned)o->queues, never = 0;
+	uint64_t second_ns = SCHEDULE_SECOND_NS;
+
+	wait_until(r, &never, 1, r->start_ns + o->floor_ms * MS_NS, w);
+	set_phase(r, RUN_CONNECTING, 0);
+	if (!wait_until(r, &r->ready, conns, recorder_clock_ns() + CONNECT_S * second_ns, w)) {
+		run_fail(r, "the broker does not answer");
+		return;
+	}
+	uint64_t start_ns = recorder_clock_ns() + LEAD_NS;
+	const struct schedule all = {start_ns, o->rate};
+	set_phase(r, RUN_SENDING, start_ns);
+	if (!wait_until(r, &r->done, (unsigned)o->queues,
+		    schedule_due_ns(&all, o->total) + o->timeout_s * second_ns, w)) {
+		complain_of_missing(r);
+		return;
+	}
+	set_phase(r, RUN_ENDING, 0);
+	wait_until(r, &r->left, 0, recorder_clock_ns() + LEAVE_US * UINT64_C(1000), w);
+}
+
+/* The last seconds, of which the loops say nothing more. */
+static void end_series(struct run *r, struct watch *w)
+{
+	uint64_t last = 0;
+
+	for (unsigned i = 0; i < r->machine.count; i++)
+		last = r->recorders[i].series.second > last ? r->recorders[i].series.second : last;
+	for (; w->second <= last; w->second++) {
+		distribution_clear(w->second_of);
+		for (unsigned i = 0; i < r->machine.count; i++)
+			if (r->recorders[i].series.second >= w->second)
+				series_take(&r->recorders[i].series, w->second_of);
+		if (w->second < last || w->second_of->count)
+			series_line(w->series, w->second, w->second_of);
+	}
+}
+
+static int open_watch(struct run *r, struct watch *w)
+{
+	const char *name = r->options.series;
+
+	*w = (struct watch){0};
+	if (!name)
+		return 0;
+	w->series = strcmp(name, "-") ? fopen(name, "w") : stdout;
+	w->second_of = malloc(sizeof(*w->second_of));
+	if (!w->series || !w->second_of) {
+		fprintf(stderr, "godwit-latencytest: --series %s: %s\n", name, strerror(errno));
+		return -1;
+	}
+	series_head(w->series);
+	return 0;
+}
+
+static void close_watch(struct watch *w)
+{
+	free(w->second_of);
+	if (w->series && w->series != stdout)
+		fclose(w->series);
+}
+
+static void run_probes(struct run *r, struct watch *w)
+{
+	r->left = 2 * (unsigned)r->options.queues;
+	machine_run(&r->machine);
+	conduct(r, w);
+	machine_stop(&r->machine);
+	machine_join(&r->machine);
+	if (w->series)
+		end_series(r, w);
+}
+
+static void free_all(struct run *r)
+{
+	for (unsigned i = 0; r->probes && i < r->options.queues; i++)
+		probe_free(&r->probes[i]);
+	free(r->probes);
+	free(r->recorders);
+}
+
+int run_all(struct run *r, struct recorder *sum)
+{
+	const struct latency_options *o = &r->options;
+	unsigned threads = (unsigned)o->machine.threads;
+	struct watch watch;
+	char error[512];
+
+	if (open_watch(r, &watch))
+		return 1;
+	r->machine.config.poll = loop_poll;
+	r->machine.config.next_us = loop_next_us;
+	if (machine_open(&r->machine, threads, 2 * ((unsigned)o->queues / threads + 1) + 2, error,
+		    sizeof(error))) {
+		run_fail(r, error);
+	} else {
+		signal(SIGINT, on_signal);
+		signal(SIGTERM, on_signal);
+		r->start_ns = recorder_clock_ns() + LEAD_NS;
+		if (make_probes(r))
+			run_probes(r, &watch);
+		else
+			run_fail(r, "no memory");
+		for (unsigned i = 0; r->recorders && i < r->machine.count; i++)
+			recorder_merge(sum, &r->recorders[i]);
+	}
+	machine_close(&r->machine);
+	free_all(r);
+	close_watch(&watch);
+	if (run_has_failed(r))
+		fprintf(stderr, "godwit-latencytest: %s\n", r->why);
+	return run_has_failed(r) ? 1 : 0;
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/perftest/control.h"
+
+#include "tools/client/stamp.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SECOND_US = 1000000 };
+
+static unsigned worker_count(const struct control *c)
+{
+	return c->o->pubs + c->o->subs;
+}
+
+bool control_init(struct control *c, const struct perftest_options *o, const struct control_app *app,
+	void *ctx, uint64_t now_us)
+{
+	*c = (struct control){.o = o, .app = app, .ctx = ctx, .progress_us = now_us, .alive_us = now_us};
+	c->workers = calloc(o->pubs + o->subs, sizeof(*c->workers));
+	c->summaries = calloc(o->iterations, sizeof(*c->summaries));
+	return c->workers && c->summaries;
+}
+
+void control_free(struct control *c)
+{
+	free(c->workers);
+	free(c->summaries);
+}
+
+static void say(struct control *c, unsigned worker, const char *words)
+{
+	bool pub = worker < c->o->pubs;
+
+	c->app->say(c->ctx, pub, pub ? worker : worker - c->o->pubs, words);
+}
+
+static void say_all(struct control *c, unsigned from, unsigned to, const char *words)
+{
+	for (unsigned i = from; i < to; i++)
+		if (!c->workers[i].gone)
+			say(c, i, words);
+}
+
+static void over(struct control *c, const char *why)
+{
+	char words[CONTROL_WORD_BYTES];
+
+	if (c->phase == CONTROL_OVER)
+		return;
+	c->phase = CONTROL_OVER;
+	if (why) {
+		snprintf(words, sizeof(words), "stop %s", why);
+		say_all(c, 0, worker_count(c), words);
+	}
+	c->app->over(c->ctx, why);
+}
+
+static void start(struct control *c, uint64_t now_us)
+{
+	char words[32];
+
+	c->phase = CONTROL_RUNNING;
+	c->began_us = c->progress_us = now_us;
+	c->progress = 0;
+	for (unsigned i = 0; i < worker_count(c); i++) {
+		struct control_worker *w = &c->workers[i];
+		w->ready = w->done = false;
+		w->count = w->seen = 0;
+	}
+	snprintf(words, sizeof(words), "start %u", c->iteration);
+	say_all(c, 0, c->o->pubs, words);
+}
+
+static bool all_ready(const struct control *c)
+{
+	/* A publisher is ready once; subscribers are before each iteration. */
+	for (unsigned i = c->iteration ? c->o->pubs : 0; i < worker_count(c); i++)
+		if (!c->workers[i].ready)
+			return false;
+	return true;
+}
+
+/* What the subscribers of a queue have got is what was published to it. */
+static bool queue_done(struct control *c, unsigned queue)
+{
+	const struct perftest_options *o = c->o;
+	uint64_t got = 0, sum = 0, all = o->npubs * o->count;
+
+	for (unsigned i = 0; i < o->nsubs; i++) {
+		const struct control_worker *w = &c->workers[o->pubs + queue * o->nsubs + i];
+		got += w->count;
+		sum += w->sum;
+	}
+	if (got > all) {
+		over(c, "more messages were received than were published");
+		return false;
+	}
+	if (got < all)
+		return false;
+	if (o->size >= STAMP_BYTES && sum != stamp_sum(queue * (unsigned)o->npubs, (unsigned)o->npubs,
+						     o->count * (c->iteration + 1))) {
+		over(c, "messages were lost, and as many came twice");
+		return false;
+	}
+	return true;
+}
+
+static bool all_done(struct control *c)
+{
+	const struct perftest_options *o = c->o;
+
+	for (unsigned i = 0; i < o->pubs; i++)
+		if (!c->workers[i].done)
+			return false;
+	for (unsigned i = 0; i < o->qt && o->competing; i++)
+		if (!queue_done(c, i))
+			return false;
+	for (unsigned i = 0; i < o->subs && !o->competing; i++)
+		if (c->workers[o->pubs + i].count != o->quota)
+			return false;
+	return true;
+}
+
+static void leave(struct control *c)
+{
+	c->phase = CONTROL_LEAVING;
+	say_all(c, 0, worker_count(c), "bye");
+}
+
+static void iteration_done(struct control *c, uint64_t now_us)
+{
+	struct summary *s = &c->summaries[c->iteration];
+	uint64_t us = now_us > c->began_us ? now_us - c->began_us : 1;
+	char words[32];
+
+	for (unsigned i = 0; i < worker_count(c); i++)
+		summary_rate(i < c->o->pubs ? &s->publish : &s->receive, c->workers[i].rate);
+	summary_finish(s, (double)us / SECOND_US, c->o->transfers, c->o->size);
+	c->app->iteration(c->ctx, c->iteration, s);
+	c->progress_us = now_us;
+	if (++c->iteration == c->o->iterations) {
+		leave(c);
+		return;
+	}
+	c->phase = CONTROL_GATHERING;
+	snprintf(words, sizeof(words), "next %u", c->iteration);
+	say_all(c, c->o->pubs, worker_count(c), words);
+}
+
+static void look(struct control *c, uint64_t now_us)
+{
+	if (c->phase == CONTROL_GATHERING && all_ready(c)) {
+		start(c, now_us);
+	} else if (c->phase == CONTROL_RUNNING && all_done(c)) {
+		iteration_done(c, now_us);
+	} else if (c->phase == CONTROL_LEAVING) {
+		for (unsigned i = 0; i < worker_count(c); i++)
+			if (!c->workers[i].gone)
+				return;
+		over(c, NULL);
+	}
+}
+
+static void failed(struct control *c, const char *who, unsigned index, const char *why)
+{
+	char words[CONTROL_WORD_BYTES];
+
+	snprintf(words, sizeof(words), "%s %u: %.180s", who, index, why);
+	over(c, words);
+}
+
+static void hear_count(struct control *c, struct control_worker *w, const char *rest, bool pub)
+{
+	unsigned iteration;
+	uint64_t count, sum = 0;
+	double rate;
+	int n = sscanf(rest, "%u %" SCNu64 " %lf %" SCNx64, &iteration, &count, &rate, &sum);
+
+	if (n < (pub ? 3 : 4) || iteration != c->iteration || c->phase != CONTROL_RUNNING)
+		return;
+	w->count = count;
+	w->rate = rate;
+	w->sum = sum;
+	w->done = pub;
+}
+
+void control_hear(struct control *c, const uint8_t *bytes, uint32_t n, uint64_t now_us)
+{
+	char words[CONTROL_WORD_BYTES], who[4], verb[8];
+	unsigned index;
+	int at = 0;
+
+	n = n < sizeof(words) ? n : sizeof(words) - 1;
+	memcpy(words, bytes, n);
+	words[n] = '\0';
+	/* Others may write to the queue: what is not understood is nobody's word. */
+	if (sscanf(words, "%3s %u %7s%n", who, &index, verb, &at) < 3 || !at ||
+		(strcmp(who, "pub") && strcmp(who, "sub")))
+		return;
+	bool pub = !strcmp(who, "pub");
+	if (index >= (pub ? c->o->pubs : c->o->subs) || c->phase == CONTROL_OVER)
+		return;
+	struct control_worker *w = &c->workers[pub ? index : c->o->pubs + index];
+	w->heard_us = now_us;
+	if (!strcmp(verb, "ready"))
+		w->ready = true;
+	else if (!strcmp(verb, pub ? "done" : "count"))
+		hear_count(c, w, words + at, pub);
+	else if (!strcmp(verb, "alive"))
+		w->seen = strtoull(words + at, NULL, 10);
+	else if (!strcmp(verb, "bye"))
+		w->gone = true;
+	else if (!strcmp(verb, "failed"))
+		failed(c, who, index, words + at + (words[at] == ' '));
+	look(c, now_us);
+}
+
+static void check_progress(struct control *c, uint64_t now_us)
+{
+	const struct perftest_options *o = c->o;
+	uint64_t progress = 0, limit_us = o->timeout_s * SECOND_US;
+	char why[CONTROL_WORD_BYTES];
+
+	for (unsigned i = 0; i < worker_count(c); i++)
+		progress += c->workers[i].seen + c->workers[i].count + c->workers[i].ready +
+			    c->workers[i].gone;
+	if (progress != c->progress) {
+		c->progress = progress;
+		c->progress_us = now_us;
+		return;
+	}
+	if (now_us - c->progress_us < limit_us)
+		return;
+	for (unsigned i = 0; i < worker_count(c); i++) {
+		const struct control_worker *w = &c->workers[i];
+		bool pub = i < o->pubs;
+		uint64_t wanted = pub ? o->count : o->quota;
+		if (c->phase == CONTROL_RUNNING	      ? w->count >= wanted
+			: c->phase == CONTROL_LEAVING ? w->gone
+						      : w->ready)
+			continue;
+		snprintf(why, sizeof(why),
+			"nothing has moved for %" PRIu64 " s: %s %u %s (%" PRIu64 " of %" PRIu64 " messages)",
+			o->timeout_s, pub ? "pub" : "sub", pub ? i : i - o->pubs,
+			c->phase == CONTROL_RUNNING ? "waits" : "is not there", w->count, wanted);
+		over(c, why);
+		return;
+	}
+	over(c, "nothing moves any more");
+}
+
+static void check_workers(struct control *c, uint64_t now_us)
+{
+	char why[64];
+
+	for (unsigned i = 0; i < worker_count(c); i++) {
+		const struct control_worker *w = &c->workers[i];
+		bool pub = i < c->o->pubs;
+		if (!w->heard_us || w->gone || now_us - w->heard_us < c->o->timeout_s * SECOND_US)
+			continue;
+		snprintf(why, sizeof(why), "nothing was heard of it for %" PRIu64 " s", c->o->timeout_s);
+		failed(c, pub ? "pub" : "sub", pub ? i : i - c->o->pubs, why);
+		return;
+	}
+}
+
+void control_tick(struct control *c, uint64_t now_us)
+{
+	if (c->phase == CONTROL_OVER)
+		return;
+	if (now_us - c->alive_us >= SECOND_US) {
+		c->alive_us = now_us;
+		say_all(c, 0, worker_count(c), "alive");
+	}
+	check_workers(c, now_us);
+	if (c->phase != CONTROL_OVER)
+		check_progress(c, now_us);
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/perftest/options.h"
+
+#include "tools/client/stamp.h"
+
+#include <string.h>
+
+enum { WORKERS_MAX = 20000, SIZE_MAX_BYTES = 64 << 20, BASE_MAX = 64 };
+
+#define AT(field) offsetof(struct perftest_options, field)
+#define NUMBER(name, letter, field, min, max, help)                         \
+	{                                                                   \
+		name, letter, OPTION_NUMBER, AT(field), min, max, "N", help \
+	}
+#define YES_NO(name, field, help)                                       \
+	{                                                               \
+		name, 0, OPTION_YES_NO, AT(field), 0, 0, "yes|no", help \
+	}
+#define FLAG(name, letter, field, help)                                \
+	{                                                              \
+		name, letter, OPTION_FLAG, AT(field), 0, 0, NULL, help \
+	}
+
+static const struct option_row rows[] = {
+	FLAG("help", 'h', help, "this"),
+	MACHINE_ROWS(perftest_options, machine),
+	FLAG("setup", 0, setup, "only the part: make the queues (before the other parts are started)"),
+	FLAG("control", 0, control, "only the part: start, stop, report"),
+	FLAG("publish", 0, publish, "only the part: all publishers"),
+	FLAG("subscribe", 0, subscribe, "only the part: all subscribers; without any of these: all of them"),
+	{"mode", 0, OPTION_TEXT, AT(mode_word), 0, 0, "shared|fanout|topic",
+		"--qt queues; or a fanout exchange; or --qt topics [shared]"},
+	NUMBER("npubs", 'x', npubs, 1, WORKERS_MAX, "publishers a queue or topic [1]"),
+	NUMBER("nsubs", 'y', nsubs, 1, WORKERS_MAX, "subscribers a queue or topic [1]"),
+	NUMBER("qt", 0, qt, 1, WORKERS_MAX, "queues or topics [1]"),
+	NUMBER("count", 'C', count, 1, UINT64_C(1) << 40, "messages that each publisher sends [500000]"),
+	NUMBER("size", 0, size, 0, SIZE_MAX_BYTES,
+		"bytes of a message; from 8 on its order is checked [1024]"),
+	NUMBER("iterations", 0, iterations, 1, 1000000, "runs one after the other [1]"),
+	YES_NO("durable", durable, "persistent messages, durable queues [no]"),
+	YES_NO("confirm", confirm, "publishers wait for confirms at the end [yes]"),
+	YES_NO("pub-confirm", confirm, NULL),
+	NUMBER("window", 'c', window, 0, UINT32_MAX,
+		"messages that wait for their confirms at once; 0: any [0]"),
+	YES_NO("sync-publish", sync, "as --window 1 [no]"),
+	YES_NO("sync-pub", sync, NULL),
+	NUMBER("ack", 0, ack, 0, 32767, "one ack for N messages; 0: none is wanted [0]"),
+	NUMBER("sub-ack", 0, ack, 0, 32767, NULL),
+	NUMBER("tx", 0, tx, 0, UINT32_MAX, "messages a transaction; 0: none [0]"),
+	YES_NO("unique-data", unique, "accepted: every message has its own number"),
+	NUMBER("timeout", 0, timeout_s, 1, UINT32_MAX,
+		"seconds without progress, or word of a worker: it failed [30]"),
+	{"base-name", 0, OPTION_TEXT, AT(base), 0, 0, "NAME",
+		"what the queues' names begin with [godwit-perftest]"},
+	FLAG("summary", 's', summary, "publishes/s, receives/s, transfers/s, MB/s with tabs between"),
+	FLAG("csv", 0, csv, "a head and a line an iteration"),
+	FLAG("json", 0, json, "an object an iteration"),
+	FLAG("ceiling", 0, ceiling, "what this client could do alone, into memory; no broker"),
+};
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+void perftest_options_help(FILE *out)
+{
+	fprintf(out,
+		"usage: godwit-perftest [OPTION...]\n"
+		"Publishes and receives as fast as an AMQP 0-9-1 broker can, and checks what comes.\n\n");
+	options_help(out, rows, ROWS);
+}
+
+static int refuse(char *error, size_t room, const char *why)
+{
+	snprintf(error, room, "%s", why);
+	return -1;
+}
+
+static int parse_mode(struct perftest_options *o, char *error, size_t room)
+{
+	static const char *const words[] = {
+		[PERFTEST_SHARED] = "shared", [PERFTEST_FANOUT] = "fanout", [PERFTEST_TOPIC] = "topic"};
+
+	for (unsigned i = 0; i < 3; i++)
+		if (!strcmp(o->mode_word, words[i])) {
+			o->mode = (enum perftest_mode)i;
+			return 0;
+		}
+	snprintf(error, room, "--mode is shared, fanout or topic, not '%.40s'", o->mode_word);
+	return -1;
+}
+
+static int check(struct perftest_options *o, char *error, size_t room)
+{
+	if (o->mode == PERFTEST_FANOUT && o->qt != 1)
+		return refuse(error, room, "--mode fanout has one exchange: --qt must be 1");
+	if (o->npubs * o->qt > WORKERS_MAX || o->nsubs * o->qt > WORKERS_MAX)
+		return refuse(error, room, "--npubs and --nsubs times --qt may be 20000 at most");
+	if (o->tx && o->sync)
+		return refuse(error, room, "--tx and --sync-publish exclude each other");
+	if (o->summary + o->csv + o->json > 1)
+		return refuse(error, room, "--summary, --csv and --json exclude each other");
+	if (strlen(o->base) > BASE_MAX || !*o->base)
+		return refuse(error, room, "--base-name has 1 to 64 bytes");
+	return 0;
+}
+
+static void follow(struct perftest_options *o)
+{
+	o->format = o->summary ? PERFTEST_SUMMARY
+		    : o->csv   ? PERFTEST_CSV
+		    : o->json  ? PERFTEST_JSON
+			       : PERFTEST_TABLE;
+	o->pubs = (unsigned)(o->npubs * o->qt);
+	o->subs = (unsigned)(o->nsubs * o->qt);
+	o->competing = o->mode == PERFTEST_SHARED && o->nsubs > 1;
+	o->quota = o->mode == PERFTEST_SHARED ? o->npubs * o->count / o->nsubs : o->npubs * o->count;
+	uint64_t received = o->mode == PERFTEST_SHARED ? o->pubs * o->count : o->subs * o->npubs * o->count;
+	o->transfers = o->pubs * o->count + received;
+	if (o->sync) {
+		o->confirm = true;
+		o->window = 1;
+	}
+	if (o->tx)
+		o->confirm = false;
+	if (!o->setup && !o->control && !o->publish && !o->subscribe)
+		o->setup = o->control = o->publish = o->subscribe = true;
+	o->local_count = (o->publish ? o->pubs : 0) + (o->subscribe ? o->subs : 0) + (o->control ? 1 : 0);
+	if (!o->machine.threads)
+		o->machine.threads = o->local_count > 2 || (o->publish && o->subscribe) ? 2 : 1;
+}
+
+int perftest_options_parse(struct perftest_options *o, int argc, char **argv, char *error, size_t room)
+{
+	*o = (struct perftest_options){.machine.idle = "adaptive",
+		.mode_word = "shared",
+		.base = "godwit-perftest",
+		.npubs = 1,
+		.nsubs = 1,
+		.qt = 1,
+		.count = 500000,
+		.size = 1024,
+		.iterations = 1,
+		.confirm = true,
+		.timeout_s = 30};
+	if (options_parse(rows, ROWS, o, argc, argv, NULL, error, room) || parse_mode(o, error, room) ||
+		check(o, error, room))
+		return -1;
+	follow(o);
+	return 0;
+}
+
+void perftest_data_name(const struct perftest_options *o, unsigned queue, char name[PERFTEST_NAME_BYTES])
+{
+	snprintf(name, PERFTEST_NAME_BYTES, "%s%u", o->base, queue);
+}
+
+void perftest_worker_name(
+	const struct perftest_options *o, bool pub, unsigned index, char name[PERFTEST_NAME_BYTES])
+{
+	snprintf(name, PERFTEST_NAME_BYTES, "%s_%s_%u", o->base, pub ? "pub" : "sub", index);
+}
+
+void perftest_control_name(const struct perftest_options *o, char name[PERFTEST_NAME_BYTES])
+{
+	snprintf(name, PERFTEST_NAME_BYTES, "%s_control", o->base);
+}

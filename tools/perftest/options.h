@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What godwit-perftest is asked to do: qpid-perftest's options, and what follows from them. */
+#ifndef TOOLS_PERFTEST_OPTIONS_H
+#define TOOLS_PERFTEST_OPTIONS_H
+
+#include "tools/client/machine.h"
+
+enum perftest_mode { PERFTEST_SHARED, PERFTEST_FANOUT, PERFTEST_TOPIC };
+enum perftest_format { PERFTEST_TABLE, PERFTEST_SUMMARY, PERFTEST_CSV, PERFTEST_JSON };
+
+struct perftest_options {
+	struct machine_options machine;
+	const char *mode_word, *base;
+	uint64_t npubs, nsubs, qt, count, size, iterations, ack, tx, window, timeout_s;
+	bool durable, confirm, sync, unique;
+	bool setup, control, publish, subscribe;
+	bool summary, csv, json, ceiling, help;
+
+	/* What follows. */
+	enum perftest_mode mode;
+	enum perftest_format format;
+	unsigned pubs, subs;  /* in all */
+	uint64_t quota;	      /* what a subscriber gets in an iteration; of several on a queue, on average */
+	bool competing;	      /* several subscribers share a queue */
+	uint64_t transfers;   /* publishes and receives of an iteration */
+	unsigned local_count; /* workers and control of this process */
+};
+
+/* 0, or -1 with error. */
+int perftest_options_parse(struct perftest_options *o, int argc, char **argv, char *error, size_t room);
+void perftest_options_help(FILE *out);
+
+/* Which queue or topic a worker is for; whose messages a subscriber gets. */
+static inline unsigned perftest_pub_queue(const struct perftest_options *o, unsigned pub)
+{
+	return pub / (unsigned)o->npubs;
+}
+
+static inline unsigned perftest_sub_queue(const struct perftest_options *o, unsigned sub)
+{
+	return sub / (unsigned)o->nsubs;
+}
+
+enum { PERFTEST_NAME_BYTES = 128 };
+/* BASE0: a queue, or a topic; BASE_pub_0: what control says to a worker; BASE_control: what workers say. */
+void perftest_data_name(const struct perftest_options *o, unsigned queue, char name[PERFTEST_NAME_BYTES]);
+void perftest_worker_name(
+	const struct perftest_options *o, bool pub, unsigned index, char name[PERFTEST_NAME_BYTES]);
+void perftest_control_name(const struct perftest_options *o, char name[PERFTEST_NAME_BYTES]);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/perftest/options.h"
+
+#include "tests/unit/unit.h"
+
+static struct perftest_options o;
+static char error[300];
+
+static int parse(const char *line)
+{
+	char copy[300], *argv[40] = {(char *)"perftest"}, *rest = copy;
+	int argc = 1;
+
+	snprintf(copy, sizeof(copy), "%s", line);
+	for (char *word; (word = strsep(&rest, " ")) && argc < 40;)
+		if (*word)
+			argv[argc++] = word;
+	error[0] = '\0';
+	return perftest_options_parse(&o, argc, argv, error, sizeof(error));
+}
+
+static void accepted(void)
+{
+	CU_ASSERT_EQUAL(parse(""), 0);
+	CU_ASSERT(
+		o.pubs == 1 && o.subs == 1 && o.count == 500000 && o.size == 1024 && o.transfers == 1000000);
+	CU_ASSERT(
+		o.setup && o.control && o.publish && o.subscribe && o.confirm && !o.durable && !o.competing);
+	CU_ASSERT_EQUAL(o.format, PERFTEST_TABLE);
+	/* the report's */
+	CU_ASSERT_EQUAL(
+		parse("-b 10.0.0.1 --count 500000 --nsubs 1 --npubs 1 --qt 4 --size 4096 --bounds-multiplier "
+		      "102400 --summary"),
+		0);
+	CU_ASSERT(o.pubs == 4 && o.subs == 4 && o.quota == 500000 && o.transfers == 4000000);
+	CU_ASSERT_EQUAL(o.machine.bounds_multiplier, 102400);
+	CU_ASSERT_EQUAL(o.format, PERFTEST_SUMMARY);
+	CU_ASSERT_EQUAL(parse("-csv --tcp-nodelay -p 5673 -x 2 -y 3 -C 7 -s=1"), -1);
+	CU_ASSERT_EQUAL(parse("-csv --tcp-nodelay -p 5673 -x 2 -y 3 -C 9"), 0);
+	CU_ASSERT(o.competing && o.quota == 6 && o.transfers == 36 && o.format == PERFTEST_CSV);
+	CU_ASSERT_EQUAL(parse("--publish --sync-publish"), 0);
+	CU_ASSERT(o.publish && !o.subscribe && !o.control && !o.setup && o.confirm && o.window == 1);
+	CU_ASSERT_EQUAL(parse("--tx 10 --pub-confirm yes"), 0);
+	CU_ASSERT_FALSE(o.confirm);
+}
+
+static void refuse(const char *line, const char *part)
+{
+	CU_ASSERT_EQUAL(parse(line), -1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(error, part));
+}
+
+static void refused(void)
+{
+	refuse("--mode both", "--mode is shared, fanout or topic, not 'both'");
+	refuse("--mode fanout --qt 2", "--qt must be 1");
+	refuse("--summary --csv", "exclude each other");
+	refuse("--tx 3 --sync-publish", "exclude each other");
+	refuse("--npubs 200 --qt 200", "20000 at most");
+	refuse("--size -1", "--size is a number");
+	refuse("--count", "--count needs a value");
+	refuse("--nosuch", "no option --nosuch");
+}
+
+int main(int argc, char **argv)
+{
+	return unit_main(argc, argv, (struct unit_test[]){{"accepted", accepted}, {"refused", refused}, {0}});
+}
