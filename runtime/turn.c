@@ -223,21 +223,35 @@ static void sleep_now(struct turn *t, uint64_t us)
 			CHECK(errno == EAGAIN || errno == EINTR);
 }
 
+bool turn_sleep_begin(struct turn *t)
+{
+	if (__atomic_exchange_n(&t->state, STATE_ASLEEP, __ATOMIC_SEQ_CST) != STATE_NOTIFIED &&
+		prepare_all(t))
+		return true;
+	turn_sleep_end(t);
+	return false;
+}
+
+bool turn_woken(const struct turn *t)
+{
+	return __atomic_load_n(&t->state, __ATOMIC_ACQUIRE) == STATE_NOTIFIED;
+}
+
+void turn_sleep_end(struct turn *t)
+{
+	__atomic_exchange_n(&t->state, STATE_AWAKE, __ATOMIC_SEQ_CST);
+}
+
 /* Sleeps unless there is, or may be, work. Returns whether it slept. */
 static bool try_sleep(struct turn *t)
 {
-	bool slept = false;
-
-	if (__atomic_exchange_n(&t->state, STATE_ASLEEP, __ATOMIC_SEQ_CST) != STATE_NOTIFIED &&
-		prepare_all(t)) {
-		uint64_t us = sleep_us(t, clock_now_us());
-		if (us > 0) {
-			sleep_now(t, us);
-			slept = true;
-		}
-	}
-	__atomic_exchange_n(&t->state, STATE_AWAKE, __ATOMIC_SEQ_CST);
-	return slept;
+	if (!turn_sleep_begin(t))
+		return false;
+	uint64_t us = sleep_us(t, clock_now_us());
+	if (us > 0)
+		sleep_now(t, us);
+	turn_sleep_end(t);
+	return us > 0;
 }
 
 static void pause_briefly(void)

@@ -91,6 +91,13 @@ unsigned turn_run_once(struct turn *t, uint64_t now_us);
 /* The earliest next_us of the sources; UINT64_MAX: none. The turn's thread. */
 uint64_t turn_next_us(struct turn *t);
 
+/* What turn_run does around a sleep, for who runs turns by hand and has no thread to put to sleep. True:
+ * there is nothing to do before turn_next_us, or until turn_woken; the next turn_run_once comes after
+ * turn_sleep_end. False: it does not sleep. The turn's thread. */
+bool turn_sleep_begin(struct turn *t);
+bool turn_woken(const struct turn *t);
+void turn_sleep_end(struct turn *t);
+
 /* Runs on the calling thread until turn_stop; a stop that came first ends it at once. Registers the thread
  * with reclaim meanwhile (it must not be registered yet): quiescent once a turn, offline while asleep. Reads
  * the clock once a turn. */

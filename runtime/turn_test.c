@@ -520,6 +520,37 @@ static void time_by_source(void)
 	turn_fini(&t);
 }
 
+static bool may_sleep = true;
+
+static bool probe_sleep_prepare(struct turn_source *s)
+{
+	return may_sleep;
+}
+
+static void sleeps_by_hand(void)
+{
+	struct turn t;
+
+	CU_ASSERT_EQUAL_FATAL(turn_init(&t, TURN_IDLE_ADAPTIVE, 0), 0);
+	struct probe p = probe_make(&t);
+	p.source.sleep_prepare = probe_sleep_prepare;
+	CU_ASSERT_EQUAL(turn_add(&t, &p.source), 0);
+	may_sleep = false;
+	CU_ASSERT_FALSE(turn_sleep_begin(&t));
+	may_sleep = true;
+	CU_ASSERT_TRUE(turn_sleep_begin(&t));
+	CU_ASSERT_FALSE(turn_woken(&t));
+	turn_wake(&t);
+	CU_ASSERT_TRUE(turn_woken(&t));
+	turn_sleep_end(&t);
+	CU_ASSERT_FALSE(turn_woken(&t));
+	/* A wake while it is awake: the next sleep does not begin. */
+	turn_wake(&t);
+	CU_ASSERT_FALSE(turn_sleep_begin(&t));
+	CU_ASSERT_TRUE(turn_sleep_begin(&t));
+	turn_fini(&t);
+}
+
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
@@ -533,5 +564,5 @@ int main(int argc, char **argv)
 			{"no_wakeup_is_lost", no_wakeup_is_lost},
 			{"wakes_at_every_moment", wakes_at_every_moment},
 			{"asleep_is_offline", asleep_is_offline}, {"signals_do_no_harm", signals_do_no_harm},
-			{"time_by_source", time_by_source}, {0}});
+			{"time_by_source", time_by_source}, {"sleeps_by_hand", sleeps_by_hand}, {0}});
 }

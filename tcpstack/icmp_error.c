@@ -85,6 +85,25 @@ bool icmp_is_error(bool v4, uint8_t type)
 	return type >= V6_UNREACHABLE && type <= V6_PARAMETER;
 }
 
+/* TCP hears what e says about the packet of which the first n bytes are at p. */
+static void quoted_tell(struct stack *s, const uint8_t *p, uint32_t n, bool v4, struct tcp_icmp *e)
+{
+	uint32_t at = v4 ? quote_v4(p, n, e) : quote_v6(p, n, e);
+
+	if (!at || at + QUOTED_TCP_BYTES > n || !ip_is_ours(s, &e->tuple.laddr)) {
+		COUNT(s, icmp_error_quote);
+		return;
+	}
+	if (e->kind == TCP_ICMP_IGNORED) {
+		COUNT(s, icmp_quench_ignored);
+		return;
+	}
+	e->tuple.lport = wire_get16(p + at);
+	e->tuple.rport = wire_get16(p + at + 2);
+	e->seq = wire_get32(p + at + 4);
+	tcp_icmp_input(s, e);
+}
+
 void icmp_error_input(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip)
 {
 	const uint8_t *h = frame_data(m), *p = h + ICMP_HEADER_BYTES;
@@ -92,19 +111,18 @@ void icmp_error_input(struct stack *s, struct rte_mbuf *m, const struct ip_packe
 	bool v4 = ip_is_v4(&ip->dst);
 	struct tcp_icmp e = {.kind = v4 ? kind_v4(h[0], h[1]) : kind_v6(h[0], h[1]),
 		.mtu = v4 ? wire_get16(h + 6) : wire_get32(h + 4)};
-	uint32_t at = v4 ? quote_v4(p, n, &e) : quote_v6(p, n, &e);
 
 	COUNT(s, icmp_errors_in);
-	if (!at || at + QUOTED_TCP_BYTES > n || !ip_is_ours(s, &e.tuple.laddr)) {
-		COUNT(s, icmp_error_quote);
-		return;
-	}
-	if (e.kind == TCP_ICMP_IGNORED) {
-		COUNT(s, icmp_quench_ignored);
-		return;
-	}
-	e.tuple.lport = wire_get16(p + at);
-	e.tuple.rport = wire_get16(p + at + 2);
-	e.seq = wire_get32(p + at + 4);
-	tcp_icmp_input(s, &e);
+	quoted_tell(s, p, n, v4, &e);
+}
+
+void icmp_undelivered(struct stack *s, struct rte_mbuf *m)
+{
+	const uint8_t *p = frame_data(m);
+	bool v4 = m->data_len && p[0] >> 4 == 4;
+	uint8_t protocol = m->data_len < IPV4_HEADER_BYTES ? 0 : v4 ? p[9] : p[6];
+	struct tcp_icmp e = {.kind = TCP_ICMP_SOFT};
+
+	if (protocol == IP_PROTOCOL_TCP)
+		quoted_tell(s, p, m->data_len, v4, &e);
 }

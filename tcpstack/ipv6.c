@@ -74,7 +74,7 @@ struct walk {
 };
 
 /* What of a packet we do not know: RFC 4443 section 3.4. */
-enum { PROBLEM_FIELD, PROBLEM_HEADER, PROBLEM_OPTION };
+enum { PROBLEM_FIELD, PROBLEM_HEADER, PROBLEM_OPTION, PROBLEM_FIRST_FRAGMENT };
 static void problem_tell(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip, uint32_t back,
 	uint8_t code, uint32_t at)
 {
@@ -149,7 +149,12 @@ static bool extensions_cut(struct stack *s, struct rte_mbuf *m, const struct ip_
 		const uint8_t *p = frame_data(m) + at;
 		if (w->next != NEXT_HOP_BY_HOP && w->next != NEXT_ROUTING && w->next != NEXT_DESTINATION)
 			break;
-		if (i == EXTENSIONS_MAX || (w->next == NEXT_HOP_BY_HOP && i) || at + 8 > m->pkt_len) {
+		if (w->next == NEXT_HOP_BY_HOP && i) { /* RFC 8200 section 4: as if it were not known */
+			problem_tell(s, m, ip, w->back, PROBLEM_HEADER, w->next_at);
+			COUNT(s, ipv6_extension);
+			return false;
+		}
+		if (i == EXTENSIONS_MAX || at + 8 > m->pkt_len) {
 			COUNT(s, ipv6_extension);
 			return false;
 		}
@@ -175,23 +180,53 @@ static bool extensions_cut(struct stack *s, struct rte_mbuf *m, const struct ip_
 
 static void payload_take(struct stack *s, struct rte_mbuf *m, struct ip_packet *ip, struct walk w);
 
-/* RFC 7112: the first fragment has every header, to the end of the protocol's above. */
-static bool headers_in(struct rte_mbuf *m, uint8_t next)
+/* Whether the first header, next, and all that follow it to the end of the protocol's above are in m (RFC
+ * 7112). *told_of is false where its sender must not be told of a fault: it may be an error itself. */
+static bool headers_in(struct rte_mbuf *m, uint8_t next, bool *told_of)
 {
 	uint32_t at = 0;
 
+	*told_of = true;
 	for (unsigned i = 0; i < EXTENSIONS_MAX; i++) {
+		const uint8_t *p = frame_data(m) + at;
 		if (next == IP_PROTOCOL_TCP)
 			return at + 20 <= m->pkt_len;
+		if (next == IP_PROTOCOL_ICMPV6)
+			*told_of = at < m->data_len && *p >= 128;
 		if (next != NEXT_HOP_BY_HOP && next != NEXT_ROUTING && next != NEXT_DESTINATION)
 			return at + 8 <= m->pkt_len;
 		if (at + 8 > m->data_len)
 			return false;
-		const uint8_t *p = frame_data(m) + at;
 		next = p[0];
 		at += (p[1] + 1u) * 8;
 	}
 	return true; /* too many: found when it is whole */
+}
+
+/* RFC 8200 section 4.5: a fragment that cannot belong to any packet, of which its sender is told. True where
+ * in is such a one (counted); m stays the caller's. */
+static bool fragment_bad(struct stack *s, struct rte_mbuf *m, const struct frag_in *in)
+{
+	uint32_t header = in->back - FRAGMENT_HEADER_BYTES;
+	bool told_of = in->next == IP_PROTOCOL_TCP;
+	bool headers = in->offset || headers_in(m, in->next, &told_of);
+
+	if (in->more && m->pkt_len % 8) {
+		if (told_of)
+			problem_tell(s, m, &in->ip, in->back, PROBLEM_FIELD, 4); /* the payload's length */
+		COUNT(s, frag_malformed);
+	} else if (header - IPV6_HEADER_BYTES + in->offset + m->pkt_len > UINT16_MAX) {
+		if (told_of)
+			problem_tell(s, m, &in->ip, in->back, PROBLEM_FIELD, header + 2); /* the offset */
+		COUNT(s, frag_malformed);
+	} else if (!headers) {
+		if (told_of)
+			problem_tell(s, m, &in->ip, in->back, PROBLEM_FIRST_FRAGMENT, 0);
+		COUNT(s, frag_tiny);
+	} else {
+		return false;
+	}
+	return true;
 }
 
 /* m's data starts at a fragment header, back bytes behind the packet's start. */
@@ -217,8 +252,8 @@ static void fragment_take(struct stack *s, struct rte_mbuf *m, struct ip_packet 
 		!MUTANT(atomic_fragment_kept)) { /* RFC 6946: whole by itself, whatever else is going on */
 		ip->fragmented = true;
 		payload_take(s, m, ip, (struct walk){.next = in.next});
-	} else if (in.offset == 0 && !headers_in(m, in.next)) {
-		DROP(s, m, frag_tiny);
+	} else if (fragment_bad(s, m, &in)) {
+		rte_pktmbuf_free(m);
 	} else if (frag_input_take(s, m, &in, &whole) && !frag_hand_over_take(s, &whole)) {
 		payload_take(s, whole.m, &whole.ip, (struct walk){.next = whole.next});
 	}

@@ -111,6 +111,8 @@ static void entry_fire(struct timer *t, uint64_t now_us)
 	}
 	if (e->solicits >= NEIGHBOUR_SOLICITS_MAX) {
 		COUNT(s, neighbour_failed);
+		for (unsigned i = 0; i < e->pending_count && !MUTANT(neighbours_fail_in_silence); i++)
+			icmp_undelivered(s, e->pending[i]); /* RFC 4861 section 7.2.2 */
 		nd_router_failed(s, &e->addr);
 		entry_remove(s, e);
 		return;
@@ -212,6 +214,23 @@ bool neighbour_possible(const struct stack *s, const struct ip_addr *addr)
 	return ip_is_v4(addr) ? ip_on_link(s, addr) != NULL : ipv6_is_on_link(s, addr);
 }
 
+/* RFC 1122 section 2.3.2.2, RFC 4861 section 7.2.2: the latest wait, the oldest gives way. False where others
+ * hold all that may wait. */
+static bool pending_room(struct stack *s, struct neighbour *e)
+{
+	bool full = s->neighbour_pending >= s->neighbour_pending_max && !MUTANT(pending_not_limited);
+
+	if (!full && e->pending_count < NEIGHBOUR_PENDING_MAX)
+		return true;
+	if (!e->pending_count)
+		return false;
+	DROP(s, e->pending[0], neighbour_pending_dropped);
+	s->neighbour_pending--;
+	e->pending_count--;
+	memmove(e->pending, e->pending + 1, e->pending_count * sizeof(e->pending[0]));
+	return true;
+}
+
 void neighbour_output_take(struct stack *s, struct rte_mbuf *m, const struct ip_addr *next_hop)
 {
 	struct neighbour *e = neighbour_find_or_add(s, next_hop);
@@ -224,12 +243,11 @@ void neighbour_output_take(struct stack *s, struct rte_mbuf *m, const struct ip_
 		eth_output_take(s, m, e->mac, ip_is_v4(next_hop) ? ETH_TYPE_IPV4 : ETH_TYPE_IPV6);
 		return;
 	}
-	if (!e || e->pending_count == NEIGHBOUR_PENDING_MAX ||
-		(s->neighbour_pending >= s->neighbour_pending_max && !MUTANT(pending_not_limited))) {
-		DROP(s, m, neighbour_pending_dropped);
-	} else {
+	if (e && pending_room(s, e)) {
 		e->pending[e->pending_count++] = m;
 		s->neighbour_pending++;
+	} else {
+		DROP(s, m, neighbour_pending_dropped);
 	}
 	if (e && !timer_armed(&e->timer))
 		entry_solicit(s, e);

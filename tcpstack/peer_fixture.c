@@ -109,8 +109,7 @@ struct segment px_segment(uint8_t flags, int64_t seq, int64_t ack, uint32_t len)
 		.win = 65535,
 		.peer_port = PEER_PORT,
 		.stack_port = STACK_PORT,
-		.doff = -1,
-		.iplen = -1};
+		.doff = -1};
 }
 
 void px_send(const struct segment *g, struct segment_base *base)

@@ -94,7 +94,9 @@ struct nd {
 	uint8_t router_next; /* who is tried among those not known to answer */
 	struct timer solicit_timer;
 	struct timer mld_timer;
-	uint8_t mld_left; /* reports that tell of a change, still to be sent */
+	uint8_t mld_left;	  /* reports that tell of a change, still to be sent */
+	struct ip_addr mld_asked; /* the group of the outstanding query; unspecified: all */
+	uint64_t mld_v1_until_us; /* a router of MLD's first version is about */
 };
 
 /* neighbour.c: who was found on the way to whom, last, by a hash of the latter; all are forgotten when a
@@ -304,6 +306,9 @@ void icmp_error_send(struct stack *s, struct rte_mbuf *m, uint32_t back, const s
 /* icmp_error.c: an ICMP error; m stays the caller's. Its header is there, its checksum right. */
 bool icmp_is_error(bool v4, uint8_t type);
 void icmp_error_input(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
+/* The IP packet m of ours (which stays the caller's) has no next hop that answers: as if a router had said
+ * so. */
+void icmp_undelivered(struct stack *s, struct rte_mbuf *m);
 void icmp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
 void icmp6_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);
 void tcp_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *ip);

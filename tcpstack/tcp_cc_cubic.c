@@ -70,11 +70,13 @@ static void hystart_sample(struct tcp_conn *c, uint32_t rtt_us)
 	}
 }
 
+/* With the first ACK of what was sent after the last round began: where one turn's ACKs cover all that was sent, what
+ * they let out leaves behind them, and is the next round's all the same. */
 static void hystart_round(struct tcp_conn *c)
 {
 	struct tcp_cc_hystart *h = &c->cc_state.cubic.hystart;
 
-	if (seq_lt(c->snd_una, h->round_end))
+	if (!seq_lt(h->round_end, c->snd_una))
 		return;
 	h->round_end = c->snd_nxt;
 	h->last_rtt_us = h->rtt_us;
@@ -90,15 +92,15 @@ static uint32_t slow_start(struct tcp_conn *c, const struct tcp_cc_ack *a)
 	bool first = c->ssthresh == UINT32_MAX; /* later ones know where to end */
 	uint32_t bytes = a->bytes, left = 0;
 
-	if (first)
+	if (first) {
+		hystart_round(c);
 		hystart_sample(c, a->rtt_us);
+	}
 	if (a->cwnd_limited) {
 		if (first && c->cc_state.cubic.hystart.careful)
 			bytes /= HYSTART_GROWTH_DIVISOR;
 		left = tcp_cc_slow_start(c, bytes, SLOW_START_SEGMENTS);
 	}
-	if (first)
-		hystart_round(c);
 	return left;
 }
 

@@ -434,6 +434,9 @@ void tcp_timers_init(struct tcp_conn *c);
 void tcp_timers_cancel(struct tcp_conn *c);
 /* The retransmission timeout runs from now. */
 void tcp_rexmt_arm(struct tcp_conn *c);
+/* RFC 6298 section 5: the earliest segment was sent again, and not by the timeout, which is due one timeout
+ * from now, no sooner. */
+void tcp_rexmt_postpone(struct tcp_conn *c);
 /* It goes on to run, but a tail loss probe may come before it. */
 void tcp_rexmt_schedule(struct tcp_conn *c);
 /* It goes on to run, but in us the reordering window has passed; 0: nothing changes. */

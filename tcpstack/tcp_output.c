@@ -267,6 +267,8 @@ static void segment_sent(struct tcp_conn *c, struct tcp_segment *g)
 	c->sent_us = s->now_us;
 	if (!timer_armed(&c->rexmt)) /* RFC 6298 (5.1) */
 		tcp_rexmt_arm(c);
+	else if (g->resent && g->seq == c->snd_una)
+		tcp_rexmt_postpone(c);
 }
 
 void tcp_syn_was_sent(struct tcp_conn *c, uint64_t sent_us, bool resent)

@@ -31,7 +31,10 @@ void tcp_rtt_sample(struct tcp_conn *c, uint32_t rtt_us)
 		c->rttvar_us = (uint32_t)((3ull * c->rttvar_us + delta) / 4);
 		c->srtt_us = (uint32_t)((7ull * c->srtt_us + rtt_us) / 8);
 	}
-	rto_clamp(c, c->srtt_us + max_u64(4ull * c->rttvar_us, (uint64_t)CLOCK_GRANULARITY_US));
+	/* A sample an ACK soon leaves no variance, and beyond rto_us_min nothing but the round trip: a
+	 * quarter of that is left for a path that changes (RFC 7323 appendix G's concern). */
+	uint64_t spread_us = max_u64(4ull * c->rttvar_us, MUTANT(rto_without_slack) ? 1 : c->srtt_us / 4);
+	rto_clamp(c, c->srtt_us + max_u64(spread_us, (uint64_t)CLOCK_GRANULARITY_US));
 }
 
 uint64_t tcp_rto_backed_off_us(const struct tcp_conn *c)

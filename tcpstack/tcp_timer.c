@@ -38,6 +38,15 @@ void tcp_rexmt_arm(struct tcp_conn *c)
 	tcp_rexmt_schedule(c);
 }
 
+void tcp_rexmt_postpone(struct tcp_conn *c)
+{
+	if (MUTANT(timeout_soon_after_resend))
+		return;
+	c->rto_at_us = max_u64(c->rto_at_us, c->stack->now_us + rexmt_us(c));
+	if (c->rexmt_kind == TCP_REXMT_RTO) /* else what comes sooner does, and this after it */
+		rexmt_set(c, TCP_REXMT_RTO, c->rto_at_us);
+}
+
 void tcp_reorder_arm(struct tcp_conn *c, uint32_t us)
 {
 	uint64_t at_us = c->stack->now_us + us;

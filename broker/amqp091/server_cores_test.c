@@ -364,6 +364,28 @@ static void auto_delete(void)
 	finish();
 }
 
+/* More queues of one core than the ring to it has room for. */
+static void fan_out_through_a_short_ring(void)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_BIND};
+	static const char *const names[] = {"q", "q1", "q2"};
+
+	begin(RECORDS_FEW);
+	for (unsigned i = 0; i < 3; i++) {
+		client_declare(&there, 1, names[i]);
+		m.args.queue_bind = (struct amqp091_queue_bind){
+			.queue = str(names[i]), .exchange = str("amq.fanout")};
+		client_method(&there, 1, &m);
+		client_expect(&there, 1, AMQP091_METHOD_QUEUE_BIND_OK);
+	}
+	client_publish(&here, 1, "amq.fanout", "", "x", 1);
+	client_publish(&here, 1, "amq.fanout", "", "y", 1);
+	client_declare(&here, 1, "own");
+	for (unsigned i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(client_ready_count(&there, 1, names[i]), 2);
+	finish();
+}
+
 /* The queue goes to its only consumer; what is asked and published meanwhile finds it. */
 static void moves(void)
 {
@@ -404,5 +426,6 @@ int main(int argc, char **argv)
 			{"settlements", settlements}, {"consumers", consumers},
 			{"cancel_meets_deliveries", cancel_meets_deliveries},
 			{"exclusive_consumers", exclusive_consumers}, {"auto_delete", auto_delete},
-			{"moves", moves}, {NULL, NULL}});
+			{"fan_out_through_a_short_ring", fan_out_through_a_short_ring}, {"moves", moves},
+			{NULL, NULL}});
 }

@@ -144,6 +144,9 @@ static void core_links(struct broker_core *c)
 		CDS_INIT_LIST_HEAD(&c->out[i].waiting);
 		c->in[i] = &b->links[i * b->config.cores + c->index];
 	}
+	/* All of a message's queues may be of one core. */
+	uint32_t room = ring_capacity(c->out[c->index].link->publish);
+	c->fan_out.at_once = room < FAN_OUT_AT_ONCE ? room : FAN_OUT_AT_ONCE;
 }
 
 struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct message_cache *cache_take)

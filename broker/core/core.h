@@ -19,11 +19,12 @@
 #include <pthread.h>
 
 enum {
-	QUEUE_QUANTUM = 32,    /* messages from one queue before the next one has its turn */
-	LINK_QUANTUM = 64,     /* records from one ring before the next one has its turn */
-	GRAVE_QUANTUM = 512,   /* purged messages released a turn */
-	FAN_OUT_AT_ONCE = 64,  /* queues that a message is given to in one go; more are done in slices of */
-	FAN_OUT_QUANTUM = 256, /* so many a turn */
+	QUEUE_QUANTUM = 32,  /* messages from one queue before the next one has its turn */
+	LINK_QUANTUM = 64,   /* records from one ring before the next one has its turn */
+	GRAVE_QUANTUM = 512, /* purged messages released a turn */
+	/* Queues that a message is given to in one go, or as many as a link has room for; more are done in */
+	FAN_OUT_AT_ONCE = 64,
+	FAN_OUT_QUANTUM = 256, /* slices of so many a turn */
 	TIDY_BINDINGS = 64,    /* of what is deleted that are taken away in a turn: some 20 us */
 	/* Of topic patterns, in the whole broker: each core has a note for each of them (32 bytes). */
 	NESTED_HASHES_MAX = 65536,
@@ -79,6 +80,7 @@ struct fan_out {
 	struct message *message; /* NULL: none is under way */
 	struct session *session; /* whose publisher waits; NULL: it has gone */
 	uint32_t count, at;
+	uint32_t at_once; /* up to here it takes no fan-out */
 	queue_handle *queues;
 };
 

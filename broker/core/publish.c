@@ -105,7 +105,10 @@ static void fan_out_begin(struct session *s, const struct route_set *to, struct 
 		return; /* another one first */
 	message_share(m);
 	message_ref(m);
-	*f = (struct fan_out){.message = m, .session = s, .count = to->count, .queues = f->queues};
+	f->message = m;
+	f->session = s;
+	f->count = to->count;
+	f->at = 0;
 	for (uint32_t i = 0; i < to->count; i++)
 		f->queues[i] = to->queues[i]->handle;
 	s->core->counters.fan_outs++;
@@ -203,7 +206,7 @@ enum publish_result exchange_publish(struct session *s, const struct publish *p,
 		phase_leave(c->phase, before);
 		return PUBLISH_FAILED;
 	}
-	if (to->count > FAN_OUT_AT_ONCE) {
+	if (to->count > c->fan_out.at_once) {
 		fan_out_begin(s, to, p->message);
 		phase_leave(c->phase, before);
 		return PUBLISH_AGAIN;

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The data cores, each: its turn, the transports, the broker's core and the adaptor. */
 #include "broker/main/instance.h"
-#include "broker/main/sizes.h"
 #include "dpdk_port/eal.h"
 #include "dpdk_port/heap.h"
-#include "runtime/clock.h"
 #include "runtime/log.h"
 #include "runtime/reclaim.h"
 
@@ -80,8 +78,8 @@ static int create_broker(struct instance *in)
 			.consumers = c->limits.consumers},
 		.key = siphash_key_random(),
 		.cores = c->lcore_count,
-		/* one a connection, and as many of connections that have gone meanwhile */
-		.calls_max = 2 * sizes_of_core(c, c->limits.connections),
+		.calls_max = in->sizes.calls,
+		.link_records = in->sizes.link_records,
 	};
 
 	in->broker = broker_create(&bc);
@@ -90,19 +88,19 @@ static int create_broker(struct instance *in)
 	return in->broker ? 0 : -1;
 }
 
-static int create_server(struct instance *in, struct data_core *d)
+static int create_server(struct instance *in, struct data_core *d, uint64_t now_us)
 {
 	const struct config *c = &in->config;
 	struct amqp091_server_config sc = {
 		.core = d->core,
 		.auth = in->auth,
-		.conn_max = sizes_of_core(c, c->limits.connections),
+		.conn_max = in->sizes.conns,
 		.conns_all = in->core_count > 1 ? &in->connections : NULL,
 		.conns_all_max = c->limits.connections,
 		.channel_max = c->limits.channels,
-		.channels_max = sizes_channels(c),
-		.consumers_max = sizes_of_core(c, c->limits.consumers),
-		.unacked_max = sizes_unacked(c),
+		.channels_max = in->sizes.channels,
+		.consumers_max = in->sizes.consumers,
+		.unacked_max = in->sizes.unacked,
 		.frame_max_bytes = c->limits.frame_bytes_max,
 		.message_bytes_max = c->limits.message_bytes_max,
 		.heartbeat_s = c->limits.heartbeat_s,
@@ -112,7 +110,7 @@ static int create_server(struct instance *in, struct data_core *d)
 		.wake_ctx = &d->turn,
 	};
 
-	d->amqp091 = amqp091_server_create(&sc, clock_now_us());
+	d->amqp091 = amqp091_server_create(&sc, now_us);
 	if (!d->amqp091)
 		LOG_ERROR(
 			"core", "no memory for connections: limits.connections and limits.channels size it");
@@ -139,7 +137,7 @@ static void add_addresses(struct stack_config *sc, const struct config_port *p)
 		stack_config_add(sc, instance_ip(&a.address), a.bits);
 }
 
-static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
+static int create_bypass(struct instance *in, struct data_core *d, uint32_t i, uint64_t now_us)
 {
 	const struct config *c = &in->config;
 	const struct config_port *p = &c->ports[i];
@@ -155,7 +153,7 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	char name[32];
 
 	snprintf(name, sizeof(name), "tx%u %s", d->index, p->name);
-	struct rte_mempool *tx = port_pool_create(name, sizes_tx_buffers(c) + sizes_ring_buffers(c, p),
+	struct rte_mempool *tx = port_pool_create(name, in->sizes.tx_buffers + sizes_ring_buffers(c, p),
 		port_pool_room(p->mtu_bytes), dpdk_core_node(d->index));
 	if (!tx) {
 		LOG_ERROR("core", "port %s: no memory for its transmit buffers: memory.buffers sizes them",
@@ -173,10 +171,8 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	bc.stack.vlan = p->vlan;
 	bc.stack.arp_probes = p->probe ? ARP_PROBES : 0;
 	bc.stack.tx_pool = tx;
-	/* what has been accepted, and what is being closed */
-	uint32_t conns = sizes_of_core(c, c->limits.connections);
-	bc.stack.conn_max = conns + conns / 4 + 1024;
-	bc.stack.rx_buffers_max = sizes_rx_held(c);
+	bc.stack.conn_max = in->sizes.stack_conns;
+	bc.stack.rx_buffers_max = in->sizes.rx_held;
 	bc.stack.rx_buffer_bytes = (uint32_t)c->tcp.rx_buffer_bytes;
 	bc.stack.tx_buffer_bytes = (uint32_t)c->tcp.tx_buffer_bytes;
 	bc.stack.rto_us_min = (uint32_t)c->tcp.rto_us_min;
@@ -186,9 +182,9 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	bc.stack.sack = c->tcp.sack;
 	bc.stack.timestamps = c->tcp.timestamps;
 	bc.stack.initial_window_segments = c->tcp.initial_window_segments;
-	bc.stack.syn_backlog_max = sizes_of_core(c, c->tcp.syn_backlog);
+	bc.stack.syn_backlog_max = in->sizes.syn_backlog;
 	bc.stack.time_wait_us = (uint32_t)c->tcp.time_wait_us;
-	bc.stack.time_wait_max = sizes_of_core(c, c->tcp.time_wait_max);
+	bc.stack.time_wait_max = in->sizes.time_wait;
 	_Static_assert((int)STACK_SYN_COOKIES_ALWAYS == (int)CONFIG_SYN_COOKIES_ALWAYS &&
 			       (int)STACK_SYN_COOKIES_NEVER == (int)CONFIG_SYN_COOKIES_NEVER,
 		"one order");
@@ -197,9 +193,9 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i)
 	_Static_assert((int)STACK_ECN_OFF == (int)CONFIG_ECN_OFF && (int)STACK_ECN_ON == (int)CONFIG_ECN_ON,
 		"one order");
 	bc.stack.ecn = (enum stack_ecn)c->tcp.ecn;
-	bc.stack.reass_segments_max = sizes_rx_held(c) / 4;
+	bc.stack.reass_segments_max = in->sizes.reass_segments;
 	bc.stack.key = siphash_key_random();
-	d->bypass[i] = bypass_create(&bc, clock_now_us());
+	d->bypass[i] = bypass_create(&bc, now_us);
 	/* A core that never sleeps looks by itself: to tell it would cost every burst a line of its. */
 	port_set_wake(in->ports[i], d->index, c->idle == CONFIG_IDLE_ADAPTIVE ? wake : NULL, &d->turn);
 	if (!d->bypass[i])
@@ -265,7 +261,7 @@ static int add_sources(struct data_core *d)
 	return error | turn_add(&d->turn, amqp091_server_source(d->amqp091));
 }
 
-static int create_core(struct instance *in, struct data_core *d)
+static int create_core(struct instance *in, struct data_core *d, uint64_t now_us)
 {
 	int error = turn_init(&d->turn, idle_of(&in->config), (uint32_t)in->config.idle_spin_us);
 
@@ -278,10 +274,10 @@ static int create_core(struct instance *in, struct data_core *d)
 		LOG_ERROR("core", "no memory for calls to core %u", d->index);
 		return -1;
 	}
-	if (create_broker_core(in, d) != 0 || create_server(in, d) != 0)
+	if (create_broker_core(in, d) != 0 || create_server(in, d, now_us) != 0)
 		return -1;
 	for (uint32_t i = 0; i < in->config.port_count; i++) {
-		if (in->ports[i] && create_bypass(in, d, i) != 0)
+		if (in->ports[i] && create_bypass(in, d, i, now_us) != 0)
 			return -1;
 	}
 	if (has_kernel_listener(&in->config) && create_ksock(in, d) != 0)
@@ -293,7 +289,7 @@ static int create_core(struct instance *in, struct data_core *d)
 	return 0;
 }
 
-int cores_create(struct instance *in)
+int cores_create(struct instance *in, uint64_t now_us)
 {
 	unsigned n = in->config.lcore_count;
 
@@ -314,7 +310,7 @@ int cores_create(struct instance *in)
 	if (!in->ksock_spread || create_messages(in) != 0 || create_broker(in) != 0)
 		return -1;
 	for (unsigned i = 0; i < n; i++) {
-		if (create_core(in, &in->cores[i]) != 0)
+		if (create_core(in, &in->cores[i], now_us) != 0)
 			return -1;
 	}
 	return 0;

@@ -103,7 +103,8 @@ static int create_auth(struct instance *in)
 
 static int serve(struct instance *in)
 {
-	if (cores_create(in) != 0)
+	in->sizes = sizes_of(&in->config);
+	if (cores_create(in, clock_now_us()) != 0)
 		return 1;
 	if (listeners_open(in) == 0) {
 		LOG_ERROR("listen", "nothing to listen on is left");

@@ -11,6 +11,7 @@
 #include "broker/amqp091/server.h"
 #include "broker/control/control.h"
 #include "broker/main/calls.h"
+#include "broker/main/sizes.h"
 #include "config/cli.h"
 #include "config/config.h"
 #include "dpdk_port/keeper.h"
@@ -54,6 +55,7 @@ struct instance {
 	struct listener_state listeners[CONFIG_LISTENERS_MAX];
 	uint32_t connections; /* of all cores together: theirs to count, where there are several */
 	struct ksock_spread *ksock_spread; /* hands kernel connections to the cores */
+	struct sizes sizes;		   /* of the cores; a test may change them before these are made */
 	struct data_core *cores;	   /* by index */
 	unsigned core_count;
 	struct control *control;
@@ -84,7 +86,8 @@ static inline struct ip_addr instance_ip(const struct config_address *a)
 {
 	return a->version == 6 ? ip_v6(a->bytes) : ip_v4(config_address_ipv4(a));
 }
-int cores_create(struct instance *in);
+/* config, ports, auth and sizes are set. 0, or -1 with the error logged. */
+int cores_create(struct instance *in, uint64_t now_us);
 int cores_start(struct instance *in);
 void cores_stop(struct instance *in);
 void cores_destroy(struct instance *in);

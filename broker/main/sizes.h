@@ -74,4 +74,33 @@ static inline uint32_t sizes_unacked(const struct config *c)
 	return n > 1u << 28 ? 1u << 28 : (uint32_t)n;
 }
 
+/* What each core is made with. */
+struct sizes {
+	uint32_t conns, channels, consumers, unacked;
+	uint32_t calls; /* to queues of other cores: one a connection, and as many of those that have gone */
+	uint32_t link_records; /* 0: as many as suit the number of cores */
+	uint32_t tx_buffers, rx_held, reass_segments;
+	uint32_t stack_conns; /* what has been accepted, and what is being closed */
+	uint32_t syn_backlog, time_wait;
+};
+
+static inline struct sizes sizes_of(const struct config *c)
+{
+	uint32_t conns = sizes_of_core(c, c->limits.connections);
+
+	return (struct sizes){
+		.conns = conns,
+		.channels = sizes_channels(c),
+		.consumers = sizes_of_core(c, c->limits.consumers),
+		.unacked = sizes_unacked(c),
+		.calls = 2 * conns,
+		.tx_buffers = sizes_tx_buffers(c),
+		.rx_held = sizes_rx_held(c),
+		.reass_segments = sizes_rx_held(c) / 4,
+		.stack_conns = conns + conns / 4 + 1024,
+		.syn_backlog = sizes_of_core(c, c->tcp.syn_backlog),
+		.time_wait = sizes_of_core(c, c->tcp.time_wait_max),
+	};
+}
+
 #endif

@@ -201,7 +201,7 @@ static void segment_input(void)
 		.len = odd & 2 ? take16() % 1401 : 0,
 		.urg = odd & 4 ? take() : 0,
 		.doff = odd & 64 ? take() & 15 : -1,
-		.iplen = odd & 32 ? take() : -1,
+		.below = {.has_iplen = odd & 32, .iplen = odd & 32 ? take() : 0},
 	};
 
 	if (odd & 8)

@@ -142,7 +142,7 @@ static void packet(void)
 	uint8_t *ip = frame + ETH, *data = ip + (v6 ? IP6 : IP4);
 	uint32_t n = more, header = v6 ? IP6 : IP4;
 
-	segment_eth_header(frame, 0, v6);
+	packet_eth(&(struct packet){0}, v6 ? 0x86dd : 0x0800, frame);
 	if ((how & 24) == 24) {
 		n = icmp_error_put(v6, data);
 		how &= 128;

@@ -125,6 +125,16 @@ static void call_write(const char *words)
 	}
 }
 
+void application_write(void)
+{
+	enum { CHUNK = 10000 };
+
+	while (run.conn && run.autowrite &&
+		tcp_conn_info(run.conn).tx_queued_bytes + CHUNK <= run.autowrite &&
+		tcp_conn_tx_room(run.conn) >= CHUNK)
+		call_write("10000");
+}
+
 void application_pool(const char *word, unsigned left)
 {
 	rte_pktmbuf_free_bulk(run.hoard, run.hoarded);
@@ -180,6 +190,11 @@ static void call_option(const char *name, const char *word)
 	unsigned long value = strtoul(word, NULL, 0);
 
 	options_begin();
+	if (!strcmp(name, "local")) {
+		if (!segment_addr_parse(word, &run.options.local))
+			fail("%s is no address", word);
+		return;
+	}
 	for (unsigned i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		if (!strcmp(options[i].name, name)) {
 			memcpy((uint8_t *)&run.options + options[i].offset, &value, options[i].size);
@@ -210,21 +225,83 @@ static void call_filter(const char *verdict, const char *word)
 	run.options.filter = &run.filter;
 }
 
+static void call_listen(const char *word)
+{
+	struct ip_addr address;
+	bool has = *word;
+
+	if ((has && !segment_addr_parse(word, &address)) ||
+		tcp_listen(run.stack, has ? &address : NULL, STACK_PORT,
+			run.options_set ? &run.options : NULL, &app, NULL, &run.listener))
+		fail("listen failed");
+}
+
+/* connect [ADDRESS [refused]] */
+static void call_connect(const char *word, const char *verdict)
+{
+	struct ip_addr peer = segment_peer_addr(run.base.v6);
+	bool refused = !strcmp(verdict, "refused");
+
+	if (*word && !segment_addr_parse(word, &peer)) {
+		fail("%s is no address", word);
+		return;
+	}
+	struct tcp_conn *c = tcp_connect(
+		run.stack, &peer, PEER_PORT, run.options_set ? &run.options : NULL, &app, NULL, run.now_us);
+	if (!c != refused)
+		fail(refused ? "the connect was not refused" : "connect failed");
+	run.conn = refused ? run.conn : c;
+}
+
+/* address ADDRESS tentative | used | duplicate */
+static void call_address(const char *word, const char *state)
+{
+	static const char *const names[] = {"tentative", "used", "duplicate"};
+	enum stack_address_state seen;
+	struct ip_addr want, a;
+
+	if (!segment_addr_parse(word, &want)) {
+		fail("%s is no address", word);
+		return;
+	}
+	for (unsigned i = 0; stack_address_get(run.stack, i, &a, &seen); i++)
+		if (ip_equal(&a, &want)) {
+			if (strcmp(names[seen], state))
+				fail("%s is %s", word, names[seen]);
+			return;
+		}
+	fail("%s is none of the stack's", word);
+}
+
+/* isn N | mark | moved N: by so much since the mark, 1000 off at most | elsewhere: it is not near it */
+static void call_isn(const char *word, const char *by)
+{
+	static uint32_t marked;
+	enum { OFF = 1000, NEAR = 1 << 24 };
+	uint32_t seen = run.base.stack_isn;
+	int32_t off = (int32_t)(seen - marked - (uint32_t)strtoul(by, NULL, 0));
+
+	if (!strcmp(word, "mark"))
+		marked = seen;
+	else if (!strcmp(word, "moved") ? abs(off) > OFF : !strcmp(word, "elsewhere") && abs(off) < 4 * NEAR)
+		fail("the initial number moved by %u", seen - marked);
+	else if (*word >= '0' && *word <= '9' && seen != (uint32_t)strtoul(word, NULL, 0))
+		fail("the stack's initial number is %u", seen);
+}
+
 /* Calls on the stack and the listener. False when name is none of them. */
 static bool call_stack(const char *name, const char *a, const char *b)
 {
 	if (!strcmp(name, "listen")) {
-		if (tcp_listen(run.stack, NULL, STACK_PORT, run.options_set ? &run.options : NULL, &app, NULL,
-			    &run.listener))
-			fail("listen failed");
+		call_listen(a);
 	} else if (!strcmp(name, "unlisten")) {
 		tcp_listener_close(run.listener);
 	} else if (!strcmp(name, "connect")) {
-		struct ip_addr peer = segment_peer_addr(run.base.v6);
-		run.conn = tcp_connect(run.stack, &peer, PEER_PORT, run.options_set ? &run.options : NULL,
-			&app, NULL, run.now_us);
-		if (!run.conn)
-			fail("connect failed");
+		call_connect(a, b);
+	} else if (!strcmp(name, "announce")) {
+		stack_announce(run.stack, run.now_us);
+	} else if (!strcmp(name, "address")) {
+		call_address(a, b);
 	} else if (!strcmp(name, "accept")) {
 		call_event("accepted", "");
 	} else if (!strcmp(name, "event")) {
@@ -250,9 +327,10 @@ static bool call_stack(const char *name, const char *a, const char *b)
 		application_pool(a, (unsigned)atoi(b));
 	} else if (!strcmp(name, "autoread")) {
 		run.autoread = true;
+	} else if (!strcmp(name, "autowrite")) {
+		run.autowrite = (uint32_t)atoi(a);
 	} else if (!strcmp(name, "isn")) {
-		if (run.base.stack_isn != (uint32_t)strtoul(a, NULL, 0))
-			fail("the stack's initial number is %u", run.base.stack_isn);
+		call_isn(a, b);
 	} else if (!strcmp(name, "nothing")) {
 		return true;
 	} else {

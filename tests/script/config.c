@@ -2,8 +2,11 @@
 /* A script's configuration: "config KEY VALUE" sets a member of struct stack_config, or
  *
  *   peer_isn N, clock_us N      where the peer's numbers and the clock begin
- *   ip 6                        the script speaks IPv6 (2001:db8::1 and ::2) instead of IPv4 (10.0.0.1 and
- * .2) vlan N                      every frame is tagged so cc NAME                     congestion control
+ *   ip 6                        the script speaks IPv6 (2001:db8::1 and ::2), not IPv4 (10.0.0.1 and .2)
+ *   ip 4                        the stack has no address of IPv6 at all
+ *   vlan N                      every frame is tagged so
+ *   cc NAME                     congestion control
+ *   discovery 1                 ARP and neighbour discovery are lines of the script
  *   address ADDRESS/BITS        one more address of the stack's
  *   gateway ADDRESS
  */
@@ -28,7 +31,8 @@ static const struct {
 	KEY(keepalive_us), KEY(keepalive_interval_us), KEY(keepalive_probes), KEY(challenge_acks_per_s),
 	KEY(initial_window_segments), KEY(syn_cookies), KEY(ecn), KEY(quick_acks), KEY(timestamps),
 	KEY(window_scaling), KEY(sack), KEY(orphan_max), KEY(tx_reserve), KEY(tx_segments_max),
-	KEY(rx_buffers_max)};
+	KEY(rx_buffers_max), KEY(arp_max), KEY(arp_lifetime_us), KEY(arp_probes), KEY(dad_transmits),
+	KEY(router_discovery), KEY(mld), KEY(frag_datagrams_max), KEY(frag_bytes_max)};
 
 static void do_config(const char *name, unsigned long value)
 {
@@ -38,10 +42,16 @@ static void do_config(const char *name, unsigned long value)
 	}
 	if (!strcmp(name, "ip")) {
 		run.base.v6 = value == 6;
+		if (value == 4)
+			run.config.address_count = 1;
 		return;
 	}
 	if (!strcmp(name, "vlan")) {
 		run.vlan = run.config.vlan = (uint16_t)value;
+		return;
+	}
+	if (!strcmp(name, "discovery")) {
+		run.discovery = value;
 		return;
 	}
 	if (!strcmp(name, "clock_us")) {
@@ -118,4 +128,5 @@ void config_defaults(struct stack_config *c)
 	c->arp_lifetime_us = 2000000000;
 	c->dad_transmits = 0;
 	c->router_discovery = false;
+	c->mld = false;
 }

@@ -5,28 +5,40 @@
  *   config KEY VALUE            before the first timed line: see config.c
  *   +TIME < SEGMENT             the peer sends (see segment.h)
  *   +TIME <+ SEGMENT            the same, but it arrives in one burst with the next one
- *   +TIME < icmp KIND [mtu N] [quote N] [from ADDRESS] [badsum] SEGMENT
+ *   +TIME < icmp KIND [mtu N] [quote N] [ptr N] [from ADDRESS] [badsum] SEGMENT
  *                               an ICMP error about a segment of ours (its numbers are the stack's): kinds in
  *                               icmp.c; quote: bytes of it behind its IP header, 8 unless told
- *   +TIME < icmp echo [data N] [id N]
+ *   +TIME < icmp echo [data N] [id N] [FIELD]...
+ *   +TIME < arp ..., nd ..., mld ...
+ *                               see arp.c, discovery.c, listener.c
+ *   +TIME < raw HEX...          a whole frame
  *   +TIME > SEGMENT             the stack sends: TIME after the line before, a millisecond off at most
  *   +TIME > any                 it sends some segment of TCP
- *   +TIME > icmp KIND [data N] [id N]
+ *   +TIME > flight N[:M] of BYTES
+ *                               it sends N (to M) segments of BYTES, one behind the other, and no more
+ *   +TIME > icmp KIND [data N] [id N] [ptr N] [FIELD]...
+ *                               an error quotes what the peer has sent
+ *   +TIME > arp ..., nd ..., mld ...
  *   +TIME CALL [; CALL]...      the application acts, or the script looks at something; all in one turn
+ *   repeat N                    the lines up to "end" so often
  *
- * TIME is a number with us, ms (the default) or s. Whatever the stack sends must be expected by the next
- * line: a segment that is not fails the script, and so "+10s nothing" says that it is silent that long. ARP
- * and neighbour discovery happen behind the scenes. Calls:
+ * TIME is a number with us, ms (the default) or s. +A..B > says that what is expected comes between A and B
+ * from now: the clock is then where it came. Whatever the stack sends must be expected by the next line: a
+ * segment that is not fails the script, and so "+10s nothing" says that it is silent that long. ARP and
+ * neighbour discovery happen behind the scenes unless the configuration says otherwise. Calls:
  *
  *   option NAME VALUE | filter allow PREFIX | filter deny PREFIX: for the next listen or connect
- *   listen | unlisten | connect     accept: a connection was accepted     nothing: the time passes
+ *   listen [ADDRESS] | unlisten | connect [ADDRESS [refused]]
+ *   announce      address ADDRESS tentative | used | duplicate: what became of it
+ *   accept: a connection was accepted     nothing: the time passes
  *   write N...      write N refused      read N      readable N: so much could be read      autoread
+ *   autowrite N: the application always has so many bytes queued or on their way
  *   shutdown | close | abort     nodelay 0 | 1     cork 0 | 1
  *   urgent | urgent_in N | dscp N | usertimeout US | keepalive IDLE_US INTERVAL_US PROBES
  *   event NAME [WORD]   accepted, connected [0 or error], readable, urgent, peer_closed, writable,
  *                       closed [reason]: happened since it was last asked for     noevent NAME
  *   held N: receive buffers that connections hold
- *   state NAME    unreachable 0 | 1: what tcp_conn_info says    conns N    isn N: the stack's own    counter
+ *   state NAME    unreachable 0 | 1: what tcp_conn_info says    conns N    isn ...: see application.c counter
  * NAME N    pool empty | full | left N
  *
  * packetscript --offload runs the scripts on a port that does all it can: what they see stays the same.
@@ -62,24 +74,44 @@ void fail(const char *fmt, ...)
 	printf(" (at %llu us)\n", (unsigned long long)run.now_us);
 }
 
-static bool parse_time(const char **text, uint64_t *us)
+/* A number with its unit; *end is left behind them. */
+static bool parse_duration(char **end, uint64_t *us)
 {
-	char *end;
-	double v = strtod(*text + 1, &end);
-	double unit = 1000;
+	char *text = *end;
+	double v = strtod(text, end), unit = 1000;
 
-	if (end == *text + 1)
+	if (*end == text)
 		return false;
-	if (!strncmp(end, "us", 2))
-		unit = 1, end += 2;
-	else if (!strncmp(end, "ms", 2))
-		end += 2;
-	else if (*end == 's')
-		unit = 1000000, end++;
+	if (!strncmp(*end, "us", 2))
+		unit = 1, *end += 2;
+	else if (!strncmp(*end, "ms", 2))
+		*end += 2;
+	else if (**end == 's')
+		unit = 1000000, ++*end;
 	*us = (uint64_t)(v * unit + 0.5);
-	while (isspace((unsigned char)*end))
-		end++;
-	*text = end;
+	return true;
+}
+
+/* +TIME or +TIME..TIME */
+static bool parse_time(const char **text, uint64_t *us, uint64_t *slack_us)
+{
+	char copy[64], *end = copy, *dots;
+	uint64_t to_us;
+
+	snprintf(copy, sizeof(copy), "%.*s", (int)strcspn(*text + 1, " \t"), *text + 1);
+	if ((dots = strstr(copy, "..")))
+		*dots = 0;
+	if (!parse_duration(&end, us) || *end)
+		return false;
+	if (dots) {
+		end = dots + 2;
+		if (!parse_duration(&end, &to_us) || *end || to_us < *us)
+			return false;
+		*slack_us = to_us - *us;
+	}
+	*text += 1 + strcspn(*text + 1, " \t");
+	while (isspace((unsigned char)**text))
+		++*text;
 	return true;
 }
 
@@ -96,10 +128,31 @@ static void stack_begin(void)
 	wire_turn();
 }
 
-static void do_line(char *line)
+/* "repeat N" and "end", which jumps back. False when text is neither. */
+static bool repeat_line(const char *text, FILE *f)
+{
+	static long from;
+	static int from_line;
+	static unsigned left;
+
+	if (sscanf(text, "repeat %u", &left) == 1) {
+		from = ftell(f);
+		from_line = run.line;
+		return true;
+	}
+	if (strncmp(text, "end", 3))
+		return false;
+	if (left && --left) {
+		fseek(f, from, SEEK_SET);
+		run.line = from_line;
+	}
+	return true;
+}
+
+static void do_line(char *line, FILE *f)
 {
 	const char *text = line;
-	uint64_t after_us;
+	uint64_t after_us, slack_us = 0;
 
 	line[strcspn(line, "#\r\n")] = 0;
 	while (isspace((unsigned char)*text))
@@ -112,12 +165,14 @@ static void do_line(char *line)
 		stack_begin();
 	if (run.failed)
 		return;
-	if (*text != '+' || !parse_time(&text, &after_us)) {
+	if (repeat_line(text, f))
+		return;
+	if (*text != '+' || !parse_time(&text, &after_us, &slack_us)) {
 		fail("a line begins with +TIME");
 		return;
 	}
 	if (*text == '>') {
-		wire_expect(text + 1, run.now_us + after_us);
+		wire_expect(text + 1, run.now_us + after_us, slack_us);
 		return;
 	}
 	wire_expect_nothing();
@@ -155,7 +210,7 @@ static bool run_script(const char *path)
 	}
 	while (!run.failed && fgets(line, sizeof(line), f)) {
 		run.line++;
-		do_line(line);
+		do_line(line, f);
 	}
 	fclose(f);
 	if (!run.failed)

@@ -9,41 +9,36 @@
  * is not written is not compared, ts is written "ts ECR", and P only matters where it is written. port is the
  * peer's (40000 unless told).
  *
- * Fields of the layers below, which count in both directions: ect0, ect1, ce, notect (RFC 3168), dscp N, ttl
- * N (hop limit), vlan N, src ADDRESS (the sender's), dst ADDRESS. What a peer may do beside: id N (IPv4 or
- * fragment identification), frag A:B (only those bytes of the IP packet's payload, as a fragment; B may be
- * missing: the last one), and broken ones: rsv N (reserved bits), badsum, ipbadsum, doff N, iplen N, cut N
- * (bytes off the frame's end). */
+ * "ack all" acknowledges all that the stack has sent on that port; "every N" makes several segments of it:
+ * data in segments of N bytes, or an acknowledgement for each N bytes.
+ *
+ * Broken ones: badsum, doff N, rsv N (reserved bits). Behind them stand the fields of the layers below:
+ * packet.h.
+ */
 #ifndef TESTS_SCRIPT_SEGMENT_H
 #define TESTS_SCRIPT_SEGMENT_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "tcpstack/ip_addr.h"
+#include "tests/script/packet.h"
 
 enum { SEGMENT_TEXT_BYTES = 500, FRAME_BYTES_MAX = 9100, PEER_PORT = 40000, STACK_PORT = 5672 };
 enum { PEER_ADDR = 0x0a000002, STACK_ADDR = 0x0a000001 };
-enum { SEGMENT_HEADERS_MAX = 18 + 40 + 8 + 60 };
+enum { SEGMENT_HEADERS_MAX = PACKET_HEADERS_MAX + 60 };
 
 struct segment {
 	uint8_t flags;
-	bool has_ack, has_win, has_options, bad_sum, bad_ip_sum;
+	bool has_ack, ack_all, has_win, has_options, has_urg, bad_sum;
 	int64_t seq, ack; /* relative */
-	uint32_t len, win, urg;
+	uint32_t len, every, win, urg;
 	uint16_t peer_port, stack_port;
-	int doff, iplen, cut; /* -1, -1, 0: right */
+	int doff; /* -1: right */
 	uint8_t options[64];
 	uint32_t options_n;
 	char options_text[200];
-	uint8_t ecn, ttl, reserved; /* ttl 0: 64 */
-	uint16_t vlan;		    /* 0: untagged */
-	uint8_t dscp;
-	bool has_ecn, has_ttl, has_vlan, has_urg, has_dscp;
-	struct ip_addr src, dst; /* unspecified: the usual ones */
-	uint32_t id;
-	bool fragment;
-	uint32_t fragment_from, fragment_to; /* of the IP payload; to 0: its end */
+	uint8_t reserved;
+	struct packet below;
 };
 
 /* What relates a script's numbers to the wire's. */
@@ -85,18 +80,7 @@ uint32_t segment_to_packet(const struct segment *g, const struct segment_base *b
 bool segment_from_frame(
 	struct segment *g, struct segment_base *base, const uint8_t *frame, uint32_t n, const char **broken);
 
-/* The Ethernet header of a frame from the peer, with a VLAN tag where vlan is not 0. Returns its length. */
-uint32_t segment_eth_header(uint8_t *frame, uint16_t vlan, bool v6);
-
-/* The ends' usual addresses. */
-struct ip_addr segment_peer_addr(bool v6), segment_stack_addr(bool v6);
-
-/* "10.0.0.1" or "2001:db8::1". */
-bool segment_addr_parse(const char *text, struct ip_addr *out);
-
 /* The byte of either stream at a relative number. */
 uint8_t segment_byte(int64_t seq);
-
-extern const uint8_t peer_mac[6], stack_mac[6];
 
 #endif

@@ -51,7 +51,7 @@ static void limits_choose(struct stack_config *c, unsigned talks)
 	c->orphan_max = SIM_ONE_OF(2, 1000, 1000);
 	c->arp_max = SIM_ONE_OF(SIM_HOSTS_MAX, 256);
 	c->challenge_acks_per_s = SIM_ONE_OF(1, 1000);
-	c->rx_buffers_max = SIM_ONE_OF(0, 0, 30, 300);
+	c->rx_buffers_max = SIM_ONE_OF(0, 30, 30, 300);
 	c->frag_datagrams_max = SIM_ONE_OF(1, 4, 64);
 	c->frag_bytes_max = SIM_ONE_OF(FRAG_BYTES_LEAST, 4 * FRAG_BYTES_LEAST);
 }
@@ -79,6 +79,7 @@ void host_start(unsigned i, unsigned talks)
 	limits_choose(&c, talks);
 	protocol_choose(&c);
 	hosts[i].time_wait_us = c.time_wait_us;
+	hosts[i].listener_was_full = false;
 	hosts[i].stack = stack_create(&c, sim.now_us);
 	MUST(hosts[i].stack);
 	observer_host_limits(i, c.mtu, c.rx_buffer_bytes);
@@ -99,6 +100,19 @@ void host_hoard_end(unsigned i)
 	hosts[i].hoarded = 0;
 }
 
+/* There is no queue of connections that wait to be accepted: a listener's limit is that of its half-open
+ * ones, and beyond the handshake the pool of connections is. */
+static void listener_look(struct host *h)
+{
+	const struct tcp_listener *l = h->listener;
+
+	if (h->listener_was_full || l->request_count < l->options.syn_backlog_max ||
+		stack_usage(h->stack).half_open >= h->stack->config.syn_backlog_max)
+		return;
+	h->listener_was_full = true;
+	sim_met(SIM_listener_full);
+}
+
 void host_turn(unsigned i)
 {
 	struct rte_mbuf *burst[STACK_BURST];
@@ -112,6 +126,7 @@ void host_turn(unsigned i)
 			sim_port_received(&sim.net.ports[i], burst[k], &sim.dice);
 		poison_around(burst, n);
 		stack_input(hosts[i].stack, burst, n, sim.now_us);
+		listener_look(&hosts[i]);
 	}
 	stack_output(hosts[i].stack, sim.now_us);
 	stack_timers(hosts[i].stack, sim.now_us, 64);
@@ -148,6 +163,9 @@ void host_end(unsigned i)
 	if (u.conns || u.half_open || u.time_wait || u.tx_segments || u.reass_segments)
 		sim_fail("something is left in a stack");
 	sim_tally_stack(s);
+	/* RFC 2018 section 8: memory that ended was taken from what had been told. */
+	if (s->config.sack)
+		sim.situations[SIM_reneged] += stack_counter(s, STACK_COUNTER_tcp_out_of_order_pruned);
 	pools_tally(s);
 	stack_destroy(s);
 	hosts[i].stack = NULL;
@@ -179,16 +197,6 @@ struct tcp_conn *host_connect_from(unsigned i, uint16_t lport, const struct ip_a
 	struct tcp_conn *c = tcp_connect(s, to, port, NULL, app, user, sim.now_us);
 	MUST(!c || tcp_conn_local_port(c) == lport);
 	return c;
-}
-
-bool host_renege(struct tcp_conn *c)
-{
-	if (!c->sack || !c->reass.segments)
-		return false;
-	while (c->reass.segments)
-		tcp_sack_rx_cut(&c->sack_rx, tcp_reass_drop_last(&c->reass, c->stack->reass_pool));
-	tcp_memory_account(c);
-	return true;
 }
 
 uint32_t host_conn_isn(const struct tcp_conn *c)

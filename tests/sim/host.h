@@ -14,6 +14,8 @@ struct host {
 	struct rte_mbuf *hoard[HOST_TX_MBUFS]; /* taken away for a while */
 	unsigned hoarded;
 	uint32_t time_wait_us;
+	struct tcp_listener *listener; /* set by talks_listen */
+	bool listener_was_full;
 };
 extern struct host hosts[SIM_HOSTS_MAX];
 
@@ -34,9 +36,6 @@ void host_pools_check(void);
 struct tcp_conn *host_connect_from(unsigned i, uint16_t lport, const struct ip_addr *to, uint16_t port,
 	const struct tcp_app *app, void *user);
 
-/* Gives up what c holds out of order, and forgets that it was acknowledged selectively (RFC 2018 section 8).
- * False where there is nothing. */
-bool host_renege(struct tcp_conn *c);
 /* The initial number that the active side of c chose. */
 uint32_t host_conn_isn(const struct tcp_conn *c);
 /* Frames were dropped before they reached the wire: no neighbour, or none known yet. */

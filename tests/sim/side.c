@@ -22,7 +22,6 @@ void side_plan(struct side *s, struct side *other, struct talk *talk, unsigned h
 	s->aborts = sim_permille(r, 80);
 	s->abort_after = sim_below(r, s->send_total + 1);
 	s->lets_go = !s->aborts && sim_permille(r, 80);
-	s->reneges = sim_permille(r, 100);
 }
 
 void side_plan_pause(struct side *s)
@@ -231,8 +230,6 @@ void side_act(struct side *s)
 		side_read(s);
 	if (!s->conn)
 		return;
-	if (s->reneges && sim_permille(&sim.dice, 100) && host_renege(s->conn))
-		sim_met(SIM_reneged);
 	if (!s->shut && s->sent < s->send_total && !pausing(s))
 		side_write(s);
 	if (wants_to_leave(s)) {

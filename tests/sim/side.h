@@ -25,7 +25,6 @@ struct side {
 	uint32_t sleep_us;    /* does not read for so long after opening */
 	bool aborts, lets_go; /* resets it; closes it without waiting for the peer */
 	uint32_t abort_after; /* bytes read and sent */
-	bool reneges;	      /* its host gives up data out of order that it has acknowledged selectively */
 	uint32_t pause_us;    /* half-way it has nothing to say for so long; 0: it goes on */
 
 	uint32_t sent, read;

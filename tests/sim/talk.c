@@ -145,13 +145,14 @@ static bool error_allowed(const struct side *s, int error)
 		return error == -ECONNREFUSED;
 	case TALK_NOBODY:
 		sim.situations[SIM_connect_timed_out] += error == -ETIMEDOUT;
-		return error == -ETIMEDOUT;
+		sim.situations[SIM_connect_unreachable] += error == -EHOSTUNREACH;
+		return error == -ETIMEDOUT || error == -EHOSTUNREACH;
 	default:
 		/* A reset before our SYN was acknowledged. */
 		if (error == -ECONNREFUSED && t->kind == TALK_BOTH && s->other->aborts)
 			return true;
 		/* Two hosts may wait for each other's places. */
-		return error == -ETIMEDOUT &&
+		return (error == -ETIMEDOUT || error == -EHOSTUNREACH) &&
 		       stack_counter(hosts[s->other->host].stack, STACK_COUNTER_tcp_conn_full);
 	}
 }
@@ -200,8 +201,12 @@ static const struct tcp_app app = {.accepted = on_accepted,
 
 void talks_listen(void)
 {
-	for (unsigned i = 0; i < sim.net.hosts; i++)
-		MUST(tcp_listen(hosts[i].stack, NULL, PORT, NULL, &app, &sim.net.ports[i], NULL) == 0);
+	for (unsigned i = 0; i < sim.net.hosts; i++) {
+		struct tcp_open_options options = tcp_open_options_of(hosts[i].stack);
+		options.syn_backlog_max = SIM_ONE_OF(1, 3, options.syn_backlog_max, options.syn_backlog_max);
+		MUST(tcp_listen(hosts[i].stack, NULL, PORT, &options, &app, &sim.net.ports[i],
+			     &hosts[i].listener) == 0);
+	}
 }
 
 /* Both at the same moment; neither without the other. */

@@ -300,6 +300,15 @@ static void on_writable(struct transport_conn *conn)
 	bury(c);
 }
 
+/* A broker may end a connection without a word where it does not like the login. */
+static const char *during(const struct client *c, const char *otherwise)
+{
+	return c->state == CLIENT_LOGIN ? "the broker ended the connection during the handshake: it refuses "
+					  "this login, or it does not "
+					  "speak AMQP 0-9-1"
+					: otherwise;
+}
+
 static void on_peer_closed(struct transport_conn *conn)
 {
 	struct client *c = client_of(conn);
@@ -307,10 +316,7 @@ static void on_peer_closed(struct transport_conn *conn)
 	if (c->state == CLIENT_CLOSING)
 		transport_shutdown(conn);
 	else
-		doom(c, c->state == CLIENT_LOGIN ? "the broker ended the connection during the handshake: it "
-						   "refuses this login, or it "
-						   "does not speak AMQP 0-9-1"
-						 : "the broker ended the connection");
+		doom(c, during(c, "the broker ended the connection"));
 	bury(c);
 }
 
@@ -330,7 +336,7 @@ static void on_closed(struct transport_conn *conn, enum transport_reason reason)
 		reader_take(&c->reader, conn->rx);
 	c->inside = false;
 	if (!c->why[0] && c->state != CLIENT_CLOSING && c->state != CLIENT_OVER)
-		snprintf(c->why, sizeof(c->why), "%s", reasons[reason]);
+		snprintf(c->why, sizeof(c->why), "%s", during(c, reasons[reason]));
 	end(c);
 }
 

@@ -71,10 +71,29 @@ void script_protocol_header(struct script *s)
 	script_raw(s, AMQP091_PROTOCOL_HEADER, AMQP091_PROTOCOL_HEADER_SIZE);
 }
 
+/* So that a refused login is told, and a consumer that is cancelled. */
+static struct amqp091_table client_properties(uint8_t *memory, uint32_t bytes)
+{
+	static const char *const capabilities[] = {
+		"authentication_failure_close", "consumer_cancel_notify", "publisher_confirms", "basic.nack"};
+	struct amqp091_table_builder b;
+	struct amqp091_table table;
+
+	amqp091_table_build(&b, memory, bytes);
+	amqp091_table_add_cstring(&b, "product", "Godwit's tools");
+	amqp091_table_add_cstring(&b, "version", GODWIT_VERSION);
+	amqp091_table_open(&b, "capabilities");
+	for (unsigned i = 0; i < sizeof(capabilities) / sizeof(capabilities[0]); i++)
+		amqp091_table_add_bool(&b, capabilities[i], true);
+	amqp091_table_close(&b);
+	MUST(amqp091_table_finish(&b, &table) == 0);
+	return table;
+}
+
 void script_start_ok(struct script *s, const char *user, const char *password)
 {
 	struct amqp091_method m = {.id = AMQP091_METHOD_CONNECTION_START_OK};
-	uint8_t login[2 * LOGIN_MAX + 2];
+	uint8_t login[2 * LOGIN_MAX + 2], properties[256];
 	size_t user_bytes = strlen(user), password_bytes = strlen(password);
 
 	MUST(user_bytes <= LOGIN_MAX && password_bytes <= LOGIN_MAX);
@@ -82,6 +101,7 @@ void script_start_ok(struct script *s, const char *user, const char *password)
 	memcpy(login + 1, user, user_bytes);
 	login[1 + user_bytes] = 0;
 	memcpy(login + 2 + user_bytes, password, password_bytes);
+	m.args.connection_start_ok.client_properties = client_properties(properties, sizeof(properties));
 	m.args.connection_start_ok.mechanism = str("PLAIN");
 	m.args.connection_start_ok.response = (struct amqp091_longstr){
 		login, (uint32_t)(2 + user_bytes + password_bytes)};

@@ -21,6 +21,9 @@ static uint32_t allowed(const struct publisher *p)
 	const struct perftest_options *o = options(p);
 	uint64_t n = p->left < p->lap.count ? p->left : p->lap.count;
 
+	/* There are brokers that take nothing before they have answered a commit. */
+	if (p->commits_due)
+		return 0;
 	if (o->window && o->confirm) {
 		uint64_t out = confirms_due(&p->confirms), room = out < o->window ? o->window - out : 0;
 		n = n < room ? n : room;

@@ -126,6 +126,20 @@ static void over(void *ctx, const char *why)
 	script_free(&script);
 }
 
+/* A failed run leaves nothing that the next one would trip over, where all of it was in this process. */
+static void clean_up(struct steering *s)
+{
+	const struct perftest_options *o = &s->run->options;
+	struct script script = {0};
+
+	if (s->client.state != CLIENT_READY || !o->setup || !o->control || !o->publish || !o->subscribe)
+		return;
+	s->deleting = true;
+	each_queue(o, &script, delete);
+	client_say(&s->client, &script);
+	script_free(&script);
+}
+
 static const struct control_app control_app = {.say = say, .iteration = iteration, .over = over};
 
 bool steering_init(struct steering *s, struct run *run, struct loop *loop)
@@ -157,6 +171,8 @@ void steering_connect(struct steering *s)
 void steering_tick(struct steering *s, uint64_t now_us)
 {
 	client_try(&s->client);
+	if (run_has_failed(s->run) && !s->deleting)
+		clean_up(s);
 	if (s->steers && s->client.state == CLIENT_READY)
 		control_tick(&s->control, now_us);
 }

@@ -29,7 +29,7 @@ static void acknowledge(struct subscriber *s)
 	uint8_t ack[SCRIPT_ACK_BYTES];
 	const struct perftest_options *o = options(s);
 
-	if (s->tag == s->acked)
+	if (s->tag == s->acked || s->committing)
 		return;
 	script_ack_put(ack, s->tag, true);
 	/* Without room it is tried again; the next one covers it as well. */
@@ -39,6 +39,7 @@ static void acknowledge(struct subscriber *s)
 	s->acked = s->tag;
 	if (o->tx && (s->uncommitted >= o->tx || s->count == o->quota)) {
 		s->uncommitted = 0;
+		s->committing = true;
 		client_say(&s->worker.client, &s->commit);
 	}
 }
@@ -119,8 +120,15 @@ static void on_delivery(struct client *c, const struct reader_delivery *d)
 
 static void on_method(struct client *c, const struct amqp091_method *m)
 {
-	if (m->id == AMQP091_METHOD_BASIC_CANCEL)
-		worker_fail(&subscriber_of(c)->worker, true, "the broker cancelled its consumer");
+	struct subscriber *s = subscriber_of(c);
+
+	if (m->id == AMQP091_METHOD_BASIC_CANCEL) {
+		worker_fail(&s->worker, true, "the broker cancelled its consumer");
+	} else if (m->id == AMQP091_METHOD_TX_COMMIT_OK) {
+		s->committing = false;
+		if (s->tag - s->acked >= options(s)->ack || s->count == options(s)->quota)
+			acknowledge(s);
+	}
 }
 
 static void on_writable(struct client *c)

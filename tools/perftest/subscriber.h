@@ -14,6 +14,7 @@ struct subscriber {
 	uint64_t began_us, last_us; /* its first message and its last one */
 	uint64_t tag, acked;
 	uint64_t uncommitted; /* acks in the open transaction */
+	bool committing;      /* nothing is said until that is answered */
 	struct script commit;
 	bool broken; /* it has found something wrong: nothing more is looked at */
 };
