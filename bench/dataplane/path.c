@@ -24,7 +24,7 @@ enum {
 	SETUP_ROUNDS_MAX = 10000000,
 	QUIET_ROUNDS = 64,
 	WARM_ROUNDS = 2000,
-	PROPERTIES_BYTES = 2, /* the flags alone: script.c */
+	PROPERTIES_BYTES = 2, /* the flags alone */
 	BACKLOG_LESS = 1000,  /* on their way, a core */
 };
 

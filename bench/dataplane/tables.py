@@ -132,15 +132,18 @@ def part(program, args, title, rows):
     for _ in range(args.rounds):
         for row in rows:
             found[row.name].append(run(program, row, args)[0])
-    lines = []
+    lines, head = [], ["", "ns", "best ns", "messages/s", "instructions", "load's ceiling/s"]
+    deep = any(float(result["each"]) for results in found.values() for result in results)
     for row in rows:
         of = {key: [float(result[key]) for result in found[row.name]]
-              for key in ("ns", "best_ns", "rate", "load_ns", "load_ceiling")}
+              for key in ("ns", "best_ns", "rate", "load_ns", "load_ceiling", "each")}
         lines.append([row.name, f"{statistics.median(of['ns']):,.0f}", f"{min(of['best_ns']):,.0f}",
                       f"{statistics.median(of['rate']):,.0f}",
                       instructions(program, row, args) if args.instructions and "--threads" not in row.options else "-",
                       f"{statistics.median(of['load_ceiling']):,.0f}"])
-    table(title, ["", "ns", "best ns", "messages/s", "instructions", "load's ceiling/s"], lines)
+        if deep:
+            lines[-1].append(f"{max(of['each']):.1f}" if max(of["each"]) else "-")
+    table(title, head + ["bytes a message"] if deep else head, lines)
 
 
 def profile(program, args, title, rows):

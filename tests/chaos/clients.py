@@ -74,7 +74,8 @@ def unacked_then_killed(broker, rest):
     for _ in range(20):
         c.send(amqp.publish(1, "", "unacked", b"u" * 50) * 200)
     c.ask(amqp.method(1, amqp.SELECT, b"\x00"), amqp.SELECT_OK)
-    takers = [amqp.Client(address) for address in ADDRESSES]
+    # With larger buffers the first one could be sent all of it, and the second one would wait in vain.
+    takers = [amqp.Client(address, rx_bytes=16384) for address in ADDRESSES]
     for taker in takers:
         taker.ask(amqp.consume(1, "unacked"), amqp.CONSUME_OK)
         for _ in range(500):

@@ -159,6 +159,22 @@ def half_close_by_the_kernel(p):
         same(data[:60_000], read_all(s))
 
 
+def half_close_by_a_late_kernel(p):
+    """The same over a link that becomes slow meanwhile, as a busy kernel is: the stack's FIN goes out once more as a
+    tail loss probe, and the kernel, in TIME-WAIT, acknowledges that one to a connection that is gone."""
+    before = p.counter("tcp_tlp")
+    data = random.randbytes(10_000)  # all of it leaves at once, with the FIN
+    with p.connect(SLOW) as s:
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+        until(lambda: p.ask("stalled") == str(len(data)), "all of it has come")
+        p.link(delay_us=10_000)
+        same(data, read_all(s))
+    until(lambda: p.usage()["conns"] == 0, "the stack's side is over")
+    time.sleep(0.05)  # a link that becomes quick would let what is sent now overtake the second ACK
+    need(p.counter("tcp_tlp") > before, "there was no probe")
+
+
 def the_stack_does_not_read(p):
     """The stack's window closes for seconds."""
     data = random.randbytes(2_000_000)

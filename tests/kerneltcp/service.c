@@ -294,6 +294,8 @@ void service_request(struct stack *s, const char *line)
 		usage_tell(s);
 	else if (!strcmp(line, "farewell"))
 		reply("%" PRIu64, farewell_bytes);
+	else if (!strcmp(line, "stalled"))
+		reply("%u", stalled ? tcp_conn_rx(stalled)->bytes : 0);
 	else if (!strcmp(line, "held"))
 		reply("%u %s", held_count, held_reason < 0 ? "open" : tcp_reason_text(held_reason));
 	else if (sscanf(line, "write %u", &bytes) == 1)

@@ -29,6 +29,7 @@ void service_start(struct stack *s);
  * farewell: bytes that SERVICE_FAREWELL and SERVICE_HOLD have read
  * open PORT COUNT BYTES: COUNT connections to the kernel's PORT each send BYTES, close their side and expect
  *   all of it back; answers at the end of the last with how many saw that
+ * stalled: bytes that SERVICE_SLOW's connection has not read yet
  * held: how many connections SERVICE_HOLD has, and how the last one ended
  * write BYTES: on SERVICE_HOLD's youngest connection; tcp_conn_write's result
  * addresses: how many of the stack's own can be used

@@ -64,7 +64,8 @@ DAMAGE = Group("damage", (({}, ("transfer", do.with_faults(400_000, "damaged", d
 
 LIFE = (
     Group("life", (
-        ({}, do.half_close_by_the_stack), ({}, do.half_close_by_the_kernel), ({}, do.the_stack_does_not_read),
+        ({}, do.half_close_by_the_stack), ({}, do.half_close_by_the_kernel), ({}, do.half_close_by_a_late_kernel),
+        ({}, do.the_stack_does_not_read),
         ({}, do.the_kernel_does_not_read), ({}, do.urgent_data)), allowed=CLOSED_WINDOW),
     Group("life over a bad link", (
         (BAD, do.half_close_by_the_stack), (BAD, do.the_stack_does_not_read), (BAD, do.the_kernel_does_not_read),

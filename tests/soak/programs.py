@@ -26,6 +26,12 @@ control: {socket: %s}
 """
 
 
+def first(priority):
+    """What a process does before it begins, so that it comes before all others where SOAK_REALTIME asks for it."""
+    if os.environ.get("SOAK_REALTIME"):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(priority))
+
+
 def need(condition, text):
     if not condition:
         raise AssertionError(text)
@@ -42,7 +48,7 @@ class Broker:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen([os.environ["GODWIT"], "--config", path], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
+                                            stdout=log, stderr=log, preexec_fn=lambda: first(1))
         deadline = time.monotonic() + 60
         while "ready:" not in self.log():
             need(self.process.poll() is None, "the broker ended: " + self.log())
@@ -54,10 +60,15 @@ class Broker:
             return f.read()
 
     def ask(self, what):
-        done = subprocess.run([os.environ["GODWITCTL"], "--socket", self.socket, what, "--json"],
-                              capture_output=True, text=True, timeout=30)
-        need(done.returncode == 0, "godwitctl %s: %s" % (what, done.stderr.strip()))
-        return json.loads(done.stdout)
+        """A core that gets no CPU for a second does not answer: it is asked again."""
+        deadline = time.monotonic() + 60
+        while True:
+            done = subprocess.run([os.environ["GODWITCTL"], "--socket", self.socket, what, "--json"],
+                                  capture_output=True, text=True, timeout=60)
+            if done.returncode == 0:
+                return json.loads(done.stdout)
+            need("did not answer" in done.stderr and time.monotonic() < deadline,
+                 "godwitctl %s: %s" % (what, done.stderr.strip()))
 
     def rss_kib(self):
         with open("/proc/%d/status" % self.process.pid) as f:
@@ -82,9 +93,10 @@ class Broker:
 class Talker:
     """A program that answers each command with lines of JSON, the last of which says "done"."""
 
-    def __init__(self, *arguments, nice=0):
+    def __init__(self, *arguments, last=False):
+        """last: it has the CPU when nobody else wants it."""
         self.process = subprocess.Popen([os.environ["SOAK"], *map(str, arguments)], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True, bufsize=1, preexec_fn=lambda: os.nice(nice))
+                                        stdout=subprocess.PIPE, text=True, bufsize=1, preexec_fn=lambda: os.nice(10) if last else first(2))
 
     def begin(self, command):
         self.process.stdin.write(command + "\n")
