@@ -13,6 +13,8 @@ struct acts acts;
 /* A queue of any kind, those that stay more often. */
 static unsigned any_queue(void)
 {
+	if (acts.hot && world_permille(900))
+		return world_permille(500) ? MAP_STRICT : MAP_LOOSE;
 	return world_permille(700) ? world_below(MAP_BRIEF) : world_below(MAP_WIDE);
 }
 
@@ -133,8 +135,10 @@ static void channel_act(struct client *c, struct channel *ch)
 	if (ch->expect_count + 4 > CLIENT_EXPECTS || ch->consumer_count + 2 > CLIENT_CONSUMERS ||
 		ch->publishes + 2 > CLIENT_UNCONFIRMED || ch->held_count + 600 > CLIENT_HELD)
 		act_close_channel(c, ch);
+	else if (acts.hot && dice < 250)
+		(world_permille(500) ? consume_some : cancel_some)(c, ch);
 	else if (dice < 400)
-		request_publish(c, ch);
+		request_publish(c, ch, acts.hot && world_permille(800) ? (int)any_queue() : -1);
 	else if (dice < 450)
 		consume_some(c, ch);
 	else if (dice < 480)

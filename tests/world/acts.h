@@ -12,6 +12,7 @@ struct acts {
 	uint32_t kill_permille;	 /* of them */
 	uint32_t close_permille; /* connections closed as they should be */
 	bool wide;
+	bool hot; /* much happens to few queues, consumers come and go at once */
 };
 extern struct acts acts;
 

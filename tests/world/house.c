@@ -148,7 +148,11 @@ unsigned house_conns(void)
 
 bool house_short(void)
 {
-	return message_store_full(house.in.cores[0].core->cache);
+	bool yes = false;
+
+	for (unsigned i = 0; i < house.door->cores; i++)
+		yes |= message_store_full(house.in.cores[i].core->cache);
+	return yes;
 }
 
 static void blocks_hoard(void)

@@ -100,6 +100,7 @@ static void acts_choose(void)
 		.kill_permille = world.gentle ? 0 : WORLD_ONE_OF(0, 5, 20),
 		.close_permille = WORLD_ONE_OF(0, 5, 20),
 		.wide = world_permille(80),
+		.hot = world_permille(250),
 	};
 }
 

@@ -92,12 +92,18 @@ static const char *churn_key(void)
 	return keys[world_below(2)];
 }
 
-static void to_queue(struct map_route *r)
+static void to_queue(struct map_route *r, unsigned q)
 {
-	unsigned q = world_below(MAP_WIDE);
-
 	r->key = map_queue(q);
 	map_add(map_stays(q) ? &r->must : &r->may, q);
+}
+
+void map_route_to(struct map_route *r, unsigned queue)
+{
+	*r = (struct map_route){.exchange = ""};
+	to_queue(r, queue);
+	r->may.bits[0] |= r->must.bits[0];
+	r->may.bits[1] |= r->must.bits[1];
 }
 
 void map_route_choose(struct map_route *r, bool wide)
@@ -137,7 +143,7 @@ void map_route_choose(struct map_route *r, bool wide)
 			map_add(&r->must, q);
 		break;
 	default:
-		to_queue(r);
+		to_queue(r, world_below(MAP_WIDE));
 	}
 	r->may.bits[0] |= r->must.bits[0];
 	r->may.bits[1] |= r->must.bits[1];

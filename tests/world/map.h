@@ -71,6 +71,7 @@ struct map_route {
 	bool may_be_gone; /* the exchange comes and goes */
 	struct map_set must, may;
 };
+void map_route_to(struct map_route *r, unsigned queue); /* by its name */
 /* By chance. */
 void map_route_choose(struct map_route *r, bool wide);
 

@@ -300,8 +300,9 @@ static void act_now(struct client *c)
 
 static uint64_t pause_us(void)
 {
-	return world.phase == WORLD_RUN ? 1 + world_below(WORLD_ONE_OF(20, 2000, 20000))
-					: 1000 + world_below(20000);
+	if (world.phase != WORLD_RUN)
+		return 1000 + world_below(20000);
+	return 1 + world_below(acts.hot ? 500 : WORLD_ONE_OF(20, 2000, 20000));
 }
 
 void phases_fail(void)

@@ -193,12 +193,15 @@ static void publish(struct client *c, struct channel *ch, const struct map_route
 }
 
 /* Some in a row, often alike. */
-void request_publish(struct client *c, struct channel *ch)
+void request_publish(struct client *c, struct channel *ch, int queue)
 {
 	struct map_route r;
 	char key[LEDGER_KEY_MAX];
 
-	map_route_choose(&r, acts.wide);
+	if (queue < 0)
+		map_route_choose(&r, acts.wide);
+	else
+		map_route_to(&r, (unsigned)queue);
 	snprintf(key, sizeof(key), "%s", r.key);
 	r.key = key;
 	for (unsigned n = WORLD_ONE_OF(1, 1, 2, 10, 40);

@@ -7,7 +7,8 @@
 
 enum settle_how { SETTLE_TAKE, SETTLE_PUT_BACK, SETTLE_REJECT };
 
-void request_publish(struct client *c, struct channel *ch);
+/* To this queue; -1: anywhere. */
+void request_publish(struct client *c, struct channel *ch, int queue);
 void request_get(struct client *c, struct channel *ch, unsigned queue);
 void request_cancel(struct client *c, struct channel *ch, unsigned consumer);
 /* The at-th that the channel holds; multiple: and all before it. */
