@@ -150,7 +150,8 @@ static bool extensions_cut(struct stack *s, struct rte_mbuf *m, const struct ip_
 		if (w->next != NEXT_HOP_BY_HOP && w->next != NEXT_ROUTING && w->next != NEXT_DESTINATION)
 			break;
 		if (w->next == NEXT_HOP_BY_HOP && i) { /* RFC 8200 section 4: as if it were not known */
-			problem_tell(s, m, ip, w->back, PROBLEM_HEADER, w->next_at);
+			if (!MUTANT(misplaced_options_in_silence))
+				problem_tell(s, m, ip, w->back, PROBLEM_HEADER, w->next_at);
 			COUNT(s, ipv6_extension);
 			return false;
 		}
@@ -210,6 +211,8 @@ static bool fragment_bad(struct stack *s, struct rte_mbuf *m, const struct frag_
 	uint32_t header = in->back - FRAGMENT_HEADER_BYTES;
 	bool told_of = in->next == IP_PROTOCOL_TCP;
 	bool headers = in->offset || headers_in(m, in->next, &told_of);
+
+	told_of &= !MUTANT(bad_fragments_in_silence);
 
 	if (in->more && m->pkt_len % 8) {
 		if (told_of)

@@ -222,7 +222,7 @@ static bool pending_room(struct stack *s, struct neighbour *e)
 
 	if (!full && e->pending_count < NEIGHBOUR_PENDING_MAX)
 		return true;
-	if (!e->pending_count)
+	if (!e->pending_count || MUTANT(latest_does_not_wait))
 		return false;
 	DROP(s, e->pending[0], neighbour_pending_dropped);
 	s->neighbour_pending--;

@@ -70,13 +70,13 @@ static void hystart_sample(struct tcp_conn *c, uint32_t rtt_us)
 	}
 }
 
-/* With the first ACK of what was sent after the last round began: where one turn's ACKs cover all that was sent, what
- * they let out leaves behind them, and is the next round's all the same. */
+/* With the first ACK of what was sent after the last round began: where one turn's ACKs cover all that was
+ * sent, what they let out leaves behind them, and is the next round's all the same. */
 static void hystart_round(struct tcp_conn *c)
 {
 	struct tcp_cc_hystart *h = &c->cc_state.cubic.hystart;
 
-	if (!seq_lt(h->round_end, c->snd_una))
+	if (seq_lt(c->snd_una, h->round_end + !MUTANT(hystart_rounds_of_one_ack)))
 		return;
 	h->round_end = c->snd_nxt;
 	h->last_rtt_us = h->rtt_us;

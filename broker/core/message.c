@@ -244,9 +244,15 @@ uint64_t message_missing_bytes(const struct message *m)
 	return message_body_bytes(m) - body_have_bytes(m);
 }
 
+/* Others may be counting at the same time. */
+static bool is_shared(const struct message *m)
+{
+	return __atomic_load_n(&m->refs, __ATOMIC_RELAXED) & REFS_SHARED;
+}
+
 void message_ref(struct message *m)
 {
-	if (m->refs & REFS_SHARED)
+	if (is_shared(m))
 		__atomic_fetch_add(&m->refs, 1, __ATOMIC_RELAXED);
 	else
 		m->refs++;
@@ -254,7 +260,7 @@ void message_ref(struct message *m)
 
 void message_share(struct message *m)
 {
-	if (!(m->refs & REFS_SHARED))
+	if (!is_shared(m))
 		m->refs |= REFS_SHARED;
 }
 

@@ -4,11 +4,12 @@
  * while its publisher waits. */
 #include "broker/core/core.h"
 #include "runtime/check.h"
+#include "runtime/planted.h"
 
 static bool fenced(const struct broker_core *c, const struct queue *q)
 {
 	/* Acquired before the owner is read: where the fence is down the new owner is seen. */
-	return __atomic_load_n(&q->fenced, __ATOMIC_ACQUIRE) >> c->index & 1;
+	return !PLANTED(fence_is_no_fence) && __atomic_load_n(&q->fenced, __ATOMIC_ACQUIRE) >> c->index & 1;
 }
 
 static void mark(struct publish_marks *marks, uint32_t core, const struct broker_core *c)

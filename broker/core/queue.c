@@ -5,6 +5,7 @@
 
 #include "broker/core/core.h"
 #include "runtime/check.h"
+#include "runtime/planted.h"
 
 bool queue_room(struct queue *q)
 {
@@ -87,7 +88,8 @@ static enum settlement as_it_counts(const struct queue *q, const struct control_
 {
 	bool alone = r->subscription && r->subscription->proxy.queue == q && q->consumer_count == 1;
 
-	return r->settle == SETTLE_RETURN && !alone ? SETTLE_REQUEUE : r->settle;
+	return r->settle == SETTLE_RETURN && !alone && !PLANTED(returned_as_unseen) ? SETTLE_REQUEUE
+										    : r->settle;
 }
 
 void queue_settle_arrived(struct broker_core *c, const struct control_record *r)

@@ -47,7 +47,8 @@ struct machine {
 	void (*plain)(const void *at, size_t bytes, bool write, const void *from);
 	/* What must hold does not; does not return. */
 	void (*failed)(const char *what);
-	void (*freed)(void *at, size_t bytes);
+	/* Before a change of what the arena keeps for itself. */
+	void (*inner)(const void *at, size_t bytes, bool write, const void *from);
 };
 extern struct machine machine; /* all NULL: outside of a run */
 

@@ -5,6 +5,6 @@
 #include "tests/interleave/weak.h"
 
 /* Each ends with one without a name. */
-extern const struct weak_scenario ring_scenarios[], depot_scenarios[], slab_scenarios[];
+extern const struct weak_scenario ring_scenarios[], depot_scenarios[], slab_scenarios[], message_scenarios[];
 
 #endif

@@ -1,112 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/interleave/weak.h"
+#include "tests/interleave/weak_inside.h"
 
-#include "tests/interleave/clock.h"
-
-#include <setjmp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <ucontext.h>
 
-enum {
-	THREADS = WEAK_THREADS_MAX,
-	STACK_BYTES = 256 * 1024,
-	STORES_MAX = 96,
-	LOCATIONS_MAX = 4096, /* a power of two */
-	CHOICES_MAX = 4096,
-	STEPS_MAX = 4096,
-};
-
-/* What was stored to a location, in order. */
-struct store {
-	uint64_t value;
-	struct clock release;	/* what who acquires it has seen */
-	uint32_t seen[THREADS]; /* when a thread first read or wrote it; 0: never */
-	bool seq_cst;
-};
-
-/* Which thread's a location is, as long as it is one's alone; what is done to it is no step then. Kept from
- * execution to execution. */
-struct owned {
-	const void *at;
-	uint8_t thread;
-	bool shared;
-};
-
-struct location {
-	const void *at;
-	uint64_t execution; /* older: not in use */
-	uint8_t bytes;
-	unsigned count;
-	struct store stores[STORES_MAX];
-};
-
-enum thread_state { THREAD_STOPS, THREAD_ENDED };
-
-/* Threads are entered by a context and then go on by jumps, which save the signal mask's system calls. */
-struct thread {
-	ucontext_t context;
-	jmp_buf place;
-	bool entered;
-	void *stack;
-	enum thread_state state;
-	struct op *next; /* what it does when it goes on */
-	struct clock now;
-	struct clock fence_released, fence_acquiring;
-	struct clock depends; /* what its steps depend on */
-};
-
-/* Which store is read, or which thread goes on. */
-struct choice {
-	bool of_thread;
-	uint8_t at;	  /* a thread, or an index into options */
-	uint8_t sleeping; /* threads that need not go on here: bits */
-	uint8_t enabled, todo, done;
-	uint8_t count;
-	uint8_t options[STORES_MAX];
-};
-
-struct step {
-	uint8_t thread;
-	struct op op;
-	bool stale;
-	unsigned choice;      /* that of the thread */
-	struct clock depends; /* on so many steps of each thread, itself included */
-};
-
-static struct {
-	const struct weak_scenario *scenario;
-	struct weak_result *result;
-	bool verbose;
-	uint64_t execution;
-	jmp_buf main;
-	jmp_buf given_up; /* where an execution ends that has failed */
-	struct thread threads[THREADS];
-	unsigned running;
-	unsigned preemptions;
-	/* The way to here, and what was chosen on it. */
-	struct choice *choices;
-	unsigned choice_count, choice_at;
-	struct step steps[STEPS_MAX];
-	unsigned step_count;
-	struct location *locations;
-	struct owned *owned;
-	bool anew; /* all of it once more: a location turned out to be shared */
-	uint8_t *kept;
-	size_t kept_bytes;
-	struct weak_place places[WEAK_PLACES_MAX];
-	unsigned place_count;
-	struct {
-		const void *from;
-		bool failed;
-	} weakened;
-} w;
-
-static struct thread *me(void)
-{
-	return &w.threads[w.running];
-}
+struct weak_state w;
 
 /* Orders */
 
@@ -155,7 +53,7 @@ static void trace_print(void)
 	}
 }
 
-static void failed(const char *what)
+void weak_failed(const char *what)
 {
 	struct weak_result *r = w.result;
 
@@ -169,82 +67,13 @@ static void failed(const char *what)
 	_longjmp(w.given_up, 1);
 }
 
-static void raced(const struct race *r)
+void weak_raced(const struct race *r)
 {
 	char text[512];
 
 	snprintf(text, sizeof(text), "race of thread %u %s with %s of thread %u", w.running,
 		place_text(r->from), r->of, r->other);
-	failed(text);
-}
-
-/* Locations */
-
-static struct location *location_of(const void *at)
-{
-	uint32_t i = (uint32_t)(((uintptr_t)at >> 1) * UINT64_C(0x9e3779b97f4a7c15) >> 40);
-
-	for (;; i++) {
-		struct location *l = &w.locations[i % LOCATIONS_MAX];
-		if (l->at == at && l->execution == w.execution)
-			return l;
-		if (l->execution != w.execution) {
-			l->at = at;
-			l->execution = w.execution;
-			l->count = 0;
-			return l;
-		}
-	}
-}
-
-/* What stands there came by plain writes, which whoever comes now is ordered after (clock.c has seen to it).
- */
-static struct location *location_take(const struct op *op)
-{
-	struct location *l = location_of(op->at);
-
-	if (l->count && l->bytes == op->bytes)
-		return l;
-	l->bytes = op->bytes;
-	l->count = 1;
-	l->stores[0] = (struct store){.value = op_value(op->at, op->bytes)};
-	for (unsigned i = 0; i < THREADS; i++)
-		l->stores[0].seen[i] = 0;
-	return l;
-}
-
-/* A plain write: the history begins anew with it. */
-static void location_written(const void *at, size_t bytes)
-{
-	const uint8_t *from = at;
-
-	if (bytes > 64)
-		return; /* a record or an object as a whole: none of these has atomic words */
-	for (size_t i = 0; i < bytes; i++) {
-		uint32_t k = (uint32_t)(((uintptr_t)(from + i) >> 1) * UINT64_C(0x9e3779b97f4a7c15) >> 40);
-		for (;; k++) {
-			struct location *l = &w.locations[k % LOCATIONS_MAX];
-			if (l->execution != w.execution)
-				break;
-			if (l->at == from + i)
-				l->count = 0;
-		}
-	}
-}
-
-/* The oldest store that the running thread may still read: not one that it knows to be overwritten. */
-static unsigned oldest_readable(const struct location *l, const struct op *op)
-{
-	const struct clock *now = &me()->now;
-
-	for (unsigned i = l->count; i-- > 0;) {
-		if (op->order == __ATOMIC_SEQ_CST && l->stores[i].seq_cst)
-			return i;
-		for (unsigned t = 0; t < THREADS; t++)
-			if (l->stores[i].seen[t] && l->stores[i].seen[t] <= now->at[t])
-				return i;
-	}
-	return 0;
+	weak_failed(text);
 }
 
 /* Choosing */
@@ -252,11 +81,11 @@ static unsigned oldest_readable(const struct location *l, const struct op *op)
 static struct choice *choice_new(void)
 {
 	if (w.choice_count == CHOICES_MAX)
-		failed("an execution has too many choices");
+		weak_failed("an execution has too many choices");
 	return &w.choices[w.choice_count++];
 }
 
-static uint8_t choose_store(const uint8_t *options, unsigned count)
+uint8_t weak_choose_store(const uint8_t *options, unsigned count)
 {
 	struct choice *c = &w.choices[w.choice_at];
 
@@ -288,90 +117,6 @@ static bool choices_next(void)
 		w.choice_count--;
 	}
 	return false;
-}
-
-/* Doing */
-
-static void acquire(const struct store *s, int order)
-{
-	if (order_acquires(order))
-		clock_join(&me()->now, &s->release);
-	else
-		clock_join(&me()->fence_acquiring, &s->release);
-}
-
-static void append(struct location *l, const struct op *op, uint64_t value, const struct store *before)
-{
-	struct thread *t = me();
-	struct store s = {.value = value, .seq_cst = op->order == __ATOMIC_SEQ_CST};
-
-	if (l->count == STORES_MAX)
-		failed("a location has too many stores");
-	s.release = order_releases(op->order) ? t->now : t->fence_released;
-	if (before) /* a change goes on with what the store before it had released */
-		clock_join(&s.release, &before->release);
-	s.seen[w.running] = t->now.at[w.running];
-	l->stores[l->count++] = s;
-	memcpy(op->at, &value, op->bytes);
-}
-
-/* Which store it reads. */
-static unsigned pick(const struct location *l, const struct op *op)
-{
-	uint8_t options[STORES_MAX];
-	unsigned count = 0, last = l->count - 1;
-
-	options[count++] = (uint8_t)last;
-	if (op->kind != OP_LOAD && op->kind != OP_SWAP_IF)
-		return last;
-	for (unsigned i = oldest_readable(l, op); i < last; i++)
-		if (op->kind == OP_LOAD || l->stores[i].value != op->expected)
-			options[count++] = (uint8_t)i;
-	return count == 1 ? last : choose_store(options, count);
-}
-
-static void memory_do(struct op *op)
-{
-	struct location *l = location_take(op);
-	unsigned which = op->kind == OP_STORE ? l->count - 1 : pick(l, op);
-	struct store *s = &l->stores[which];
-	struct store read = *s;
-
-	op->before = s->value;
-	op->done = op->kind != OP_SWAP_IF || s->value == op->expected;
-	if (op->kind != OP_STORE) {
-		acquire(s, op->done ? op->order : op->order_failed);
-		if (!s->seen[w.running])
-			s->seen[w.running] = me()->now.at[w.running];
-	}
-	if (w.step_count)
-		w.steps[w.step_count - 1].stale = which != l->count - 1;
-	if (op->kind != OP_LOAD && op->done)
-		append(l, op, op_result(op, op->before), op->kind == OP_STORE ? NULL : &read);
-}
-
-static void fence_do(const struct op *op)
-{
-	struct thread *t = me();
-
-	if (order_acquires(op->order))
-		clock_join(&t->now, &t->fence_acquiring);
-	if (order_releases(op->order))
-		t->fence_released = t->now;
-}
-
-static void lock_do(struct op *op)
-{
-	struct location *l = location_take(op);
-	struct store read = l->stores[l->count - 1];
-
-	op->order = op->kind == OP_LOCK ? __ATOMIC_ACQUIRE : __ATOMIC_RELEASE;
-	op->before = read.value;
-	op->done = op->kind == OP_UNLOCK || read.value == 0;
-	if (op->kind == OP_LOCK)
-		acquire(&read, __ATOMIC_ACQUIRE);
-	if (op->done)
-		append(l, op, op->kind == OP_LOCK, NULL);
 }
 
 /* Whose turn it is */
@@ -462,45 +207,23 @@ static unsigned next_thread(unsigned before, uint8_t *sleeping)
 	return c->at;
 }
 
-/* Without a step. */
-static void effect(struct op *op)
-{
-	struct thread *t = me();
-	struct race race;
-
-	t->now.at[w.running]++;
-	if (op->kind == OP_FENCE) {
-		fence_do(op);
-	} else {
-		if (clock_atomic(op->at, op->bytes, op->kind != OP_LOAD, w.running, &t->now, &race)) {
-			race.from = op->from;
-			raced(&race);
-		}
-		if (op->kind == OP_LOCK || op->kind == OP_UNLOCK)
-			lock_do(op);
-		else
-			memory_do(op);
-	}
-	t->now.at[w.running]++;
-}
-
 static void perform(struct op *op)
 {
 	if (w.step_count == STEPS_MAX)
-		failed("an execution does not end");
+		weak_failed("an execution does not end");
 	struct step *step = &w.steps[w.step_count];
 	*step = (struct step){.thread = (uint8_t)w.running, .op = *op, .choice = w.choice_at - 1};
 	revisit(w.running, op);
 	depend(step, op);
 	w.step_count++;
-	effect(op);
+	weak_do(op);
 	step->op = *op;
 }
 
 /* A location that no other thread ever touches. */
 static bool own(const struct op *op)
 {
-	uint32_t i = (uint32_t)(((uintptr_t)op->at >> 1) * UINT64_C(0x9e3779b97f4a7c15) >> 40);
+	uint32_t i = address_hash(op->at);
 
 	for (;; i++) {
 		struct owned *o = &w.owned[i % LOCATIONS_MAX];
@@ -525,10 +248,10 @@ static void on_plain(const void *at, size_t bytes, bool write, const void *from)
 
 	if (clock_plain(at, bytes, write, w.running, &me()->now, &race)) {
 		race.from = from;
-		raced(&race);
+		weak_raced(&race);
 	}
 	if (write)
-		location_written(at, bytes);
+		weak_written(at, bytes);
 }
 
 static void on_atomic(struct op *op)
@@ -541,7 +264,7 @@ static void on_atomic(struct op *op)
 	}
 	note_place(op);
 	if (op->kind != OP_FENCE && own(op)) {
-		effect(op);
+		weak_do(op);
 		return;
 	}
 	t->next = op;
@@ -573,7 +296,7 @@ static void thread_start(unsigned i)
 	makecontext(&t->context, thread_main, 0);
 }
 
-static const struct machine running = {.atomic = on_atomic, .plain = on_plain, .failed = failed};
+static const struct machine running = {.atomic = on_atomic, .plain = on_plain, .failed = weak_failed};
 
 /* Until its next operation, which is not done yet, or its end. */
 static void thread_go(unsigned i)
@@ -588,7 +311,7 @@ static void thread_go(unsigned i)
 		t->entered = true;
 		setcontext(&t->context);
 	}
-	machine = (struct machine){.failed = failed};
+	machine = (struct machine){.failed = weak_failed};
 }
 
 static bool all_ended(void)
@@ -625,7 +348,7 @@ static bool threads_run(void)
 	if (all_ended())
 		return true;
 	if (!may_any())
-		failed("the threads wait for each other");
+		weak_failed("the threads wait for each other");
 	for (unsigned i = 0; i < w.scenario->threads; i++)
 		if (w.threads[i].state != THREAD_ENDED)
 			revisit(i, w.threads[i].next);
@@ -639,7 +362,7 @@ static void execution(void)
 	clock_begin(w.execution);
 	w.step_count = w.choice_at = w.preemptions = 0;
 	memcpy(arena_base(), w.kept, w.kept_bytes);
-	machine = (struct machine){.failed = failed};
+	machine = (struct machine){.failed = weak_failed};
 	/* A fault comes back here. */
 	if (_setjmp(w.given_up))
 		return;

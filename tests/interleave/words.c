@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct weak_scenario *const sets[] = {ring_scenarios, depot_scenarios, slab_scenarios};
+static const struct weak_scenario *const sets[] = {
+	ring_scenarios, depot_scenarios, slab_scenarios, message_scenarios};
 enum { SETS = sizeof(sets) / sizeof(sets[0]) };
 
 static const char *const bugs[] = {"ring_published_before_written", "ring_full_off_by_one",

@@ -15,10 +15,14 @@ void distribution_merge(struct distribution *into, const struct distribution *d)
 {
 	if (!d->count)
 		return;
+	if (!into->count) { /* exactly: off * b / b is not always off */
+		*into = *d;
+		return;
+	}
 	double a = (double)into->count, b = (double)d->count, off = d->mean - into->mean;
 	into->squares += d->squares + off * off * a * b / (a + b);
 	into->mean += off * b / (a + b);
-	into->min = into->count && into->min < d->min ? into->min : d->min;
+	into->min = into->min < d->min ? into->min : d->min;
 	into->max = into->max > d->max ? into->max : d->max;
 	into->count += d->count;
 	for (unsigned i = 0; i < DISTRIBUTION_BUCKETS; i++)
