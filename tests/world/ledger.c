@@ -232,6 +232,7 @@ static bool take_over(struct copy *c, const struct ledger_arrival *a, uint32_t n
 		return false; /* the broker had taken it back before this came */
 	if (before)
 		l.lives[a->holder].doomed_by = 1 + n;
+	c->torn |= s == MAYBE; /* it may be older than what its last holder said */
 	if (before || !taken)
 		return !before;
 	at_most_one(c->holder, a->holder, n);

@@ -228,6 +228,8 @@ static void count_act(struct client *c)
 {
 	struct channel *ch = &c->channels[0];
 
+	/* A refusal that came in between took them along. */
+	p.told &= ch->state == CHANNEL_OPEN;
 	if (!p.told && ch->opened && ch->expect_count + 8 < CLIENT_EXPECTS) {
 		house_check_vanished();
 		for (unsigned q = MAP_BRIEF; q < MAP_WIDE; q++)
@@ -241,7 +243,8 @@ static void count_end(void)
 {
 	struct client *c = keeper();
 
-	if (!p.told || house_messages() || !house_idle() || !client_quiet(c) || c->channels[0].held_count)
+	if (!p.told || !c->channels[0].opened || house_messages() || !house_idle() || !client_quiet(c) ||
+		c->channels[0].held_count)
 		return;
 	ledger_check(acts.wide);
 	next(WORLD_CLEAR);
