@@ -136,6 +136,7 @@ static uint64_t flush_all(struct turn *t, uint64_t now_us, uint64_t at, uint64_t
 unsigned turn_run_once(struct turn *t, uint64_t now_us)
 {
 	uint64_t spent[TURN_SOURCES_MAX], begin = turn_ticks();
+	enum phase before = phase_enter(&t->phase, PHASE_OTHER);
 	unsigned work = 0;
 
 	uint64_t ticks = poll_all(t, now_us, begin, spent, &work);
@@ -147,6 +148,7 @@ unsigned turn_run_once(struct turn *t, uint64_t now_us)
 	}
 	if (ticks > t->stats.ticks_max && t->source_count)
 		note_longest(t, spent, ticks);
+	phase_leave(&t->phase, before);
 	return work;
 }
 

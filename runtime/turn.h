@@ -5,6 +5,8 @@
 #ifndef RUNTIME_TURN_H
 #define RUNTIME_TURN_H
 
+#include "runtime/phase.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -62,6 +64,9 @@ struct turn {
 	struct turn_stats stats;
 	struct turn_source_stats source_stats[TURN_SOURCES_MAX]; /* in the order of sources */
 	uint64_t began_us, began_ticks;
+	/* What it is doing: sources and what they call say so. On a line of its own: whoever looks takes it
+	 * away from the core for a moment. */
+	__attribute__((aligned(64))) struct phase_mark phase;
 	/* Written by other threads, on a line of their own. */
 	__attribute__((aligned(64))) unsigned state;
 	bool stop;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two stacks that get the same segments, one of which takes the long way with each: what tcp_fast_test.c
- * sends and compares. tcp_fast_nodes.c has the stacks, their applications and the comparing,
- * tcp_fast_frames.c the segments. */
+ * sends and compares. tcp_fast_nodes_fixture.c has the stacks, their applications and the comparing,
+ * tcp_fast_frames_fixture.c the segments. */
 #ifndef TCPSTACK_TCP_FAST_FIXTURE_H
 #define TCPSTACK_TCP_FAST_FIXTURE_H
 

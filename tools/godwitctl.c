@@ -17,6 +17,7 @@ static const struct {
 } commands[] = {
 	{"status", command_status},
 	{"stats", command_stats},
+	{"profile", command_profile},
 	{"capture", command_capture},
 	{"tcp", command_tcp},
 	{NULL, NULL},
@@ -32,6 +33,7 @@ static void usage(FILE *out)
 	      "    --json       as JSON with sorted keys\n"
 	      "    --all        counters that are zero too\n"
 	      "  stats          where each core's time goes, and what fills up; --json and --all as above\n"
+	      "  profile        where its cores' time goes, looked at for some seconds\n"
 	      "  tcp            the TCP connections of its ports, one by one, as `ss -ti` shows the "
 	      "kernel's\n"
 	      "  capture        the frames of its ports, both directions, as pcapng\n"

@@ -22,6 +22,7 @@ int say_failed(enum ask_result code, const char *error, const char *asked_or_nul
 
 int command_status(int argc, char **argv);
 int command_stats(int argc, char **argv);
+int command_profile(int argc, char **argv);
 int command_capture(int argc, char **argv);
 int command_tcp(int argc, char **argv);
 

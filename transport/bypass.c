@@ -45,6 +45,7 @@ struct bypass {
 	uint64_t rx_ticks;	  /* when this turn's first frames came; 0: none did */
 	bool sent;		  /* this turn */
 	struct histogram turnaround;
+	struct phase_mark *phase, unseen; /* the latter where nobody looks */
 };
 
 static struct bypass_conn *conn_of(struct transport_conn *conn)
@@ -72,8 +73,11 @@ static uint32_t op_tx_room(struct transport_conn *conn)
 
 static int op_write(struct transport_conn *conn, const void *data, uint32_t bytes)
 {
-	int error = tcp_conn_write(conn_of(conn)->tcp, data, bytes);
+	struct bypass_conn *c = conn_of(conn);
+	enum phase before = phase_enter(c->b->phase, PHASE_TCP_OUT);
+	int error = tcp_conn_write(c->tcp, data, bytes);
 
+	phase_leave(c->b->phase, before);
 	return error == -EMSGSIZE || error == -ENOTCONN ? -ENOBUFS : error;
 }
 
@@ -236,12 +240,15 @@ static const struct tcp_app bypass_tcp_app = {
 /* Copies are made before the port owns the frames, and count for those that it took. */
 static unsigned to_port(struct bypass *b, struct rte_mbuf **frames, unsigned n)
 {
+	enum phase before = phase_enter(b->phase, PHASE_TX);
+
 	b->sent = true;
-	if (__builtin_expect(!b->capture, 1))
-		return port_tx(b->config.port, b->config.queue, frames, n);
-	capture_stage(b->capture, frames, n, CAPTURE_OUT);
+	if (__builtin_expect(b->capture != NULL, 0))
+		capture_stage(b->capture, frames, n, CAPTURE_OUT);
 	unsigned sent = port_tx(b->config.port, b->config.queue, frames, n);
-	capture_commit(b->capture, sent);
+	if (__builtin_expect(b->capture != NULL, 0))
+		capture_commit(b->capture, sent);
+	phase_leave(b->phase, before);
 	return sent;
 }
 
@@ -263,7 +270,9 @@ static void to_stack(struct bypass *b, struct rte_mbuf **frames, unsigned n, uin
 		b->rx_ticks = turn_ticks();
 	if (__builtin_expect(b->capture != NULL, 0))
 		capture_in(b, frames, n);
+	enum phase before = phase_enter(b->phase, PHASE_TCP_IN);
 	stack_input(b->stack, frames, n, now_us);
+	phase_leave(b->phase, before);
 }
 
 /* The stack's frames in order: behind those that wait already, else straight to the port. */
@@ -339,6 +348,7 @@ static unsigned source_poll(struct turn_source *s, uint64_t now_us)
 	struct bypass *b = bypass_of(s);
 	struct rte_mbuf *frames[PORT_BURST];
 	unsigned work = 0;
+	enum phase before = phase_enter(b->phase, PHASE_RX);
 
 	disarm(b);
 	if (b->early_count) {
@@ -354,16 +364,23 @@ static unsigned source_poll(struct turn_source *s, uint64_t now_us)
 		if (n < PORT_BURST && !port_rx_more(b->config.port, b->config.queue))
 			break;
 	}
-	return work + stack_timers(b->stack, now_us, BYPASS_TIMER_BUDGET);
+	phase_enter(b->phase, PHASE_TCP_OUT);
+	work += stack_timers(b->stack, now_us, BYPASS_TIMER_BUDGET);
+	phase_leave(b->phase, before);
+	return work;
 }
 
 static void source_flush(struct turn_source *s, uint64_t now_us)
 {
 	struct bypass *b = bypass_of(s);
 
+	enum phase before = phase_enter(b->phase, PHASE_TCP_OUT);
+
 	drain_tx(b);
 	stack_output(b->stack, now_us);
+	phase_enter(b->phase, PHASE_TX);
 	b->port_waits = port_tx_flush(b->config.port, b->config.queue, now_us) > 0;
+	phase_leave(b->phase, before);
 	if (b->rx_ticks && b->sent)
 		histogram_add(&b->turnaround, turn_ticks() - b->rx_ticks);
 	b->rx_ticks = 0;
@@ -415,6 +432,7 @@ struct bypass *bypass_create(const struct bypass_config *config, uint64_t now_us
 	if (!b)
 		return NULL;
 	b->config = *config;
+	b->phase = config->phase ? config->phase : &b->unseen;
 	CDS_INIT_LIST_HEAD(&b->conns);
 	struct stack_config *sc = &b->config.stack;
 	memcpy(sc->mac, info->mac, sizeof(sc->mac));

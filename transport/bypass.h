@@ -18,6 +18,7 @@ struct bypass_config {
 	struct stack_config stack; /* without tx, tx_ctx, mac, mtu, offload_flags and what several cores
 				    need: from the port */
 	bool local_link;	   /* peers within the stack's own prefix are this host (a TAP) */
+	struct phase_mark *phase;  /* of the core; borrowed. NULL: nobody looks */
 	bool sleeps;		   /* the idle policy may sleep: prepare a descriptor to wait on */
 	const struct transport_app *app;
 	void *app_ctx;

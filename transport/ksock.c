@@ -134,8 +134,10 @@ static unsigned accept_pending(struct ksock *k, uint64_t now_us)
 static unsigned take_events(struct ksock *k)
 {
 	struct epoll_event ev[KSOCK_EVENTS];
+	enum phase before = phase_enter(k->phase, PHASE_RX);
 	int n = epoll_wait(k->epoll_fd, ev, KSOCK_EVENTS, 0);
 
+	phase_leave(k->phase, before);
 	for (int i = 0; i < n; i++) {
 		enum ksock_kind *kind = ev[i].data.ptr;
 		if (*kind == KSOCK_LISTENER)
@@ -271,6 +273,7 @@ struct ksock *ksock_create(const struct ksock_config *config)
 	if (!k)
 		return NULL;
 	k->config = *config;
+	k->phase = config->phase ? config->phase : &k->unseen;
 	CDS_INIT_LIST_HEAD(&k->listeners);
 	CDS_INIT_LIST_HEAD(&k->conns);
 	CDS_INIT_LIST_HEAD(&k->active);

@@ -21,6 +21,7 @@ struct ksock_config {
 	uint32_t tx_buffer_bytes; /* accepted from the application ahead of the kernel, per connection */
 	uint64_t keepalive_us;	  /* idle time before the first probe, rounded up to seconds; 0: no probes */
 	uint32_t busy_poll_us;	  /* SO_BUSY_POLL, 0: not set */
+	struct phase_mark *phase; /* of the core; borrowed. NULL: nobody looks */
 	const struct transport_app *app;
 	void *app_ctx; /* what accepted() is given */
 	/* Of several cores: what joins them, and which of them this is. Listeners are core 0's. NULL: one

@@ -164,7 +164,9 @@ void ksock_conn_read(struct ksock_conn *c)
 		room -= piece;
 		asked += piece;
 	}
+	enum phase before = phase_enter(k->phase, PHASE_RX);
 	ssize_t n = readv(c->fd, iov, (int)pieces);
+	phase_leave(k->phase, before);
 	k->stats.reads++;
 	if (n > 0) {
 		take_read(c, (uint32_t)n, (uint32_t)n == asked);

@@ -59,9 +59,10 @@ struct ksock {
 	struct cds_list_head starved; /* were refused for want of an mbuf: roomy at pool_retry_us */
 	struct rte_mbuf *spare[KSOCK_SPARES];
 	uint32_t spares;
-	uint64_t accept_retry_us; /* 0: not waiting */
-	uint64_t pool_retry_us;	  /* 0: the pool was not found empty */
-	bool pool_empty;	  /* found in this turn */
+	uint64_t accept_retry_us;	  /* 0: not waiting */
+	struct phase_mark *phase, unseen; /* the latter where nobody looks */
+	uint64_t pool_retry_us;		  /* 0: the pool was not found empty */
+	bool pool_empty;		  /* found in this turn */
 };
 
 static inline struct ksock_conn *ksock_conn_of(struct transport_conn *conn)

@@ -37,7 +37,9 @@ void ksock_conn_flush(struct ksock_conn *c)
 		}
 		/* sendmsg, not writev: MSG_NOSIGNAL, for a peer that is gone is an event and not a signal. */
 		struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)pieces};
+		enum phase before = phase_enter(k->phase, PHASE_TX);
 		ssize_t n = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+		phase_leave(k->phase, before);
 		k->stats.writes++;
 		if (n > 0) {
 			k->stats.tx_bytes += (uint64_t)n;

@@ -25,7 +25,7 @@ static const struct {
 	  {"--segments", AT(segments)}, {"--pace", AT(pace)}, {"--cores", AT(cores)},
 	  {"--blocks", AT(blocks)}, {"--rounds", AT(rounds)}, {"--memory", AT(memory_mb)}},
   switches[] = {{"--alone", AT(alone)}, {"--threads", AT(threads)}, {"--across", AT(across)},
-	  {"--offloads", AT(offloads)}, {"--hugepages", AT(hugepages)}};
+	  {"--offloads", AT(offloads)}, {"--hugepages", AT(hugepages)}, {"--profile", AT(profile)}};
 
 static bool option(struct bench_options *o, const char *name, const char *value)
 {
@@ -54,7 +54,7 @@ static int ascending(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-void bench_report(const struct bench_options *o, const struct bench_block *blocks, double each)
+double bench_report(const struct bench_options *o, const struct bench_block *blocks, double each)
 {
 	double *ns = calloc(o->blocks, 2 * sizeof(*ns)), *rate = ns + o->blocks,
 	       ns_per_cycle = 1e9 / (double)rte_get_tsc_hz();
@@ -77,7 +77,9 @@ void bench_report(const struct bench_options *o, const struct bench_block *block
 		o->mode, o->settle, *o->exchange ? o->exchange : "default", o->bytes, o->queues, o->fanout,
 		o->bindings, o->backlog, o->cores, o->threads, o->across, ns[o->blocks / 2], ns[0],
 		rate[o->blocks / 2], published, delivered, load / delivered, 1e9 / (load / delivered), each);
+	double median = ns[o->blocks / 2];
 	free(ns);
+	return median;
 }
 
 static int usage(const char *what)

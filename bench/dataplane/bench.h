@@ -36,6 +36,7 @@ struct bench_options {
 	unsigned memory_mb;   /* of messages, a core */
 	bool offloads;	      /* checksums are the port's, as on a NIC */
 	bool hugepages;
+	bool profile; /* prints which part of the time went where, too: path */
 };
 
 /* What a run counted in one block. */
@@ -46,8 +47,8 @@ struct bench_block {
 	uint64_t delivered, published;
 };
 /* each: memory that a message of the backlog takes beyond its body and properties, in bytes; 0 without one.
- */
-void bench_report(const struct bench_options *o, const struct bench_block *blocks, double each);
+ * Returns the median of a delivery's ns. */
+double bench_report(const struct bench_options *o, const struct bench_block *blocks, double each);
 
 int path_run(const struct bench_options *o);
 int share_run(const struct bench_options *o);

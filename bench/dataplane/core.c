@@ -97,8 +97,11 @@ static void port_make(struct core *k, const struct bench_options *o)
 
 static void bypass_make(struct core *k, const struct cluster *cluster)
 {
-	struct bypass_config c = {
-		.port = k->port, .local_link = true, .app = &amqp091_app, .app_ctx = k->server};
+	struct bypass_config c = {.port = k->port,
+		.local_link = true,
+		.phase = &k->turn.phase,
+		.app = &amqp091_app,
+		.app_ctx = k->server};
 	char name[32];
 
 	snprintf(name, sizeof(name), "broker_tx%u", k->index);
@@ -122,6 +125,7 @@ static void core_open(struct core *k, struct cluster *c, bool with_port)
 
 	k->broker_core = broker_core_create(c->broker, k->index, message_cache_create(c->store));
 	MUST(k->broker_core);
+	broker_core_set_phase(k->broker_core, &k->turn.phase);
 	struct amqp091_server_config config = {.core = k->broker_core,
 		.auth = c->auth,
 		.conn_max = conns,

@@ -3,6 +3,7 @@
  * one turn (measured whole), the clients receive and answer (not measured). With threads each core does this
  * on a thread of its own; without, one thread does it for core after core. */
 #include "bench/dataplane/load.h"
+#include "bench/dataplane/profile.h"
 #include "broker/core/message.h"
 #include "dpdk_port/eal.h"
 #include "runtime/check.h"
@@ -262,7 +263,7 @@ static void blocks_in_threads(struct path *p)
 	reclaim_thread_register();
 }
 
-static void report(struct path *p)
+static double report(struct path *p)
 {
 	struct bench_block *sum = calloc(p->o->blocks, sizeof(*sum));
 
@@ -277,8 +278,9 @@ static void report(struct path *p)
 			if (one->cycles_max > sum[b].cycles_max)
 				sum[b].cycles_max = one->cycles_max;
 		}
-	bench_report(p->o, sum, p->backlog_each);
+	double ns = bench_report(p->o, sum, p->backlog_each);
 	free(sum);
+	return ns;
 }
 
 static uint64_t resent(const struct side *s)
@@ -365,11 +367,14 @@ int path_run(const struct bench_options *o)
 
 	MUST(p);
 	begin(p, o);
+	struct phase_watch *watch = o->profile ? profile_start(&p->cluster) : NULL;
 	if (o->threads)
 		blocks_in_threads(p);
 	else
 		blocks_in_turns(p);
-	report(p);
+	double ns = report(p);
+	if (watch)
+		profile_stop(&p->cluster, watch, ns);
 	bool as_meant = good(p);
 	end(p);
 	free(p);

@@ -69,26 +69,42 @@ def core_rows(args):
                   "yes")
 
 
+def profile_rows(_):
+    yield Row("16 B", "--profile", "yes")
+    for settle in SETTLES[1:]:
+        yield Row(f"16 B, {'acked' if settle == 'ack' else 'confirmed'}", "--settle", settle, "--profile", "yes")
+    for size in SIZES[1:]:
+        yield Row(f"{size} B", "--bytes", size, "--segments", 8 if size < 1448 else 32, "--profile", "yes")
+
+
 PARTS = {
     "path": ("One queue, one publisher, one consumer, one core", path_rows),
     "fanout": ("Fan-out: a message published to so many queues, a delivery", fanout_rows),
     "topic": ("Topic exchange, 1,021 keys in turns, each matches one binding", topic_rows),
     "queues": ("Queues, each with a publisher and a consumer", queue_rows),
     "backlog": ("Backlog that stays in the queue, acked", backlog_rows),
+    "profile": ("One core: ns of a delivery by phase", profile_rows),
     "cores": ("Broker cores, each with a load of its own", core_rows),
 }
+
+
+def words_of(line):
+    return dict(word.split("=", 1) for word in line.split())
 
 
 def run(program, row, args, *more, wrap=()):
     """One run's results, and what it said on stderr."""
     command = [*wrap, program, row.mode, *more, *map(str, row.options), "--hugepages", args.hugepages]
     if args.quick:
-        command += ["--blocks", "3", "--rounds", "5"]
+        # A profile needs some time to look at.
+        command += ["--blocks", "2000" if "--profile" in row.options else "3", "--rounds", "5"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     if done.returncode:
         sys.exit(f"{' '.join(command)}: status {done.returncode}\n{done.stderr}")
-    line = done.stdout.strip().splitlines()[-1]
-    return dict(word.split("=", 1) for word in line.split()), done.stderr
+    line, *more = done.stdout.strip().splitlines()
+    result = words_of(line)
+    result["phases"] = [words_of(phase) for phase in more]
+    return result, done.stderr
 
 
 def instructions(program, row, args):
@@ -130,6 +146,21 @@ def part(program, args, title, rows):
     table(title, head + ["bytes a message"] if deep else head, lines)
 
 
+def profile(program, args, title, rows):
+    """A phase a row, a kind of load a column; medians of the rounds."""
+    found = {}
+    for _ in range(args.rounds):
+        for row in rows:
+            for phase in run(program, row, args)[0]["phases"]:
+                found.setdefault(phase["phase"], {}).setdefault(row.name, []).append(phase)
+    lines = []
+    for phase, of in found.items():
+        cells = [f"{statistics.median(float(p['ns']) for p in of[row.name]):.1f} "
+                 f"({statistics.median(float(p['share']) for p in of[row.name]):4.0%})" for row in rows]
+        lines.append([phase.replace("-", " "), *cells])
+    table(title, ["", *(row.name for row in rows)], lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program", help=argparse.SUPPRESS)
@@ -151,7 +182,7 @@ def main():
         if name not in PARTS:
             parser.error(f"no part {name}")
         title, rows = PARTS[name]
-        part(args.program, args, title, list(rows(args)))
+        (profile if name == "profile" else part)(args.program, args, title, list(rows(args)))
 
 
 main()

@@ -220,6 +220,7 @@ struct amqp091_consumer {
 struct amqp091_server {
 	struct turn_source source, clock;
 	struct amqp091_server_config config;
+	struct phase_mark *phase; /* the core's */
 	struct amqp091_counters counters;
 	struct auth_port *auth_port;
 	struct pool *conns_pool, *channels_pool, *pages_pool, *consumers_pool, *unacked_pool;

@@ -291,7 +291,9 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 		.body_bytes = h.body_size,
 		.received_us = c->server->now_us,
 	};
+	enum phase before = phase_enter(c->server->phase, PHASE_MESSAGE);
 	in->message = message_new(cache, &e);
+	phase_leave(c->server->phase, before);
 	if (!in->message)
 		return false;
 	if (h.body_size == 0)
@@ -318,8 +320,13 @@ bool publish_accepts_body(struct amqp091_channel *ch, uint32_t n)
 
 void publish_body(struct amqp091_channel *ch, const uint8_t *bytes, uint32_t n)
 {
-	if (ch->in.message)
-		message_append(ch->in.message, bytes, n);
+	struct phase_mark *phase = ch->conn->server->phase;
+
+	if (!ch->in.message)
+		return;
+	enum phase before = phase_enter(phase, PHASE_MESSAGE);
+	message_append(ch->in.message, bytes, n);
+	phase_leave(phase, before);
 }
 
 void publish_body_end(struct amqp091_channel *ch)

@@ -75,11 +75,14 @@ static bool publish_like_the_last(struct amqp091_channel *ch, const uint8_t *con
 		.body_bytes = body_bytes,
 		.received_us = s->now_us,
 	};
+	enum phase before = phase_enter(s->phase, PHASE_MESSAGE);
 	struct message *m = message_new(cache, &e);
+	if (m)
+		message_append(m, content + t->method_bytes + t->header_bytes + AMQP091_FRAME_HEADER_SIZE,
+			body_bytes);
+	phase_leave(s->phase, before);
 	if (!m)
 		return false;
-	message_append(
-		m, content + t->method_bytes + t->header_bytes + AMQP091_FRAME_HEADER_SIZE, body_bytes);
 	in->message = m;
 	in->expected = true;
 	s->fast_contents++;

@@ -90,7 +90,10 @@ static void app_readable(struct transport_conn *transport)
 	struct amqp091_conn *c = transport->user;
 
 	c->rx_us = c->server->now_us;
+	struct phase_mark *phase = c->server->phase;
+	enum phase before = phase_enter(phase, PHASE_FRAME);
 	conn_input(c);
+	phase_leave(phase, before);
 }
 
 static void app_writable(struct transport_conn *transport)
@@ -211,6 +214,7 @@ static unsigned source_poll(struct turn_source *source, uint64_t now_us)
 {
 	struct amqp091_server *s = server_of(source);
 	unsigned work;
+	enum phase before = phase_enter(s->phase, PHASE_FRAME);
 
 	server_now(s, now_us);
 	work = auth_poll(s->auth_port, auth_answer, s);
@@ -222,6 +226,7 @@ static unsigned source_poll(struct turn_source *source, uint64_t now_us)
 	stage_flush(s);
 	work += timer_wheel_advance(&s->wheel, now_us, AMQP091_TIMER_BUDGET);
 	flush_confirms(s);
+	phase_leave(s->phase, before);
 	return work;
 }
 
@@ -282,6 +287,7 @@ struct amqp091_server *amqp091_server_create(const struct amqp091_server_config 
 		return NULL;
 	MUST(config->channel_max >= 1 && config->channel_max <= AMQP091_CHANNEL_LIMIT);
 	s->config = *config;
+	s->phase = broker_core_phase(config->core);
 	CDS_INIT_LIST_HEAD(&s->conns);
 	CDS_INIT_LIST_HEAD(&s->dying);
 	CDS_INIT_LIST_HEAD(&s->waiting);

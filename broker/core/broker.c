@@ -159,6 +159,7 @@ struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct 
 	c->broker = b;
 	c->index = index;
 	c->cache = cache_take;
+	c->phase = &c->unseen;
 	c->name_key = siphash_key_random();
 	CDS_INIT_LIST_HEAD(&c->queues);
 	CDS_INIT_LIST_HEAD(&c->ready);
@@ -188,6 +189,16 @@ void broker_cores_settle(struct broker *b)
 		for (uint32_t i = 0; i < b->config.cores; i++)
 			busy |= broker_core_busy(b->cores[i]);
 	}
+}
+
+void broker_core_set_phase(struct broker_core *c, struct phase_mark *phase)
+{
+	c->phase = phase;
+}
+
+struct phase_mark *broker_core_phase(struct broker_core *c)
+{
+	return c->phase;
 }
 
 void broker_core_destroy(struct broker_core *c)

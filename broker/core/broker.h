@@ -16,6 +16,7 @@
 #include "broker/core/message.h"
 #include "broker/core/route_cache.h"
 #include "broker/core/value.h"
+#include "runtime/phase.h"
 #include "runtime/siphash.h"
 
 #include <stddef.h>
@@ -58,6 +59,10 @@ void broker_core_destroy(struct broker_core *c); /* deletes the queues that it o
 
 /* How another core makes this one take a turn; called on that core. NULL (the default): it polls anyway. */
 void broker_core_set_wake(struct broker_core *c, void (*wake)(void *ctx), void *ctx);
+
+/* What the core is doing is said there; borrowed. One of its own otherwise. Main thread, before it runs. */
+void broker_core_set_phase(struct broker_core *c, struct phase_mark *phase);
+struct phase_mark *broker_core_phase(struct broker_core *c);
 
 /* At the head of each turn: the clock for everything the core does in it. */
 void broker_core_now(struct broker_core *c, uint64_t now_us);

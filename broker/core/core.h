@@ -88,6 +88,7 @@ struct broker_core {
 	struct broker *broker;
 	uint32_t index;
 	uint64_t now_us;
+	struct phase_mark *phase;
 	struct message_cache *cache;
 	struct cds_list_head queues; /* owned by this core */
 	struct cds_list_head ready;  /* queues with messages and consumers that may take them */
@@ -107,7 +108,8 @@ struct broker_core {
 	struct cds_list_head crediting, owing; /* subscriptions */
 	struct queue_move moves[MOVES_MAX];
 	uint32_t moves_active;
-	uint64_t stalled_from; /* a bit for each core whose messages wait here for memory */
+	uint64_t stalled_from;	  /* a bit for each core whose messages wait here for memory */
+	struct phase_mark unseen; /* where nobody looks */
 };
 
 struct queue {

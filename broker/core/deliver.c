@@ -60,6 +60,7 @@ static unsigned deliver_from(struct queue *q, unsigned most)
 
 unsigned broker_core_deliver(struct broker_core *c, unsigned budget)
 {
+	enum phase before = phase_enter(c->phase, PHASE_DELIVER);
 	unsigned n = 0;
 
 	broker_core_tidy(c);
@@ -72,5 +73,6 @@ unsigned broker_core_deliver(struct broker_core *c, unsigned budget)
 		if (!q->deleted)
 			queue_mark_ready(q);
 	}
+	phase_leave(c->phase, before);
 	return n;
 }

@@ -98,6 +98,7 @@ static unsigned poll_publish(struct broker_core *c, uint32_t from, struct ring *
 unsigned broker_core_poll(struct broker_core *c)
 {
 	uint32_t cores = c->broker->config.cores;
+	enum phase before = phase_enter(c->phase, PHASE_QUEUE);
 	unsigned work = 0;
 
 	links_post(c);
@@ -110,7 +111,9 @@ unsigned broker_core_poll(struct broker_core *c)
 	moves_poll(c);
 	subscriptions_poll(c);
 	work += fan_out_poll(c);
-	return work + entries_grave_empty(&c->grave, c->cache, GRAVE_QUANTUM);
+	work += entries_grave_empty(&c->grave, c->cache, GRAVE_QUANTUM);
+	phase_leave(c->phase, before);
+	return work;
 }
 
 static bool links_idle(const struct broker_core *c)

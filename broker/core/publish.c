@@ -214,14 +214,21 @@ enum publish_result exchange_publish(struct session *s, const struct publish *p,
 		enum publish_result done = fan_out_ask(c, marks, queues_out);
 		return done == PUBLISH_DONE ? count_done(c, *queues_out) : done;
 	}
-	if (route(s, p, to, f) != PUBLISH_DONE)
+	enum phase before = phase_enter(c->phase, PHASE_ROUTE);
+	if (route(s, p, to, f) != PUBLISH_DONE) {
+		phase_leave(c->phase, before);
 		return PUBLISH_FAILED;
+	}
 	if (to->count > c->fan_out.at_once) {
 		fan_out_begin(s, to, p->message);
+		phase_leave(c->phase, before);
 		return PUBLISH_AGAIN;
 	}
 	leave_hidden_out(to);
-	if (!give_all(c, to, p->message, marks)) {
+	phase_enter(c->phase, PHASE_QUEUE);
+	bool given = give_all(c, to, p->message, marks);
+	phase_leave(c->phase, before);
+	if (!given) {
 		c->counters.publish_again++;
 		return PUBLISH_AGAIN;
 	}

@@ -45,6 +45,7 @@ static int create_broker_core(struct instance *in, struct data_core *d)
 		return -1;
 	}
 	broker_core_set_wake(d->core, wake, &d->turn);
+	broker_core_set_phase(d->core, &d->turn.phase);
 	return 0;
 }
 
@@ -145,6 +146,7 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i, u
 		.queue = d->index,
 		.local_link = p->device_kind == CONFIG_DEVICE_TAP,
 		.sleeps = c->idle == CONFIG_IDLE_ADAPTIVE,
+		.phase = &d->turn.phase,
 		.app = &amqp091_app,
 		.app_ctx = d->amqp091,
 	};
@@ -230,6 +232,7 @@ static int create_ksock(struct instance *in, struct data_core *d)
 		.tx_buffer_bytes = (uint32_t)c->tcp.tx_buffer_bytes,
 		.keepalive_us = c->tcp.keepalive_us,
 		.busy_poll_us = (uint32_t)c->tcp.busy_poll_us,
+		.phase = &d->turn.phase,
 		.app = &amqp091_app,
 		.app_ctx = d->amqp091,
 		.spread = in->ksock_spread,

@@ -56,6 +56,7 @@ static void open_control(struct instance *in)
 		{.name = "stats", .run = stats_handler},
 		{.name = "capture", .open = capture_open},
 		{.name = "tcp", .open = connections_open},
+		{.name = "profile", .open = profile_open},
 		{0},
 	};
 	char error[ERROR_BYTES];

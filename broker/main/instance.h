@@ -113,6 +113,9 @@ json_t *stats_handler(void *ctx, const json_t *arguments, char *error, size_t er
 /* capture.c: the control command `capture`; ctx is the instance. */
 struct control_stream *capture_open(void *ctx, const json_t *arguments, char *error, size_t error_bytes);
 
+/* profile.c: the control command `profile`; ctx is the instance. */
+struct control_stream *profile_open(void *ctx, const json_t *arguments, char *error, size_t error_bytes);
+
 /* connections.c: the control command `tcp`; ctx is the instance. */
 struct control_stream *connections_open(void *ctx, const json_t *arguments, char *error, size_t error_bytes);
 

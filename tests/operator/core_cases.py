@@ -130,6 +130,26 @@ def where_time_goes(broker, work):
     need("rx_to_tx_buckets" in broker.ctl("stats", "--all").stdout, "--all")
 
 
+def profiled(broker, work):
+    """profile: each core's phases, shares that make up the whole, and only so long as was asked for"""
+    begin = time.monotonic()
+    done = broker.ctl("profile", "--seconds", "1", "--json")
+    took = time.monotonic() - begin
+    need(done.returncode == 0 and took >= 1, "%s s: %s" % (took, done.stderr))
+    found = json.loads(done.stdout)
+    need(1 <= found["seconds"] and [c["core"] for c in found["cores"]] == list(range(CORES)), done.stdout)
+    names = [row["phase"] for row in found["phases"] if row["core"] == 0]
+    need({"rx", "tcp in", "frame", "route", "queue", "deliver", "tcp out", "tx"} <= set(names), names)
+    for core in found["cores"]:
+        rows = [row for row in found["phases"] if row["core"] == core["core"]]
+        seen = sum(row["seen"] for row in rows)
+        need(core["looks"] > 100 and seen <= core["looks"], core)
+        need(seen == 0 or abs(sum(row["percent"] for row in rows) - 100) < 1, rows)
+    need("tcp in" in broker.ctl("profile", "--seconds", "1").stdout, "as text")
+    for words in (["--seconds", "0"], ["--seconds", "x"], ["now"]):
+        need(broker.ctl("profile", *words).returncode == 2, words)
+
+
 def ticks(broker):
     done = subprocess.run("cat /proc/%d/task/*/stat" % broker.process.pid, shell=True, capture_output=True, text=True)
     return sum(int(n) for line in done.stdout.splitlines() for n in line.rsplit(")", 1)[1].split()[11:13])
@@ -142,7 +162,7 @@ def idle_is_cheap(broker, work):
     need(ticks(broker) - before <= 6, "%d ticks in 3 s" % (ticks(broker) - before))
 
 
-CASES = [every_core_serves, few_kernel_connections, one_answers, captured_once, where_time_goes, idle_is_cheap]
+CASES = [every_core_serves, few_kernel_connections, one_answers, captured_once, where_time_goes, profiled, idle_is_cheap]
 
 
 def start(work):

@@ -122,6 +122,13 @@ bool mld_text(const uint8_t *frame, uint32_t n, char *out);
 void config_defaults(struct stack_config *c);
 bool config_line(const char *line);
 
+/* opening.c: calls of the application, in the words of a line */
+void opening_option(
+	const char *name, const char *word); /* what the next listen or connect does differently */
+void opening_filter(const char *verdict, const char *word); /* a prefix for the next listen */
+void opening_listen(const char *word, const struct tcp_app *app);
+void opening_connect(const char *word, const char *verdict, const struct tcp_app *app);
+
 /* application.c: what stands between the semicolons of a line, then a turn */
 void application_calls(char *text);
 void application_write(void); /* what autowrite asks for */

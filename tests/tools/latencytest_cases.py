@@ -47,6 +47,13 @@ def sizes(_broker, _work, where):
         need(result["all"]["count"] == 50, result)
 
 
+def confirms_and_bursts(_broker, _work, where):
+    """latencytest: confirms, and bursts of messages"""
+    result = json.loads(run("latencytest", *where, "--confirm", "--burst", "100", "--rate", "1000", "--count", "1000", "--json",
+                            *SHORT))
+    need(result["all"]["count"] == 1000 and result["confirmed"]["count"] == 1000, result)
+
+
 def bad_words(_broker, work, where):
     """latencytest: errors say what is wrong"""
     refused("latencytest", 2, "--rate is a number", "--rate", "0")
@@ -60,5 +67,5 @@ def bad_words(_broker, work, where):
     refused("latencytest", 1, "No such file", "--merge", broken + ".not")
 
 
-CASES = [the_reports_command, queues_and_series, sizes, bad_words]
+CASES = [the_reports_command, queues_and_series, sizes, confirms_and_bursts, bad_words]
 BYPASS_CASES = [the_reports_command, queues_and_series]

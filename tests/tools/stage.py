@@ -19,7 +19,7 @@ def the_broker_dies(broker, _work, where):
     broker.kill()
     status, out, err = finish(process)
     need(status == 1 and not out, "status %d: %s" % (status, out))
-    need("connection" in err, err)
+    need("connect" in err, err)
 
 
 def case_run(case, broker, work, where, what):

@@ -13,10 +13,15 @@ static uint64_t bit_of(uint64_t tag)
 	return UINT64_C(1) << tag % 64;
 }
 
+bool confirms_is_early(const struct confirms *c, uint64_t tag)
+{
+	return c->early && *word_of(c, tag) & bit_of(tag);
+}
+
 /* Whether the tag was confirmed early; it is forgotten. */
 static bool clear(struct confirms *c, uint64_t tag)
 {
-	if (!c->early || !(*word_of(c, tag) & bit_of(tag)))
+	if (!confirms_is_early(c, tag))
 		return false;
 	*word_of(c, tag) &= ~bit_of(tag);
 	c->early--;

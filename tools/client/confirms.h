@@ -18,6 +18,8 @@ struct confirms {
 /* False where the ack is for nothing that waits, comes for the second time, or is more than
  * CONFIRMS_APART_MAX ahead of one that is missing. */
 bool confirms_take(struct confirms *c, uint64_t tag, bool multiple);
+/* Whether a tag beyond floor was confirmed. */
+bool confirms_is_early(const struct confirms *c, uint64_t tag);
 void confirms_free(struct confirms *c);
 
 static inline uint64_t confirms_due(const struct confirms *c)

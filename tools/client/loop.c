@@ -15,15 +15,22 @@ enum {
 	RX_BUFFER_BYTES = 256 * 1024,
 	IDLE_SPIN_US = 50,
 	SPARE_BUFFERS = 1024,
+	CONNS_FEW = 64,
+	BUFFERS_OF_MANY = 8,
 	RX_HELD = 8192,
 	SEGMENT_BYTES = 1024, /* the least that a transmit buffer can be counted on to hold */
 };
 
+/* Each of a few connections may be as far ahead as it wants. Of many, most are not: a pool that is used up is
+ * waited for. */
 static unsigned buffer_count(const struct loop_config *c, bool on_port)
 {
+	unsigned few = c->conn_max < CONNS_FEW ? c->conn_max : (unsigned)CONNS_FEW;
+	unsigned others = (c->conn_max - few) * BUFFERS_OF_MANY;
+
 	if (on_port)
-		return SPARE_BUFFERS * 4 + c->conn_max * (c->buffer_bytes / SEGMENT_BYTES + 4);
-	return SPARE_BUFFERS + c->conn_max * ((c->buffer_bytes + RX_BUFFER_BYTES) / KSOCK_ROOM + 4);
+		return SPARE_BUFFERS * 4 + few * (c->buffer_bytes / SEGMENT_BYTES + 4) + others;
+	return SPARE_BUFFERS + few * ((c->buffer_bytes + RX_BUFFER_BYTES) / KSOCK_ROOM + 4) + others;
 }
 
 static unsigned buffer_room(const struct loop_config *c)

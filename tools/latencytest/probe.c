@@ -71,6 +71,16 @@ static bool number_of(struct probe *p, const struct reader_delivery *d, uint64_t
 	return true;
 }
 
+static void look(struct probe *p)
+{
+	const struct latency_options *o = options(p);
+
+	if (p->done || p->received < o->total || (o->confirm && confirms_due(&p->confirms)))
+		return;
+	p->done = true;
+	__atomic_add_fetch(&p->run->done, 1, __ATOMIC_ACQ_REL);
+}
+
 static void on_delivery(struct client *c, const struct reader_delivery *d)
 {
 	struct probe *p = probe_of(c);
@@ -85,14 +95,34 @@ static void on_delivery(struct client *c, const struct reader_delivery *d)
 	p->tag = d->tag;
 	if (o->ack && p->tag - p->acked >= o->ack)
 		acknowledge(p);
-	if (++p->received == o->total)
-		__atomic_add_fetch(&p->run->done, 1, __ATOMIC_ACQ_REL);
+	p->received++;
+	look(p);
+}
+
+/* Tags count from 1 and messages from 0. */
+static void on_confirm(struct probe *p, uint64_t tag, bool multiple)
+{
+	uint64_t now_ns = recorder_clock_ns(), until = multiple && !tag ? p->confirms.published : tag;
+
+	for (uint64_t t = multiple ? p->confirms.floor + 1 : tag;
+		t <= until && until <= p->confirms.published; t++) {
+		if (t > options(p)->warmup_count && !confirms_is_early(&p->confirms, t))
+			distribution_add(
+				&p->recorder->confirmed, now_ns - schedule_due_ns(&p->schedule, t - 1));
+	}
+	if (!confirms_take(&p->confirms, tag, multiple))
+		fail(p, "a confirm came for nothing that waits for one");
+	look(p);
 }
 
 static void on_method(struct client *c, const struct amqp091_method *m)
 {
 	if (m->id == AMQP091_METHOD_BASIC_CANCEL)
 		fail(probe_of(c), "the broker cancelled its consumer");
+	else if (m->id == AMQP091_METHOD_BASIC_NACK)
+		fail(probe_of(c), "the broker did not take a message (basic.nack)");
+	else if (m->id == AMQP091_METHOD_BASIC_ACK)
+		on_confirm(probe_of(c), m->args.basic_ack.delivery_tag, m->args.basic_ack.multiple);
 }
 
 static void on_writable(struct client *c)
@@ -130,6 +160,8 @@ bool probe_init(
 	client_init(&p->sender, &app, &run->machine.login, p);
 	client_init(&p->receiver, &app, &run->machine.login, p);
 	latency_queue_name(o, index, queue);
+	if (o->confirm)
+		script_confirm_select(&p->sender.setup);
 	script_declare(&p->receiver.setup, queue, SCRIPT_AUTO_DELETE | (o->durable ? SCRIPT_DURABLE : 0));
 	if (o->ack)
 		script_qos(&p->receiver.setup,
@@ -143,6 +175,7 @@ bool probe_init(
 void probe_free(struct probe *p)
 {
 	lap_free(&p->lap);
+	confirms_free(&p->confirms);
 	stamp_account_free(&p->account);
 	client_free(&p->sender);
 	client_free(&p->receiver);
@@ -167,6 +200,8 @@ void probe_send(struct probe *p, uint64_t now_ns)
 			distribution_add(
 				&p->recorder->late, now_ns - schedule_due_ns(&p->schedule, p->sent + i));
 		p->sent += n;
+		p->confirms.published += n;
+		recorder_work(p->recorder, now_ns);
 		lap_send(&p->lap, &p->sender);
 	}
 }

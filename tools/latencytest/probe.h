@@ -3,6 +3,7 @@
 #ifndef TOOLS_LATENCYTEST_PROBE_H
 #define TOOLS_LATENCYTEST_PROBE_H
 
+#include "tools/client/confirms.h"
 #include "tools/client/lap.h"
 #include "tools/client/stamp.h"
 #include "tools/latencytest/run.h"
@@ -18,8 +19,9 @@ struct probe {
 	struct schedule schedule;
 	struct stamp_account account;
 	uint64_t sent, received;
+	struct confirms confirms;
 	uint64_t tag, acked;
-	bool broken;
+	bool broken, done;
 };
 
 /* False without memory. */

@@ -11,10 +11,19 @@ enum { US = 1000 };
 
 static struct recorder r, other;
 
+static uint64_t cpu_ns;
+
+static uint64_t cpu_clock(void)
+{
+	return cpu_ns;
+}
+
 static void begin(uint64_t gap_limit_ns)
 {
 	memset(&r, 0, sizeof(r));
 	r.gap_limit_ns = gap_limit_ns;
+	r.cpu_clock_ns = cpu_clock;
+	cpu_ns = 7777;
 }
 
 static void gaps(void)
@@ -38,6 +47,25 @@ static void gaps(void)
 	recorder_merge(&other, &r);
 	CU_ASSERT(other.all.count == 6 && other.calm.count == 4 && other.gaps.count == 2);
 	CU_ASSERT_EQUAL(other.gaps.ns_max, 50 * US);
+}
+
+/* A long system call is no gap, unless the thread was put aside in it. */
+static void at_work(void)
+{
+	begin(20 * US);
+	recorder_look(&r, 1000 * US);
+	recorder_work(&r, 1000 * US);
+	cpu_ns += 45 * US;
+	recorder_look(&r, 1050 * US);
+	CU_ASSERT(r.gaps.count == 0 && r.gaps.watched_ns == 50 * US);
+	recorder_work(&r, 1050 * US);
+	cpu_ns += 50 * US;
+	recorder_look(&r, 1200 * US);
+	CU_ASSERT(r.gaps.count == 1 && r.gaps.ns == 100 * US);
+	/* the same without work: whatever took the CPU was not this loop */
+	cpu_ns += 30 * US;
+	recorder_look(&r, 1230 * US);
+	CU_ASSERT(r.gaps.count == 2 && r.gaps.ns == 130 * US);
 }
 
 /* A loop that may sleep has no gaps. */
@@ -81,5 +109,6 @@ static void seconds(void)
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
-		(struct unit_test[]){{"gaps", gaps}, {"asleep", asleep}, {"seconds", seconds}, {0}});
+		(struct unit_test[]){
+			{"gaps", gaps}, {"at work", at_work}, {"asleep", asleep}, {"seconds", seconds}, {0}});
 }

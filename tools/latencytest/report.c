@@ -6,7 +6,7 @@ static const struct {
 	double part;
 } percentiles[] = {{"p50", "p50", 0.5}, {"p90", "p90", 0.9}, {"p99", "p99", 0.99}, {"p99_9", "p99.9", 0.999},
 	{"p99_99", "p99.99", 0.9999}};
-enum { PERCENTILES = sizeof(percentiles) / sizeof(percentiles[0]), ROWS_MAX = 4 };
+enum { PERCENTILES = sizeof(percentiles) / sizeof(percentiles[0]), ROWS_MAX = 5 };
 
 struct row {
 	const char *name, *meaning;
@@ -24,6 +24,9 @@ static unsigned rows_of(const struct latency_options *o, const struct recorder *
 	if (r->gaps.watched_ns)
 		rows[n++] = (struct row){
 			"no_gaps", "those during which this client was never away from its loop", &r->calm};
+	if (o->confirm)
+		rows[n++] = (struct row){
+			"confirmed", "from the same time until the broker confirmed", &r->confirmed};
 	rows[n++] = (struct row){"sent_late", "how late the client itself sent", &r->late};
 	rows[n++] = (struct row){"floor", "the same schedule without a network, before the test", &r->floor};
 	return n;

@@ -66,7 +66,8 @@ static void enter(struct loop_state *s, enum run_phase phase)
 			probe_connect(p);
 		} else if (phase == RUN_SENDING) {
 			p->sent = 0;
-			p->schedule = (struct schedule){r->start_ns + phase_ns(r, p), r->options.rate};
+			p->schedule = (struct schedule){
+				r->start_ns + phase_ns(r, p), r->options.rate, r->options.burst};
 		} else {
 			client_close(&p->sender);
 			client_close(&p->receiver);
@@ -76,7 +77,7 @@ static void enter(struct loop_state *s, enum run_phase phase)
 		return;
 	s->recorder->gap_limit_ns =
 		s->run->machine.config.idle == TURN_IDLE_ADAPTIVE ? 0 : r->options.gap_us * 1000;
-	const struct schedule counted = {r->start_ns, r->options.rate};
+	const struct schedule counted = {r->start_ns, r->options.rate, 1};
 	s->recorder->series.start_ns = schedule_due_ns(&counted, r->options.warmup_count);
 }
 
@@ -131,17 +132,19 @@ static bool make_probes(struct run *r)
 	r->recorders = calloc(loops, sizeof(*r->recorders));
 	if (!r->probes || !r->recorders)
 		return false;
-	for (unsigned i = 0; i < loops; i++)
+	for (unsigned i = 0; i < loops; i++) {
+		r->recorders[i].cpu_clock_ns = recorder_cpu_clock_ns;
 		states[i] = (struct loop_state){.run = r,
 			.recorder = &r->recorders[i],
 			.first = i,
 			.step = loops,
 			.count = (unsigned)o->queues};
+	}
 	for (unsigned i = 0; i < o->queues; i++) {
 		struct probe *p = &r->probes[i];
 		if (!probe_init(p, r, &r->machine.loops[i % loops], &r->recorders[i % loops], i))
 			return false;
-		p->schedule = (struct schedule){r->start_ns + phase_ns(r, p), o->rate};
+		p->schedule = (struct schedule){r->start_ns + phase_ns(r, p), o->rate, o->burst};
 	}
 	return true;
 }
@@ -219,7 +222,7 @@ static void conduct(struct run *r, struct watch *w)
 		return;
 	}
 	uint64_t start_ns = recorder_clock_ns() + LEAD_NS;
-	const struct schedule all = {start_ns, o->rate};
+	const struct schedule all = {start_ns, o->rate, 1};
 	set_phase(r, RUN_SENDING, start_ns);
 	if (!wait_until(r, &r->done, (unsigned)o->queues,
 		    schedule_due_ns(&all, o->total) + o->timeout_s * second_ns, w)) {

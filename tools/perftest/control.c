@@ -70,6 +70,8 @@ static void start(struct control *c, uint64_t now_us)
 		w->count = w->seen = 0;
 	}
 	snprintf(words, sizeof(words), "start %u", c->iteration);
+	/* Subscribers first: their time begins. */
+	say_all(c, c->o->pubs, worker_count(c), words);
 	say_all(c, 0, c->o->pubs, words);
 }
 

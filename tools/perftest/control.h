@@ -4,7 +4,7 @@
  * COUNT            so many messages in this iteration; once a second pub K done I COUNT RATE iteration I,
  * messages, messages/s sub K count I COUNT RATE SUM     the same, and of competing subscribers the sum of
  * stamps, so far pub|sub K bye                    it leaves pub|sub K failed WHY and hear, each on a queue of
- * its own: start I (publishers), next I (subscribers), bye, stop WHY, alive. */
+ * its own: start I, next I (subscribers), bye, stop WHY, alive. */
 #ifndef TOOLS_PERFTEST_CONTROL_H
 #define TOOLS_PERFTEST_CONTROL_H
 

@@ -85,7 +85,7 @@ void subscriber_take(struct subscriber *s, const struct reader_delivery *d)
 		}
 	}
 	s->last_us = s->worker.loop->now_us;
-	if (s->count++ == 0)
+	if (s->count++ == 0 && !s->began_us)
 		s->began_us = s->last_us;
 	s->tag = d->tag;
 	if (o->ack && s->tag - s->acked >= o->ack)
@@ -111,10 +111,20 @@ static void on_delivery(struct client *c, const struct reader_delivery *d)
 
 	if (d->consumer == WORKER_DATA_TAG) {
 		subscriber_take(s, d);
-	} else if (worker_heard(&s->worker, d, &iteration) == WORKER_NEXT) {
+		return;
+	}
+	switch (worker_heard(&s->worker, d, &iteration)) {
+	case WORKER_NEXT:
 		s->iteration = iteration;
-		s->count = s->told = 0;
+		s->count = s->told = s->began_us = 0;
 		worker_say(&s->worker, "ready");
+		break;
+	case WORKER_START:
+		if (!s->began_us)
+			s->began_us = s->worker.loop->now_us;
+		break;
+	default:
+		break;
 	}
 }
 

@@ -11,7 +11,7 @@ struct subscriber {
 	unsigned iteration;
 	uint64_t count;		    /* of this iteration */
 	uint64_t told;		    /* of which control knows */
-	uint64_t began_us, last_us; /* its first message and its last one */
+	uint64_t began_us, last_us; /* start, or its first message where that was before; its last one */
 	uint64_t tag, acked;
 	uint64_t uncommitted; /* acks in the open transaction */
 	bool committing;      /* nothing is said until that is answered */
