@@ -231,7 +231,7 @@ static void report(struct load *l, const char *what)
 		what, (double)us / 1e6, (double)cpu / 1e6, l->alive, l->resting_count, usage.ru_maxrss,
 		(double)frames * 1e6 / (double)(cpu ? cpu : 1));
 #define X(name) printf(", \"%s\": %llu", #name, (unsigned long long)(l->counts.name - l->counts_began.name));
-	LOAD_COUNTS(X)
+#include "tests/soak/counts.def"
 #undef X
 	printf(", \"steps\": {");
 	steps_print();

@@ -10,19 +10,9 @@
 
 enum { LISTENERS_MAX = 4, SHARED_QUEUES = 16, FANOUT_EACH = 64 };
 
-/* X(name): what was done. */
-#define LOAD_COUNTS(X)                                                                                      \
-	X(connected)                                                                                        \
-	X(left)                                                                                             \
-	X(closed)                                                                                           \
-	X(reset)                                                                                            \
-	X(killed) X(channels) X(queues) X(bindings) X(unbound) X(exchanges) X(consumers) X(published)       \
-		X(confirmed) X(returned) X(delivered) X(redelivered) X(got) X(get_empty) X(acked) X(nacked) \
-			X(refused) X(stalled) X(purged) X(recovered) X(frames_in) X(bytes_out)
-
 struct load_counts {
 #define X(name) uint64_t name;
-	LOAD_COUNTS(X)
+#include "tests/soak/counts.def"
 #undef X
 };
 

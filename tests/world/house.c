@@ -10,8 +10,7 @@
 
 enum {
 	EAL_MB = 512,
-	TURN_US_MIN = 20, /* at most so long is a turn; longer, while nothing goes in or out */
-	TURN_US_MAX = 1000,
+	TURN_US_MAX = 1000,  /* of what passes between two turns, while nothing goes in or out */
 	SKIP_PERMILLE = 100, /* a core that is slower than the others */
 };
 
@@ -47,7 +46,8 @@ void house_open(unsigned cores, bool wide)
 	house.polls = world_permille(300);
 	memset(house.asleep, 0, sizeof(house.asleep));
 	house.turns = 0;
-	house.turn_us = TURN_US_MIN;
+	house.turn_us_min = WORLD_ONE_OF(20, 20, 200, 1000);
+	house.turn_us = house.turn_us_min;
 	if (cores_create(&house.in, world.now_us) || listeners_open(&house.in) != 1)
 		world_fail("the broker could not be made");
 	world.situations[WORLD_many_cores] += house.door->cores > 1;
@@ -76,7 +76,7 @@ static void core_turn(unsigned i)
 	house.asleep[i] = false;
 	unsigned work = turn_run_once(t, world.now_us);
 	if (door_out(house.door, house.net.tx, house.net.tx_ctx))
-		house.turn_us = TURN_US_MIN;
+		house.turn_us = house.turn_us_min;
 	inside_watch(house.in.cores[i].amqp091);
 	house.turns++;
 	if (work == 0 && turn_sleep_begin(t)) {
@@ -90,7 +90,7 @@ void house_turn(void)
 	unsigned order[DOOR_CORES_MAX], n = house.door->cores;
 
 	if (door_in(house.door))
-		house.turn_us = TURN_US_MIN;
+		house.turn_us = house.turn_us_min;
 	for (unsigned i = 0; i < n; i++)
 		order[i] = i;
 	for (unsigned i = n; i > 1; i--) {

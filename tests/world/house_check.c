@@ -75,6 +75,8 @@ void house_check(void)
 	if (s.blocks.used > s.blocks.capacity)
 		world_fail("the message store gave more than it has");
 	check_rings();
+	for (unsigned i = 0; i < house.door->cores; i++)
+		world.stalled |= house.in.cores[i].core->counters.publish_stalls > 0;
 	if (house.turns >= THOROUGH) {
 		house.turns = 0;
 		check_sums();

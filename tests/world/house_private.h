@@ -22,6 +22,7 @@ struct house {
 	void *blocks[BLOCKS_MAX]; /* of message memory, taken by core blocks_of */
 	unsigned block_count, blocks_of;
 	unsigned turns;
+	uint32_t turn_us_min; /* of what passes between two turns at most, while frames come and go */
 	uint32_t turn_us;
 };
 extern struct house house;

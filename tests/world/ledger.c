@@ -296,9 +296,10 @@ void ledger_put_back(ledger_life holder, uint32_t number, unsigned queue)
 	said(holder, number, queue, BACK);
 }
 
-struct ledger_question ledger_ask(unsigned queue)
+struct ledger_question ledger_ask(unsigned queue, ledger_life life)
 {
-	struct ledger_question q = {.queue = queue, .asked = ++l.moment};
+	struct ledger_question q = {
+		.queue = queue, .asked = ++l.moment, .life = life, .order = l.lives[life].published};
 
 	for (uint32_t n = 0; n < l.message_count; n++) {
 		enum state s = state_of(&l.copies[n][queue]);
@@ -320,7 +321,10 @@ uint32_t ledger_least(const struct ledger_question *q)
 		return 0;
 	for (uint32_t n = 0; n < l.message_count; n++) {
 		const struct message *m = &l.messages[n];
-		sure += map_has(&m->must, q->queue) && m->committed && m->committed < q->asked &&
+		bool known = m->committed && m->committed < q->asked;
+		/* Its own come first, but where they wait for memory. */
+		bool own = !world.stalled && m->life == q->life && m->order <= q->order;
+		sure += map_has(&m->must, q->queue) && (known || own) &&
 			l.copies[n][q->queue].state == ABSENT;
 	}
 	return sure > l.gets_out[q->queue] ? sure - l.gets_out[q->queue] : 0;

@@ -54,8 +54,10 @@ struct ledger_question {
 	unsigned queue;
 	uint32_t gone; /* copies that were settled when it was asked */
 	uint64_t asked;
+	ledger_life life; /* who asked, and how much it had published */
+	uint32_t order;
 };
-struct ledger_question ledger_ask(unsigned queue);
+struct ledger_question ledger_ask(unsigned queue, ledger_life life);
 uint32_t ledger_most(const struct ledger_question *q);
 uint32_t ledger_least(const struct ledger_question *q); /* of MAP_STILL; of others 0 */
 void ledger_get_sent(unsigned queue);

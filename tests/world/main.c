@@ -109,6 +109,7 @@ static void seed_begin(uint64_t seed)
 	sim_random_seed(&world.dice, seed);
 	world.now_us = 1 + world_below(UINT32_MAX);
 	world.digest = seed;
+	world.stalled = false;
 	world.gentle = world_permille(300);
 	ledger_reset();
 	net_begin();

@@ -49,7 +49,7 @@ void act_declare(struct client *c, struct channel *ch, unsigned queue, bool pass
 		.auto_delete = queue >= MAP_AUTO_DELETE && queue < MAP_OWN};
 	client_method(c, ch->number, &m);
 	struct expect *e = channel_expect(ch, AMQP091_METHOD_QUEUE_DECLARE_OK);
-	e->question = ledger_ask(queue);
+	e->question = ledger_ask(queue, ch->life);
 	e->refusals = refusals_of(queue);
 }
 
@@ -61,7 +61,7 @@ void act_delete(struct client *c, struct channel *ch, unsigned queue)
 		.if_unused = world.phase < WORLD_QUIET && world_permille(200)};
 	client_method(c, ch->number, &m);
 	struct expect *e = channel_expect(ch, AMQP091_METHOD_QUEUE_DELETE_OK);
-	e->question = ledger_ask(queue);
+	e->question = ledger_ask(queue, ch->life);
 	e->refusals = refusals_of(queue) | REFUSE_406;
 }
 
@@ -72,7 +72,7 @@ void request_purge(struct client *c, struct channel *ch, unsigned queue)
 	m.args.queue_purge.queue = client_text(map_queue(queue));
 	client_method(c, ch->number, &m);
 	struct expect *e = channel_expect(ch, AMQP091_METHOD_QUEUE_PURGE_OK);
-	e->question = ledger_ask(queue);
+	e->question = ledger_ask(queue, ch->life);
 	e->refusals = refusals_of(queue);
 }
 
@@ -250,7 +250,7 @@ void request_get(struct client *c, struct channel *ch, unsigned queue)
 	client_method(c, ch->number, &m);
 	/* get-empty as well: see channel.c. */
 	struct expect *e = channel_expect(ch, AMQP091_METHOD_BASIC_GET_OK);
-	e->question = ledger_ask(queue);
+	e->question = ledger_ask(queue, ch->life);
 	e->no_ack = no_ack;
 	e->refusals = refusals_of(queue) | REFUSE_406;
 	ledger_get_sent(queue);

@@ -30,7 +30,8 @@ struct world {
 	struct sim_random dice;
 	struct sim_net net;   /* host 0 is the broker */
 	bool tracing, gentle; /* gentle: perfect links, nobody is killed */
-	uint64_t digest;      /* of all that clients received */
+	bool stalled;	 /* messages of another core have waited for memory: what is asked may come first */
+	uint64_t digest; /* of all that clients received */
 	uint64_t situations[WORLD_SITUATIONS];
 };
 extern struct world world;
