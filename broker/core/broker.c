@@ -67,6 +67,7 @@ struct broker *broker_create(const struct broker_config *config)
 	pthread_mutex_init(&b->writer, NULL);
 	CDS_INIT_LIST_HEAD(&b->all_exchanges);
 	CDS_INIT_LIST_HEAD(&b->deleted_exchanges);
+	CDS_INIT_LIST_HEAD(&b->deleted_queues);
 	vhost_init(&b->root, b, "/");
 	b->cores = calloc(b->config.cores, sizeof(*b->cores));
 	if (!b->cores || slots_create(b) || links_create(b) || tables_create(b) ||
@@ -81,15 +82,14 @@ void broker_destroy(struct broker *b)
 {
 	struct exchange *x, *next;
 
-	MUST(b->queue_count == 0);
 	pthread_mutex_lock(&b->writer);
 	cds_list_for_each_entry_safe (x, next, &b->all_exchanges, of_broker)
 		exchange_remove(x);
-	while (tidy_slice(b) > 0)
-		;
+	while (b->deleted_count > 0)
+		tidy_slice(b);
 	pthread_mutex_unlock(&b->writer);
-	MUST(b->binding_count == 0 && b->trie_nodes == 0 && b->nested_hash_nodes == 0 &&
-		b->header_pair_count == 0 && b->binding_bytes == 0);
+	MUST(b->queue_count == 0 && b->binding_count == 0 && b->trie_nodes == 0 &&
+		b->nested_hash_nodes == 0 && b->header_pair_count == 0 && b->binding_bytes == 0);
 	table_destroy(&b->queues);
 	table_destroy(&b->exchanges);
 	table_destroy(&b->bindings);

@@ -60,12 +60,12 @@ struct broker {
 	uint64_t generation;			   /* the last that an exchange got */
 	uint64_t deletions;			   /* of exchanges; atomic */
 	struct cds_list_head all_exchanges;
-	struct cds_list_head deleted_exchanges; /* which still have bindings */
-	uint32_t deleted_exchange_count;	/* atomic */
-	struct broker_core **cores;		/* by index; set before they run */
-	struct core_link *links;		/* from * cores + to */
-	struct queue **queue_slots;		/* by the index in a handle; read without the mutex */
-	uint32_t *free_slots;			/* a stack of indexes */
+	struct cds_list_head deleted_exchanges, deleted_queues; /* which still have bindings */
+	uint32_t deleted_count;					/* of both; atomic */
+	struct broker_core **cores;				/* by index; set before they run */
+	struct core_link *links;				/* from * cores + to */
+	struct queue **queue_slots; /* by the index in a handle; read without the mutex */
+	uint32_t *free_slots;	    /* a stack of indexes */
 	uint32_t free_slot_count;
 	uint32_t *slot_generations;
 	uint32_t queue_count, exchange_count, binding_count;
@@ -79,7 +79,7 @@ struct broker {
 struct fan_out {
 	struct message *message; /* NULL: none is under way */
 	struct session *session; /* whose publisher waits; NULL: it has gone */
-	uint32_t count, at;
+	uint32_t count, at, given;
 	uint32_t at_once; /* up to here it takes no fan-out */
 	queue_handle *queues;
 };
@@ -123,6 +123,7 @@ struct queue {
 	/* Between cores. */
 	__attribute__((aligned(64))) struct broker_core *owner; /* queue_owner() */
 	uint64_t fenced; /* a bit for each core whose publishers wait until it has moved */
+	bool hidden;	 /* deleted; routes may still lead here. queue_hidden() */
 	/* The owner's. */
 	__attribute__((aligned(64))) struct entries entries;
 	bool had_consumer, exclusive_consumer, is_ready, deleted;
@@ -131,6 +132,7 @@ struct queue {
 	uint32_t consumer_count;
 	struct cds_list_head consumers, parked_consumers;
 	struct cds_list_head of_core, of_session, of_ready;
+	struct cds_list_head of_broker; /* deleted_queues; under the writer mutex */
 	struct reclaim_node reclaim;
 	uint8_t name[];
 };
@@ -224,6 +226,7 @@ void exchange_changed(struct exchange *x);
 
 /* tidy.c. Writer mutex held: a deleted exchange whose bindings shall go in slices. */
 void tidy_later(struct exchange *x);
+void tidy_queue_later(struct queue *q);
 /* Writer mutex held: a slice. Returns how many bindings went; 0: nothing deleted has any. */
 unsigned tidy_slice(struct broker *b);
 
@@ -233,8 +236,12 @@ void binding_unlink(struct binding *b);
 
 /* queue_table.c: refuses a queue that is exclusive to another session. */
 enum failure_code queue_check_access(const struct session *s, const struct queue *q, struct failure *f);
-/* Deletes the queue: tables, bindings, messages, then tells its consumers. Owner's core. Returns how many
- * messages were ready. */
+/* Writer mutex held: takes away up to that many bindings of a deleted queue, and then, when none is left,
+ * what it counted for and its memory: true. */
+bool queue_take_apart(struct queue *q, unsigned bindings_max);
+/* Deletes the queue: nobody finds it or routes to it any more, its messages go, its consumers are told.
+ * Owner's core. Returns how many messages were ready. O(TIDY_BINDINGS + consumers); bindings beyond that go
+ * in slices. */
 uint64_t queue_remove(struct queue *q);
 /* Owner: drops what is ready; returns how many. */
 uint64_t queue_purge_here(struct queue *q);
@@ -248,15 +255,22 @@ enum failure_code flag_equivalent(bool current, bool given, const char *flag, co
 enum failure_code queue_arguments_check(
 	const struct fields *arguments, struct slice name, const struct vhost *v, struct failure *f);
 
-/* queue_slot.c: handles. Writer mutex held for the first two. */
+/* queue_slot.c: handles. Writer mutex held for the first three. */
 bool queue_slot_take(struct broker *b, struct queue *q); /* false: limits.queues of them exist */
-void queue_slot_give(struct broker *b, struct queue *q);
+void queue_slot_hide(struct broker *b, struct queue *q); /* its handle leads nowhere */
+void queue_slot_give(struct broker *b, struct queue *q); /* then, for another one */
 /* The queue of a handle, or NULL where it has been deleted; valid until the caller is quiescent. Any core. */
 struct queue *queue_resolve(const struct broker *b, queue_handle h);
 
 static inline struct broker_core *queue_owner(const struct queue *q)
 {
 	return __atomic_load_n(&q->owner, __ATOMIC_ACQUIRE);
+}
+
+/* It has been deleted, but some of its bindings still stand. Any core that reads routes. */
+static inline bool queue_hidden(const struct queue *q)
+{
+	return __atomic_load_n(&q->hidden, __ATOMIC_RELAXED);
 }
 
 /* move.c: true where the core owns the queue; one that has just been given to it is taken in. */

@@ -189,6 +189,17 @@ void exchange_changed(struct exchange *x)
 	RCU_PUBLISH(x->generation, ++x->vhost->broker->generation);
 }
 
+/* Bindings of queues that are deleted only wait to be taken away. */
+static bool in_use(const struct exchange *x)
+{
+	const struct binding *b;
+
+	cds_list_for_each_entry (b, &x->bindings, of_exchange)
+		if (!queue_hidden(b->queue))
+			return true;
+	return false;
+}
+
 /* Writer mutex held. */
 static enum failure_code delete_found(struct exchange *x, bool if_unused, struct failure *f)
 {
@@ -196,7 +207,7 @@ static enum failure_code delete_found(struct exchange *x, bool if_unused, struct
 		return failure_set(f, FAILURE_ACCESS_REFUSED,
 			"deletion of system " EXCHANGE_FMT " not allowed",
 			NAME_ARG(x->by_name.name, x->vhost));
-	if (if_unused && !cds_list_empty(&x->bindings))
+	if (if_unused && in_use(x))
 		return failure_set(
 			f, FAILURE_PRECONDITION, EXCHANGE_FMT " in use", NAME_ARG(x->by_name.name, x->vhost));
 	exchange_hide(x);

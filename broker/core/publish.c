@@ -96,6 +96,17 @@ static bool give_all(
 	return true;
 }
 
+/* A queue that is deleted is hidden at once, its bindings go in slices. */
+static void leave_hidden_out(struct route_set *to)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < to->count; i++)
+		if (!queue_hidden(to->queues[i]))
+			to->queues[n++] = to->queues[i];
+	to->count = n;
+}
+
 /* Fan-out in slices */
 
 static void fan_out_begin(struct session *s, const struct route_set *to, struct message *m)
@@ -109,7 +120,7 @@ static void fan_out_begin(struct session *s, const struct route_set *to, struct 
 	f->message = m;
 	f->session = s;
 	f->count = to->count;
-	f->at = 0;
+	f->at = f->given = 0;
 	for (uint32_t i = 0; i < to->count; i++)
 		f->queues[i] = to->queues[i]->handle;
 	s->core->counters.fan_outs++;
@@ -126,6 +137,7 @@ unsigned fan_out_poll(struct broker_core *c)
 		struct queue *q = queue_resolve(c->broker, f->queues[f->at]);
 		if (q && !give_one(c, q, f->message, NULL))
 			break;
+		f->given += q != NULL;
 	}
 	if (f->at == f->count && !f->session) {
 		message_unref(c->cache, f->message);
@@ -152,7 +164,7 @@ static enum publish_result fan_out_ask(
 	for (uint32_t i = 0; marks && i < c->broker->config.cores; i++)
 		if (i != c->index)
 			mark(marks, i, c);
-	*queues_out = f->count;
+	*queues_out = f->given;
 	message_unref(c->cache, f->message);
 	f->message = NULL;
 	f->session = NULL;
@@ -212,6 +224,7 @@ enum publish_result exchange_publish(struct session *s, const struct publish *p,
 		phase_leave(c->phase, before);
 		return PUBLISH_AGAIN;
 	}
+	leave_hidden_out(to);
 	phase_enter(c->phase, PHASE_QUEUE);
 	bool given = give_all(c, to, p->message, marks);
 	phase_leave(c->phase, before);

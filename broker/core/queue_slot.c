@@ -15,12 +15,19 @@ bool queue_slot_take(struct broker *b, struct queue *q)
 	return true;
 }
 
-void queue_slot_give(struct broker *b, struct queue *q)
+void queue_slot_hide(struct broker *b, struct queue *q)
 {
 	uint32_t index = (uint32_t)q->handle - 1;
 
 	MUST(b->queue_slots[index] == q);
 	__atomic_store_n(&b->queue_slots[index], NULL, __ATOMIC_RELEASE);
+}
+
+void queue_slot_give(struct broker *b, struct queue *q)
+{
+	uint32_t index = (uint32_t)q->handle - 1;
+
+	MUST(!b->queue_slots[index]);
 	b->free_slots[b->free_slot_count++] = index;
 }
 

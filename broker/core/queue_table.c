@@ -118,6 +118,9 @@ static enum failure_code queue_create(struct session *s, const struct queue_decl
 
 	if (code)
 		return code;
+	/* What is on its way out is not in the way of what comes. */
+	while (b->queue_count >= b->config.limits.queues && tidy_slice(b) > 0)
+		;
 	if (b->queue_count >= b->config.limits.queues)
 		return failure_set(
 			f, FAILURE_LIMIT, "the limit of %u queues is reached", b->config.limits.queues);
@@ -174,21 +177,43 @@ static void queue_release(struct reclaim_node *n)
 	free(q);
 }
 
-static void queue_unlink(struct queue *q)
+bool queue_take_apart(struct queue *q, unsigned bindings_max)
 {
 	struct broker *b = q->vhost->broker;
-	struct binding *x, *next;
 
-	pthread_mutex_lock(&b->writer);
-	table_remove(&b->queues, &q->by_name);
-	cds_list_for_each_entry_safe (x, next, &q->bindings, of_queue)
-		binding_unlink(x);
+	while (bindings_max-- > 0 && !cds_list_empty(&q->bindings))
+		binding_unlink(cds_list_first_entry(&q->bindings, struct binding, of_queue));
+	if (!cds_list_empty(&q->bindings))
+		return false;
 	queue_slot_give(b, q);
 	b->queue_count--;
-	pthread_mutex_unlock(&b->writer);
+	reclaim_defer(&q->reclaim, queue_release);
+	return true;
+}
+
+static void queue_hide(struct queue *q)
+{
+	struct broker *b = q->vhost->broker;
+
 	cds_list_del(&q->of_core);
 	if (q->exclusive_to)
 		cds_list_del(&q->of_session);
+	pthread_mutex_lock(&b->writer);
+	table_remove(&b->queues, &q->by_name);
+	queue_slot_hide(b, q);
+	__atomic_store_n(&q->hidden, true, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&b->writer);
+}
+
+/* Its memory may be gone afterwards. */
+static void queue_dismantle(struct queue *q)
+{
+	struct broker *b = q->vhost->broker;
+
+	pthread_mutex_lock(&b->writer);
+	if (!queue_take_apart(q, TIDY_BINDINGS))
+		tidy_queue_later(q);
+	pthread_mutex_unlock(&b->writer);
 }
 
 static void cancel_all(struct cds_list_head *consumers)
@@ -207,7 +232,7 @@ uint64_t queue_remove(struct queue *q)
 
 	MUST(!q->deleted);
 	q->deleted = true;
-	queue_unlink(q);
+	queue_hide(q);
 	queue_unmark_ready(q);
 	c->stats.dropped += ready;
 	c->stats.messages_ready -= ready;
@@ -215,7 +240,7 @@ uint64_t queue_remove(struct queue *q)
 	entries_clear(&q->entries, &c->grave);
 	cancel_all(&q->consumers);
 	cancel_all(&q->parked_consumers);
-	reclaim_defer(&q->reclaim, queue_release);
+	queue_dismantle(q);
 	return ready;
 }
 
