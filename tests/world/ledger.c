@@ -302,8 +302,9 @@ struct ledger_question ledger_ask(unsigned queue, ledger_life life)
 		.queue = queue, .asked = ++l.moment, .life = life, .order = l.lives[life].published};
 
 	for (uint32_t n = 0; n < l.message_count; n++) {
-		enum state s = state_of(&l.copies[n][queue]);
-		q.gone += s == GONE || s == SETTLED;
+		/* What was acknowledged on a channel that lives may come back: it may live for its client
+		 * alone. */
+		q.gone += state_of(&l.copies[n][queue]) == GONE;
 	}
 	return q;
 }
