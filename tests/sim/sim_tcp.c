@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tests/sim/observer.h"
+#include "tests/sim/seeds.h"
 #include "tests/sim/stranger.h"
 #include "tests/sim/talk.h"
 #include "tests/unit/unit.h"
@@ -24,7 +25,6 @@ enum {
 	TURNS_MAX = 3000000,
 	LAST_FRAMES_MAX = 200000, /* after all applications have finished */
 	COMPLETE_SEEDS = 1000,	  /* so many seeds meet everything */
-	AGAIN_SEEDS = 5,
 };
 
 struct sim sim;
@@ -228,55 +228,24 @@ static uint64_t seed_run(uint64_t seed)
 	return sim.digest;
 }
 
-/* Runs the first seeds again, after all the others: the same frames at the same times, or a failure could not
- * be repeated. */
-static bool repeats(uint64_t first, const uint64_t *digests, unsigned n)
+static void prepare(void)
 {
-	for (unsigned i = 0; i < n; i++)
-		if (seed_run(first + i) != digests[i]) {
-			printf("# seed %llu took another way\n", (unsigned long long)(first + i));
-			return false;
-		}
-	return true;
-}
-
-static int usage(void)
-{
-	fprintf(stderr, "usage: sim_tcp [--seeds N] [--seed FIRST] [--trace 1]\n");
-	return 2;
+	host_pools_create();
+	sim.net.pool = unit_pool("wire", LINK_MBUFS, HOST_ROOM_BYTES);
+	sim.net.port_pool = unit_pool("ports", PORT_MBUFS, HOST_ROOM_BYTES);
 }
 
 int main(int argc, char **argv)
 {
-	uint64_t first = 1, digests[AGAIN_SEEDS];
-	unsigned seeds = COMPLETE_SEEDS;
+	const struct seed_program p = {
+		.usage = "sim_tcp [--seeds N] [--seed FIRST] [--trace 1]",
+		.holds = "streams are intact, connections end, nothing leaks",
+		.complete = COMPLETE_SEEDS,
+		.tracing = &sim.tracing,
+		.prepare = prepare,
+		.run = seed_run,
+		.tally = sim_tally_print,
+	};
 
-	if (argc % 2 == 0)
-		return usage();
-	for (int i = 1; i < argc; i += 2) {
-		if (!strcmp(argv[i], "--seeds"))
-			seeds = (unsigned)strtoul(argv[i + 1], NULL, 0);
-		else if (!strcmp(argv[i], "--seed"))
-			first = strtoull(argv[i + 1], NULL, 0);
-		else if (!strcmp(argv[i], "--trace"))
-			sim.tracing = strtoul(argv[i + 1], NULL, 0) != 0;
-		else
-			return usage();
-	}
-	host_pools_create();
-	sim.net.pool = unit_pool("wire", LINK_MBUFS, HOST_ROOM_BYTES);
-	sim.net.port_pool = unit_pool("ports", PORT_MBUFS, HOST_ROOM_BYTES);
-	printf("TAP version 13\n1..3\n# seeds %llu to %llu\n", (unsigned long long)first,
-		(unsigned long long)(first + seeds - 1));
-	for (unsigned i = 0; i < seeds; i++) {
-		uint64_t digest = seed_run(first + i);
-		if (i < AGAIN_SEEDS)
-			digests[i] = digest;
-	}
-	printf("ok 1 streams are intact, connections end, nothing leaks\n");
-	bool same = sim.tracing || repeats(first, digests, RTE_MIN(seeds, (unsigned)AGAIN_SEEDS));
-	printf("%s 2 seeds repeat\n", same ? "ok" : "not ok");
-	unsigned missing = sim_tally_print(seeds >= COMPLETE_SEEDS);
-	printf("%s 3 every situation occurred\n", missing ? "not ok" : "ok");
-	return missing || !same;
+	return seeds_main(&p, argc, argv);
 }

@@ -5,6 +5,7 @@
  * A seed and the source repeat a failure: no seed depends on the ones before it. */
 #include "broker/core/core.h"
 #include "runtime/siphash.h"
+#include "tests/sim/seeds.h"
 #include "tests/unit/poison.h"
 #include "tests/world/acts.h"
 #include "tests/world/house.h"
@@ -23,7 +24,6 @@ enum {
 	ROOM_BYTES = 2048,
 	TURNS_MAX = 1000000,
 	COMPLETE_SEEDS = 400, /* so many seeds meet everything */
-	AGAIN_SEEDS = 5,
 	RING_OUT_US = 300000000,
 };
 
@@ -211,58 +211,39 @@ static uint64_t seed_run(uint64_t seed)
 	return world.digest;
 }
 
-/* Runs the first seeds again, after all the others: the same frames to the same clients, or a failure could
- * not be repeated. */
-static bool repeats(uint64_t first, const uint64_t *digests, unsigned n)
+static bool option(const char *name, const char *value)
 {
-	for (unsigned i = 0; i < n; i++)
-		if (seed_run(first + i) != digests[i]) {
-			printf("# seed %llu took another way\n", (unsigned long long)(first + i));
-			return false;
-		}
+	if (strcmp(name, "--cores") != 0)
+		return false;
+	cores_wanted = (unsigned)strtoul(value, NULL, 0);
 	return true;
 }
 
-static int usage(void)
+static void prepare(void)
 {
-	fprintf(stderr, "usage: world [--seeds N] [--seed FIRST] [--cores 0|1|2|4] [--trace 1]\n");
-	return 2;
-}
-
-int main(int argc, char **argv)
-{
-	uint64_t first = 1, digests[AGAIN_SEEDS];
-	unsigned seeds = COMPLETE_SEEDS;
-
-	if (argc % 2 == 0)
-		return usage();
-	for (int i = 1; i < argc; i += 2) {
-		if (!strcmp(argv[i], "--seeds"))
-			seeds = (unsigned)strtoul(argv[i + 1], NULL, 0);
-		else if (!strcmp(argv[i], "--seed"))
-			first = strtoull(argv[i + 1], NULL, 0);
-		else if (!strcmp(argv[i], "--cores"))
-			cores_wanted = (unsigned)strtoul(argv[i + 1], NULL, 0);
-		else if (!strcmp(argv[i], "--trace"))
-			world.tracing = strtoul(argv[i + 1], NULL, 0) != 0;
-		else
-			return usage();
-	}
 	house_prepare();
 	peers_prepare();
 	world.net.pool = poison_pool_create("wire", WIRE_MBUFS, RTE_PKTMBUF_HEADROOM + ROOM_BYTES);
 	world.net.port_pool = poison_pool_create("ports", PORT_MBUFS, RTE_PKTMBUF_HEADROOM + ROOM_BYTES);
-	printf("TAP version 13\n1..3\n# seeds %llu to %llu\n", (unsigned long long)first,
-		(unsigned long long)(first + seeds - 1));
-	for (unsigned i = 0; i < seeds; i++) {
-		uint64_t digest = seed_run(first + i);
-		if (i < AGAIN_SEEDS)
-			digests[i] = digest;
-	}
-	printf("ok 1 nothing is lost, nothing comes twice, all pools are full\n");
-	bool same = world.tracing || repeats(first, digests, RTE_MIN(seeds, (unsigned)AGAIN_SEEDS));
-	printf("%s 2 seeds repeat\n", same ? "ok" : "not ok");
-	unsigned missing = world_tally_print(seeds >= COMPLETE_SEEDS && !cores_wanted);
-	printf("%s 3 every situation occurred\n", missing ? "not ok" : "ok");
-	return missing || !same;
+}
+
+static unsigned tally(bool complete)
+{
+	return world_tally_print(complete && !cores_wanted);
+}
+
+int main(int argc, char **argv)
+{
+	const struct seed_program p = {
+		.usage = "world [--seeds N] [--seed FIRST] [--cores 0|1|2|4] [--trace 1]",
+		.holds = "nothing is lost, nothing comes twice, all pools are full",
+		.complete = COMPLETE_SEEDS,
+		.tracing = &world.tracing,
+		.option = option,
+		.prepare = prepare,
+		.run = seed_run,
+		.tally = tally,
+	};
+
+	return seeds_main(&p, argc, argv);
 }
