@@ -12,6 +12,9 @@ enum {
 	CLIENTS = 3,
 	CHANNELS = 2,
 	FRAME_MAX = 4096,
+	/* A buffer holds one octet at least: with all of them the pool is not empty, or the two would find
+	 * different room in theirs. */
+	RX_LIMIT = 5300,
 	SIDES = 2, /* the plain one is the second */
 	OUT_ROOM = 1 << 16,
 };
@@ -274,6 +277,7 @@ static void chances(unsigned i)
 		struct link *l = &clients[s][i].link;
 		l->segment = segment;
 		l->burst = burst;
+		l->rx_limit = RX_LIMIT;
 		l->tx_rate = rate;
 		if (l->out.end == l->sent)
 			l->tx_limit = limit;
