@@ -42,7 +42,7 @@ static uint32_t op_tx_room(struct transport_conn *conn)
 	struct link *l = link_of(conn);
 	uint32_t room = room_of(l);
 
-	if (room < l->tx_limit / 2)
+	if (room < l->tx_limit / 2 || l->tx_eager)
 		l->tx_wanted = true;
 	return room;
 }

@@ -32,6 +32,7 @@ struct link {
 	uint32_t tx_limit;     /* send buffer */
 	uint32_t tx_rate;      /* bytes that leave it a turn; 0: it is stuck */
 	uint32_t faults;       /* so many writes fail with -ENOBUFS although there is room */
+	bool tx_eager; /* `writable` follows whenever room was asked for, not only where there was little */
 	bool tx_wanted, shut;
 	uint32_t writes_late; /* writes after shutdown */
 
