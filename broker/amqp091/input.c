@@ -284,9 +284,10 @@ bool conn_may_read(struct amqp091_conn *c)
 	return false;
 }
 
+/* A body frame that was begun has been charged. */
 static bool has_share(struct amqp091_conn *c)
 {
-	if (conn_input_left(c))
+	if (c->body_end || conn_input_left(c))
 		return true;
 	conn_hold(c, HOLD_TURN);
 	return false;
