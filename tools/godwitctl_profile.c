@@ -75,6 +75,19 @@ static int options_read(int argc, char **argv, struct profile_options *o)
 	return -1;
 }
 
+/* What each phase means is for programs: a table with it is wider than a terminal. */
+static void print_table(json_t *result)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(result, "phases"), i, row)
+	{
+		json_object_del(row, "what");
+	}
+	print_result(result, true, stdout);
+}
+
 int command_profile(int argc, char **argv)
 {
 	struct profile_options o = {.seconds = SECONDS};
@@ -100,7 +113,7 @@ int command_profile(int argc, char **argv)
 	if (o.json)
 		print_json(reply.result, stdout);
 	else
-		print_result(reply.result, true, stdout);
+		print_table(reply.result);
 	json_decref(reply.result);
 	return 0;
 }
