@@ -201,11 +201,33 @@ static enum publish_result route(
 	return PUBLISH_DONE;
 }
 
+/* Not one that is being served in slices. */
+static enum publish_result publish_new(struct session *s, const struct publish *p,
+	struct publish_marks *marks, uint32_t *queues_out, struct failure *f)
+{
+	struct broker_core *c = s->core;
+	struct route_set *to = &c->route;
+
+	if (route(s, p, to, f) != PUBLISH_DONE)
+		return PUBLISH_FAILED;
+	if (to->count > c->fan_out.at_once) {
+		fan_out_begin(s, to, p->message);
+		return PUBLISH_AGAIN;
+	}
+	leave_hidden_out(to);
+	phase_enter(c->phase, PHASE_QUEUE);
+	if (!give_all(c, to, p->message, marks)) {
+		c->counters.publish_again++;
+		return PUBLISH_AGAIN;
+	}
+	*queues_out = to->count;
+	return count_done(c, to->count);
+}
+
 enum publish_result exchange_publish(struct session *s, const struct publish *p, struct publish_marks *marks,
 	uint32_t *queues_out, struct failure *f)
 {
 	struct broker_core *c = s->core;
-	struct route_set *to = &c->route;
 
 	CHECK(message_missing_bytes(p->message) == 0);
 	MUST(p->routing_key.bytes <= 255);
@@ -215,23 +237,7 @@ enum publish_result exchange_publish(struct session *s, const struct publish *p,
 		return done == PUBLISH_DONE ? count_done(c, *queues_out) : done;
 	}
 	enum phase before = phase_enter(c->phase, PHASE_ROUTE);
-	if (route(s, p, to, f) != PUBLISH_DONE) {
-		phase_leave(c->phase, before);
-		return PUBLISH_FAILED;
-	}
-	if (to->count > c->fan_out.at_once) {
-		fan_out_begin(s, to, p->message);
-		phase_leave(c->phase, before);
-		return PUBLISH_AGAIN;
-	}
-	leave_hidden_out(to);
-	phase_enter(c->phase, PHASE_QUEUE);
-	bool given = give_all(c, to, p->message, marks);
+	enum publish_result result = publish_new(s, p, marks, queues_out, f);
 	phase_leave(c->phase, before);
-	if (!given) {
-		c->counters.publish_again++;
-		return PUBLISH_AGAIN;
-	}
-	*queues_out = to->count;
-	return count_done(c, to->count);
+	return result;
 }
