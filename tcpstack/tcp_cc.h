@@ -89,8 +89,8 @@ uint32_t tcp_cc_initial_window(const struct tcp_conn *c);
 /* FlightSize of RFC 5681, without what limited transmit added to it. */
 uint32_t tcp_cc_flight(const struct tcp_conn *c);
 /* Slow start by RFC 5681 equation 2, segments_max (RFC 3465's L) an ACK at the most, one after a timeout,
- * when an ACK may cover what had arrived before. Returns the bytes that were left for avoidance once ssthresh
- * was reached. */
+ * when an ACK may cover what had arrived before. Returns the bytes of those that were left for avoidance once
+ * ssthresh was reached. */
 uint32_t tcp_cc_slow_start(struct tcp_conn *c, uint32_t bytes, uint32_t segments_max);
 /* Adds to cwnd, within TCP_CWND_MAX. */
 void tcp_cc_grow(struct tcp_conn *c, uint32_t bytes);

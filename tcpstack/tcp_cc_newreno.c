@@ -26,8 +26,9 @@ static void newreno_acked(struct tcp_conn *c, const struct tcp_cc_ack *a)
 		bytes = tcp_cc_slow_start(c, bytes, SLOW_START_SEGMENTS);
 	if (c->cwnd < c->ssthresh)
 		return;
-	/* RFC 3465 section 2.1: a segment more a window's worth of ACKs. */
-	*gathered += bytes;
+	/* RFC 3465 section 2.1: a segment more a window's worth of ACKs; what one of them covers beyond a
+	 * window was sent more than a round trip ago. */
+	*gathered += min_u32(bytes, MUTANT(jump_counts_twice) ? bytes : c->cwnd);
 	if (*gathered >= c->cwnd) {
 		*gathered -= c->cwnd;
 		tcp_cc_grow(c, c->mss);
