@@ -69,6 +69,7 @@ struct tcp_segment {
 	uint16_t off, len; /* payload bytes */
 	uint8_t control;   /* TCP_SYN or TCP_FIN, or 0 */
 	bool sent, lost, sacked, resent;
+	bool timed_out; /* sent again by the timer */
 };
 
 static inline uint32_t tcp_segment_end(const struct tcp_segment *g)

@@ -203,16 +203,17 @@ void tcp_recovery_reorder_fire(struct tcp_conn *c)
 void tcp_recovery_timeout(struct tcp_conn *c)
 {
 	struct tcp_segment *first = tcp_segment_first(c);
-	bool again = first->resent, fresh = !again && c->recovery != TCP_RECOVERY_FAST;
+	bool resent = first->resent, again = first->timed_out,
+	     fresh = !resent && c->recovery == TCP_RECOVERY_NONE;
 
 	COUNT(c->stack, tcp_rto);
 	c->timeouts++;
 	tcp_pmtu_timeout(c);
 	if (c->state >= TCP_ESTABLISHED) {
 		reneging_check(c);
-		if (again) /* the scoreboard has not helped: start afresh (RFC 2018 section 8) */
+		if (resent) /* the scoreboard has not helped: start afresh (RFC 2018 section 8) */
 			tcp_segments_unsack(c);
-		c->cc->timeout(c, again);
+		c->cc->timeout(c, MUTANT(probe_taken_for_a_timeout) ? resent : again);
 		tcp_ecn_reduced(c);
 		if (!again)
 			undo_begin(c);
@@ -220,6 +221,7 @@ void tcp_recovery_timeout(struct tcp_conn *c)
 		c->frto = fresh;
 		c->recover = c->snd_nxt; /* RFC 6582 section 4: duplicates of before say nothing new */
 	}
+	first->timed_out = true;
 	c->dup_acks = 0;
 	c->tlp_out = false;
 	tcp_segments_mark_all_lost(c);
