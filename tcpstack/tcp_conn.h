@@ -316,6 +316,7 @@ struct tcp_conn {
 	struct tcp_segment syn, fin;
 	bool active;	    /* by tcp_connect */
 	bool tlp_resent;    /* and was a retransmission */
+	bool tlp_unsampled; /* since the last one no round trip was measured */
 	bool undo_possible; /* the last reduction of cwnd may turn out to have been wrong */
 	uint8_t ecn_mode;   /* enum stack_ecn */
 	bool hashed;
