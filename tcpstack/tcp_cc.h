@@ -25,6 +25,8 @@ struct tcp_cc {
 	void (*init)(struct tcp_conn *c, bool syn_lost);
 	/* An ACK of new data outside of recovery. cwnd may grow. */
 	void (*acked)(struct tcp_conn *c, const struct tcp_cc_ack *a);
+	/* What congestion leaves of the window, in bytes; loss has a least of two segments on it. */
+	uint32_t (*reduced)(const struct tcp_conn *c);
 	/* A loss was found by ACKs, or the network marked congestion (ECN): once a window. Sets ssthresh
 	 * alone, and remembers what undo needs. The core moves cwnd there (PRR). */
 	void (*loss)(struct tcp_conn *c);
