@@ -66,8 +66,13 @@ static void resend_large(struct tcp_conn *c)
 
 static void lower(struct tcp_conn *c, uint16_t mtu)
 {
+	uint32_t before = c->mss;
+
 	c->path_mtu = mtu;
 	c->mss = (uint16_t)mss_of(c, mtu);
+	/* As many segments as before, not as many bytes (RFC 5681 section 3.1). */
+	if (!MUTANT(smaller_segments_burst))
+		c->cwnd = max_u32((uint32_t)((uint64_t)c->cwnd * c->mss / before), c->mss);
 	c->pmtu_probe = 0;
 	c->pmtu_raise_us = c->stack->now_us + PMTU_US;
 	resend_large(c);
