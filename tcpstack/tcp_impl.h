@@ -294,6 +294,7 @@ struct tcp_acked {
 	uint32_t ts_ecr;
 	bool has_ts_ecr;
 	bool original; /* one of those was sent before the timeout and not since */
+	bool beyond;   /* one of those was sent for the first time since recovery began */
 	bool dsack;
 	bool all_duplicate; /* with dsack: everything sent again in this recovery need not have been */
 	struct tcp_sack_block duplicate; /* with dsack */

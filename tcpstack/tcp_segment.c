@@ -169,7 +169,9 @@ void tcp_segment_delivered(struct tcp_conn *c, struct tcp_segment *g, struct tcp
 		acked->resent_us = max_u64(acked->resent_us, g->sent_us);
 	else
 		acked->sent_us = max_u64(acked->sent_us, g->sent_us);
-	if (!g->resent && seq_leq(tcp_segment_end(g), c->recover))
+	if (seq_lt(c->recover, tcp_segment_end(g)))
+		acked->beyond = true;
+	else if (!g->resent)
 		acked->original = true;
 	tcp_rack_delivered(c, g, acked);
 }
