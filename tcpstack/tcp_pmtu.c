@@ -108,7 +108,7 @@ void tcp_pmtu_told(struct tcp_conn *c, const struct tcp_icmp *e)
 		c->may_fragment = true;
 	lower(c, (uint16_t)max_u32(mtu, floor_of(c)));
 	if (c->may_fragment)
-		tcp_segments_mark_all_lost(c);
+		tcp_segments_mark_lost(c, UINT64_MAX);
 }
 
 void tcp_pmtu_timeout(struct tcp_conn *c)

@@ -254,7 +254,10 @@ void tcp_recovery_timeout(struct tcp_conn *c)
 	first->timed_out = true;
 	c->dup_acks = 0;
 	c->tlp_out = false;
-	tcp_segments_mark_all_lost(c);
+	if (c->sack)
+		tcp_rack_timeout(c);
+	else
+		tcp_segments_mark_lost(c, UINT64_MAX);
 	c->force_resend = true;
 	tcp_output_want(c);
 }

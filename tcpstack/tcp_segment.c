@@ -53,16 +53,17 @@ void tcp_segment_mark_lost(struct tcp_conn *c, struct tcp_segment *g)
 	to_lost(c, g);
 }
 
-void tcp_segments_mark_all_lost(struct tcp_conn *c)
+void tcp_segments_mark_lost(struct tcp_conn *c, uint64_t until_us)
 {
-	struct tcp_segment *g;
+	struct tcp_segment *g, *first = tcp_segment_first(c);
 
 	cds_list_for_each_entry (g, &c->segments, link) {
 		if (!g->sent)
 			break;
 		if (g->lost)
 			to_lost(c, g);
-		tcp_segment_mark_lost(c, g);
+		if (g == first || g->sent_us <= until_us)
+			tcp_segment_mark_lost(c, g);
 	}
 	c->dup_bytes = 0;
 }
