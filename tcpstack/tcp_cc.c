@@ -60,6 +60,8 @@ bool tcp_cc_restore(struct tcp_conn *c)
 	if (!c->cc_prior.valid)
 		return false;
 	c->cc_prior.valid = c->cc_prior.timed_out = false;
+	if (c->cwnd >= c->cc_prior.cwnd && !MUTANT(late_undo_restores))
+		return false;
 	c->cwnd = max_u32(c->cwnd, c->cc_prior.cwnd);
 	c->ssthresh = c->cc_prior.ssthresh;
 	return true;

@@ -97,7 +97,8 @@ uint32_t tcp_cc_slow_start(struct tcp_conn *c, uint32_t bytes, uint32_t segments
 /* Adds to cwnd, within TCP_CWND_MAX. */
 void tcp_cc_grow(struct tcp_conn *c, uint32_t bytes);
 void tcp_cc_remember(struct tcp_conn *c);
-/* True when there was something to undo, and cwnd and ssthresh are as remembered. */
+/* True when there was something to undo, and cwnd and ssthresh are as remembered: where cwnd has grown past
+ * what it was what it has learnt since stands (RFC 9438 section 4.9.2). */
 bool tcp_cc_restore(struct tcp_conn *c);
 /* The loss window (RFC 5681 section 3.1). */
 void tcp_cc_timed_out(struct tcp_conn *c);
