@@ -116,6 +116,8 @@ void tcp_segments_unsack(struct tcp_conn *c)
 		if (!g->sacked)
 			continue;
 		g->sacked = false;
+		/* It had arrived once: what tells of it again measures nothing, neither time nor order. */
+		g->resent = true;
 		c->sacked_count--;
 		c->sacked_bytes -= g->len;
 		g->lost = true;
