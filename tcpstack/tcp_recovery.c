@@ -241,7 +241,7 @@ void tcp_recovery_timeout(struct tcp_conn *c)
 	tcp_pmtu_timeout(c);
 	if (c->state >= TCP_ESTABLISHED) {
 		reneging_check(c);
-		if (resent) /* the scoreboard has not helped: start afresh (RFC 2018 section 8) */
+		if (!MUTANT(timeout_trusts_the_scoreboard)) /* RFC 2018 section 5.1 */
 			tcp_segments_unsack(c);
 		c->cc->timeout(c, MUTANT(probe_taken_for_a_timeout) ? resent : again);
 		tcp_ecn_reduced(c);
