@@ -329,6 +329,7 @@ struct tcp_conn {
 	uint16_t mss_peer;   /* what the peer takes, options included */
 	uint16_t pmtu_probe; /* tcp_pmtu.c: the path MTU being tried, or 0 */
 	uint32_t pmtu_probe_end;
+	uint32_t pmtu_seen;	/* stack.pmtu_lowered as it was */
 	uint64_t pmtu_raise_us; /* from when on a larger one may be tried */
 	uint64_t pmtu_full_us;	/* when the last full segment left that the peer has */
 	uint32_t pmtu_vain_una; /* where snd_una was at the last timeout */

@@ -450,6 +450,7 @@ void tcp_output(struct tcp_conn *c)
 	c->cwnd_limited = false;
 	if (c->unsent || c->lost_count) {
 		idle_end(c);
+		tcp_pmtu_refresh(c);
 		if (output_lost(c))
 			output_new(c);
 	}

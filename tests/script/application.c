@@ -33,6 +33,7 @@ static void consume(uint32_t n)
 static void on_accepted(void *ctx, struct tcp_conn *c)
 {
 	run.conn = c;
+	run.written = run.read = 1; /* calls act on this one from now on */
 	note(EVENT_ACCEPTED, 0);
 }
 
