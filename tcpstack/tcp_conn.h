@@ -19,8 +19,8 @@ enum {
 	TCP_MSS_DEFAULT_V6 = 1220,
 	TCP_MSS_MIN = 88, /* less costs more in headers than it carries */
 	TCP_DUP_ACKS = 3,
-	TCP_PORT_FIRST = 32768,
-	TCP_PORT_LAST = 60999,
+	TCP_PORT_FIRST = 1024,
+	TCP_PORT_LAST = 65535,
 	TCP_STARVED_RETRY_US = 2000,
 	TCP_TX_SHARE_BYTES_MIN = 8192, /* what a connection may queue however short segments are */
 	TCP_R1 = 3,		       /* retransmissions of one segment: RFC 9293 SHLD-9 */
