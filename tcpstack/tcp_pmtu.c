@@ -114,6 +114,7 @@ void tcp_pmtu_told(struct tcp_conn *c, const struct tcp_icmp *e)
 		COUNT(s, tcp_pmtu_ignored);
 		return;
 	}
+	tcp_pmtu_refresh(c); /* the least counts, RFC 4821 section 5.2 */
 	if (mtu >= (c->may_fragment ? PMTU_V4_LEAST : c->path_mtu)) {
 		/* Nothing new of the path, but what was larger is gone: a probe, or what left before others
 		 * had learnt it. */
@@ -204,8 +205,9 @@ void tcp_pmtu_probe(struct tcp_conn *c)
 	struct tcp_segment *g = c->unsent, *next = g ? tcp_segment_next(c, g) : NULL;
 	uint32_t link = ip_mtu(s, &c->tuple.raddr);
 
+	/* RFC 4821 section 7.4: nor while something may be lost. */
 	if (c->pmtu_probe || s->now_us < c->pmtu_raise_us || c->recovery != TCP_RECOVERY_NONE ||
-		c->lost_count || c->may_fragment)
+		c->lost_count || c->sacked_count || c->dup_acks || c->may_fragment)
 		return;
 	uint32_t most = mss_of(c, link);
 	if (most <
