@@ -5,8 +5,9 @@
 
 #include <stddef.h>
 
-/* Raises the limit of open files to wanted, or, without privilege, to the hard limit. Before
- * privileges_drop. Returns the limit that holds now. */
+/* Raises the limit of open files to wanted, or, without privilege, to the hard limit, and has the kernel make
+ * its table of that size now (8 bytes each). Before privileges_drop, and before there are threads: later the
+ * table's growth holds up whoever opens a file. Returns the limit that holds now. */
 unsigned long privileges_files_limit(unsigned long wanted);
 
 /* From here on no program that this process, or a thread or process that it starts from now on, runs can gain

@@ -5,6 +5,7 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdbool.h>
@@ -175,11 +176,43 @@ static void test_files_limit(void)
 	CU_ASSERT_EQUAL(child_result(limit_raise), 0);
 }
 
+/* As the kernel says it. */
+static unsigned long files_table(void)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	char line[256];
+	unsigned long n = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "FDSize: %lu", &n) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static int table_grows(void)
+{
+	unsigned long before = files_table(), wanted = before * 2 + 1;
+
+	if (before == 0 || privileges_files_limit(wanted) < wanted)
+		return 1;
+	int next = open("/", O_PATH | O_CLOEXEC); /* it holds nothing more than before */
+	return files_table() >= wanted && next >= 0 && (unsigned long)next < before ? 0 : 2;
+}
+
+/* Before there are threads, so that no accept waits for it. */
+static void test_files_table(void)
+{
+	CU_ASSERT_EQUAL(child_result(table_grows), 0);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct unit_test tests[] = {
 		{"nothing_to_drop", test_nothing_to_drop},
 		{"files_limit", test_files_limit},
+		{"files_table", test_files_table},
 		{"root_becomes_nobody", test_root_becomes_nobody},
 		{"threads_drop_too", test_threads_drop_too},
 		{"number_without_entry", test_number_without_entry},

@@ -37,6 +37,7 @@ static struct {
 } self;
 
 static __thread bool registered;
+static __thread unsigned held;
 
 static struct reclaim_node *take_all(void)
 {
@@ -147,7 +148,7 @@ void reclaim_start_manual(void)
 unsigned reclaim_run(void)
 {
 	MUST(self.mode != MODE_QSBR);
-	return release_all(take_all());
+	return held > 0 ? 0 : release_all(take_all());
 }
 
 void reclaim_defer(struct reclaim_node *n, reclaim_fn release)
@@ -177,6 +178,7 @@ void reclaim_thread_register(void)
 
 void reclaim_thread_unregister(void)
 {
+	held = 0;
 	if (!registered)
 		return;
 	GRACE_ENTERS(&self.grace);
@@ -184,9 +186,20 @@ void reclaim_thread_unregister(void)
 	registered = false;
 }
 
+void reclaim_hold(void)
+{
+	held++;
+}
+
+void reclaim_hold_end(void)
+{
+	if (held > 0)
+		held--;
+}
+
 void reclaim_quiescent(void)
 {
-	if (!registered)
+	if (!registered || held > 0)
 		return;
 	GRACE_ENTERS(&self.grace);
 	urcu_qsbr_quiescent_state();
@@ -194,6 +207,7 @@ void reclaim_quiescent(void)
 
 void reclaim_offline(void)
 {
+	MUST(held == 0);
 	if (!registered)
 		return;
 	GRACE_ENTERS(&self.grace);

@@ -39,6 +39,12 @@ uint64_t reclaim_pending(void);
 void reclaim_thread_register(void);
 void reclaim_thread_unregister(void);
 void reclaim_quiescent(void);
+/* Between them the calling thread is not quiescent, whatever it says, and reclaim_run releases nothing: what
+ * it has found stays for a read that takes several loops. They nest. Grace periods of all wait for it, so a
+ * hold is bounded; no offline meanwhile. A thread that unregisters holds nothing any more, and an end on
+ * another thread does nothing. */
+void reclaim_hold(void);
+void reclaim_hold_end(void);
 void reclaim_offline(void);
 void reclaim_online(void);
 

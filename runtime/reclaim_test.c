@@ -56,6 +56,48 @@ static void manual_waits_for_run(void)
 	reclaim_stop();
 }
 
+static void a_hold_outlasts_quiescence(void)
+{
+	released = 0;
+	reclaim_start_manual();
+	reclaim_hold();
+	reclaim_hold();
+	reclaim_defer(&object_new(1)->node, note_release);
+	reclaim_quiescent();
+	CU_ASSERT_EQUAL(reclaim_run(), 0);
+	reclaim_hold_end();
+	CU_ASSERT_EQUAL(reclaim_run(), 0);
+	CU_ASSERT_EQUAL(released, 0);
+	reclaim_hold_end();
+	CU_ASSERT_EQUAL(reclaim_run(), 1);
+	reclaim_stop();
+}
+
+/* With the thread: quiescent and held is not quiescent. */
+static void a_hold_outlasts_grace_periods(void)
+{
+	struct timespec wait = {0, 50 * 1000000};
+
+	released = 0;
+	CU_ASSERT_EQUAL_FATAL(reclaim_start(), 0);
+	reclaim_thread_register();
+	reclaim_hold();
+	reclaim_defer(&object_new(1)->node, note_release);
+	for (int i = 0; i < 5; i++) {
+		nanosleep(&(struct timespec){0, 10 * 1000000}, NULL);
+		reclaim_quiescent();
+	}
+	CU_ASSERT_EQUAL(reclaim_pending(), 1);
+	reclaim_hold_end();
+	for (int i = 0; i < 500 && reclaim_pending() > 0; i++) {
+		reclaim_quiescent();
+		nanosleep(&wait, NULL);
+	}
+	CU_ASSERT_EQUAL(released, 1);
+	reclaim_thread_unregister();
+	reclaim_stop();
+}
+
 static void release_and_defer(struct reclaim_node *n)
 {
 	note_release(n);
@@ -203,6 +245,8 @@ int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"manual_waits_for_run", manual_waits_for_run},
+			{"a_hold_outlasts_quiescence", a_hold_outlasts_quiescence},
+			{"a_hold_outlasts_grace_periods", a_hold_outlasts_grace_periods},
 			{"a_release_may_defer", a_release_may_defer},
 			{"readers_never_see_the_dead", readers_never_see_the_dead},
 			{"a_reader_holds_and_offline_does_not", a_reader_holds_and_offline_does_not},

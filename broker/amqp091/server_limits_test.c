@@ -2,6 +2,7 @@
 /* Every pool at its end: the answer is an exception or a wait, and what is left goes on. */
 #include "broker/amqp091/testing/rig_test.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct rig rig;
@@ -193,6 +194,37 @@ static void queues(void)
 	finish();
 }
 
+/* A queue with many bindings is on its way out, and counts until it is: the next one waits for that. */
+static void queues_behind_one_that_goes(void)
+{
+	struct rig_options o = rig_options();
+	struct amqp091_method bind = {.id = AMQP091_METHOD_QUEUE_BIND};
+	struct amqp091_method gone = {.id = AMQP091_METHOD_QUEUE_DELETE};
+	char key[16];
+
+	o.limits.queues = 1;
+	test_begin(&rig, &o);
+	client_open(&client, &rig);
+	client_channel(&client, 1);
+	client_declare(&client, 1, "a");
+	bind.args.queue_bind.queue = str("a");
+	bind.args.queue_bind.exchange = str("amq.topic");
+	for (unsigned i = 0; i < 400; i++) {
+		snprintf(key, sizeof(key), "key.%u", i);
+		bind.args.queue_bind.routing_key = str(key);
+		client_method(&client, 1, &bind);
+		client_expect(&client, 1, AMQP091_METHOD_QUEUE_BIND_OK);
+	}
+	gone.args.queue_delete.queue = str("a");
+	client_method(&client, 1, &gone);
+	struct amqp091_method declare = {.id = AMQP091_METHOD_QUEUE_DECLARE};
+	declare.args.queue_declare.queue = str("b");
+	client_method(&client, 1, &declare);
+	client_expect(&client, 1, AMQP091_METHOD_QUEUE_DELETE_OK);
+	client_expect(&client, 1, AMQP091_METHOD_QUEUE_DECLARE_OK);
+	finish();
+}
+
 /* Takes every block of message memory. */
 struct held {
 	void *blocks[2100];
@@ -291,6 +323,7 @@ static const struct unit_test tests[] = {
 	{"consumers_of_the_core", consumers_of_the_core},
 	{"unacked", unacked},
 	{"queues", queues},
+	{"queues_behind_one_that_goes", queues_behind_one_that_goes},
 	{"no_memory_for_output", no_memory_for_output},
 	{"no_memory_for_the_entry", no_memory_for_the_entry},
 	{NULL, NULL},

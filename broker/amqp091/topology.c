@@ -121,7 +121,11 @@ static void queue_declare_method(struct amqp091_channel *ch, const struct amqp09
 		return;
 	if (a->passive && !channel_queue_name(ch, a->queue, m->id, &d.name))
 		return;
-	if (queue_declare(&ch->conn->session, &d, &q, &f) != FAILURE_NONE) {
+	enum failure_code code = queue_declare(&ch->conn->session, &d, &q, &f);
+	ch->conn->frame_again = code == FAILURE_AGAIN;
+	if (code == FAILURE_AGAIN)
+		return;
+	if (code) {
 		channel_failure(ch, m->id, &f);
 		return;
 	}

@@ -115,20 +115,18 @@ static int core_pools(struct broker_core *c)
 	c->in = calloc(c->broker->config.cores, sizeof(*c->in));
 	c->subscriptions = pool_create("subscriptions", sizeof(struct subscription), l->consumers, &plain);
 	c->calls = pool_create("queue calls", queue_call_bytes(), calls, &plain);
-	if (!c->out || !c->in || !c->subscriptions || !c->calls || route_set_create(&c->route, l))
+	if (!c->out || !c->in || !c->subscriptions || !c->calls)
 		return -1;
-	c->fan_out.queues = calloc(c->route.capacity, sizeof(*c->fan_out.queues));
-	return c->fan_out.queues ? 0 : -1;
+	return fan_out_create(c);
 }
 
 static void core_free(struct broker_core *c)
 {
-	route_set_destroy(&c->route);
+	fan_out_destroy(c);
 	if (c->subscriptions)
 		pool_destroy(c->subscriptions);
 	if (c->calls)
 		pool_destroy(c->calls);
-	free(c->fan_out.queues);
 	free(c->out);
 	free(c->in);
 	free(c);
@@ -269,6 +267,7 @@ void session_begin(struct session *s, struct broker_core *core, struct vhost *vh
 	s->vhost = vhost;
 	s->routes = (struct route_cache){0};
 	CDS_INIT_LIST_HEAD(&s->exclusive_queues);
+	CDS_INIT_LIST_HEAD(&s->fan_out_turn);
 }
 
 void session_end(struct session *s)

@@ -99,6 +99,7 @@ struct session {
 	struct vhost *vhost;
 	struct cds_list_head exclusive_queues; /* the core's */
 	struct route_cache routes;	       /* the core's */
+	struct cds_list_head fan_out_turn;     /* in its core's line of fan-outs */
 };
 void session_begin(struct session *s, struct broker_core *core, struct vhost *vhost);
 void session_end(struct session *s); /* deletes its exclusive queues */

@@ -6,6 +6,7 @@
 #include "broker/core/broker.h"
 #include "broker/core/entries.h"
 #include "broker/core/exchange.h"
+#include "broker/core/fan_out.h"
 #include "broker/core/link.h"
 #include "broker/core/move.h"
 #include "broker/core/pointer_bag.h"
@@ -22,10 +23,7 @@ enum {
 	QUEUE_QUANTUM = 32,  /* messages from one queue before the next one has its turn */
 	LINK_QUANTUM = 64,   /* records from one ring before the next one has its turn */
 	GRAVE_QUANTUM = 512, /* purged messages released a turn */
-	/* Queues that a message is given to in one go, or as many as a link has room for; more are done in */
-	FAN_OUT_AT_ONCE = 64,
-	FAN_OUT_QUANTUM = 256, /* slices of so many a turn */
-	TIDY_BINDINGS = 64,    /* of what is deleted that are taken away in a turn: some 20 us */
+	TIDY_BINDINGS = 64,  /* of what is deleted that are taken away in a turn: some 20 us */
 	/* Of topic patterns, in the whole broker: each core has a note for each of them (32 bytes). */
 	NESTED_HASHES_MAX = 65536,
 };
@@ -75,15 +73,6 @@ struct broker {
 	uint32_t header_pair_count, header_pairs_max;
 };
 
-/* A message on its way to more queues than are served at once. One a core: whoever has the next one waits. */
-struct fan_out {
-	struct message *message; /* NULL: none is under way */
-	struct session *session; /* whose publisher waits; NULL: it has gone */
-	uint32_t count, at, given;
-	uint32_t at_once; /* up to here it takes no fan-out */
-	queue_handle *queues;
-};
-
 struct broker_core {
 	struct broker *broker;
 	uint32_t index;
@@ -93,7 +82,7 @@ struct broker_core {
 	struct cds_list_head queues; /* owned by this core */
 	struct cds_list_head ready;  /* queues with messages and consumers that may take them */
 	struct entries_grave grave;
-	struct route_set route;
+	struct route_set *route, routes[2]; /* for the message that comes next; the other is the fan-out's */
 	struct fan_out fan_out;
 	struct siphash_key name_key; /* names that the server makes */
 	uint64_t name_count;
@@ -190,8 +179,9 @@ struct exchange_type {
 	void (*unbind)(struct exchange *x, struct binding *b);
 	/* What bind allocated for readers; after a grace period. May be NULL. */
 	void (*free)(struct binding *b);
-	/* Reader: adds the queues that match. */
-	void (*route)(const struct exchange *x, const struct route_request *r, struct route_set *out);
+	/* Reader: adds the queues that match; false where the slice ends before, then it is called again and
+	 * goes on by out->walk, whose `begun` is false at first. */
+	bool (*route)(const struct exchange *x, const struct route_request *r, struct route_set *out);
 };
 extern const struct exchange_type route_direct, route_fanout, route_topic, route_headers;
 
@@ -286,8 +276,10 @@ bool queue_take(struct queue *q, bool no_ack, struct delivery *out);
 /* A settlement that came from another core. */
 void queue_settle_arrived(struct broker_core *c, const struct control_record *r);
 
-/* publish.c: a slice of the fan-out that is under way; how many queues got the message. */
-unsigned fan_out_poll(struct broker_core *c);
+/* publish.c: one queue of a fan-out; false: not now. */
+bool publish_give(struct broker_core *c, struct queue *q, struct message *m);
+/* What was sent to that core until now shall be in its queues. */
+void publish_mark(struct publish_marks *marks, uint32_t core, const struct broker_core *c);
 
 /* call.c */
 void call_parcel(struct broker_core *c, struct parcel *p);

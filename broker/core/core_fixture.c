@@ -176,6 +176,16 @@ uint32_t publish(const char *exchange, const char *key, uint64_t n)
 	return queues;
 }
 
+void route_whole(struct exchange *x, const struct route_request *r)
+{
+	struct route_set *to = fixture.core->route;
+
+	to->slice = 16 + unit_random_below(64);
+	for (bool all = route_find(x, r, to); !all;)
+		all = route_find_more(x, r, to);
+	to->slice = ROUTE_SLICE;
+}
+
 uint64_t number_of(const struct message *m)
 {
 	struct message_cursor at = {0};

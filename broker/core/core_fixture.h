@@ -45,6 +45,9 @@ bool exchange_exists(const char *name);
 uint32_t publish(const char *exchange, const char *key, uint64_t n);
 uint64_t number_of(const struct message *m);
 
+/* What fixture.core->route finds, in slices of a random length. */
+void route_whole(struct exchange *x, const struct route_request *r);
+
 enum { CONSUMER_KEEPS = 4096 };
 struct test_consumer {
 	struct consumer consumer;

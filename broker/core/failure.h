@@ -13,6 +13,7 @@ enum failure_code {
 	FAILURE_LIMIT = -5,	      /* a configured limit is reached */
 	FAILURE_COMMAND_INVALID = -6, /* unknown exchange type and the like */
 	FAILURE_NOT_IMPLEMENTED = -7, /* an argument that is known and not honoured yet */
+	FAILURE_AGAIN = -8,	      /* not now: the same call again in a later turn; has no text */
 };
 
 struct failure {

@@ -287,8 +287,8 @@ static void random_binding(struct model_binding *b)
 
 static bool routed(const char *queue)
 {
-	for (uint32_t i = 0; i < fixture.core->route.count; i++)
-		if (slice_equals_text(queue_name(fixture.core->route.queues[i]), queue))
+	for (uint32_t i = 0; i < fixture.core->route->count; i++)
+		if (slice_equals_text(queue_name(fixture.core->route->queues[i]), queue))
 			return true;
 	return false;
 }
@@ -300,7 +300,7 @@ static unsigned differences(
 	struct header_source source = {find_in_fields, next_of_fields, headers};
 	unsigned wrong = 0;
 
-	route_find(x, &(struct route_request){{0}, &source}, &fixture.core->route);
+	route_whole(x, &(struct route_request){{0}, &source});
 	for (unsigned i = 0; i < BINDINGS; i++)
 		wrong += routed(names[i]) != (bindings[i].in && model_matches(&bindings[i], headers));
 	return wrong;

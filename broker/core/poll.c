@@ -132,5 +132,5 @@ bool broker_core_busy(const struct broker_core *c)
 	return !list_is_empty(&c->ready) ||
 	       __atomic_load_n(&c->broker->deleted_count, __ATOMIC_RELAXED) > 0 || !links_idle(c) ||
 	       !subscriptions_idle(c) || c->moves_active || c->fan_out.message ||
-	       !list_is_empty(&c->grave.pages);
+	       !list_is_empty(&c->fan_out.waiting) || !list_is_empty(&c->grave.pages);
 }

@@ -12,7 +12,7 @@ static bool fenced(const struct broker_core *c, const struct queue *q)
 	return !PLANTED(fence_is_no_fence) && __atomic_load_n(&q->fenced, __ATOMIC_ACQUIRE) >> c->index & 1;
 }
 
-static void mark(struct publish_marks *marks, uint32_t core, const struct broker_core *c)
+void publish_mark(struct publish_marks *marks, uint32_t core, const struct broker_core *c)
 {
 	if (!marks)
 		return;
@@ -49,7 +49,7 @@ static bool give_one(struct broker_core *c, struct queue *q, struct message *m, 
 	message_share(m);
 	message_ref(m);
 	*r = (struct publish_record){m, q->handle};
-	mark(marks, to, c);
+	publish_mark(marks, to, c);
 	return true;
 }
 
@@ -107,68 +107,14 @@ static void leave_hidden_out(struct route_set *to)
 	to->count = n;
 }
 
-/* Fan-out in slices */
-
-static void fan_out_begin(struct session *s, const struct route_set *to, struct message *m)
+bool publish_give(struct broker_core *c, struct queue *q, struct message *m)
 {
-	struct fan_out *f = &s->core->fan_out;
-
-	if (f->message)
-		return; /* another one first */
-	message_share(m);
-	message_ref(m);
-	f->message = m;
-	f->session = s;
-	f->count = to->count;
-	f->at = f->given = 0;
-	for (uint32_t i = 0; i < to->count; i++)
-		f->queues[i] = to->queues[i]->handle;
-	s->core->counters.fan_outs++;
+	return give_one(c, q, m, NULL);
 }
 
-unsigned fan_out_poll(struct broker_core *c)
+static void too_many(struct failure *f)
 {
-	struct fan_out *f = &c->fan_out;
-	unsigned n = 0;
-
-	if (!f->message)
-		return 0;
-	for (; n < FAN_OUT_QUANTUM && f->at < f->count; n++, f->at++) {
-		struct queue *q = queue_resolve(c->broker, f->queues[f->at]);
-		if (q && !give_one(c, q, f->message, NULL))
-			break;
-		f->given += q != NULL;
-	}
-	if (f->at == f->count && !f->session) {
-		message_unref(c->cache, f->message);
-		f->message = NULL;
-	}
-	return n;
-}
-
-void exchange_publish_forget(struct session *s)
-{
-	if (s->core->fan_out.session == s)
-		s->core->fan_out.session = NULL;
-}
-
-/* The publisher of the fan-out asks whether it is done. */
-static enum publish_result fan_out_ask(
-	struct broker_core *c, struct publish_marks *marks, uint32_t *queues_out)
-{
-	struct fan_out *f = &c->fan_out;
-
-	if (f->at < f->count)
-		return PUBLISH_AGAIN;
-	/* Wherever it went: what was sent until now covers it. */
-	for (uint32_t i = 0; marks && i < c->broker->config.cores; i++)
-		if (i != c->index)
-			mark(marks, i, c);
-	*queues_out = f->given;
-	message_unref(c->cache, f->message);
-	f->message = NULL;
-	f->session = NULL;
-	return PUBLISH_DONE;
+	failure_set(f, FAILURE_LIMIT, "no memory for the queues of the message");
 }
 
 static enum publish_result count_done(struct broker_core *c, uint32_t queues)
@@ -179,39 +125,46 @@ static enum publish_result count_done(struct broker_core *c, uint32_t queues)
 	return PUBLISH_DONE;
 }
 
-static enum publish_result route(
-	struct session *s, const struct publish *p, struct route_set *to, struct failure *f)
+/* NULL: it fails. */
+static struct exchange *route(struct session *s, const struct publish *p, const struct route_request *r,
+	bool *complete, struct failure *f)
 {
-	struct exchange *x = route_cached(
-		s, p->exchange, &(struct route_request){p->routing_key, p->headers}, to);
+	struct route_set *to = s->core->route;
+	struct exchange *x = route_cached(s, p->exchange, r, to, complete);
 
-	if (!x) {
+	if (!x)
 		failure_set(f, FAILURE_NOT_FOUND, "no " EXCHANGE_FMT, NAME_ARG(p->exchange, s->vhost));
-		return PUBLISH_FAILED;
-	}
-	if (x->internal) {
+	else if (x->internal)
 		failure_set(f, FAILURE_ACCESS_REFUSED, "cannot publish to internal " EXCHANGE_FMT,
 			NAME_ARG(p->exchange, s->vhost));
-		return PUBLISH_FAILED;
-	}
-	if (to->overflow) {
-		failure_set(f, FAILURE_LIMIT, "no memory for the queues of the message");
-		return PUBLISH_FAILED;
-	}
-	return PUBLISH_DONE;
+	else if (to->overflow)
+		too_many(f);
+	else
+		return x;
+	return NULL;
 }
 
 /* Not one that is being served in slices. */
 static enum publish_result publish_new(struct session *s, const struct publish *p,
-	struct publish_marks *marks, uint32_t *queues_out, struct failure *f)
+	const struct route_request *r, struct publish_marks *marks, uint32_t *queues_out, struct failure *f)
 {
 	struct broker_core *c = s->core;
-	struct route_set *to = &c->route;
+	bool turn = fan_out_turn(&c->fan_out, s), complete;
 
-	if (route(s, p, to, f) != PUBLISH_DONE)
+	if (fan_out_waits(s)) {
+		if (!turn)
+			return PUBLISH_AGAIN;
+		fan_out_wait_end(s);
+	}
+	struct exchange *x = route(s, p, r, &complete, f);
+	struct route_set *to = c->route;
+	if (!x)
 		return PUBLISH_FAILED;
-	if (to->count > c->fan_out.at_once) {
-		fan_out_begin(s, to, p->message);
+	if (!complete || to->count > c->fan_out.at_once) {
+		if (turn)
+			fan_out_begin(s, x, p->message, complete);
+		else
+			fan_out_wait(&c->fan_out, s);
 		return PUBLISH_AGAIN;
 	}
 	leave_hidden_out(to);
@@ -224,20 +177,28 @@ static enum publish_result publish_new(struct session *s, const struct publish *
 	return count_done(c, to->count);
 }
 
+static enum publish_result publish_more(struct session *s, const struct route_request *r,
+	struct publish_marks *marks, uint32_t *queues_out, struct failure *f)
+{
+	enum publish_result result = fan_out_offer(s, r, marks, queues_out);
+
+	if (result == PUBLISH_FAILED)
+		too_many(f);
+	return result == PUBLISH_DONE ? count_done(s->core, *queues_out) : result;
+}
+
 enum publish_result exchange_publish(struct session *s, const struct publish *p, struct publish_marks *marks,
 	uint32_t *queues_out, struct failure *f)
 {
 	struct broker_core *c = s->core;
+	struct route_request r = {p->routing_key, p->headers};
 
 	CHECK(message_missing_bytes(p->message) == 0);
 	MUST(p->routing_key.bytes <= 255);
 	*queues_out = 0;
-	if (c->fan_out.session == s) {
-		enum publish_result done = fan_out_ask(c, marks, queues_out);
-		return done == PUBLISH_DONE ? count_done(c, *queues_out) : done;
-	}
 	enum phase before = phase_enter(c->phase, PHASE_ROUTE);
-	enum publish_result result = publish_new(s, p, marks, queues_out, f);
+	enum publish_result result = c->fan_out.session == s ? publish_more(s, &r, marks, queues_out, f)
+							     : publish_new(s, p, &r, marks, queues_out, f);
 	phase_leave(c->phase, before);
 	return result;
 }

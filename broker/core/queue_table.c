@@ -109,6 +109,20 @@ static struct queue *queue_alloc(struct session *s, const struct queue_declarati
 	return q;
 }
 
+/* Writer mutex held. What is on its way out is not in the way of what comes, but a slice at a time. */
+static enum failure_code room_for_one_more(struct broker *b, struct failure *f)
+{
+	uint32_t most = b->config.limits.queues;
+
+	if (b->queue_count >= most)
+		tidy_slice(b);
+	if (b->queue_count < most)
+		return FAILURE_NONE;
+	if (!cds_list_empty(&b->deleted_queues))
+		return FAILURE_AGAIN;
+	return failure_set(f, FAILURE_LIMIT, "the limit of %u queues is reached", most);
+}
+
 /* Writer mutex held. */
 static enum failure_code queue_create(struct session *s, const struct queue_declaration *d, struct slice name,
 	struct queue **out, struct failure *f)
@@ -118,12 +132,9 @@ static enum failure_code queue_create(struct session *s, const struct queue_decl
 
 	if (code)
 		return code;
-	/* What is on its way out is not in the way of what comes. */
-	while (b->queue_count >= b->config.limits.queues && tidy_slice(b) > 0)
-		;
-	if (b->queue_count >= b->config.limits.queues)
-		return failure_set(
-			f, FAILURE_LIMIT, "the limit of %u queues is reached", b->config.limits.queues);
+	code = room_for_one_more(b, f);
+	if (code)
+		return code;
 	struct queue *q = queue_alloc(s, d, name);
 	if (!q)
 		return failure_set(f, FAILURE_LIMIT, "no memory for " QUEUE_FMT, NAME_ARG(name, s->vhost));

@@ -5,6 +5,7 @@
 #include "runtime/rcu.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
 	SCAN_MAX = 8,	/* up to here a look at the list is cheaper than the set */
@@ -15,8 +16,9 @@ enum {
 int route_set_create(struct route_set *s, const struct broker_limits *limits)
 {
 	/* Twice the limit: a reader may still see a queue whose place another one has taken already. */
-	*s = (struct route_set){
-		.capacity = limits->queues > UINT32_MAX / 4 ? UINT32_MAX / 2 : limits->queues * 2};
+	memset(s, 0, sizeof(*s));
+	s->slice = ROUTE_SLICE;
+	s->capacity = limits->queues > UINT32_MAX / 4 ? UINT32_MAX / 2 : limits->queues * 2;
 	s->queues = calloc(s->capacity, sizeof(*s->queues));
 	if (!s->queues || pointer_set_create(&s->seen, s->capacity) ||
 		pointer_set_create(&s->nodes, nested_hash_nodes_max(limits->bindings))) {
@@ -57,78 +59,94 @@ void route_set_add(struct route_set *s, struct queue *q)
 			pointer_set_add(&s->seen, s->queues[i]);
 }
 
-void route_set_add_all(struct route_set *s, const struct pointer_bag *queues)
+bool route_set_add_all(struct route_set *s, const struct pointer_bag *queues)
 {
-	struct bag_cursor at = {0};
+	struct bag_cursor *at = &s->walk.at;
 	const void *some[ADD_BURST];
 	unsigned n;
 
 	/* Most keys have one queue. */
-	if (!RCU_LOAD(queues->chunks)) {
+	if (!RCU_LOAD(queues->chunks) && !at->at) {
 		some[0] = RCU_LOAD(queues->first);
 		if (some[0])
 			route_set_add(s, (struct queue *)(uintptr_t)some[0]);
-		return;
+		return true;
 	}
 	do {
-		for (n = 0; n < ADD_BURST && (some[n] = pointer_bag_next(queues, &at)); n++)
+		if (s->budget < ADD_BURST)
+			return false;
+		s->budget -= ADD_BURST;
+		for (n = 0; n < ADD_BURST && (some[n] = pointer_bag_next(queues, at)); n++)
 			if (s->count > SCAN_MAX)
 				pointer_set_prefetch(&s->seen, some[n]);
 		for (unsigned i = 0; i < n; i++)
 			route_set_add(s, (struct queue *)(uintptr_t)some[i]);
 	} while (n == ADD_BURST);
+	*at = (struct bag_cursor){0};
+	return true;
 }
 
-void route_set_add_distinct(struct route_set *s, const struct pointer_bag *queues)
+bool route_set_add_distinct(struct route_set *s, const struct pointer_bag *queues)
 {
-	struct bag_cursor at = {0};
 	const void *q;
 
 	/* One that left and came back during the walk may be met again. */
-	if (s->changing) {
-		route_set_add_all(s, queues);
-		return;
-	}
-	while ((q = pointer_bag_next(queues, &at))) {
+	if (s->changing)
+		return route_set_add_all(s, queues);
+	for (; s->budget > 0; s->budget--) {
+		if (!(q = pointer_bag_next(queues, &s->walk.at)))
+			return true;
 		if (s->count == s->capacity) {
 			s->overflow = true;
-			return;
+			return true;
 		}
 		s->queues[s->count++] = (struct queue *)(uintptr_t)q;
 	}
+	return false;
 }
 
-static void route_set_clear(struct route_set *s)
+static void walk_begin(struct exchange *x, struct route_set *s)
 {
 	s->count = 0;
 	s->overflow = false;
+	s->generation = RCU_LOAD(x->generation);
+	s->walk.begun = false;
+	s->walk.bag = NULL;
+	s->walk.at = (struct bag_cursor){0};
 	pointer_set_clear(&s->seen);
 }
 
 /* A walk meets every binding that stands for all of its time; but of two that took turns meanwhile, so that
  * one of them always stood, it may meet neither. Then the generation has moved on, and it is walked again. A
  * walk so long, or changes so many, that this does not help goes by the first alone. */
-static void route_as_of_one_moment(struct exchange *x, const struct route_request *r, struct route_set *out)
+static bool route_as_of_one_moment(struct exchange *x, const struct route_request *r, struct route_set *s)
 {
-	uint64_t generation;
-	unsigned tries = 0;
-
-	do {
-		generation = RCU_LOAD(x->generation);
-		route_set_clear(out);
-		out->changing = ++tries == ROUTE_TRIES_MAX;
-		x->type->route(x, r, out);
-	} while (RCU_LOAD(x->generation) != generation && tries < ROUTE_TRIES_MAX);
+	for (;;) {
+		if (!x->type->route(x, r, s))
+			return false;
+		if (s->changing || RCU_LOAD(x->generation) == s->generation)
+			return true;
+		s->changing = ++s->tries == ROUTE_TRIES_MAX;
+		walk_begin(x, s);
+	}
 }
 
-void route_find(struct exchange *x, const struct route_request *r, struct route_set *out)
+bool route_find(struct exchange *x, const struct route_request *r, struct route_set *out)
 {
-	if (x->by_name.name.bytes > 0) {
-		route_as_of_one_moment(x, r, out);
-		return;
-	}
+	out->tries = 0;
+	out->changing = false;
+	out->budget = out->slice;
+	walk_begin(x, out);
+	if (x->by_name.name.bytes > 0)
+		return route_as_of_one_moment(x, r, out);
 	struct queue *q = queue_find(x->vhost, r->routing_key);
-	route_set_clear(out);
 	if (q)
 		route_set_add(out, q);
+	return true;
+}
+
+bool route_find_more(struct exchange *x, const struct route_request *r, struct route_set *out)
+{
+	out->budget = out->slice;
+	return route_as_of_one_moment(x, r, out);
 }

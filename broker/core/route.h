@@ -12,13 +12,55 @@ struct route_request {
 	const struct header_source *headers; /* may be NULL: there are none */
 };
 
+enum {
+	ROUTE_SLICE = 4096, /* queues, nodes and bindings that one call looks at, more or less */
+	TOPIC_WORDS_MAX = 256,
+	TOPIC_STACK_MAX = 4 * TOPIC_WORDS_MAX,
+};
+
+struct topic_word {
+	uint16_t from, bytes; /* in the routing key */
+};
+
+struct topic_step { /* a node of the trie, and how many words have led there */
+	const struct trie_node *node;
+	uint16_t at;
+	bool again; /* a '#' that has been looked at with fewer words */
+};
+
+/* Where a walk through an exchange's bindings stands. What it points to stays while the reader is not
+ * quiescent, whatever is unbound meanwhile. */
+struct route_walk {
+	bool begun;
+	const struct pointer_bag *bag; /* NULL: between two of them */
+	struct bag_cursor at;
+	union {
+		struct {
+			uint32_t words, hashed, depth;
+			struct topic_word word[TOPIC_WORDS_MAX];
+			uint64_t hash[TOPIC_WORDS_MAX]; /* of the first `hashed` words: a long key is hashed
+							   as deep as patterns go */
+			struct topic_step stack[TOPIC_STACK_MAX];
+		} topic;
+		struct {
+			uint32_t pairs; /* that are done with */
+			bool presence;	/* what it began with: each header has as many pairs in each slice */
+		} headers;
+	};
+};
+
 struct route_set {
 	struct queue **queues;
 	uint32_t count, capacity;
+	uint32_t slice;		  /* ROUTE_SLICE, or what a test wants: 16 at least */
+	uint32_t budget;	  /* what is left of the call's slice */
 	bool overflow;		  /* more queues matched than there may be */
 	bool changing;		  /* what is walked changes all the time: anything may come twice */
+	uint8_t tries;		  /* how often a change has made it begin again */
+	uint64_t generation;	  /* the exchange's when the walk began */
 	struct pointer_set seen;  /* the queues above, once there are more than a few */
 	struct pointer_set nodes; /* the topic trie's '#' nodes that were walked */
+	struct route_walk walk;
 };
 
 int route_set_create(struct route_set *s, const struct broker_limits *limits); /* 0, or -1 without memory */
@@ -27,14 +69,19 @@ void route_set_destroy(struct route_set *s);
 /* A queue that matches; again is the same as once. O(1). */
 void route_set_add(struct route_set *s, struct queue *q);
 
-/* All queues of a bag. */
-void route_set_add_all(struct route_set *s, const struct pointer_bag *queues);
+/* All queues of a bag, from the walk's place in it on. False: the slice is used up before its end. */
+bool route_set_add_all(struct route_set *s, const struct pointer_bag *queues);
 /* The same into an empty set, where no queue lies in the bag twice. About a nanosecond each. */
-void route_set_add_distinct(struct route_set *s, const struct pointer_bag *queues);
+bool route_set_add_distinct(struct route_set *s, const struct pointer_bag *queues);
 
 /* All queues of an exchange (of the default one: by name) that match, as they did at one moment of the call;
- * where the exchange's bindings change faster than they are walked, at least all that matched throughout. Any
- * registered reader; the result is valid until it goes quiescent. No lock, no allocation. */
-void route_find(struct exchange *x, const struct route_request *r, struct route_set *out);
+ * where the exchange's bindings change faster than they are walked, at least all that matched throughout.
+ * False: the call's slice is used up before the end, and route_find_more goes on. Any registered reader; the
+ * result is valid until it goes quiescent. No lock, no allocation. */
+bool route_find(struct exchange *x, const struct route_request *r, struct route_set *out);
+
+/* Another slice, of the same request (its bytes may have moved). The reader has not been quiescent since
+ * route_find. True: it is all there, as of one moment since the first call. */
+bool route_find_more(struct exchange *x, const struct route_request *r, struct route_set *out);
 
 #endif

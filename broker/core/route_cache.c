@@ -76,12 +76,13 @@ static void note(struct route_note *n, const struct route_note *found, struct sl
 	memcpy(n->queues, to->queues, to->count * sizeof(n->queues[0]));
 }
 
-struct exchange *route_cached(
-	struct session *s, struct slice exchange, const struct route_request *r, struct route_set *out)
+struct exchange *route_cached(struct session *s, struct slice exchange, const struct route_request *r,
+	struct route_set *out, bool *complete)
 {
 	struct route_note *n = way(&s->routes, exchange, r->routing_key);
 
 	out->overflow = false;
+	*complete = true;
 	if (n->exchange && slice_equal(noted_exchange(n), exchange) &&
 		slice_equal(noted_key(n), r->routing_key) && recall(s, n, out)) {
 		s->core->stats.route_hits++;
@@ -93,7 +94,8 @@ struct exchange *route_cached(
 	if (!x)
 		return NULL;
 	found.generation = RCU_LOAD(x->generation);
-	route_find(x, r, out);
-	note(n, &found, exchange, r->routing_key, out);
+	*complete = route_find(x, r, out);
+	if (*complete)
+		note(n, &found, exchange, r->routing_key, out);
 	return x;
 }

@@ -43,10 +43,11 @@ struct route_cache { /* all zero: empty */
 	struct route_note ways[ROUTE_CACHE_WAYS];
 };
 
-/* The exchange of that name with the queues that match in *out, as of route_find; NULL where there is none.
+/* The exchange of that name with the queues that match in *out, as of route_find, whose answer is *complete;
+ * NULL where there is none.
  * Session's core. Without a lookup where nothing has changed since the same exchange and key; exchanges that
  * look at headers are never noted. No lock, no allocation, no write to what other cores see. */
-struct exchange *route_cached(
-	struct session *s, struct slice exchange, const struct route_request *r, struct route_set *out);
+struct exchange *route_cached(struct session *s, struct slice exchange, const struct route_request *r,
+	struct route_set *out, bool *complete);
 
 #endif

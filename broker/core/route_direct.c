@@ -59,12 +59,17 @@ static void unbind(struct exchange *x, struct binding *b)
 	reclaim_defer(&k->reclaim, key_release);
 }
 
-static void route(const struct exchange *x, const struct route_request *r, struct route_set *out)
+static bool route(const struct exchange *x, const struct route_request *r, struct route_set *out)
 {
-	const struct direct_key *k = key_find(x, r->routing_key);
+	struct route_walk *w = &out->walk;
 
-	if (k)
-		route_set_add_all(out, &k->queues);
+	if (!w->bag) {
+		const struct direct_key *k = key_find(x, r->routing_key);
+		if (!k)
+			return true;
+		w->bag = &k->queues;
+	}
+	return route_set_add_all(out, w->bag);
 }
 
 const struct exchange_type route_direct = {

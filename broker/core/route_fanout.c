@@ -67,9 +67,9 @@ static void unbind(struct exchange *x, struct binding *b)
 	reclaim_defer(&m->reclaim, release);
 }
 
-static void route(const struct exchange *x, const struct route_request *r, struct route_set *out)
+static bool route(const struct exchange *x, const struct route_request *r, struct route_set *out)
 {
-	route_set_add_distinct(out, &x->all);
+	return route_set_add_distinct(out, &x->all);
 }
 
 const struct exchange_type route_fanout = {

@@ -283,54 +283,93 @@ static bool binding_matches(const struct view *v, const struct binding *b)
 	return terms->all;
 }
 
-static void add_matching(const struct view *v, const struct pointer_bag *bindings, struct route_set *out)
+/* False: the slice ends before the bag does. */
+static bool add_matching(const struct view *v, const struct pointer_bag *bindings, struct route_set *out)
 {
-	struct bag_cursor at = {0};
+	struct bag_cursor *at = &out->walk.at;
 	const struct binding *b;
 
-	while ((b = pointer_bag_next(bindings, &at)))
+	for (; out->budget > 0; out->budget--) {
+		if (!(b = pointer_bag_next(bindings, at))) {
+			*at = (struct bag_cursor){0};
+			return true;
+		}
 		if (binding_matches(v, b))
 			route_set_add(out, b->queue);
+	}
+	return false;
 }
 
 /* What is filed under up to VIEW_MAX headers. All places are asked for before the first is looked at: among
- * many bindings each is a cache miss of its own. */
+ * many bindings each is a cache miss of its own. `skip` of them were done with in earlier slices. */
 struct lookups {
-	uint32_t count;
+	uint32_t count, skip;
 	uint64_t hash[2 * VIEW_MAX];
 	const struct header_pair *pair[2 * VIEW_MAX];
 };
 
 static void lookups_add(struct lookups *l, const struct exchange *x, uint64_t hash)
 {
+	if (l->skip > 0) {
+		l->skip--;
+		return;
+	}
 	l->hash[l->count++] = hash;
 	table_prefetch_hashed(&x->vhost->broker->header_pairs, hash, x);
 }
 
-static void lookups_add_header(
-	struct lookups *l, const struct exchange *x, uint64_t name_hash, const struct value *value)
+static void lookups_add_header(struct lookups *l, const struct exchange *x, const struct route_walk *w,
+	uint64_t name_hash, const struct value *value)
 {
 	static const struct value present = {.kind = VALUE_VOID};
 	const struct siphash_key *key = &x->vhost->broker->header_pairs.key;
 
 	if (value->kind != VALUE_VOID)
 		lookups_add(l, x, field_hash(key, name_hash, value));
-	if (__atomic_load_n(&x->presence_pairs, __ATOMIC_ACQUIRE) > 0)
+	if (w->headers.presence)
 		lookups_add(l, x, field_hash(key, name_hash, &present));
 }
 
-static void lookups_do(
+static bool lookups_do(
 	struct lookups *l, const struct exchange *x, const struct view *v, struct route_set *out)
 {
+	struct route_walk *w = &out->walk;
+
 	for (uint32_t i = 0; i < l->count; i++)
 		l->pair[i] = pair_find(x, l->hash[i]);
-	for (uint32_t i = 0; i < l->count; i++)
-		if (l->pair[i])
-			add_matching(v, &l->pair[i]->bindings, out);
+	for (uint32_t i = 0; i < l->count; i++) {
+		const struct pointer_bag *bag = l->pair[i] ? &l->pair[i]->bindings : NULL;
+		if (w->bag && w->bag != bag) /* another one in its place */
+			w->at = (struct bag_cursor){0};
+		w->bag = bag;
+		if (bag && !add_matching(v, bag, out))
+			return false;
+		w->bag = NULL;
+		w->headers.pairs++;
+	}
 	l->count = 0;
+	return true;
 }
 
-static void route(const struct exchange *x, const struct route_request *r, struct route_set *out)
+static bool route_without_arguments(const struct exchange *x, const struct view *v, struct route_set *out)
+{
+	struct route_walk *w = &out->walk;
+
+	if (!w->begun) {
+		w->begun = true;
+		w->headers.pairs = 0;
+		w->headers.presence = __atomic_load_n(&x->presence_pairs, __ATOMIC_ACQUIRE) > 0;
+		w->bag = &x->all;
+	}
+	if (w->bag != &x->all)
+		return true;
+	if (!add_matching(v, w->bag, out))
+		return false;
+	w->bag = NULL;
+	return true;
+}
+
+static bool route(const struct exchange *x, const struct route_request *r, struct route_set *out)
 {
 	const struct table *t = &x->vhost->broker->header_pairs;
 	struct lookups l;
@@ -341,20 +380,25 @@ static void route(const struct exchange *x, const struct route_request *r, struc
 	l.count = v.count = 0;
 	v.source = r->headers;
 	v.complete = true;
-	add_matching(&v, &x->all, out);
+	if (!route_without_arguments(x, &v, out))
+		return false;
+	l.skip = out->walk.headers.pairs;
 	if (!r->headers)
-		return;
+		return true;
 	while (v.count < VIEW_MAX && r->headers->next(r->headers->ctx, &at, &f)) {
 		uint64_t name_hash = v.name_hash[v.count] = table_hash(t, f.name);
 		v.at[v.count++] = f;
-		lookups_add_header(&l, x, name_hash, &f.value);
+		lookups_add_header(&l, x, &out->walk, name_hash, &f.value);
 	}
 	v.complete = v.count < VIEW_MAX;
-	lookups_do(&l, x, &v, out);
+	if (!lookups_do(&l, x, &v, out))
+		return false;
 	while (!v.complete && r->headers->next(r->headers->ctx, &at, &f)) {
-		lookups_add_header(&l, x, table_hash(t, f.name), &f.value);
-		lookups_do(&l, x, &v, out);
+		lookups_add_header(&l, x, &out->walk, table_hash(t, f.name), &f.value);
+		if (!lookups_do(&l, x, &v, out))
+			return false;
 	}
+	return true;
 }
 
 const struct exchange_type route_headers = {.name = "headers",

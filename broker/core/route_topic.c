@@ -9,11 +9,10 @@
  * every later one, so that it is walked once a message; only one below another '#' has to be remembered for
  * that. */
 #include "broker/core/core.h"
+#include "runtime/check.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { WORDS_MAX = 256 }; /* 255 dots */
 
 struct trie_node {
 	struct table_entry edge; /* (parent, word) where the word is literal */
@@ -178,67 +177,100 @@ static void unbind(struct exchange *x, struct binding *b)
 	prune(x, n);
 }
 
-struct walk {
-	const struct table *edges;
-	struct route_set *out;
-	uint32_t count, hashed;
-	struct slice words[WORDS_MAX];
-	uint64_t hashes[WORDS_MAX]; /* of the first `hashed` words: a long key is hashed as deep as patterns
-				       go */
-};
-
-static uint64_t word_hash(struct walk *w, uint32_t at)
+static struct slice word_of(const struct route_walk *w, const struct route_request *r, uint32_t at)
 {
-	for (; w->hashed <= at; w->hashed++)
-		w->hashes[w->hashed] = table_hash(w->edges, w->words[w->hashed]);
-	return w->hashes[at];
+	const struct topic_word *word = &w->topic.word[at];
+	return (struct slice){r->routing_key.data + word->from, word->bytes};
 }
 
-static void match(struct walk *w, const struct trie_node *n, uint32_t at);
+static uint64_t word_hash(
+	struct route_walk *w, const struct table *edges, const struct route_request *r, uint32_t at)
+{
+	for (; w->topic.hashed <= at; w->topic.hashed++)
+		w->topic.hash[w->topic.hashed] = table_hash(edges, word_of(w, r, w->topic.hashed));
+	return w->topic.hash[at];
+}
+
+static void push(struct route_walk *w, const struct trie_node *n, uint32_t at, bool again)
+{
+	MUST(w->topic.depth < TOPIC_STACK_MAX);
+	w->topic.stack[w->topic.depth++] = (struct topic_step){n, (uint16_t)at, again};
+}
 
 /* '#' takes none, one or all of the words from `at` on. */
-static void match_hash(struct walk *w, const struct trie_node *n, uint32_t at)
+static void push_hash(struct route_set *out, const struct trie_node *n, uint32_t at)
 {
-	if (n->nested_hash && pointer_set_add(&w->out->nodes, n) == POINTER_SET_KNOWN)
+	if (n->nested_hash && pointer_set_add(&out->nodes, n) == POINTER_SET_KNOWN)
 		return;
-	for (; at <= w->count; at++)
-		match(w, n, at);
+	push(&out->walk, n, at, true);
 }
 
-/* The words from `at` on below a node that the words before it have led to. Recursion is as deep as the
- * pattern has words. */
-static void match(struct walk *w, const struct trie_node *n, uint32_t at)
+/* A node that the words before `at` have led to: what is below it comes onto the stack. Each level of the
+ * trie leaves three steps there at most, so that it is as deep as patterns have words. */
+static void visit(const struct table *edges, const struct route_request *r, struct route_set *out,
+	const struct topic_step *s)
 {
-	const struct trie_node *star = RCU_LOAD(n->star), *hash = RCU_LOAD(n->hash);
+	struct route_walk *w = &out->walk;
+	const struct trie_node *star = RCU_LOAD(s->node->star), *hash = RCU_LOAD(s->node->hash);
+	uint32_t at = s->at;
 
-	if (at == w->count) {
-		route_set_add_all(w->out, &n->queues);
-	} else {
-		struct table_entry *e = table_find_hashed(w->edges, word_hash(w, at), n, w->words[at]);
-		if (e)
-			match(w, caa_container_of(e, struct trie_node, edge), at + 1);
-		if (star)
-			match(w, star, at + 1);
-	}
+	if (s->again && at < w->topic.words)
+		push(w, s->node, at + 1, true);
 	if (hash)
-		match_hash(w, hash, at);
+		push_hash(out, hash, at);
+	if (at == w->topic.words) {
+		w->bag = &s->node->queues;
+		return;
+	}
+	if (star)
+		push(w, star, at + 1, false);
+	struct table_entry *e = table_find_hashed(
+		edges, word_hash(w, edges, r, at), s->node, word_of(w, r, at));
+	if (e)
+		push(w, caa_container_of(e, struct trie_node, edge), at + 1, false);
 }
 
-static void route(const struct exchange *x, const struct route_request *r, struct route_set *out)
+static void split(struct route_walk *w, struct slice key)
 {
-	const struct trie_node *root = RCU_LOAD(x->trie);
-	struct walk w;
+	struct slice word;
 	uint32_t at = 0;
 
-	if (!root)
-		return;
-	w.edges = &x->vhost->broker->trie_edges;
-	w.out = out;
-	w.count = w.hashed = 0;
-	while (word_next(r->routing_key, &at, &w.words[w.count]))
-		w.count++;
+	w->topic.words = w->topic.hashed = w->topic.depth = 0;
+	while (word_next(key, &at, &word))
+		w->topic.word[w->topic.words++] = (struct topic_word){
+			(uint16_t)(word.data - key.data), (uint16_t)word.bytes};
+}
+
+static void begin(const struct exchange *x, const struct route_request *r, struct route_set *out)
+{
+	const struct trie_node *root = RCU_LOAD(x->trie);
+
+	split(&out->walk, r->routing_key);
 	pointer_set_clear(&out->nodes);
-	match(&w, root, 0);
+	if (root)
+		push(&out->walk, root, 0, false);
+	out->walk.begun = true;
+}
+
+static bool route(const struct exchange *x, const struct route_request *r, struct route_set *out)
+{
+	const struct table *edges = &x->vhost->broker->trie_edges;
+	struct route_walk *w = &out->walk;
+
+	if (!w->begun)
+		begin(x, r, out);
+	for (;;) {
+		if (w->bag && !route_set_add_all(out, w->bag))
+			return false;
+		w->bag = NULL;
+		if (w->topic.depth == 0)
+			return true;
+		if (out->budget == 0)
+			return false;
+		out->budget--;
+		struct topic_step s = w->topic.stack[--w->topic.depth];
+		visit(edges, r, out, &s);
+	}
 }
 
 const struct exchange_type route_topic = {

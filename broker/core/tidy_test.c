@@ -83,8 +83,21 @@ static void room_at_the_limit(void)
 	bind_many("amq.direct", "many");
 	CU_ASSERT_EQUAL(queue_delete_code(0, "many"), 0);
 	CU_ASSERT_EQUAL(fixture.broker->free_slot_count, 0);
-	queue_make("one");
+	struct queue_declaration d = {.name = text("one")};
+	struct queue *q;
+	enum failure_code code;
+	unsigned turns = 0;
+	do {
+		uint32_t before = fixture.broker->binding_count;
+		code = queue_declare_code(0, &d, &q);
+		CU_ASSERT_TRUE(before - fixture.broker->binding_count <= TIDY_BINDINGS);
+		turns++;
+	} while (code == FAILURE_AGAIN && turns < MANY);
+	CU_ASSERT_EQUAL(code, FAILURE_NONE);
+	CU_ASSERT_TRUE(turns > 10);
 	CU_ASSERT_EQUAL(fixture.broker->binding_count, 0);
+	d.name = text("two");
+	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_LIMIT);
 	fixture_end();
 }
 

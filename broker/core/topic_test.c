@@ -61,9 +61,9 @@ static bool routes_to(const char *key, const char *queue)
 	struct exchange *x = exchange_find(v, text("amq.topic"));
 	struct queue *q = queue_find(v, text(queue));
 
-	route_find(x, &(struct route_request){.routing_key = text(key)}, &fixture.core->route);
-	for (uint32_t i = 0; i < fixture.core->route.count; i++)
-		if (fixture.core->route.queues[i] == q)
+	route_whole(x, &(struct route_request){.routing_key = text(key)});
+	for (uint32_t i = 0; i < fixture.core->route->count; i++)
+		if (fixture.core->route->queues[i] == q)
 			return true;
 	return false;
 }

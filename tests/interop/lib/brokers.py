@@ -28,6 +28,7 @@ class Process:
 
     name = ""
     start_timeout_s = 30
+    prefix = ()  # what the command is run under
 
     def __init__(self, workdir):
         self.workdir = workdir
@@ -36,8 +37,8 @@ class Process:
 
     def spawn(self, argv, env=None):
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, cwd=self.workdir)
+            self.process = subprocess.Popen([*self.prefix, *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            env=env, cwd=self.workdir)
 
     def log_text(self):
         with open(self.log_path, errors="replace") as log:
@@ -122,6 +123,8 @@ class RabbitMQ(Process):
     start_timeout_s = 90
     shutdown_s_max = 30.0
     server = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+    address = "127.0.0.1"
+    settings = ""  # more lines of its configuration
 
     def start(self):
         def under(name):
@@ -129,7 +132,7 @@ class RabbitMQ(Process):
 
         os.makedirs(under("home"), exist_ok=True)
         with open(under("rabbitmq.conf"), "w") as conf:
-            conf.write("listeners.tcp.default = 127.0.0.1:%d\nlog.console = true\n" % PORT)
+            conf.write("listeners.tcp.default = %s:%d\nlog.console = true\n%s" % (self.address, PORT, self.settings))
         with open(under("enabled_plugins"), "w") as plugins:
             plugins.write("[].\n")
         env = dict(os.environ)

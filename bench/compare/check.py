@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether results are all there, and can be true at all. How fast anything was is not asked."""
+
+
+def complaints(results, profile):
+    missing = {line["row"] for line in results.of("missing")}
+    for row, guests, kind, size, runs in results.absent(profile):
+        if row not in missing:
+            yield f"{row}, {guests} guests, {kind} of {size} bytes: {runs} of {profile.runs} runs"
+    for line in results.of("measurement"):
+        if len(line["results"]) != line["guests"]:
+            yield f"{name(line)}: results of {len(line['results'])} guests"
+        for guest in line["results"]:
+            wrong = latency(guest, profile) if line["kind"] == "latency" else throughput(guest, line, profile)
+            for words in wrong:
+                yield f"{name(line)}: {words}"
+
+
+def name(line):
+    return f"{line['row']}, {line['guests']} guests, {line['kind']} of {line['size']} bytes, run {line['run'] + 1}"
+
+
+def latency(guest, profile):
+    wanted = int(profile.latency["rate"] * profile.latency["seconds"])
+    every = guest["all"]
+    if every["count"] != wanted:
+        yield f"{every['count']} messages, not {wanted}"
+    if not 0 < every["min_ms"] <= every["avg_ms"] <= every["max_ms"]:
+        yield f"least, average and greatest are {every['min_ms']}, {every['avg_ms']}, {every['max_ms']} ms"
+    if sum(int(word.split(":")[1]) for word in guest["histogram"].split()) != wanted:
+        yield "its histogram has other messages"
+    if not guest["series"] or guest["floor"]["count"] == 0:
+        yield "no series, or no floor"
+
+
+def throughput(guest, line, profile):
+    wanted = 2 * line["count"] * profile.throughput["queues"]
+    if guest["transfers"] != wanted:
+        yield f"{guest['transfers']} transfers, not {wanted}"
+    if abs(guest["transfers_per_s"] * guest["seconds"] - wanted) > 0.01 * wanted:
+        yield f"{guest['transfers_per_s']} transfers/s for {guest['seconds']} s are not {wanted}"
+    if abs(guest["mb_per_s"] * 2**20 - guest["transfers_per_s"] * line["size"]) > 0.01 * guest["mb_per_s"] * 2**20 + 1:
+        yield f"{guest['mb_per_s']} MB/s are not {guest['transfers_per_s']} transfers/s"

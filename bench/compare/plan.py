@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is to be measured: profiles and rows from YAML, checked; the order of it all; and how long it will take."""
+import dataclasses
+import os
+import random
+import re
+
+import yaml
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CLIENTS = {
+    "kernel": "a client on kernel sockets",
+    "af_packet": "a client on our TCP over AF_PACKET",
+    "af_xdp": "a client on our TCP over AF_XDP",
+    "virtio_user": "a client on our TCP over virtio-user",
+}
+MEDIA = {
+    "loopback": "loopback",
+    "veth": "a veth pair",
+    "tap": "a TAP",
+    "memory": "shared memory (no network)",
+    "network": "the network",
+}
+BROKERS = {
+    "kernel": "Godwit on kernel sockets",
+    "af_packet": "Godwit bypassing the kernel's TCP over AF_PACKET",
+    "af_xdp": "Godwit bypassing the kernel's TCP over AF_XDP",
+    "tap": "Godwit bypassing the kernel's TCP over a TAP",
+    "vhost": "Godwit bypassing the kernel over vhost-user",
+    "rabbitmq": "RabbitMQ on kernel sockets",
+}
+# Seconds that things take besides what is measured, for the estimate.
+START_S = {"rabbitmq": 8.0}
+START_S_DEFAULT = 1.0
+TOOL_S = 0.45
+SETTLE_S = 0.3   # of a throughput run: its warm-up
+
+
+class PlanError(Exception):
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One combination of client transport, medium and broker transport."""
+    name: str
+    client: str
+    medium: str
+    broker: str
+    offloads: bool = False
+
+    @property
+    def external(self):
+        return self.medium == "network"
+
+    @property
+    def bypass(self):
+        return not self.external and self.broker not in ("kernel", "rabbitmq")
+
+    def words(self):
+        broker = f"the broker at {self.broker}" if self.external else BROKERS[self.broker]
+        wire = MEDIA[self.medium]
+        if self.medium == "veth" and self.client == "kernel" and not self.bypass:
+            wire += " with offloads" if self.offloads else " without offloads"
+        return f"{broker}, {CLIENTS[self.client]}, over {wire}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Visit:
+    """One start of a row's brokers, and what is measured while they run."""
+    run: int
+    row: Row
+    guests: int
+    tests: tuple   # of (kind, size)
+
+
+class Profile:
+    """A profile: attributes are the file's keys."""
+
+    KEYS = {"minutes", "runs", "cores", "steal_max", "latency", "throughput", "figures", "pairs", "rows"}
+
+    def __init__(self, name, tree, catalogue):
+        need(isinstance(tree, dict), f"{name}: no mapping")
+        need(set(tree) == self.KEYS, f"{name}: has the keys {sorted(tree)}, wants {sorted(self.KEYS)}")
+        self.name = name
+        self.tree = tree
+        self.minutes, self.runs, self.cores = tree["minutes"], tree["runs"], tree["cores"]
+        self.steal_max, self.latency, self.throughput = tree["steal_max"], tree["latency"], tree["throughput"]
+        need(self.runs >= 1, f"{name}: runs is {self.runs}")
+        self.rows, self.picks = {}, []
+        for pick in tree["rows"]:
+            self.pick(pick, catalogue)
+        self.figures, self.pairs = tree["figures"], [tuple(pair) for pair in tree["pairs"]]
+        for row in [*self.figures.values(), *(row for pair in self.pairs for row in pair)]:
+            need(row in self.rows, f"{name}: no row {row} to compare")
+
+    def pick(self, pick, catalogue):
+        pick = dict(pick)
+        guests, sizes = pick.pop("guests", [1]), pick.pop("sizes", None)
+        row = row_of(pick.pop("row"), pick, catalogue)
+        need(row.name not in self.rows, f"{self.name}: row {row.name} stands twice")
+        need(guests == [1] or not row.external and row.broker != "rabbitmq", f"{row.name}: Godwit alone can be two guests")
+        self.rows[row.name] = row
+        tests = [(kind, size) for kind, of in (("latency", self.latency), ("throughput", self.throughput))
+                 for size in of["sizes"] if sizes is None or size in sizes]
+        need(tests, f"{row.name}: none of its sizes is measured")
+        self.picks += [(row, number, tests) for number in guests]
+
+    def only(self, names):
+        """Leaves these rows alone."""
+        for name in names:
+            need(name in self.rows, f"{self.name}: no row {name}; there are {', '.join(self.rows)}")
+        self.rows = {name: row for name, row in self.rows.items() if name in names}
+        self.picks = [pick for pick in self.picks if pick[0].name in names]
+        self.pairs = [pair for pair in self.pairs if set(pair) <= set(names)]
+
+    def visits(self, seed):
+        """Run i of everything comes before run i + 1 of anything; the order within a run, and of the tests within a
+        visit, is by chance: what drifts meets all alike."""
+        for run in range(self.runs):
+            chance = random.Random(f"{seed}/{run}")
+            picks = list(self.picks)
+            chance.shuffle(picks)
+            for row, guests, tests in picks:
+                yield Visit(run, row, guests, tuple(chance.sample(tests, len(tests))))
+
+    def test_seconds(self, kind):
+        if kind == "latency":
+            of = self.latency
+            return of["seconds"] + (of["warmup_ms"] + of["floor_ms"]) / 1000 + TOOL_S
+        # A count has no known length.
+        return self.throughput.get("seconds", 10) + SETTLE_S + 2 * TOOL_S
+
+    def estimate_minutes(self):
+        seconds = sum(START_S.get(row.broker, START_S_DEFAULT) + sum(self.test_seconds(kind) for kind, _ in tests)
+                      for row, _, tests in self.picks)
+        return self.runs * seconds / 60
+
+
+def need(condition, text):
+    if not condition:
+        raise PlanError(text)
+
+
+def row_of(name, described, catalogue):
+    """A row of the catalogue, or of the profile's own words."""
+    words = described or catalogue.get(name)
+    need(words, f"no row {name}")
+    unknown = set(words) - {"client", "medium", "broker", "offloads"}
+    need(not unknown, f"{name}: no key {unknown}")
+    row = Row(name, **words)
+    need(row.client in CLIENTS, f"{name}: client {row.client} is none of {', '.join(CLIENTS)}")
+    need(row.medium in MEDIA, f"{name}: medium {row.medium} is none of {', '.join(MEDIA)}")
+    if row.external:
+        need(re.fullmatch(r"[^:]+:\d+", row.broker), f"{name}: broker {row.broker} is no HOST:PORT")
+    else:
+        need(row.broker in BROKERS, f"{name}: broker {row.broker} is none of {', '.join(BROKERS)}")
+    ends = (row.client, row.broker)
+    need((row.medium == "memory") == (row.broker == "vhost") == (row.client == "virtio_user"),
+         f"{name}: shared memory is between virtio_user and vhost")
+    need((row.medium == "tap") == (row.broker == "tap"), f"{name}: a TAP is between kernel and tap")
+    need(row.medium == "veth" or not {"af_packet", "af_xdp"} & set(ends), f"{name}: {ends} want a veth pair")
+    need(not row.offloads or not ({"af_packet", "af_xdp", "tap", "vhost"} & set(ends)),
+         f"{name}: our TCP wants frames as a wire has them")
+    return row
+
+
+def load(path):
+    with open(path, encoding="utf-8") as f:
+        return yaml.safe_load(f)
+
+
+def profile_load(path, name=None):
+    name = name or os.path.splitext(os.path.basename(path))[0]
+    return Profile(name, load(path), load(os.path.join(HERE, "rows.yaml")))
+
+
+def profile_path(name):
+    """A file's name, or one of profiles/."""
+    return name if os.sep in name or name.endswith(".yaml") else os.path.join(HERE, "profiles", name + ".yaml")

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Raw lines by configuration, and the figures that the rules in stats.py make of them."""
+import histogram
+import stats
+
+
+class Results:
+    def __init__(self, lines):
+        self.lines = lines
+        self.found = {}   # (row, guests, kind, size): {run: line}
+        for line in lines:
+            if line["type"] == "measurement":
+                key = line["row"], line["guests"], line["kind"], line["size"]
+                self.found.setdefault(key, {})[line["run"]] = line
+
+    def of(self, kind):
+        return [line for line in self.lines if line["type"] == kind]
+
+    def runs(self, row, guests, kind, size):
+        return self.found.get((row, guests, kind, size), {})
+
+    def sizes(self, row, guests, kind):
+        return sorted(key[3] for key in self.found if key[:3] == (row, guests, kind))
+
+    def guests(self, row):
+        return sorted({key[1] for key in self.found if key[0] == row})
+
+    def latency(self, row, guests, size):
+        """{run: figures}: average of the guests, with "results", each guest's own."""
+        return {run: {**stats.guests_average([guest["all"] for guest in line["results"]]), "results": line["results"]}
+                for run, line in self.runs(row, guests, "latency", size).items()}
+
+    def latency_reported(self, row, guests, size):
+        """The run that the report would show, or None."""
+        runs = list(self.latency(row, guests, size).values())
+        return stats.median_run(runs, lambda run: run["stddev_ms"]) if runs else None
+
+    def transfers(self, row, guests, size):
+        """{run: transfers/s of all guests together}"""
+        return {run: sum(guest["transfers_per_s"] for guest in line["results"])
+                for run, line in self.runs(row, guests, "throughput", size).items()}
+
+    def throughput_reported(self, row, guests, size):
+        """(transfers/s, MB/s), or None."""
+        runs = self.runs(row, guests, "throughput", size).values()
+        if not runs:
+            return None
+        each = stats.guests_sum_median([[guest["transfers_per_s"] for guest in line["results"]] for line in runs])
+        return each, each * size / 2**20
+
+    def histogram(self, row, guests, size):
+        """Of all runs and guests together."""
+        return histogram.merge(histogram.unpack(guest["histogram"])
+                               for line in self.runs(row, guests, "latency", size).values() for guest in line["results"])
+
+    def quantile_ms(self, row, guests, size, part):
+        ns = histogram.quantile_ns(self.histogram(row, guests, size), part)
+        return None if ns is None else ns / 1e6
+
+    def median_of(self, row, guests, size, key):
+        """Of all runs that tell this figure of latency."""
+        values = [run[key] for run in self.latency(row, guests, size).values() if key in run]
+        return stats.statistics.median(values) if values else None
+
+    def ratios(self, first, second):
+        """(kind, size, figure, Ratio, verdict) for all that both rows have."""
+        for kind, key, more in (("throughput", "transfers/s", True), ("latency", "avg_ms", False),
+                                ("latency", "p50_ms", False), ("latency", "p99_ms", False)):
+            for size in sorted(set(self.sizes(first, 1, kind)) & set(self.sizes(second, 1, kind))):
+                values = [self.transfers(row, 1, size) if kind == "throughput" else
+                          {run: of[key] for run, of in self.latency(row, 1, size).items() if key in of}
+                          for row in (first, second)]
+                ratio = stats.paired_ratio(*values)
+                if ratio:
+                    yield kind, size, key, ratio, ratio.verdict(more)
+
+    def cpu_seconds(self, row, guests, size):
+        """Of the broker's CPUs for a million transfers, by kind; the medians of the runs. Time that passed before and after
+        the messages is not theirs, so it is scaled to what these took."""
+        each = []
+        for line in self.runs(row, guests, "throughput", size).values():
+            spent = line["cpu"]["broker"]
+            busy = sum(spent[kind] for kind in ("user", "system", "softirq"))
+            seconds = max(guest["seconds"] for guest in line["results"])
+            cpus = round(sum(spent.values()) / line["cpu"]["seconds"])
+            part = min(1, cpus * seconds / busy) if busy else 0
+            transfers = sum(guest["transfers"] for guest in line["results"])
+            each.append({kind: spent[kind] * part / transfers * 1e6 for kind in ("user", "system", "softirq")})
+        return {kind: stats.statistics.median(one[kind] for one in each) for kind in each[0]} if each else None
+
+    def disturbed(self):
+        return [line for line in self.of("measurement") if line["disturbed"]]
+
+    def absent(self, profile):
+        """What the profile wants and nobody measured: (row, guests, kind, size, runs that are there)."""
+        for row, guests, tests in profile.picks:
+            for kind, size in tests:
+                runs = len(self.runs(row.name, guests, kind, size))
+                if runs < profile.runs:
+                    yield row.name, guests, kind, size, runs
