@@ -56,6 +56,10 @@ void tcp_pmtu_told(struct tcp_conn *c, const struct tcp_icmp *e);
 void tcp_pmtu_timeout(struct tcp_conn *c); /* before the first segment is sent again */
 void tcp_pmtu_delivered(struct tcp_conn *c, const struct tcp_segment *g); /* the peer has it */
 void tcp_pmtu_acked(struct tcp_conn *c);				  /* snd_una has moved */
+void tcp_pmtu_refresh(
+	struct tcp_conn *c); /* before sending: another connection may have learnt of the path */
+/* Whether of what is in flight the probe is lost and nothing else: its size is to blame, no congestion. */
+bool tcp_pmtu_probe_alone_lost(const struct tcp_conn *c);
 void tcp_pmtu_probe(struct tcp_conn *c); /* before new data leaves: makes its first segment larger */
 /* Whether g may leave as it is, or must be cut to mss. */
 bool tcp_pmtu_fits(struct tcp_conn *c, const struct tcp_segment *g);

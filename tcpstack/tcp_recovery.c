@@ -113,7 +113,7 @@ static void sack_ack(struct tcp_conn *c, const struct tcp_in *in, const struct t
 	if (!acked->segments && c->recovery == TCP_RECOVERY_NONE)
 		return;
 	uint32_t later_us = tcp_rack_detect(c);
-	bool lost = c->lost_count > lost_before;
+	bool lost = c->lost_count > lost_before && !tcp_pmtu_probe_alone_lost(c);
 	if (lost && (c->recovery == TCP_RECOVERY_NONE || MUTANT(ssthresh_cut_twice))) {
 		COUNT(c->stack, tcp_sack_recovery);
 		fast_enter(c, acked);
@@ -133,9 +133,11 @@ static void duplicate_ack(struct tcp_conn *c, const struct tcp_acked *acked)
 		c->dup_bytes = min_u32(c->dup_bytes + c->mss, c->in_flight);
 	} else if (c->dup_acks == TCP_DUP_ACKS && c->recovery == TCP_RECOVERY_NONE &&
 		   seq_lt(c->recover, c->snd_una)) {
-		fast_enter(c, acked);
-		c->cwnd = c->ssthresh;
 		tcp_segment_mark_lost(c, tcp_segment_first(c));
+		if (!tcp_pmtu_probe_alone_lost(c)) {
+			fast_enter(c, acked);
+			c->cwnd = c->ssthresh;
+		}
 		c->dup_bytes = min_u32((uint32_t)TCP_DUP_ACKS * c->mss, c->in_flight);
 		c->force_resend = true;
 	}
@@ -189,7 +191,8 @@ void tcp_recovery_reorder_fire(struct tcp_conn *c)
 	static const struct tcp_acked nothing;
 	uint32_t lost_before = c->lost_count, later_us = tcp_rack_detect(c);
 
-	if (c->lost_count > lost_before && c->recovery == TCP_RECOVERY_NONE) {
+	if (c->lost_count > lost_before && c->recovery == TCP_RECOVERY_NONE &&
+		!tcp_pmtu_probe_alone_lost(c)) {
 		COUNT(c->stack, tcp_sack_recovery);
 		fast_enter(c, &nothing);
 		/* No acknowledgement paces this first one. */

@@ -129,7 +129,7 @@ static int option_text(char *out, struct segment_base *base, const uint8_t *p)
 		return sack_text(out, base, p);
 	case TIMESTAMP:
 		base->last_ts = wire_get32(p + 2);
-		return sprintf(out, "ts %u", wire_get32(p + 6));
+		return sprintf(out, base->last_ts ? "ts %u" : "ts 0 %u", wire_get32(p + 6));
 	default:
 		return sprintf(out, "kind %u", p[0]);
 	}
