@@ -32,6 +32,8 @@ void pmtu_set(struct stack *s, const struct ip_addr *dst, uint16_t mtu)
 {
 	struct pmtu_entry *e = entry_find(s, dst), *set = set_of(s, dst);
 
+	if (mtu < (e ? e->mtu : ip_mtu(s, dst)))
+		s->pmtu_lowered++;
 	for (unsigned i = 0; !e && i < PMTU_WAYS; i++)
 		if (set[i].until_us <= s->now_us)
 			e = &set[i];

@@ -109,7 +109,8 @@ enum { NEIGHBOUR_HOP_BITS = 9, NEIGHBOUR_HOPS = 1 << NEIGHBOUR_HOP_BITS };
 
 /* pmtu.c: the largest packet that got through, or was said to, on the way to a destination. */
 enum { PMTU_SETS = 64, PMTU_WAYS = 4 };
-#define PMTU_US (600 * 1000000ull) /* RFC 1191 section 6.3, RFC 8899's PMTU_RAISE_TIMER */
+#define PMTU_US	       (600 * 1000000ull) /* RFC 1191 section 6.3, RFC 8899's PMTU_RAISE_TIMER */
+#define PMTU_RAISED_US (120 * 1000000ull) /* the same section 3: after a larger one went well */
 struct pmtu_entry {
 	struct ip_addr dst;
 	uint64_t until_us; /* 0: free */
@@ -128,6 +129,7 @@ struct stack {
 	uint32_t icmp_left;
 	uint16_t ipv4_id; /* of the next packet that may be cut up */
 	struct pmtu_entry pmtu[PMTU_SETS][PMTU_WAYS];
+	uint32_t pmtu_lowered; /* so often one was: connections look at it before they send */
 	uint64_t counters[STACK_COUNTERS];
 	struct timer_wheel wheel;
 

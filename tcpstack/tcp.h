@@ -72,7 +72,7 @@ struct tcp_open_options {
 	uint32_t keepalive_interval_us, keepalive_probes;
 	uint32_t linger_us; /* after tcp_conn_close: what is queued is given up then; 0: after user_timeout_us
 			     */
-	uint32_t user_timeout_us; /* RFC 9293 section 3.8.3's R2, RFC 5482's local user timeout */
+	uint32_t user_timeout_us; /* as tcp_conn_set_user_timeout */
 	bool nodelay;		  /* small segments do not wait for earlier ones' ACK (Nagle) */
 	uint32_t syn_backlog_max; /* half-open connections of a listener; the stack's limit holds too */
 	const struct tcp_filter *filter; /* NULL: everyone; borrowed for the listener's life */
@@ -140,7 +140,7 @@ void tcp_conn_cork(struct tcp_conn *c, bool corked);
 /* Keepalive as in struct tcp_open_options, for a connection that is there (RFC 9293 MUST-24). */
 void tcp_conn_set_keepalive(struct tcp_conn *c, uint32_t idle_us, uint32_t interval_us, uint32_t probes);
 
-/* RFC 9293 MUST-22; at least 1. */
+/* RFC 9293 MUST-21. 100 ms at least, an hour at most (RFC 5482 section 3): what is beyond becomes that. */
 void tcp_conn_set_user_timeout(struct tcp_conn *c, uint32_t us);
 
 /* How many of the bytes to be read, from the next one on, are urgent by the peer's word, whether they have

@@ -299,7 +299,7 @@ void tcp_conn_set_keepalive(struct tcp_conn *c, uint32_t idle_us, uint32_t inter
 
 void tcp_conn_set_user_timeout(struct tcp_conn *c, uint32_t us)
 {
-	c->user_timeout_us = max_u32(us, 1u);
+	c->user_timeout_us = min_u32(max_u32(us, (uint32_t)TCP_USER_TIMEOUT_US_MIN), TCP_USER_TIMEOUT_US_MAX);
 }
 
 int tcp_conn_shutdown(struct tcp_conn *c)

@@ -119,7 +119,6 @@ struct tcp_conn *tcp_conn_new(
 		.keepalive_us = options->keepalive_us,
 		.keepalive_interval_us = options->keepalive_interval_us,
 		.keepalive_probes = options->keepalive_probes,
-		.user_timeout_us = options->user_timeout_us,
 		.linger_us = options->linger_us,
 		.dscp = options->dscp & 63,
 		.hop_limit = options->hop_limit,
@@ -131,6 +130,7 @@ struct tcp_conn *tcp_conn_new(
 		.progress_us = s->now_us,
 	};
 	c->iss = c->snd_una = c->snd_nxt = c->tx_end = c->recover = c->ecn_recover = iss;
+	tcp_conn_set_user_timeout(c, options->user_timeout_us);
 	c->ts_offset = tcp_ts_offset(s, t);
 	c->flow_label = tcp_flow_label(s, t);
 	/* Unsent segments are merged, so that only a peer that does not acknowledge makes many small ones. */

@@ -19,16 +19,18 @@ enum {
 	TCP_MSS_DEFAULT_V6 = 1220,
 	TCP_MSS_MIN = 88, /* less costs more in headers than it carries */
 	TCP_DUP_ACKS = 3,
-	TCP_PORT_FIRST = 32768,
-	TCP_PORT_LAST = 60999,
+	TCP_PORT_FIRST = 1024,
+	TCP_PORT_LAST = 65535,
 	TCP_STARVED_RETRY_US = 2000,
 	TCP_TX_SHARE_BYTES_MIN = 8192, /* what a connection may queue however short segments are */
 	TCP_R1 = 3,		       /* retransmissions of one segment: RFC 9293 SHLD-9 */
 	TCP_TIME_WAIT_REUSE_US = 1000000,
 	TCP_HOLD_US = 200000,	    /* a partial segment waits no longer for more data, or for window */
 	TCP_DELAYED_ACK_US = 40000, /* an ACK's wait on a short path; on a longer one it is a round trip */
+	TCP_USER_TIMEOUT_US_MIN = 100000,
 	TCP_CHALLENGE_CONN_US = 500000, /* one ACK a connection for what carries no data */
 };
+#define TCP_USER_TIMEOUT_US_MAX 3600000000u
 
 enum tcp_flag {
 	TCP_FIN = 1,
@@ -69,6 +71,7 @@ struct tcp_segment {
 	uint16_t off, len; /* payload bytes */
 	uint8_t control;   /* TCP_SYN or TCP_FIN, or 0 */
 	bool sent, lost, sacked, resent;
+	bool timed_out; /* sent again by the timer */
 };
 
 static inline uint32_t tcp_segment_end(const struct tcp_segment *g)
@@ -315,6 +318,7 @@ struct tcp_conn {
 	struct tcp_segment syn, fin;
 	bool active;	    /* by tcp_connect */
 	bool tlp_resent;    /* and was a retransmission */
+	bool tlp_unsampled; /* since the last one no round trip was measured */
 	bool undo_possible; /* the last reduction of cwnd may turn out to have been wrong */
 	uint8_t ecn_mode;   /* enum stack_ecn */
 	bool hashed;
@@ -329,6 +333,7 @@ struct tcp_conn {
 	uint16_t mss_peer;   /* what the peer takes, options included */
 	uint16_t pmtu_probe; /* tcp_pmtu.c: the path MTU being tried, or 0 */
 	uint32_t pmtu_probe_end;
+	uint32_t pmtu_seen;	/* stack.pmtu_lowered as it was */
 	uint64_t pmtu_raise_us; /* from when on a larger one may be tried */
 	uint64_t pmtu_full_us;	/* when the last full segment left that the peer has */
 	uint32_t pmtu_vain_una; /* where snd_una was at the last timeout */

@@ -79,18 +79,34 @@ static void ports_begin_anywhere(void)
 {
 	struct stack *s = stack_of(1);
 	uint16_t first[TUPLES];
-	unsigned close = 0;
+	unsigned close = 0, low = 0, high = 0;
 
 	for (unsigned i = 0; i < TUPLES; i++) {
 		struct tcp_tuple t = tuple(0x0a000002 + i, 0, 5672);
 		first[i] = tcp_port_pick(s, &t).port;
 		CU_ASSERT_TRUE(first[i] >= TCP_PORT_FIRST);
 		CU_ASSERT_NOT_EQUAL(tcp_port_pick(s, &t).port, first[i]);
+		low += first[i] < 16384;
+		high += first[i] >= 49152;
 		for (unsigned k = 0; k < i; k++)
 			close += (uint16_t)(first[i] - first[k] + 10) < 20;
 	}
-	/* 20,000 pairs, each close with 20 of some 16,000 or more. */
+	/* 20,000 pairs, each close with 20 of some 64,000; a quarter of the range each. */
 	CU_ASSERT_TRUE(close < 80);
+	CU_ASSERT_TRUE(low > TUPLES / 8 && high > TUPLES / 8);
+	stack_destroy(s);
+}
+
+/* RFC 6056 section 3.2: the whole range but what this host serves at. */
+static void served_ports_are_left_out(void)
+{
+	static const struct tcp_app app;
+	struct stack *s = stack_of(1);
+	struct tcp_tuple t = tuple(0x0a000002, 0, 5672);
+	uint16_t next = (uint16_t)(tcp_port_pick(s, &t).port + 1);
+
+	CU_ASSERT_EQUAL_FATAL(tcp_listen(s, NULL, next, NULL, &app, NULL, NULL), 0);
+	CU_ASSERT_EQUAL(tcp_port_pick(s, &t).port, next + 1);
 	stack_destroy(s);
 }
 
@@ -113,5 +129,6 @@ int main(int argc, char **argv)
 		(struct unit_test[]){{"initial_numbers_follow_a_clock", initial_numbers_follow_a_clock},
 			{"initial_numbers_cannot_be_computed", initial_numbers_cannot_be_computed},
 			{"ports_begin_anywhere", ports_begin_anywhere},
+			{"served_ports_are_left_out", served_ports_are_left_out},
 			{"timestamps_have_an_offset", timestamps_have_an_offset}, {0}});
 }

@@ -35,7 +35,8 @@ static const struct row by_sequence[] = {
 	{"FIN-WAIT-2", "text-FIN", "A A T>TIME-WAIT T>TIME-WAIT A A A A"},
 	/* Behind the peer's FIN nothing is taken. */
 	{"CLOSE-WAIT CLOSING LAST-ACK TIME-WAIT", "text URG FIN text-FIN", "A A A A A A A A"},
-	{"TIME-WAIT", "SYN", "A A A A S>SYN-RECEIVED S>SYN-RECEIVED S>SYN-RECEIVED S>SYN-RECEIVED"},
+	{"TIME-WAIT", "SYN",
+		"A A A S>SYN-RECEIVED S>SYN-RECEIVED S>SYN-RECEIVED S>SYN-RECEIVED S>SYN-RECEIVED"},
 	{"TIME-WAIT", "SYN-ACK", "A A A A A A A A"},
 	{"TIME-WAIT", "RST RST-ACK", ". . . . . . . ."},
 	/* By a passive open: a SYN in the window leads back to LISTEN. */

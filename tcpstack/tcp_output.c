@@ -200,7 +200,9 @@ int tcp_send_bare(struct stack *s, const struct tcp_tuple *t, uint32_t seq, uint
 
 void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in)
 {
-	static const struct tcp_options none;
+	/* RFC 7323 section 5.2: what caused it is echoed, and nothing is told. */
+	struct tcp_options o = {.has_timestamp = in->options.has_timestamp && s->config.timestamps,
+		.ts_ecr = in->options.ts_val};
 	struct tcp_tuple t = tcp_in_tuple(in);
 	struct rte_mbuf *m = stack_tx_alloc(s);
 
@@ -209,9 +211,9 @@ void tcp_send_reset_reply(struct stack *s, const struct tcp_in *in)
 	COUNT(s, tcp_rst_out);
 	struct ip_send how = {.flow_label = tcp_flow_label(s, &t)};
 	if (in->flags & TCP_ACK)
-		header_put(s, m, &t, in->ack, 0, TCP_RST, 0, 0, &none, &how);
+		header_put(s, m, &t, in->ack, 0, TCP_RST, 0, 0, &o, &how);
 	else
-		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, 0, 0, &none, &how);
+		header_put(s, m, &t, 0, tcp_in_end(in), TCP_RST | TCP_ACK, 0, 0, &o, &how);
 }
 
 /* A buffer with g's payload that the driver does not hold, with a reference for it; or NULL. */
@@ -330,7 +332,7 @@ static bool output_lost(struct tcp_conn *c)
 		return true;
 	while (!list_empty(&c->lost)) {
 		struct tcp_segment *g = cds_list_first_entry(&c->lost, struct tcp_segment, sent_link);
-		if (!c->force_resend && c->in_flight && !cwnd_allows(c, g->len))
+		if (!c->force_resend && c->in_flight && !cwnd_allows(c, min_u32(g->len, (uint32_t)c->mss)))
 			return false;
 		uint32_t room = tcp_window_room(c, g);
 		if (g->control == 0 && room == 0)
@@ -448,6 +450,7 @@ void tcp_output(struct tcp_conn *c)
 	c->cwnd_limited = false;
 	if (c->unsent || c->lost_count) {
 		idle_end(c);
+		tcp_pmtu_refresh(c);
 		if (output_lost(c))
 			output_new(c);
 	}

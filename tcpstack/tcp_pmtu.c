@@ -45,6 +45,7 @@ void tcp_pmtu_init(struct tcp_conn *c)
 	c->may_fragment = known < least;
 	c->path_mtu = known < least ? least : known;
 	c->mss = (uint16_t)mss_of(c, c->path_mtu);
+	c->pmtu_seen = c->stack->pmtu_lowered;
 	c->pmtu_raise_us = c->stack->now_us + PMTU_US;
 }
 
@@ -64,13 +65,35 @@ static void resend_large(struct tcp_conn *c)
 	tcp_output_want(c);
 }
 
-static void lower(struct tcp_conn *c, uint16_t mtu)
+static void lower(struct tcp_conn *c, uint32_t mtu)
 {
-	c->path_mtu = mtu;
-	c->mss = (uint16_t)mss_of(c, mtu);
+	uint32_t before = c->mss;
+	uint16_t least = floor_of(c);
+
+	if (mtu < least)
+		c->may_fragment = true;
+	c->path_mtu = mtu < least ? least : (uint16_t)mtu;
+	c->mss = (uint16_t)mss_of(c, c->path_mtu);
+	/* An initial window is so many segments, not bytes (RFC 5681 section 3.1); later ones stay as they
+	 * are (RFC 8201 section 5.4). */
+	if (!c->delivered_bytes && !MUTANT(smaller_segments_burst))
+		c->cwnd = max_u32((uint32_t)((uint64_t)c->cwnd * c->mss / before), c->mss);
 	c->pmtu_probe = 0;
 	c->pmtu_raise_us = c->stack->now_us + PMTU_US;
-	resend_large(c);
+}
+
+/* RFC 8201 section 5.2: every connection on the path learns, but sends again only what it knows to be lost.
+ */
+void tcp_pmtu_refresh(struct tcp_conn *c)
+{
+	struct stack *s = c->stack;
+
+	if (c->pmtu_seen == s->pmtu_lowered)
+		return;
+	c->pmtu_seen = s->pmtu_lowered;
+	uint32_t known = pmtu_get(s, &c->tuple.raddr);
+	if (known < c->path_mtu && !c->may_fragment && !MUTANT(others_on_the_path_not_told))
+		lower(c, known);
 }
 
 /* Routers of before RFC 1191 tell no size: the next one that links have (its section 7). */
@@ -92,18 +115,24 @@ void tcp_pmtu_told(struct tcp_conn *c, const struct tcp_icmp *e)
 
 	/* The packet must not have fit; a path of IPv6 takes 1280 (RFC 8201 section 4). */
 	if (mtu < (v4 ? PMTU_V4_LEAST : IPV6_MTU_MIN) ||
-		(mtu >= e->total && !MUTANT(router_believed_about_what_fits)) ||
-		mtu >= (c->may_fragment ? PMTU_V4_LEAST : c->path_mtu)) {
+		(mtu >= e->total && !MUTANT(router_believed_about_what_fits))) {
 		COUNT(s, tcp_pmtu_ignored);
+		return;
+	}
+	tcp_pmtu_refresh(c); /* the least counts, RFC 4821 section 5.2 */
+	if (mtu >= (c->may_fragment ? PMTU_V4_LEAST : c->path_mtu)) {
+		/* Nothing new of the path, but what was larger is gone: a probe, or what left before others
+		 * had learnt it. */
+		COUNT(s, tcp_pmtu_ignored);
+		resend_large(c);
 		return;
 	}
 	COUNT(s, tcp_pmtu_lowered);
 	pmtu_set(s, &c->tuple.raddr, (uint16_t)mtu);
-	if (mtu < floor_of(c))
-		c->may_fragment = true;
-	lower(c, (uint16_t)max_u32(mtu, floor_of(c)));
+	lower(c, mtu);
+	resend_large(c);
 	if (c->may_fragment)
-		tcp_segments_mark_all_lost(c);
+		tcp_segments_mark_lost(c, UINT64_MAX);
 }
 
 void tcp_pmtu_timeout(struct tcp_conn *c)
@@ -138,6 +167,7 @@ void tcp_pmtu_timeout(struct tcp_conn *c)
 	COUNT(c->stack, tcp_pmtu_black_hole);
 	c->pmtu_untold = true; /* the cache learns of it when something arrives */
 	lower(c, mtu);
+	resend_large(c);
 }
 
 void tcp_pmtu_delivered(struct tcp_conn *c, const struct tcp_segment *g)
@@ -160,7 +190,7 @@ void tcp_pmtu_acked(struct tcp_conn *c)
 	c->path_mtu = c->pmtu_probe;
 	c->mss = (uint16_t)mss_of(c, c->path_mtu);
 	c->pmtu_probe = 0;
-	c->pmtu_raise_us = s->now_us;
+	c->pmtu_raise_us = s->now_us + (MUTANT(path_mtu_raised_in_a_row) ? 0 : PMTU_RAISED_US);
 	pmtu_set(s, &c->tuple.raddr, c->path_mtu);
 }
 
@@ -180,8 +210,9 @@ void tcp_pmtu_probe(struct tcp_conn *c)
 	struct tcp_segment *g = c->unsent, *next = g ? tcp_segment_next(c, g) : NULL;
 	uint32_t link = ip_mtu(s, &c->tuple.raddr);
 
+	/* RFC 4821 section 7.4: nor while something may be lost. */
 	if (c->pmtu_probe || s->now_us < c->pmtu_raise_us || c->recovery != TCP_RECOVERY_NONE ||
-		c->lost_count || c->may_fragment)
+		c->lost_count || c->sacked_count || c->dup_acks || c->may_fragment)
 		return;
 	uint32_t most = mss_of(c, link);
 	if (most <
@@ -200,6 +231,14 @@ void tcp_pmtu_probe(struct tcp_conn *c)
 	enlarge(c, g, next, n);
 	c->pmtu_probe = (uint16_t)(g->len + headers(c));
 	c->pmtu_probe_end = tcp_segment_end(g);
+}
+
+bool tcp_pmtu_probe_alone_lost(const struct tcp_conn *c)
+{
+	if (!c->pmtu_probe || c->lost_count != 1 || MUTANT(lost_probe_is_congestion))
+		return false;
+	const struct tcp_segment *g = cds_list_first_entry(&c->lost, struct tcp_segment, sent_link);
+	return tcp_segment_end(g) == c->pmtu_probe_end && g->len > c->mss;
 }
 
 bool tcp_pmtu_fits(struct tcp_conn *c, const struct tcp_segment *g)

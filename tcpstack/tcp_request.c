@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Half-open connections by passive opens: RFC 9293 section 3.10.7.2 and 3.10.7.4 for SYN-RECEIVED. A request
- * costs a small object of a bounded pool (RFC 4987 section 3.1); the connection begins with the ACK that
- * shows that the peer is there. */
+ * costs a small object of a bounded pool (RFC 4987 sections 3.4, 3.5); the connection begins with the ACK
+ * that shows that the peer is there. */
 #include <errno.h>
 
 #include "tcpstack/tcp_impl.h"

@@ -117,14 +117,16 @@ bool tcp_time_wait_reusable(const struct stack *s, struct tcp_node *node, uint32
 	return true;
 }
 
-/* RFC 6191 section 2; without timestamps on either side RFC 1122 section 4.2.2.13. */
+/* RFC 6191 section 2; without timestamps on either side RFC 1122 section 4.2.2.13: a number behind the FIN's.
+ */
 static bool newer(const struct tcp_time_wait *w, const struct tcp_in *in)
 {
-	bool seq_newer = seq_lt(w->rcv_nxt, in->seq);
+	bool seq_newer = seq_leq(w->rcv_nxt, in->seq);
+	bool timestamps = in->options.has_timestamp && w->stack->config.timestamps;
 
-	if (w->timestamps && in->options.has_timestamp && in->options.ts_val != w->ts_recent)
+	if (w->timestamps && timestamps && in->options.ts_val != w->ts_recent)
 		return seq_lt(w->ts_recent, in->options.ts_val);
-	return seq_newer || (!w->timestamps && in->options.has_timestamp);
+	return seq_newer || (!w->timestamps && timestamps);
 }
 
 /* True when the SYN in opens the next connection. This one goes when that is established: should the SYN turn

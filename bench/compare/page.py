@@ -24,6 +24,18 @@ def table(head, rows):
     return f"<table><tr>{cells}</tr>{lines}</table>"
 
 
+def image(path, title, words):
+    with open(path, "rb") as f:
+        data = base64.b64encode(f.read()).decode()
+    return (f'<figure><img alt="{escape(title)}" src="data:image/png;base64,{data}">'
+            f"<figcaption>{escape(words)}</figcaption></figure>")
+
+
+def document(title, parts):
+    return (f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
+            f"<h1>{escape(title)}</h1>" + "\n".join(parts) + "</html>\n")
+
+
 def number(value, digits):
     return "-" if value is None else f"{value:,.{digits}f}"
 
@@ -42,14 +54,12 @@ class Page:
         self.rows()
         self.verdicts()
         for figure in figures:
-            self.figure(figure)
+            self.add(image(figure.path, figure.title, figure.words))
         self.latency_table()
         self.throughput_table()
         self.all_latencies()
         self.floor()
-        title = f"Godwit: kernel bypass against the kernel, profile {escape(self.profile.name)}"
-        return (f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
-                f"<h1>{title}</h1>" + "\n".join(self.parts) + "</html>\n")
+        return document(f"Godwit: kernel bypass against the kernel, profile {self.profile.name}", self.parts)
 
     def head(self):
         starts = self.results.of("start")
@@ -75,6 +85,9 @@ class Page:
         if disturbed:
             words.append(f"{len(disturbed)} measurements had more than {self.profile.steal_max:.0%} of their CPU time stolen by "
                          "the hypervisor, twice; they count all the same")
+        words += [f"{row}, {guests} guest{'s' * (guests > 1)}, {', '.join(map(str, sizes))} bytes: the client had work nearly all of "
+                  "the time and may be what could do no more, so the broker's own throughput may be higher"
+                  for (row, guests), sizes in self.results.limited_by_client().items()]
         if any(line["shared_cpus"] for line in self.results.of("measurement")):
             words.append("this machine has too few CPUs for two brokers at once: they shared theirs, and slept when idle, so "
                          "figures of two guests are lower, and their latencies higher, than two machines would have")
@@ -96,12 +109,6 @@ class Page:
         self.add("<h2>Ratios</h2><p>The median of the ratios within each run, and the bootstrap's 95 % interval of it. "
                  "Faster or slower is said only where there are six runs at least and the interval leaves out 1.</p>",
                  table(["pair", "figure", "bytes", "ratio", "95 %", "runs", ""], lines))
-
-    def figure(self, figure):
-        with open(figure.path, "rb") as f:
-            data = base64.b64encode(f.read()).decode()
-        self.add(f'<figure><img alt="{escape(figure.title)}" src="data:image/png;base64,{data}">'
-                 f"<figcaption>{escape(figure.words)}</figcaption></figure>")
 
     def latency_table(self):
         of, results = self.reference["latency"], self.results

@@ -30,7 +30,7 @@ def passed_tests(logs):
                 for verdict, title, directive, _ in TAP.findall(program.get("stdout") or ""):
                     title = title.strip()
                     name = title[:-len(".pkt")] if title.endswith(".pkt") else \
-                        program["name"].split("tcpstack_")[-1] + "." + title
+                        program["name"].split(" / ")[-1].removeprefix("tcpstack_") + "." + title
                     good = verdict.lower() == "ok" and not directive
                     (passed if good else failed).add(name)
     return passed - failed

@@ -33,6 +33,7 @@ static void consume(uint32_t n)
 static void on_accepted(void *ctx, struct tcp_conn *c)
 {
 	run.conn = c;
+	run.written = run.read = 1; /* calls act on this one from now on */
 	note(EVENT_ACCEPTED, 0);
 }
 
@@ -185,20 +186,36 @@ static void call_address(const char *word, const char *state)
 	fail("%s is none of the stack's", word);
 }
 
-/* isn N | mark | moved N: by so much since the mark, 1000 off at most | elsewhere: it is not near it */
-static void call_isn(const char *word, const char *by)
+/* A number that the stack chose last: mark | moved N: by so much since the mark | elsewhere: it is not near
+ * it | N */
+static bool call_chosen(const char *name, const char *word, const char *by)
 {
-	static uint32_t marked;
-	enum { OFF = 1000, NEAR = 1 << 24 };
-	uint32_t seen = run.base.stack_isn;
-	int32_t off = (int32_t)(seen - marked - (uint32_t)strtoul(by, NULL, 0));
+	static uint32_t marks[3];
+	const struct {
+		const char *name;
+		uint32_t seen;
+		int off, near; /* what counts as N, and as not elsewhere */
+	} chosen[] = {
+		{"isn", run.base.stack_isn, 1000, 1 << 26},
+		{"ts", run.base.last_ts, 1, 1 << 26},
+		{"port", run.stack_port, 0, 16},
+	};
 
-	if (!strcmp(word, "mark"))
-		marked = seen;
-	else if (!strcmp(word, "moved") ? abs(off) > OFF : !strcmp(word, "elsewhere") && abs(off) < 4 * NEAR)
-		fail("the initial number moved by %u", seen - marked);
-	else if (*word >= '0' && *word <= '9' && seen != (uint32_t)strtoul(word, NULL, 0))
-		fail("the stack's initial number is %u", seen);
+	for (unsigned i = 0; i < sizeof(chosen) / sizeof(chosen[0]); i++) {
+		uint32_t seen = chosen[i].seen;
+		int32_t off = (int32_t)(seen - marks[i] - (uint32_t)strtoul(by, NULL, 0));
+		if (strcmp(name, chosen[i].name))
+			continue;
+		if (!strcmp(word, "mark"))
+			marks[i] = seen;
+		else if (!strcmp(word, "moved") ? abs(off) > chosen[i].off
+						: !strcmp(word, "elsewhere") && abs(off) < chosen[i].near)
+			fail("%s moved by %u", name, seen - marks[i]);
+		else if (*word >= '0' && *word <= '9' && seen != (uint32_t)strtoul(word, NULL, 0))
+			fail("%s is %u", name, seen);
+		return true;
+	}
+	return false;
 }
 
 /* Calls on the stack and the listener. False when name is none of them. */
@@ -241,12 +258,8 @@ static bool call_stack(const char *name, const char *a, const char *b)
 		run.autoread = true;
 	} else if (!strcmp(name, "autowrite")) {
 		run.autowrite = (uint32_t)atoi(a);
-	} else if (!strcmp(name, "isn")) {
-		call_isn(a, b);
-	} else if (!strcmp(name, "nothing")) {
-		return true;
-	} else {
-		return false;
+	} else if (strcmp(name, "nothing")) {
+		return call_chosen(name, a, b);
 	}
 	return true;
 }

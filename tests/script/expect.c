@@ -94,12 +94,14 @@ static void check_numbers(const struct segment *g)
 	uint32_t end = start + g->len + ((g->flags & 3) != 0);
 	bool syn = g->flags & 2;
 
-	if (syn && run.sent_edge_port == g->peer_port && ip_equal(&run.sent_edge_addr, &g->below.dst) &&
-		run.last_isn != run.base.stack_isn && (int32_t)(start - run.sent_edge) <= 0)
+	if (syn && run.sent_edge_port == g->peer_port && run.sent_edge_from == g->stack_port &&
+		ip_equal(&run.sent_edge_addr, &g->below.dst) && run.last_isn != run.base.stack_isn &&
+		(int32_t)(start - run.sent_edge) <= 0)
 		fail("the initial number lies in the last connection's numbers");
 	if (syn || (int32_t)(end - run.sent_edge) > 0)
 		run.sent_edge = end;
 	run.sent_edge_port = g->peer_port;
+	run.sent_edge_from = g->stack_port;
 	run.sent_edge_addr = g->below.dst;
 	run.last_isn = run.base.stack_isn;
 }

@@ -38,8 +38,8 @@
  *   event NAME [WORD]   accepted, connected [0 or error], readable, urgent, peer_closed, writable,
  *                       closed [reason]: happened since it was last asked for     noevent NAME
  *   held N: receive buffers that connections hold
- *   state NAME    unreachable 0 | 1: what tcp_conn_info says    conns N    isn ...: see application.c counter
- * NAME N    pool empty | full | left N
+ *   state NAME    unreachable 0 | 1: what tcp_conn_info says    conns N    counter NAME N
+ *   isn ..., ts ..., port ...: what the stack chose last, see application.c    pool empty | full | left N
  *
  * packetscript --offload runs the scripts on a port that does all it can: what they see stays the same.
  */

@@ -45,7 +45,7 @@ struct script_run {
 	struct rte_mbuf *burst[STACK_BURST]; /* arrived, not taken in yet */
 	unsigned burst_count;
 	uint32_t sent_edge; /* behind everything that the stack sent on the last connection */
-	uint16_t sent_edge_port;
+	uint16_t sent_edge_port, sent_edge_from;
 	struct ip_addr sent_edge_addr;
 	uint32_t last_isn;
 	int64_t acked; /* relative: the peer's last acknowledgement */

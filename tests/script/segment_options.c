@@ -64,7 +64,8 @@ static const char *parse_option(struct segment *g, const char *text, const struc
 		put(g, (uint8_t[]){WSCALE, 3, (uint8_t)a}, 3);
 	} else if (sscanf(text, "ts %u %31s", &a, ecr) == 2) {
 		uint8_t *p = g->options + g->options_n + 2;
-		b = strcmp(ecr, "last") ? (unsigned)strtoul(ecr, NULL, 0) : base->last_ts;
+		b = strncmp(ecr, "last", 4) ? (unsigned)strtoul(ecr, NULL, 0)
+					    : base->last_ts + (unsigned)strtol(ecr + 4, NULL, 10);
 		put(g, (uint8_t[10]){TIMESTAMP, 10}, 10);
 		wire_put32(p, a);
 		wire_put32(p + 4, b);
@@ -129,7 +130,7 @@ static int option_text(char *out, struct segment_base *base, const uint8_t *p)
 		return sack_text(out, base, p);
 	case TIMESTAMP:
 		base->last_ts = wire_get32(p + 2);
-		return sprintf(out, "ts %u", wire_get32(p + 6));
+		return sprintf(out, base->last_ts ? "ts %u" : "ts 0 %u", wire_get32(p + 6));
 	default:
 		return sprintf(out, "kind %u", p[0]);
 	}
