@@ -80,7 +80,7 @@ void tcp_window_change(struct tcp_conn *c, const struct tcp_in *in)
 	c->snd_wnd_max = max_u32(c->snd_wnd_max, c->snd_wnd);
 	if (before == 0) {
 		/* What went out as a probe was outside the window and is gone. */
-		tcp_segments_mark_all_lost(c);
+		tcp_segments_mark_lost(c, UINT64_MAX);
 		c->backoff = 0;
 		timer_rest(&c->stack->wheel, &c->rexmt);
 	}

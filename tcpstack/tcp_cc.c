@@ -34,13 +34,13 @@ uint32_t tcp_cc_slow_start(struct tcp_conn *c, uint32_t bytes, uint32_t segments
 {
 	uint32_t segments = c->cc_prior.timed_out && !MUTANT(timeout_grows_fast) ? 1 : segments_max,
 		 room = c->ssthresh - c->cwnd;
-	uint32_t step = min_u32(min_u32(bytes, segments * c->mss), room);
+	uint32_t counted = min_u32(bytes, segments * c->mss), step = min_u32(counted, room);
 
 	tcp_cc_grow(c, step);
 	if (step < room)
 		return 0;
 	c->cc_prior.timed_out = false;
-	return bytes - step;
+	return (MUTANT(jump_counts_twice) ? bytes : counted) - step;
 }
 
 void tcp_cc_remember(struct tcp_conn *c)
@@ -60,6 +60,8 @@ bool tcp_cc_restore(struct tcp_conn *c)
 	if (!c->cc_prior.valid)
 		return false;
 	c->cc_prior.valid = c->cc_prior.timed_out = false;
+	if (c->cwnd >= c->cc_prior.cwnd && !MUTANT(late_undo_restores))
+		return false;
 	c->cwnd = max_u32(c->cwnd, c->cc_prior.cwnd);
 	c->ssthresh = c->cc_prior.ssthresh;
 	return true;

@@ -25,6 +25,8 @@ struct tcp_cc {
 	void (*init)(struct tcp_conn *c, bool syn_lost);
 	/* An ACK of new data outside of recovery. cwnd may grow. */
 	void (*acked)(struct tcp_conn *c, const struct tcp_cc_ack *a);
+	/* What congestion leaves of the window, in bytes; loss has a least of two segments on it. */
+	uint32_t (*reduced)(const struct tcp_conn *c);
 	/* A loss was found by ACKs, or the network marked congestion (ECN): once a window. Sets ssthresh
 	 * alone, and remembers what undo needs. The core moves cwnd there (PRR). */
 	void (*loss)(struct tcp_conn *c);
@@ -89,13 +91,14 @@ uint32_t tcp_cc_initial_window(const struct tcp_conn *c);
 /* FlightSize of RFC 5681, without what limited transmit added to it. */
 uint32_t tcp_cc_flight(const struct tcp_conn *c);
 /* Slow start by RFC 5681 equation 2, segments_max (RFC 3465's L) an ACK at the most, one after a timeout,
- * when an ACK may cover what had arrived before. Returns the bytes that were left for avoidance once ssthresh
- * was reached. */
+ * when an ACK may cover what had arrived before. Returns the bytes of those that were left for avoidance once
+ * ssthresh was reached. */
 uint32_t tcp_cc_slow_start(struct tcp_conn *c, uint32_t bytes, uint32_t segments_max);
 /* Adds to cwnd, within TCP_CWND_MAX. */
 void tcp_cc_grow(struct tcp_conn *c, uint32_t bytes);
 void tcp_cc_remember(struct tcp_conn *c);
-/* True when there was something to undo, and cwnd and ssthresh are as remembered. */
+/* True when there was something to undo, and cwnd and ssthresh are as remembered: where cwnd has grown past
+ * what it was what it has learnt since stands (RFC 9438 section 4.9.2). */
 bool tcp_cc_restore(struct tcp_conn *c);
 /* The loss window (RFC 5681 section 3.1). */
 void tcp_cc_timed_out(struct tcp_conn *c);

@@ -201,6 +201,11 @@ static void cubic_acked(struct tcp_conn *c, const struct tcp_cc_ack *a)
 		avoid(c, bytes, a->now_us);
 }
 
+static uint32_t cubic_reduced(const struct tcp_conn *c)
+{
+	return MUTANT(cubic_halves) ? tcp_cc_flight(c) / 2 : seven_tenths(tcp_cc_flight(c));
+}
+
 /* Sections 4.6 and 4.7: beta is 0.7; who had to give way before it was back at the old window leaves room for
  * others faster. */
 static void congestion(struct tcp_conn *c)
@@ -217,8 +222,7 @@ static void congestion(struct tcp_conn *c)
 	q->w_max = c->cwnd < q->w_max ? (uint32_t)(17ull * c->cwnd / 20) : c->cwnd;
 	q->cwnd_prior = c->cwnd;
 	q->epoch = false;
-	c->ssthresh = max_u32(
-		MUTANT(cubic_halves) ? tcp_cc_flight(c) / 2 : seven_tenths(tcp_cc_flight(c)), 2u * c->mss);
+	c->ssthresh = max_u32(cubic_reduced(c), 2u * c->mss);
 }
 
 static void cubic_timeout(struct tcp_conn *c, bool again)
@@ -261,6 +265,7 @@ const struct tcp_cc tcp_cc_cubic = {
 	.name = "cubic",
 	.init = cubic_init,
 	.acked = cubic_acked,
+	.reduced = cubic_reduced,
 	.loss = congestion,
 	.recovered = tcp_cc_recovered,
 	.timeout = cubic_timeout,

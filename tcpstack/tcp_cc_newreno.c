@@ -4,10 +4,15 @@
 
 enum { SLOW_START_SEGMENTS = 2 }; /* RFC 3465's L */
 
+static uint32_t newreno_reduced(const struct tcp_conn *c)
+{
+	return tcp_cc_flight(c) / 2;
+}
+
 static uint32_t half_flight(const struct tcp_conn *c)
 {
 	/* RFC 5681 equation 4 */
-	return max_u32(tcp_cc_flight(c) / 2, 2u * c->mss);
+	return max_u32(newreno_reduced(c), 2u * c->mss);
 }
 
 static void newreno_init(struct tcp_conn *c, bool syn_lost)
@@ -26,8 +31,9 @@ static void newreno_acked(struct tcp_conn *c, const struct tcp_cc_ack *a)
 		bytes = tcp_cc_slow_start(c, bytes, SLOW_START_SEGMENTS);
 	if (c->cwnd < c->ssthresh)
 		return;
-	/* RFC 3465 section 2.1: a segment more a window's worth of ACKs. */
-	*gathered += bytes;
+	/* RFC 3465 section 2.1: a segment more a window's worth of ACKs; what one of them covers beyond a
+	 * window was sent more than a round trip ago. */
+	*gathered += min_u32(bytes, MUTANT(jump_counts_twice) ? bytes : c->cwnd);
 	if (*gathered >= c->cwnd) {
 		*gathered -= c->cwnd;
 		tcp_cc_grow(c, c->mss);
@@ -60,6 +66,7 @@ const struct tcp_cc tcp_cc_newreno = {
 	.name = "newreno",
 	.init = newreno_init,
 	.acked = newreno_acked,
+	.reduced = newreno_reduced,
 	.loss = newreno_loss,
 	.recovered = tcp_cc_recovered,
 	.timeout = newreno_timeout,

@@ -17,6 +17,11 @@ static void none_acked(struct tcp_conn *c, const struct tcp_cc_ack *a)
 {
 }
 
+static uint32_t none_reduced(const struct tcp_conn *c)
+{
+	return c->cwnd;
+}
+
 static void none_timeout(struct tcp_conn *c, bool again)
 {
 	wide_open(c);
@@ -30,6 +35,7 @@ const struct tcp_cc tcp_cc_none = {
 	.name = "none",
 	.init = none_init,
 	.acked = none_acked,
+	.reduced = none_reduced,
 	.loss = wide_open,
 	.recovered = wide_open,
 	.timeout = none_timeout,

@@ -142,8 +142,10 @@ static void model_undo(void)
 {
 	if (!model.prior.valid)
 		return;
-	if (model.cwnd < model.prior.cwnd)
-		model.cwnd = model.prior.cwnd;
+	model.prior.valid = model.timed_out = false;
+	if (model.cwnd >= model.prior.cwnd) /* section 4.9.2 */
+		return;
+	model.cwnd = model.prior.cwnd;
 	model.ssthresh = model.prior.ssthresh;
 	model.w_max = model.prior.w_max;
 	model.k = model.prior.k;
@@ -151,7 +153,6 @@ static void model_undo(void)
 	model.est = model.prior.est;
 	model.epoch = model.prior.epoch;
 	model.in_epoch = model.prior.in_epoch;
-	model.prior.valid = model.timed_out = false;
 }
 
 static void model_idle(double now)
@@ -181,10 +182,11 @@ static double wrong_by(void)
 	return d < 0 ? -d : d;
 }
 
-/* Where W_max and cwnd are nearly the same the last bit decides on fast convergence. */
-static bool close_call(void)
+/* Where another window and cwnd are nearly the same the last bit decides: of W_max on fast convergence, of
+ * that before the last event on undoing it. */
+static bool close_call(double window)
 {
-	double d = model.cwnd - model.w_max;
+	double d = model.cwnd - window;
 
 	return d < model.cwnd * 0.04 + 4 && -d < model.cwnd * 0.04 + 4;
 }
@@ -198,9 +200,11 @@ static void random_event(void)
 		conn.cc->idle(&conn, 300000);
 		model_idle(now_s());
 	} else if (what == 1) {
+		if (close_call(model.prior.cwnd))
+			return;
 		conn.cc->undo(&conn);
 		model_undo();
-	} else if (close_call()) {
+	} else if (close_call(model.w_max)) {
 		return;
 	} else if (what == 2) {
 		conn.snd_nxt = conn.snd_una + conn.cwnd;

@@ -70,6 +70,7 @@ struct tcp_segment {
 	uint16_t off, len; /* payload bytes */
 	uint8_t control;   /* TCP_SYN or TCP_FIN, or 0 */
 	bool sent, lost, sacked, resent;
+	bool timed_out; /* sent again by the timer */
 };
 
 static inline uint32_t tcp_segment_end(const struct tcp_segment *g)
@@ -316,6 +317,7 @@ struct tcp_conn {
 	struct tcp_segment syn, fin;
 	bool active;	    /* by tcp_connect */
 	bool tlp_resent;    /* and was a retransmission */
+	bool tlp_unsampled; /* since the last one no round trip was measured */
 	bool undo_possible; /* the last reduction of cwnd may turn out to have been wrong */
 	uint8_t ecn_mode;   /* enum stack_ecn */
 	bool hashed;

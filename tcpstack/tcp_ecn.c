@@ -59,10 +59,12 @@ bool tcp_ecn_echoed(struct tcp_conn *c, const struct tcp_in *in)
 	if (c->recovery != TCP_RECOVERY_NONE ||
 		(!seq_lt(c->ecn_recover, in->ack) && !MUTANT(ecn_reduces_every_ack)))
 		return false;
+	uint32_t reduced = c->cc->reduced(c);
 	c->cc->loss(c);
 	/* There is no smaller window than one segment: time is what is left to give (the same section). */
 	c->ecn_hold = c->cwnd <= c->mss;
-	c->cwnd = min_u32(c->cwnd, c->ssthresh);
+	/* Down to one segment, where ssthresh ends at two (RFC 9438 section 4.6). */
+	c->cwnd = min_u32(c->cwnd, MUTANT(ecn_leaves_two_segments) ? c->ssthresh : max_u32(reduced, c->mss));
 	tcp_ecn_reduced(c);
 	return true;
 }

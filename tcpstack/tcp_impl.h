@@ -272,8 +272,8 @@ struct tcp_segment *tcp_segment_split(struct tcp_conn *c, struct tcp_segment *g,
 /* tcp_segment.c: the queue of segments to send */
 void tcp_segment_queue(struct tcp_conn *c, struct tcp_segment *g);
 void tcp_segment_mark_lost(struct tcp_conn *c, struct tcp_segment *g);
-/* All that was sent and is not sacked, lowest sequence number first. */
-void tcp_segments_mark_all_lost(struct tcp_conn *c);
+/* What was sent until then and is not sacked, lowest sequence number first; the first whenever it was. */
+void tcp_segments_mark_lost(struct tcp_conn *c, uint64_t until_us);
 /* What was marked lost is taken to be in flight after all. */
 void tcp_segments_unmark_lost(struct tcp_conn *c);
 void tcp_segment_mark_sacked(struct tcp_conn *c, struct tcp_segment *g);
@@ -298,6 +298,7 @@ struct tcp_acked {
 	uint32_t ts_ecr;
 	bool has_ts_ecr;
 	bool original; /* one of those was sent before the timeout and not since */
+	bool beyond;   /* one of those was sent for the first time since recovery began */
 	bool dsack;
 	bool all_duplicate; /* with dsack: everything sent again in this recovery need not have been */
 	struct tcp_sack_block duplicate; /* with dsack */
@@ -318,6 +319,8 @@ void tcp_rack_min_rtt(struct tcp_conn *c, uint32_t rtt_us);
 void tcp_rack_round(struct tcp_conn *c, bool dsack, bool left);
 /* What arrived was sent before the timeout: RACK is to measure by that. */
 void tcp_rack_original(struct tcp_conn *c, const struct tcp_acked *acked);
+/* The retransmission timer has run out: what has been under way for less than a round trip may yet arrive. */
+void tcp_rack_timeout(struct tcp_conn *c);
 /* Marks what is lost. Returns in how many us the rest is to be looked at, 0: never. */
 uint32_t tcp_rack_detect(struct tcp_conn *c);
 uint32_t tcp_rack_reo_wnd_us(const struct tcp_conn *c);

@@ -332,7 +332,7 @@ static bool output_lost(struct tcp_conn *c)
 		return true;
 	while (!list_empty(&c->lost)) {
 		struct tcp_segment *g = cds_list_first_entry(&c->lost, struct tcp_segment, sent_link);
-		if (!c->force_resend && c->in_flight && !cwnd_allows(c, g->len))
+		if (!c->force_resend && c->in_flight && !cwnd_allows(c, min_u32(g->len, (uint32_t)c->mss)))
 			return false;
 		uint32_t room = tcp_window_room(c, g);
 		if (g->control == 0 && room == 0)

@@ -66,12 +66,17 @@ static void resend_large(struct tcp_conn *c)
 
 static void lower(struct tcp_conn *c, uint32_t mtu)
 {
+	uint32_t before = c->mss;
 	uint16_t least = floor_of(c);
 
 	if (mtu < least)
 		c->may_fragment = true;
 	c->path_mtu = mtu < least ? least : (uint16_t)mtu;
 	c->mss = (uint16_t)mss_of(c, c->path_mtu);
+	/* An initial window is so many segments, not bytes (RFC 5681 section 3.1); later ones stay as they
+	 * are (RFC 8201 section 5.4). */
+	if (!c->delivered_bytes && !MUTANT(smaller_segments_burst))
+		c->cwnd = max_u32((uint32_t)((uint64_t)c->cwnd * c->mss / before), c->mss);
 	c->pmtu_probe = 0;
 	c->pmtu_raise_us = c->stack->now_us + PMTU_US;
 }
@@ -126,7 +131,7 @@ void tcp_pmtu_told(struct tcp_conn *c, const struct tcp_icmp *e)
 	lower(c, mtu);
 	resend_large(c);
 	if (c->may_fragment)
-		tcp_segments_mark_all_lost(c);
+		tcp_segments_mark_lost(c, UINT64_MAX);
 }
 
 void tcp_pmtu_timeout(struct tcp_conn *c)

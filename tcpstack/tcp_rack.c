@@ -99,6 +99,15 @@ uint32_t tcp_rack_reo_wnd_us(const struct tcp_conn *c)
 	return (uint32_t)min_u64((uint64_t)r->reo_mult * r->min_rtt_us / 4, (uint64_t)c->srtt_us);
 }
 
+/* Section 6.3 */
+void tcp_rack_timeout(struct tcp_conn *c)
+{
+	uint64_t wait_us = (uint64_t)c->rack.rtt_us + tcp_rack_reo_wnd_us(c);
+
+	tcp_segments_mark_lost(
+		c, MUTANT(timeout_takes_all_for_lost) ? UINT64_MAX : c->stack->now_us - wait_us);
+}
+
 uint32_t tcp_rack_detect(struct tcp_conn *c)
 {
 	const struct tcp_rack *r = &c->rack;

@@ -75,23 +75,53 @@ static void reduce_rate(struct tcp_conn *c, const struct tcp_acked *acked, bool 
 	c->cwnd = MUTANT(recovery_bursts) ? c->ssthresh : (uint32_t)min_u64(c->in_flight + out, 1u << 30);
 }
 
-/* What was in flight when the timer fired and has arrived without being sent again proves that the timer was
- * early. Without SACK that is seen by a second acknowledgement that advances while new data alone went out.
- */
+/* The echo shows that the first transmission of what was sent again has arrived. */
+static bool echo_of_first(const struct tcp_conn *c, const struct tcp_acked *acked)
+{
+	return acked->resent_us && acked->has_ts_ecr &&
+	       seq_lt(acked->ts_ecr, tcp_timestamp_at(c, acked->resent_us));
+}
+
+/* RFC 5682 step 2, the first acknowledgement after a timeout: what was sent again has arrived, new data goes
+ * out, and the next one will tell. Where none can, timestamps may tell at once (its appendix A, RFC 3522). */
+static bool spurious_at_first(struct tcp_conn *c, const struct tcp_acked *acked, bool duplicate)
+{
+	const struct tcp_segment *first = tcp_segment_first(c);
+	bool sendable = c->unsent && tcp_window_room(c, c->unsent) == c->unsent->len;
+
+	if (!acked->bytes) {
+		if (duplicate && !c->sack)
+			c->frto = 0;
+		return false;
+	}
+	/* Not all of it: no sign of anything (step 2a). */
+	bool part = first && first->resent && !first->lost && !c->sack && !MUTANT(part_of_resent_suffices);
+	c->frto = sendable && !part ? 2 : 0;
+	return !sendable && echo_of_first(c, acked);
+}
+
+/* Step 3, the second one: what was in flight when the timer fired and arrives without being sent again proves
+ * that the timer was early, unless what went out since has arrived as well. */
+static bool spurious_at_second(struct tcp_conn *c, const struct tcp_acked *acked, bool duplicate)
+{
+	if (!acked->segments && !duplicate)
+		return false;
+	c->frto = 0;
+	return acked->original && !acked->beyond && (c->sack || acked->bytes);
+}
+
 static void timeout_judge(struct tcp_conn *c, const struct tcp_acked *acked, bool duplicate)
 {
-	if (c->frto && acked->original && !MUTANT(spurious_timeout_stands) &&
-		(c->sack || (c->frto == 2 && acked->bytes))) {
+	bool spurious = c->frto == 1   ? spurious_at_first(c, acked, duplicate)
+			: c->frto == 2 ? spurious_at_second(c, acked, duplicate)
+				       : false;
+
+	if (spurious && !MUTANT(spurious_timeout_stands)) {
 		COUNT(c->stack, tcp_spurious_rto);
-		tcp_rack_original(c, acked);
+		if (acked->sent_us)
+			tcp_rack_original(c, acked);
 		undo(c);
-	} else if (c->frto == 2) {
-		if (acked->sacked || duplicate)
-			c->frto = 0; /* step 3a */
-	} else if (c->frto == 1 && (acked->bytes || acked->sacked || duplicate)) {
-		/* step 2b, where there is new data and a window for it */
-		bool sendable = c->unsent && tcp_window_room(c, c->unsent) == c->unsent->len;
-		c->frto = acked->bytes && sendable ? 2 : 0;
+		c->recover = c->snd_una; /* duplicates tell of losses again */
 	}
 	if (c->recovery == TCP_RECOVERY_RTO)
 		tcp_output_want(c);
@@ -172,7 +202,7 @@ void tcp_recovery_ack(
 	bool left = c->recovery != TCP_RECOVERY_NONE && !seq_lt(c->snd_una, c->recover);
 
 	reneging_check(c);
-	if (c->recovery == TCP_RECOVERY_RTO && !left)
+	if (c->recovery == TCP_RECOVERY_RTO && (!left || c->frto == 2))
 		timeout_judge(c, acked, duplicate);
 	if (left)
 		leave(c);
@@ -206,16 +236,17 @@ void tcp_recovery_reorder_fire(struct tcp_conn *c)
 void tcp_recovery_timeout(struct tcp_conn *c)
 {
 	struct tcp_segment *first = tcp_segment_first(c);
-	bool again = first->resent, fresh = !again && c->recovery != TCP_RECOVERY_FAST;
+	bool resent = first->resent, again = first->timed_out,
+	     fresh = !resent && (c->recovery == TCP_RECOVERY_NONE || MUTANT(timeouts_judged_in_recovery));
 
 	COUNT(c->stack, tcp_rto);
 	c->timeouts++;
 	tcp_pmtu_timeout(c);
 	if (c->state >= TCP_ESTABLISHED) {
 		reneging_check(c);
-		if (again) /* the scoreboard has not helped: start afresh (RFC 2018 section 8) */
+		if (!MUTANT(timeout_trusts_the_scoreboard)) /* RFC 2018 section 5.1 */
 			tcp_segments_unsack(c);
-		c->cc->timeout(c, again);
+		c->cc->timeout(c, MUTANT(probe_taken_for_a_timeout) ? resent : again);
 		tcp_ecn_reduced(c);
 		if (!again)
 			undo_begin(c);
@@ -223,9 +254,13 @@ void tcp_recovery_timeout(struct tcp_conn *c)
 		c->frto = fresh;
 		c->recover = c->snd_nxt; /* RFC 6582 section 4: duplicates of before say nothing new */
 	}
+	first->timed_out = true;
 	c->dup_acks = 0;
 	c->tlp_out = false;
-	tcp_segments_mark_all_lost(c);
+	if (c->sack)
+		tcp_rack_timeout(c);
+	else
+		tcp_segments_mark_lost(c, UINT64_MAX);
 	c->force_resend = true;
 	tcp_output_want(c);
 }

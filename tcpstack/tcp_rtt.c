@@ -23,6 +23,7 @@ void tcp_rtt_sample(struct tcp_conn *c, uint32_t rtt_us)
 {
 	if (rtt_us == 0)
 		rtt_us = 1;
+	c->tlp_unsampled = false;
 	if (c->srtt_us == 0) { /* (2.2) */
 		c->srtt_us = rtt_us;
 		c->rttvar_us = rtt_us / 2;

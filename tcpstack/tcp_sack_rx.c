@@ -58,6 +58,22 @@ void tcp_sack_rx_duplicate(struct tcp_sack_rx *x, uint32_t start, uint32_t end)
 	x->has_duplicate = true;
 }
 
+bool tcp_sack_rx_overlap(const struct tcp_sack_rx *x, uint32_t *start, uint32_t *end)
+{
+	uint32_t from = *end, to = *end;
+
+	for (unsigned i = 0; i < x->count; i++) {
+		const struct tcp_sack_block *b = &x->block[i];
+		if (!seq_lt(*start, b->end) || !seq_lt(seq_max(b->start, *start), from))
+			continue;
+		from = seq_max(b->start, *start);
+		to = seq_lt(b->end, *end) ? b->end : *end;
+	}
+	*start = from;
+	*end = to;
+	return seq_lt(from, to);
+}
+
 void tcp_sack_rx_write(struct tcp_sack_rx *x, uint32_t room, struct tcp_options *o)
 {
 	unsigned n = room < TCP_SACK_HEAD_BYTES ? 0 : (room - TCP_SACK_HEAD_BYTES) / TCP_SACK_BLOCK_BYTES;

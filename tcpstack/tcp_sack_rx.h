@@ -33,6 +33,9 @@ void tcp_sack_rx_cut(struct tcp_sack_rx *x, uint32_t from);
 /* [start, end) arrived although it was there. */
 void tcp_sack_rx_duplicate(struct tcp_sack_rx *x, uint32_t start, uint32_t end);
 
+/* Cuts [*start, *end) to the first part of it that is in a block. False where none is. O(blocks). */
+bool tcp_sack_rx_overlap(const struct tcp_sack_rx *x, uint32_t *start, uint32_t *end);
+
 /* Fills o->sack with what fits into room bytes of options; a duplicate in it has been told then. */
 void tcp_sack_rx_write(struct tcp_sack_rx *x, uint32_t room, struct tcp_options *o);
 

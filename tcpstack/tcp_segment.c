@@ -53,16 +53,17 @@ void tcp_segment_mark_lost(struct tcp_conn *c, struct tcp_segment *g)
 	to_lost(c, g);
 }
 
-void tcp_segments_mark_all_lost(struct tcp_conn *c)
+void tcp_segments_mark_lost(struct tcp_conn *c, uint64_t until_us)
 {
-	struct tcp_segment *g;
+	struct tcp_segment *g, *first = tcp_segment_first(c);
 
 	cds_list_for_each_entry (g, &c->segments, link) {
 		if (!g->sent)
 			break;
 		if (g->lost)
 			to_lost(c, g);
-		tcp_segment_mark_lost(c, g);
+		if (g == first || g->sent_us <= until_us)
+			tcp_segment_mark_lost(c, g);
 	}
 	c->dup_bytes = 0;
 }
@@ -115,6 +116,8 @@ void tcp_segments_unsack(struct tcp_conn *c)
 		if (!g->sacked)
 			continue;
 		g->sacked = false;
+		/* It had arrived once: what tells of it again measures nothing, neither time nor order. */
+		g->resent = true;
 		c->sacked_count--;
 		c->sacked_bytes -= g->len;
 		g->lost = true;
@@ -169,7 +172,9 @@ void tcp_segment_delivered(struct tcp_conn *c, struct tcp_segment *g, struct tcp
 		acked->resent_us = max_u64(acked->resent_us, g->sent_us);
 	else
 		acked->sent_us = max_u64(acked->sent_us, g->sent_us);
-	if (!g->resent && seq_leq(tcp_segment_end(g), c->recover))
+	if (seq_lt(c->recover, tcp_segment_end(g)))
+		acked->beyond = true;
+	else if (!g->resent)
 		acked->original = true;
 	tcp_rack_delivered(c, g, acked);
 }

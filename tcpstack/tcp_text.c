@@ -118,8 +118,10 @@ static bool trim_to_window(struct tcp_conn *c, struct tcp_in *in)
 	uint32_t old = seq_lt(in->seq, c->rcv_nxt) ? min_u32(c->rcv_nxt - in->seq, in->len) : 0;
 	bool fin_fits = true;
 
-	if (old && c->sack)
+	if (old && c->sack) {
 		tcp_sack_rx_duplicate(&c->sack_rx, in->seq, in->seq + old);
+		tcp_ack_due(c, true);
+	}
 	frame_trim_front(in->m, MUTANT(old_bytes_taken_again) ? 0 : old);
 	in->seq += old;
 	in->len -= old;
@@ -236,10 +238,22 @@ static void segment_measure(struct tcp_conn *c, const struct tcp_in *in)
 	c->data_us = now_us;
 }
 
+/* RFC 2883 section 4.2: of a segment that had arrived in part the first such part is told. */
+static void duplicate_part(struct tcp_conn *c, const struct tcp_in *in)
+{
+	uint32_t start = in->seq, end = in->seq + in->len;
+
+	if (c->sack && !c->sack_rx.has_duplicate && !MUTANT(duplicate_parts_untold) &&
+		tcp_sack_rx_overlap(&c->sack_rx, &start, &end))
+		tcp_sack_rx_duplicate(&c->sack_rx, start, end);
+}
+
 static void in_order_take(struct tcp_conn *c, struct tcp_in *in)
 {
 	bool gap = c->reass.segments != 0;
 
+	if (gap)
+		duplicate_part(c, in);
 	c->rcv_nxt += in->len;
 	c->bytes_in += in->len;
 	rx_append_take(c, in->m);
@@ -300,8 +314,9 @@ static int reass_insert(struct tcp_conn *c, struct tcp_in *in)
 static void out_of_order_take(struct tcp_conn *c, struct tcp_in *in)
 {
 	uint32_t end = in->seq + in->len;
-	int error = reass_insert(c, in);
 
+	duplicate_part(c, in);
+	int error = reass_insert(c, in);
 	if (c->sack && error == -EEXIST)
 		tcp_sack_rx_duplicate(&c->sack_rx, in->seq, end);
 	/* A duplicate's block is told first as well (RFC 2883 section 4). */

@@ -8,13 +8,20 @@ enum {
 	MAX_ACK_DELAY_US = 200000,
 	/* On top of two round trips: in a data centre these end before a peer's scheduler has run. */
 	PTO_SLACK_US = 2000,
-	PTO_US_NO_RTT = 1000000,
 };
+
+/* Section 7.3: a probe keeps the round trip that it resends for from being measured, so that the next one
+ * waits for a measurement. */
+static bool is_sampled(const struct tcp_conn *c)
+{
+	return c->srtt_us && (!c->tlp_unsampled || MUTANT(probes_without_samples));
+}
 
 bool tcp_tlp_wanted(const struct tcp_conn *c)
 {
-	return c->sack && !MUTANT(no_tail_loss_probe) && !c->tlp_out && c->recovery == TCP_RECOVERY_NONE &&
-	       !c->sacked_count && !c->lost_count && c->state >= TCP_ESTABLISHED && !list_empty(&c->flight);
+	return c->sack && !MUTANT(no_tail_loss_probe) && !c->tlp_out && is_sampled(c) &&
+	       c->recovery == TCP_RECOVERY_NONE && !c->sacked_count && !c->lost_count &&
+	       c->state >= TCP_ESTABLISHED && !list_empty(&c->flight);
 }
 
 /* One frame is on its way: a FIN rides on the data before it. */
@@ -30,8 +37,6 @@ static bool is_alone(const struct tcp_conn *c)
 
 uint64_t tcp_tlp_us(const struct tcp_conn *c)
 {
-	if (!c->srtt_us)
-		return PTO_US_NO_RTT;
 	return 2ull * c->srtt_us + (is_alone(c) ? MAX_ACK_DELAY_US : PTO_SLACK_US);
 }
 
@@ -47,7 +52,7 @@ void tcp_tlp_fire(struct tcp_conn *c)
 	bool again = g->sent;
 	if (tcp_segment_send(c, g) == 0) {
 		COUNT(c->stack, tcp_tlp);
-		c->tlp_out = true;
+		c->tlp_out = c->tlp_unsampled = true;
 		c->tlp_resent = again;
 		c->tlp_end = c->snd_nxt;
 	}

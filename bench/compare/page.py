@@ -85,6 +85,9 @@ class Page:
         if disturbed:
             words.append(f"{len(disturbed)} measurements had more than {self.profile.steal_max:.0%} of their CPU time stolen by "
                          "the hypervisor, twice; they count all the same")
+        words += [f"{row}, {guests} guest{'s' * (guests > 1)}, {', '.join(map(str, sizes))} bytes: the client had work nearly all of "
+                  "the time and may be what could do no more, so the broker's own throughput may be higher"
+                  for (row, guests), sizes in self.results.limited_by_client().items()]
         if any(line["shared_cpus"] for line in self.results.of("measurement")):
             words.append("this machine has too few CPUs for two brokers at once: they shared theirs, and slept when idle, so "
                          "figures of two guests are lower, and their latencies higher, than two machines would have")

@@ -74,6 +74,15 @@ class Results:
                 if ratio:
                     yield kind, size, key, ratio, ratio.verdict(more)
 
+    def limited_by_client(self, least=0.9):
+        """{(row, guests): sizes} where the client's busiest loop had work for so much of the time, by the median run."""
+        found = {}
+        for (row, guests, kind, size), runs in sorted(self.found.items()):
+            busy = [guest["client_busy"] for line in runs.values() for guest in line["results"] if "client_busy" in guest]
+            if kind == "throughput" and busy and stats.statistics.median(busy) >= least:
+                found.setdefault((row, guests), []).append(size)
+        return found
+
     def cpu_seconds(self, row, guests, size):
         """Of the broker's CPUs for a million transfers, by kind; the medians of the runs. Time that passed before and after
         the messages is not theirs, so it is scaled to what these took."""

@@ -55,6 +55,12 @@ class Rules(unittest.TestCase):
         self.assertEqual((kind, size, verdict), ("throughput", 16, "faster"))
         self.assertAlmostEqual(ratio.low, 1.5)
 
+    def test_a_busy_client_is_named(self):
+        lines = [throughput("kernel", run, (8000.0,), size) for run in range(3) for size in (16, 64)]
+        for line in lines:
+            line["results"][0]["client_busy"] = 0.95 if line["size"] == 64 or line["run"] == 0 else 0.5
+        self.assertEqual(Results(lines).limited_by_client(), {("kernel", 1): [64]})
+
     def test_cpu_time_is_what_the_messages_took(self):
         # Two busy seconds of four; the messages took one, on one CPU: half of each kind.
         cost = Results([throughput("kernel", 0, (8000.0,))]).cpu_seconds("kernel", 1, 16)

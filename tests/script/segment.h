@@ -4,7 +4,8 @@
  *   FLAGS SEQ[:END] [ack N] [win N] [<OPTION,...>] [urg N] [port N] [FIELD]...
  *
  * FLAGS are letters of SFRPUEC and '.' for ACK, or 0 for none. SEQ, END and ack are relative to the initial
- * numbers of the two sides. Options: mss N, wscale N, ts VAL ECR (ECR may be "last": what the stack sent),
+ * numbers of the two sides. Options: mss N, wscale N, ts VAL ECR (ECR may be "last": what the stack sent,
+ * or "last-N": N before that),
  * sackok, sack A:B,C:D (relative, in the order of the wire), nop, eol, raw HEX. In an expected segment what
  * is not written is not compared, ts is written "ts ECR" ("ts 0 ECR" where its value is 0), and P only
  * matters where it is written. port is the peer's (40000 unless told).

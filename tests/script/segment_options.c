@@ -64,7 +64,8 @@ static const char *parse_option(struct segment *g, const char *text, const struc
 		put(g, (uint8_t[]){WSCALE, 3, (uint8_t)a}, 3);
 	} else if (sscanf(text, "ts %u %31s", &a, ecr) == 2) {
 		uint8_t *p = g->options + g->options_n + 2;
-		b = strcmp(ecr, "last") ? (unsigned)strtoul(ecr, NULL, 0) : base->last_ts;
+		b = strncmp(ecr, "last", 4) ? (unsigned)strtoul(ecr, NULL, 0)
+					    : base->last_ts + (unsigned)strtol(ecr + 4, NULL, 10);
 		put(g, (uint8_t[10]){TIMESTAMP, 10}, 10);
 		wire_put32(p, a);
 		wire_put32(p + 4, b);

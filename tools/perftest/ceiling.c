@@ -30,10 +30,9 @@ static double publish(struct run *r, struct loop *l)
 
 	if (!p || !s)
 		abort();
-	r->options.count = UINT64_C(1) << 40;
 	publisher_init(p, r, l, 0);
 	make_ready(&p->worker.client, s);
-	publisher_start(p, 0, now_us);
+	publisher_start(p, 0, UINT64_C(1) << 40, now_us);
 	while (now_us - began_us < LAST_US) {
 		for (unsigned i = 0; i < 64; i++) {
 			sink_flush(s);
@@ -85,9 +84,9 @@ static double receive(struct run *r, struct loop *l)
 
 	if (!sub || !s)
 		abort();
-	r->options.quota = UINT64_MAX;
 	if (!subscriber_init(sub, r, l, 0))
 		abort();
+	sub->quota = UINT64_MAX;
 	make_ready(&sub->worker.client, s);
 	size_t body_at = make_deliveries(&lap, &r->options, count), each = lap.count / count;
 	uint64_t began_us = clock_now_us(), began = turn_ticks();

@@ -7,7 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SECOND_US = 1000000 };
+enum {
+	SECOND_US = 1000000,
+	WARM_STEP_US = 100000, /* the shortest warm-up whose rate is believed */
+	WARM_GROWTH = 100,     /* a short one may mislead by so much */
+};
 
 static unsigned worker_count(const struct control *c)
 {
@@ -17,7 +21,13 @@ static unsigned worker_count(const struct control *c)
 bool control_init(struct control *c, const struct perftest_options *o, const struct control_app *app,
 	void *ctx, uint64_t now_us)
 {
-	*c = (struct control){.o = o, .app = app, .ctx = ctx, .progress_us = now_us, .alive_us = now_us};
+	*c = (struct control){.o = o,
+		.app = app,
+		.ctx = ctx,
+		.count = o->first,
+		.warming = o->time_limit_s || o->warmup_ms,
+		.progress_us = now_us,
+		.alive_us = now_us};
 	c->workers = calloc(o->pubs + o->subs, sizeof(*c->workers));
 	c->summaries = calloc(o->iterations, sizeof(*c->summaries));
 	return c->workers && c->summaries;
@@ -59,9 +69,10 @@ static void over(struct control *c, const char *why)
 
 static void start(struct control *c, uint64_t now_us)
 {
-	char words[32];
+	char words[64];
 
 	c->phase = CONTROL_RUNNING;
+	c->app->started(c->ctx);
 	c->began_us = c->progress_us = now_us;
 	c->progress = 0;
 	for (unsigned i = 0; i < worker_count(c); i++) {
@@ -69,7 +80,7 @@ static void start(struct control *c, uint64_t now_us)
 		w->ready = w->done = false;
 		w->count = w->seen = 0;
 	}
-	snprintf(words, sizeof(words), "start %u", c->iteration);
+	snprintf(words, sizeof(words), "start %u %" PRIu64, c->iteration, c->count);
 	/* Subscribers first: their time begins. */
 	say_all(c, c->o->pubs, worker_count(c), words);
 	say_all(c, 0, c->o->pubs, words);
@@ -88,7 +99,7 @@ static bool all_ready(const struct control *c)
 static bool queue_done(struct control *c, unsigned queue)
 {
 	const struct perftest_options *o = c->o;
-	uint64_t got = 0, sum = 0, all = o->npubs * o->count;
+	uint64_t got = 0, sum = 0, all = o->npubs * c->count;
 
 	for (unsigned i = 0; i < o->nsubs; i++) {
 		const struct control_worker *w = &c->workers[o->pubs + queue * o->nsubs + i];
@@ -101,8 +112,8 @@ static bool queue_done(struct control *c, unsigned queue)
 	}
 	if (got < all)
 		return false;
-	if (o->size >= STAMP_BYTES && sum != stamp_sum(queue * (unsigned)o->npubs, (unsigned)o->npubs,
-						     o->count * (c->iteration + 1))) {
+	if (o->size >= STAMP_BYTES &&
+		sum != stamp_sum(queue * (unsigned)o->npubs, (unsigned)o->npubs, c->published + c->count)) {
 		over(c, "messages were lost, and as many came twice");
 		return false;
 	}
@@ -120,7 +131,7 @@ static bool all_done(struct control *c)
 		if (!queue_done(c, i))
 			return false;
 	for (unsigned i = 0; i < o->subs && !o->competing; i++)
-		if (c->workers[o->pubs + i].count != o->quota)
+		if (c->workers[o->pubs + i].count != perftest_quota(o, c->count))
 			return false;
 	return true;
 }
@@ -131,23 +142,61 @@ static void leave(struct control *c)
 	say_all(c, 0, worker_count(c), "bye");
 }
 
-static void iteration_done(struct control *c, uint64_t now_us)
+static void report(struct control *c, uint64_t us)
 {
-	struct summary *s = &c->summaries[c->iteration];
-	uint64_t us = now_us > c->began_us ? now_us - c->began_us : 1;
-	char words[32];
+	struct summary *s = &c->summaries[c->reported];
 
 	for (unsigned i = 0; i < worker_count(c); i++)
 		summary_rate(i < c->o->pubs ? &s->publish : &s->receive, c->workers[i].rate);
-	summary_finish(s, (double)us / SECOND_US, c->o->transfers, c->o->size);
-	c->app->iteration(c->ctx, c->iteration, s);
+	summary_finish(s, (double)us / SECOND_US, c->count, perftest_transfers(c->o, c->count), c->o->size);
+	s->client_busy = c->app->busy(c->ctx);
+	c->app->iteration(c->ctx, c->reported, s);
+	c->reported++;
+}
+
+/* So many messages of each publisher take so long, by the rate of the iteration that is over. */
+static uint64_t count_of(const struct control *c, uint64_t us, uint64_t wanted_us)
+{
+	double n = (double)c->count * (double)wanted_us / (double)us;
+
+	return n < 1 ? 1 : (uint64_t)n;
+}
+
+static void warmed(struct control *c, uint64_t us)
+{
+	const struct perftest_options *o = c->o;
+	uint64_t warmup_us = o->warmup_ms * 1000;
+
+	c->warmed_us += us;
+	if (c->warmed_us >= warmup_us && (us >= WARM_STEP_US || !o->time_limit_s)) {
+		c->warming = false;
+		c->count = o->time_limit_s ? count_of(c, us, o->time_limit_s * SECOND_US) : o->count;
+		return;
+	}
+	uint64_t left_us = warmup_us > c->warmed_us ? warmup_us - c->warmed_us : 0;
+	/* A little longer than what is believed, so that there are few of them. */
+	uint64_t count = count_of(c, us, left_us > WARM_STEP_US ? left_us : 2 * WARM_STEP_US);
+	c->count = count < c->count * WARM_GROWTH ? count : c->count * WARM_GROWTH;
+}
+
+static void iteration_done(struct control *c, uint64_t now_us)
+{
+	uint64_t us = now_us > c->began_us ? now_us - c->began_us : 1;
+	char words[64];
+
 	c->progress_us = now_us;
-	if (++c->iteration == c->o->iterations) {
+	c->published += c->count;
+	if (c->warming)
+		warmed(c, us);
+	else
+		report(c, us);
+	c->iteration++;
+	if (c->reported == c->o->iterations) {
 		leave(c);
 		return;
 	}
 	c->phase = CONTROL_GATHERING;
-	snprintf(words, sizeof(words), "next %u", c->iteration);
+	snprintf(words, sizeof(words), "next %u %" PRIu64, c->iteration, c->count);
 	say_all(c, c->o->pubs, worker_count(c), words);
 }
 
@@ -238,7 +287,7 @@ static void check_progress(struct control *c, uint64_t now_us)
 	for (unsigned i = 0; i < worker_count(c); i++) {
 		const struct control_worker *w = &c->workers[i];
 		bool pub = i < o->pubs;
-		uint64_t wanted = pub ? o->count : o->quota;
+		uint64_t wanted = pub ? c->count : perftest_quota(o, c->count);
 		if (c->phase == CONTROL_RUNNING	      ? w->count >= wanted
 			: c->phase == CONTROL_LEAVING ? w->gone
 						      : w->ready)

@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The run's course: who is ready, who is done, what it comes to. It knows words and the time, no network.
- * Workers say, on one queue: pub|sub K ready                  it waits for start, or next pub|sub K alive
- * COUNT            so many messages in this iteration; once a second pub K done I COUNT RATE iteration I,
- * messages, messages/s sub K count I COUNT RATE SUM     the same, and of competing subscribers the sum of
- * stamps, so far pub|sub K bye                    it leaves pub|sub K failed WHY and hear, each on a queue of
- * its own: start I, next I (subscribers), bye, stop WHY, alive. */
+ *
+ * Workers say, on one queue:
+ *   pub|sub K ready                  it waits for start, or next
+ *   pub|sub K alive COUNT            so many messages in this iteration; once a second
+ *   pub K done I COUNT RATE          iteration I, messages, messages/s
+ *   sub K count I COUNT RATE SUM     the same, and of competing subscribers the sum of stamps, so far
+ *   pub|sub K bye                    it leaves
+ *   pub|sub K failed WHY
+ * and hear, each on a queue of its own, COUNT being each publisher's messages in iteration I:
+ *   start I COUNT, next I COUNT (subscribers), bye, stop WHY, alive.
+ *
+ * Warm-ups are iterations that are not reported, each as long as the last one's rate says, until they took
+ * --warmup together; the last one's rate says how many messages --time-limit is. */
 #ifndef TOOLS_PERFTEST_CONTROL_H
 #define TOOLS_PERFTEST_CONTROL_H
 
@@ -14,6 +22,10 @@ enum { CONTROL_WORD_BYTES = 240 };
 
 struct control_app {
 	void (*say)(void *ctx, bool pub, unsigned index, const char *words);
+	void (*started)(void *ctx); /* an iteration begins */
+	/* Since then: what part of the time the busiest of this client's loops had work; below 0 where it is
+	 * not known. */
+	double (*busy)(void *ctx);
 	void (*iteration)(void *ctx, unsigned iteration, const struct summary *s);
 	void (*over)(void *ctx, const char *why_or_null); /* once; NULL: all is well and everybody has left */
 };
@@ -32,7 +44,12 @@ struct control {
 	void *ctx;
 	enum { CONTROL_GATHERING, CONTROL_RUNNING, CONTROL_LEAVING, CONTROL_OVER } phase;
 	struct control_worker *workers; /* publishers, then subscribers */
-	unsigned iteration;
+	unsigned iteration;		/* warm-ups included */
+	unsigned reported;		/* warm-ups left out */
+	bool warming;			/* this one does not count */
+	uint64_t count;			/* messages of each publisher in this iteration */
+	uint64_t published;		/* and in all before */
+	uint64_t warmed_us;
 	uint64_t began_us, progress_us, alive_us;
 	uint64_t progress;
 	struct summary *summaries;

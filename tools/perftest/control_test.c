@@ -14,7 +14,7 @@ static struct run {
 	struct perftest_options o;
 	struct control c;
 	uint64_t now_us;
-	unsigned said, starts, nexts, byes, stops, iterations, overs;
+	unsigned said, started, starts, nexts, byes, stops, iterations, overs;
 	struct summary last;
 	char why[256];
 } r;
@@ -26,6 +26,16 @@ static void on_say(void *ctx, bool pub, unsigned index, const char *words)
 	r.nexts += !strncmp(words, "next ", 5) && !pub;
 	r.byes += !strcmp(words, "bye");
 	r.stops += !strncmp(words, "stop ", 5);
+}
+
+static void on_started(void *ctx)
+{
+	r.started++;
+}
+
+static double on_busy(void *ctx)
+{
+	return 0.75;
 }
 
 static void on_iteration(void *ctx, unsigned iteration, const struct summary *s)
@@ -41,7 +51,8 @@ static void on_over(void *ctx, const char *why)
 	snprintf(r.why, sizeof(r.why), "%s", why ? why : "");
 }
 
-static const struct control_app app = {.say = on_say, .iteration = on_iteration, .over = on_over};
+static const struct control_app app = {
+	.say = on_say, .started = on_started, .busy = on_busy, .iteration = on_iteration, .over = on_over};
 
 static void begin(int argc, const char *const *words)
 {
@@ -97,8 +108,8 @@ static void as_in_the_report(void)
 		"--bounds-multiplier", "102400", "--summary", "-b", "127.0.0.1");
 	CU_ASSERT_EQUAL(r.o.pubs, 4);
 	CU_ASSERT_EQUAL(r.o.subs, 4);
-	CU_ASSERT_EQUAL(r.o.quota, 500000);
-	CU_ASSERT_EQUAL(r.o.transfers, 4000000);
+	CU_ASSERT_EQUAL(perftest_quota(&r.o, r.o.count), 500000);
+	CU_ASSERT_EQUAL(perftest_transfers(&r.o, r.o.count), 4000000);
 	for (unsigned i = 0; i < 4; i++)
 		hear("pub %u ready", i);
 	CU_ASSERT_EQUAL(r.starts, 0);
@@ -147,6 +158,83 @@ static void iterations(void)
 	}
 	CU_ASSERT_EQUAL(r.nexts, 2);
 	CU_ASSERT_EQUAL(r.byes, 2);
+	CU_ASSERT_EQUAL(r.started, 3);
+	CU_ASSERT_EQUAL(r.last.client_busy, 0.75);
+	end();
+}
+
+/* One iteration of one publisher and one subscriber, of what control wants of it. */
+static void iteration_of_one(unsigned i, uint64_t us)
+{
+	if (i == 0)
+		hear("pub 0 ready");
+	hear("sub 0 ready");
+	uint64_t count = r.c.count;
+	r.now_us += us;
+	hear("sub 0 count %u %" PRIu64 " 1 0", i, count);
+	hear("pub 0 done %u %" PRIu64 " 1", i, count);
+}
+
+/* A thousand messages in 1 ms; then a million a second. Warm-ups are not reported, and the last one's rate is
+ * how many messages two seconds are. */
+static void timed(void)
+{
+	BEGIN("--time-limit", "2", "--warmup", "400");
+	CU_ASSERT_EQUAL(r.c.count, PERFTEST_WARM_FIRST);
+	iteration_of_one(0, 1000);
+	/* what is left of the warm-up, but no more than a hundredfold */
+	CU_ASSERT_EQUAL(r.c.count, 100 * PERFTEST_WARM_FIRST);
+	CU_ASSERT_EQUAL(r.iterations, 0);
+	iteration_of_one(1, 200 * 1000);
+	CU_ASSERT_EQUAL(r.c.count, 99500);
+	iteration_of_one(2, 199 * 1000);
+	CU_ASSERT_EQUAL(r.iterations, 0);
+	CU_ASSERT_EQUAL(r.c.count, 2 * 500000);
+	CU_ASSERT_EQUAL(r.byes, 0);
+	iteration_of_one(3, 4 * SECOND_US);
+	CU_ASSERT_EQUAL(r.iterations, 1);
+	CU_ASSERT(r.last.count == 1000000 && r.last.transfers == 2000000);
+	CU_ASSERT_DOUBLE_EQUAL(r.last.transfers_a_second, 500000, 1e-3);
+	CU_ASSERT_EQUAL(r.byes, 2);
+	end();
+	/* Also where no warm-up is wanted a rate is: of 100 ms at least. */
+	BEGIN("--time-limit", "1", "--warmup", "0");
+	iteration_of_one(0, 50 * 1000);
+	CU_ASSERT_EQUAL(r.c.count, 4 * PERFTEST_WARM_FIRST);
+	iteration_of_one(1, 200 * 1000);
+	CU_ASSERT_EQUAL(r.c.count, 20 * PERFTEST_WARM_FIRST);
+	iteration_of_one(2, SECOND_US);
+	CU_ASSERT_EQUAL(r.iterations, 1);
+	end();
+}
+
+/* With a count the warm-up is as long as it takes, and every iteration that counts has that count. */
+static void warmed(void)
+{
+	BEGIN("--count", "7", "--warmup", "1", "--iterations", "2");
+	iteration_of_one(0, 2000);
+	CU_ASSERT(r.iterations == 0 && r.c.count == 7);
+	iteration_of_one(1, 10);
+	iteration_of_one(2, 10);
+	CU_ASSERT(r.iterations == 2 && r.last.count == 7 && r.byes == 2);
+	end();
+}
+
+/* The sum of stamps covers the warm-up's messages as well. */
+static void warmed_competing(void)
+{
+	BEGIN("--count", "100", "--npubs", "2", "--nsubs", "2", "--size", "8", "--warmup", "1");
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t count = r.c.count, all = i ? PERFTEST_WARM_FIRST + 100 : PERFTEST_WARM_FIRST;
+		all_ready();
+		r.now_us += SECOND_US;
+		hear("pub 0 done %u %" PRIu64 " 1", i, count);
+		hear("pub 1 done %u %" PRIu64 " 1", i, count);
+		hear("sub 0 count %u %" PRIu64 " 1 5", i, 2 * count - 10);
+		CU_ASSERT_EQUAL(r.overs, 0);
+		hear("sub 1 count %u 10 1 %" PRIx64, i, stamp_sum(0, 2, all) - 5);
+		CU_ASSERT(r.iterations == i && r.overs == 0);
+	}
 	end();
 }
 
@@ -154,12 +242,12 @@ static void iterations(void)
 static void fanout(void)
 {
 	BEGIN("--count", "10", "--mode", "fanout", "--npubs", "2", "--nsubs", "3");
-	CU_ASSERT_EQUAL(r.o.quota, 20);
-	CU_ASSERT_EQUAL(r.o.transfers, 20 + 60);
+	CU_ASSERT_EQUAL(perftest_quota(&r.o, r.o.count), 20);
+	CU_ASSERT_EQUAL(perftest_transfers(&r.o, r.o.count), 20 + 60);
 	end();
 	BEGIN("--count", "10", "--mode", "topic", "--npubs", "2", "--nsubs", "3", "--qt", "5");
-	CU_ASSERT_EQUAL(r.o.quota, 20);
-	CU_ASSERT_EQUAL(r.o.transfers, 100 + 300);
+	CU_ASSERT_EQUAL(perftest_quota(&r.o, r.o.count), 20);
+	CU_ASSERT_EQUAL(perftest_transfers(&r.o, r.o.count), 100 + 300);
 	end();
 }
 
@@ -275,6 +363,7 @@ int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"as in the report", as_in_the_report}, {"iterations", iterations},
+			{"timed", timed}, {"warmed", warmed}, {"warmed_competing", warmed_competing},
 			{"fanout and topic", fanout}, {"competing", shared}, {"failures", failures},
 			{"strange words", strange_words}, {0}});
 }

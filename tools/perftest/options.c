@@ -5,7 +5,16 @@
 
 #include <string.h>
 
-enum { WORKERS_MAX = 20000, SIZE_MAX_BYTES = 64 << 20, BASE_MAX = 64 };
+enum {
+	WORKERS_MAX = 20000,
+	SIZE_MAX_BYTES = 64 << 20,
+	BASE_MAX = 64,
+	COUNT_DEFAULT = 500000,
+	WARMUP_TIMED_MS = 1000
+};
+
+/* Nobody asked for another one. */
+#define WARMUP_DEFAULT UINT64_MAX
 
 #define AT(field) offsetof(struct perftest_options, field)
 #define NUMBER(name, letter, field, min, max, help)                         \
@@ -34,6 +43,10 @@ static const struct option_row rows[] = {
 	NUMBER("nsubs", 'y', nsubs, 1, WORKERS_MAX, "subscribers a queue or topic [1]"),
 	NUMBER("qt", 0, qt, 1, WORKERS_MAX, "queues or topics [1]"),
 	NUMBER("count", 'C', count, 1, UINT64_C(1) << 40, "messages that each publisher sends [500000]"),
+	NUMBER("time-limit", 'z', time_limit_s, 1, 86400,
+		"instead: as many as take so many seconds, by what the warm-up shows"),
+	NUMBER("warmup", 0, warmup_ms, 0, 1000000,
+		"milliseconds of messages before, which do not count [0; with --time-limit 1000]"),
 	NUMBER("size", 0, size, 0, SIZE_MAX_BYTES,
 		"bytes of a message; from 8 on its order is checked [1024]"),
 	NUMBER("iterations", 0, iterations, 1, 1000000, "runs one after the other [1]"),
@@ -95,6 +108,8 @@ static int check(struct perftest_options *o, char *error, size_t room)
 		return refuse(error, room, "--npubs and --nsubs times --qt may be 20000 at most");
 	if (o->tx && o->sync)
 		return refuse(error, room, "--tx and --sync-publish exclude each other");
+	if (o->count && o->time_limit_s)
+		return refuse(error, room, "--count and --time-limit exclude each other");
 	if (o->summary + o->csv + o->json > 1)
 		return refuse(error, room, "--summary, --csv and --json exclude each other");
 	if (strlen(o->base) > BASE_MAX || !*o->base)
@@ -111,9 +126,11 @@ static void follow(struct perftest_options *o)
 	o->pubs = (unsigned)(o->npubs * o->qt);
 	o->subs = (unsigned)(o->nsubs * o->qt);
 	o->competing = o->mode == PERFTEST_SHARED && o->nsubs > 1;
-	o->quota = o->mode == PERFTEST_SHARED ? o->npubs * o->count / o->nsubs : o->npubs * o->count;
-	uint64_t received = o->mode == PERFTEST_SHARED ? o->pubs * o->count : o->subs * o->npubs * o->count;
-	o->transfers = o->pubs * o->count + received;
+	if (!o->count && !o->time_limit_s)
+		o->count = COUNT_DEFAULT;
+	if (o->warmup_ms == WARMUP_DEFAULT)
+		o->warmup_ms = o->time_limit_s ? WARMUP_TIMED_MS : 0;
+	o->first = o->time_limit_s || o->warmup_ms ? PERFTEST_WARM_FIRST : o->count;
 	if (o->sync) {
 		o->confirm = true;
 		o->window = 1;
@@ -135,10 +152,10 @@ int perftest_options_parse(struct perftest_options *o, int argc, char **argv, ch
 		.npubs = 1,
 		.nsubs = 1,
 		.qt = 1,
-		.count = 500000,
 		.size = 1024,
 		.iterations = 1,
 		.confirm = true,
+		.warmup_ms = WARMUP_DEFAULT,
 		.timeout_s = 30};
 	if (options_parse(rows, ROWS, o, argc, argv, NULL, error, room) || parse_mode(o, error, room) ||
 		check(o, error, room))

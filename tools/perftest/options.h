@@ -6,12 +6,14 @@
 #include "tools/client/machine.h"
 
 enum perftest_mode { PERFTEST_SHARED, PERFTEST_FANOUT, PERFTEST_TOPIC };
+enum { PERFTEST_WARM_FIRST = 1000 }; /* what a warm-up begins with, of each publisher */
 enum perftest_format { PERFTEST_TABLE, PERFTEST_SUMMARY, PERFTEST_CSV, PERFTEST_JSON };
 
 struct perftest_options {
 	struct machine_options machine;
 	const char *mode_word, *base;
-	uint64_t npubs, nsubs, qt, count, size, iterations, ack, tx, window, timeout_s;
+	uint64_t npubs, nsubs, qt, count, size, iterations, ack, tx, window, timeout_s, time_limit_s,
+		warmup_ms;
 	bool durable, confirm, sync, unique;
 	bool setup, control, publish, subscribe;
 	bool summary, csv, json, ceiling, help;
@@ -20,15 +22,28 @@ struct perftest_options {
 	enum perftest_mode mode;
 	enum perftest_format format;
 	unsigned pubs, subs;  /* in all */
-	uint64_t quota;	      /* what a subscriber gets in an iteration; of several on a queue, on average */
+	uint64_t first;	      /* messages of a publisher in the first iteration, which may be a warm-up */
 	bool competing;	      /* several subscribers share a queue */
-	uint64_t transfers;   /* publishes and receives of an iteration */
 	unsigned local_count; /* workers and control of this process */
 };
 
 /* 0, or -1 with error. */
 int perftest_options_parse(struct perftest_options *o, int argc, char **argv, char *error, size_t room);
 void perftest_options_help(FILE *out);
+
+/* Of an iteration in which each publisher sends count messages: what a subscriber gets, of several on a queue
+ * on average; and publishes and receives of all. */
+static inline uint64_t perftest_quota(const struct perftest_options *o, uint64_t count)
+{
+	return o->mode == PERFTEST_SHARED ? o->npubs * count / o->nsubs : o->npubs * count;
+}
+
+static inline uint64_t perftest_transfers(const struct perftest_options *o, uint64_t count)
+{
+	uint64_t received = o->mode == PERFTEST_SHARED ? o->pubs * count : o->subs * o->npubs * count;
+
+	return o->pubs * count + received;
+}
 
 /* Which queue or topic a worker is for; whose messages a subscriber gets. */
 static inline unsigned perftest_pub_queue(const struct perftest_options *o, unsigned pub)

@@ -22,8 +22,8 @@ static int parse(const char *line)
 static void accepted(void)
 {
 	CU_ASSERT_EQUAL(parse(""), 0);
-	CU_ASSERT(
-		o.pubs == 1 && o.subs == 1 && o.count == 500000 && o.size == 1024 && o.transfers == 1000000);
+	CU_ASSERT(o.pubs == 1 && o.subs == 1 && o.count == 500000 && o.size == 1024 && o.first == 500000 &&
+		  perftest_transfers(&o, o.count) == 1000000);
 	CU_ASSERT(
 		o.setup && o.control && o.publish && o.subscribe && o.confirm && !o.durable && !o.competing);
 	CU_ASSERT_EQUAL(o.format, PERFTEST_TABLE);
@@ -32,16 +32,24 @@ static void accepted(void)
 		parse("-b 10.0.0.1 --count 500000 --nsubs 1 --npubs 1 --qt 4 --size 4096 --bounds-multiplier "
 		      "102400 --summary"),
 		0);
-	CU_ASSERT(o.pubs == 4 && o.subs == 4 && o.quota == 500000 && o.transfers == 4000000);
+	CU_ASSERT(o.pubs == 4 && o.subs == 4 && perftest_quota(&o, o.count) == 500000 &&
+		  perftest_transfers(&o, o.count) == 4000000);
 	CU_ASSERT_EQUAL(o.machine.bounds_multiplier, 102400);
 	CU_ASSERT_EQUAL(o.format, PERFTEST_SUMMARY);
 	CU_ASSERT_EQUAL(parse("-csv --tcp-nodelay -p 5673 -x 2 -y 3 -C 7 -s=1"), -1);
 	CU_ASSERT_EQUAL(parse("-csv --tcp-nodelay -p 5673 -x 2 -y 3 -C 9"), 0);
-	CU_ASSERT(o.competing && o.quota == 6 && o.transfers == 36 && o.format == PERFTEST_CSV);
+	CU_ASSERT(o.competing && perftest_quota(&o, o.count) == 6 && perftest_transfers(&o, o.count) == 36 &&
+		  o.format == PERFTEST_CSV);
 	CU_ASSERT_EQUAL(parse("--publish --sync-publish"), 0);
 	CU_ASSERT(o.publish && !o.subscribe && !o.control && !o.setup && o.confirm && o.window == 1);
 	CU_ASSERT_EQUAL(parse("--tx 10 --pub-confirm yes"), 0);
 	CU_ASSERT_FALSE(o.confirm);
+	CU_ASSERT_EQUAL(parse("--time-limit 10"), 0);
+	CU_ASSERT(o.time_limit_s == 10 && o.warmup_ms == 1000 && o.first == PERFTEST_WARM_FIRST);
+	CU_ASSERT_EQUAL(parse("-z 10 --warmup 0"), 0);
+	CU_ASSERT(o.time_limit_s == 10 && o.warmup_ms == 0 && o.first == PERFTEST_WARM_FIRST);
+	CU_ASSERT_EQUAL(parse("--count 7 --warmup 50"), 0);
+	CU_ASSERT(o.count == 7 && o.warmup_ms == 50 && o.first == PERFTEST_WARM_FIRST);
 }
 
 static void refuse(const char *line, const char *part)
@@ -54,6 +62,7 @@ static void refused(void)
 {
 	refuse("--mode both", "--mode is shared, fanout or topic, not 'both'");
 	refuse("--mode fanout --qt 2", "--qt must be 1");
+	refuse("--count 3 --time-limit 3", "exclude each other");
 	refuse("--summary --csv", "exclude each other");
 	refuse("--tx 3 --sync-publish", "exclude each other");
 	refuse("--npubs 200 --qt 200", "20000 at most");

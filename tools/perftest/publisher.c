@@ -42,12 +42,11 @@ static void commit(struct publisher *p)
 
 static void done(struct publisher *p)
 {
-	const struct perftest_options *o = options(p);
 	uint64_t us = p->worker.loop->now_us - p->began_us;
 
 	p->state = PUBLISHER_WAITING;
-	worker_say(&p->worker, "done %u %llu %.3f", p->iteration, (unsigned long long)o->count,
-		(double)o->count * SECOND_US / (double)(us ? us : 1));
+	worker_say(&p->worker, "done %u %llu %.3f", p->iteration, (unsigned long long)p->count,
+		(double)p->count * SECOND_US / (double)(us ? us : 1));
 }
 
 /* All is sent: it counts as published when the broker says so. */
@@ -106,11 +105,11 @@ void publisher_pump(struct publisher *p)
 	}
 }
 
-void publisher_start(struct publisher *p, unsigned iteration, uint64_t now_us)
+void publisher_start(struct publisher *p, unsigned iteration, uint64_t count, uint64_t now_us)
 {
 	p->state = PUBLISHER_SENDING;
 	p->iteration = iteration;
-	p->left = options(p)->count;
+	p->count = p->left = count;
 	p->began_us = now_us;
 	publisher_pump(p);
 }
@@ -131,10 +130,10 @@ static void on_ready(struct client *c)
 static void on_delivery(struct client *c, const struct reader_delivery *d)
 {
 	struct publisher *p = publisher_of(c);
-	unsigned iteration;
+	struct worker_order order;
 
-	if (worker_heard(&p->worker, d, &iteration) == WORKER_START && p->state == PUBLISHER_WAITING)
-		publisher_start(p, iteration, p->worker.loop->now_us);
+	if (worker_heard(&p->worker, d, &order) == WORKER_START && p->state == PUBLISHER_WAITING)
+		publisher_start(p, order.iteration, order.count, p->worker.loop->now_us);
 }
 
 static void on_method(struct client *c, const struct amqp091_method *m)
@@ -189,5 +188,5 @@ void publisher_tick(struct publisher *p, uint64_t now_us)
 {
 	if (p->worker.client.state == CLIENT_READY)
 		publisher_pump(p);
-	worker_tick(&p->worker, now_us, options(p)->count - p->left, lap_is_sent(&p->lap));
+	worker_tick(&p->worker, now_us, p->count - p->left, lap_is_sent(&p->lap));
 }

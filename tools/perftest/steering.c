@@ -111,6 +111,31 @@ static void iteration(void *ctx, unsigned index, const struct summary *summary)
 	}
 }
 
+static void started(void *ctx)
+{
+	struct steering *s = ctx;
+
+	s->began_ticks = turn_ticks();
+	for (unsigned i = 0; i < s->run->machine.count; i++)
+		s->busy_ticks[i] = turn_stats(&s->run->machine.loops[i].turn).ticks_busy;
+}
+
+/* What other processes do is not seen from here. */
+static double busy(void *ctx)
+{
+	struct steering *s = ctx;
+	const struct perftest_options *o = &s->run->options;
+	uint64_t most = 0, ticks = turn_ticks() - s->began_ticks;
+
+	if (!o->publish || !o->subscribe || !ticks)
+		return -1;
+	for (unsigned i = 0; i < s->run->machine.count; i++) {
+		uint64_t of = turn_stats(&s->run->machine.loops[i].turn).ticks_busy - s->busy_ticks[i];
+		most = of > most ? of : most;
+	}
+	return most < ticks ? (double)most / (double)ticks : 1;
+}
+
 static void over(void *ctx, const char *why)
 {
 	struct steering *s = ctx;
@@ -140,7 +165,8 @@ static void clean_up(struct steering *s)
 	script_free(&script);
 }
 
-static const struct control_app control_app = {.say = say, .iteration = iteration, .over = over};
+static const struct control_app control_app = {
+	.say = say, .started = started, .busy = busy, .iteration = iteration, .over = over};
 
 bool steering_init(struct steering *s, struct run *run, struct loop *loop)
 {

@@ -11,6 +11,7 @@ struct steering {
 	struct run *run;
 	struct loop *loop;
 	struct control control;
+	uint64_t began_ticks, busy_ticks[MACHINE_LOOPS_MAX]; /* when the iteration began */
 	bool steers;   /* the part control is this process's; else it only makes the queues */
 	bool deleting; /* the run is over */
 };

@@ -37,7 +37,7 @@ static void acknowledge(struct subscriber *s)
 		return;
 	s->uncommitted += s->tag - s->acked;
 	s->acked = s->tag;
-	if (o->tx && (s->uncommitted >= o->tx || s->count == o->quota)) {
+	if (o->tx && (s->uncommitted >= o->tx || s->count == s->quota)) {
 		s->uncommitted = 0;
 		s->committing = true;
 		client_say(&s->worker.client, &s->commit);
@@ -90,9 +90,9 @@ void subscriber_take(struct subscriber *s, const struct reader_delivery *d)
 	s->tag = d->tag;
 	if (o->ack && s->tag - s->acked >= o->ack)
 		acknowledge(s);
-	if (s->count > o->quota && !o->competing)
+	if (s->count > s->quota && !o->competing)
 		complain(s, "more messages came than were published");
-	else if (s->count == o->quota && !o->competing) {
+	else if (s->count == s->quota && !o->competing) {
 		if (o->ack)
 			acknowledge(s);
 		tell(s);
@@ -107,15 +107,16 @@ static void on_ready(struct client *c)
 static void on_delivery(struct client *c, const struct reader_delivery *d)
 {
 	struct subscriber *s = subscriber_of(c);
-	unsigned iteration;
+	struct worker_order order;
 
 	if (d->consumer == WORKER_DATA_TAG) {
 		subscriber_take(s, d);
 		return;
 	}
-	switch (worker_heard(&s->worker, d, &iteration)) {
+	switch (worker_heard(&s->worker, d, &order)) {
 	case WORKER_NEXT:
-		s->iteration = iteration;
+		s->iteration = order.iteration;
+		s->quota = perftest_quota(options(s), order.count);
 		s->count = s->told = s->began_us = 0;
 		worker_say(&s->worker, "ready");
 		break;
@@ -136,7 +137,7 @@ static void on_method(struct client *c, const struct amqp091_method *m)
 		worker_fail(&s->worker, true, "the broker cancelled its consumer");
 	} else if (m->id == AMQP091_METHOD_TX_COMMIT_OK) {
 		s->committing = false;
-		if (s->tag - s->acked >= options(s)->ack || s->count == options(s)->quota)
+		if (s->tag - s->acked >= options(s)->ack || s->count == s->quota)
 			acknowledge(s);
 	}
 }
@@ -175,6 +176,7 @@ bool subscriber_init(struct subscriber *s, struct run *run, struct loop *loop, u
 	char name[PERFTEST_NAME_BYTES];
 
 	memset(s, 0, sizeof(*s));
+	s->quota = perftest_quota(o, o->first);
 	worker_init(&s->worker, run, loop, false, index, &app);
 	if (o->mode == PERFTEST_SHARED) {
 		perftest_data_name(o, queue, name);

@@ -9,6 +9,7 @@ struct subscriber {
 	struct worker worker;
 	struct stamp_account account;
 	unsigned iteration;
+	uint64_t quota;		    /* what is due in this iteration; of several on a queue, on average */
 	uint64_t count;		    /* of this iteration */
 	uint64_t told;		    /* of which control knows */
 	uint64_t began_us, last_us; /* start, or its first message where that was before; its last one */

@@ -11,9 +11,11 @@ void summary_rate(struct summary_rates *r, double rate)
 	r->workers++;
 }
 
-void summary_finish(struct summary *s, double seconds, uint64_t transfers, uint64_t size)
+void summary_finish(struct summary *s, double seconds, uint64_t count, uint64_t transfers, uint64_t size)
 {
 	s->seconds = seconds;
+	s->count = count;
+	s->transfers = transfers;
 	s->transfers_a_second = (double)transfers / seconds;
 	s->mb_a_second = s->transfers_a_second * (double)size / (1 << 20);
 }
@@ -54,13 +56,23 @@ static void rates(FILE *out, const char *what, const struct summary_rates *r)
 	fprintf(out, "%-10s %8u %14.0f %14.0f %14.0f\n", what, r->workers, r->mean, r->min, r->max);
 }
 
+enum { BUSY_PERCENT = 90 }; /* from here on the client is suspected */
+
+static void table_busy(FILE *out, double busy)
+{
+	if (busy >= 0)
+		fprintf(out, "the client's busiest loop had work       %14.0f %% of the time%s\n", 100 * busy,
+			100 * busy < BUSY_PERCENT ? ""
+						  : ": the client may be the limit (--threads, --ceiling)");
+}
+
 static void table(FILE *out, const struct perftest_options *o, unsigned iteration, const struct summary *s)
 {
 	static const char *const modes[] = {"shared", "fanout", "topic"};
 
 	fprintf(out, "%siteration %u of %llu: %llu transfers of %llu bytes in %.3f s, every message once%s\n",
 		iteration ? "\n" : "", iteration + 1, (unsigned long long)o->iterations,
-		(unsigned long long)o->transfers, (unsigned long long)o->size, s->seconds,
+		(unsigned long long)s->transfers, (unsigned long long)o->size, s->seconds,
 		o->size >= 8 ? " and in order" : " (too small for a check of their order)");
 	fprintf(out, "mode %s, %llu queues or topics, %s, %s\n\n", modes[o->mode], (unsigned long long)o->qt,
 		o->tx	     ? "transactions"
@@ -74,6 +86,7 @@ static void table(FILE *out, const struct perftest_options *o, unsigned iteratio
 		"\ntransfers/s (publishes and receives) %14.0f\nMB/s (2^20 bytes, both ways)         "
 		"%14.3f\n",
 		s->transfers_a_second, s->mb_a_second);
+	table_busy(out, s->client_busy);
 }
 
 static void csv(FILE *out, const struct perftest_options *o, unsigned iteration, const struct summary *s)
@@ -82,7 +95,7 @@ static void csv(FILE *out, const struct perftest_options *o, unsigned iteration,
 		fprintf(out, "iteration,size,transfers,seconds,publishes_per_s,receives_per_s,transfers_per_"
 			     "s,mb_per_s\n");
 	fprintf(out, "%u,%llu,%llu,%.6f,", iteration + 1, (unsigned long long)o->size,
-		(unsigned long long)o->transfers, s->seconds);
+		(unsigned long long)s->transfers, s->seconds);
 	line(out, s, ',');
 }
 
@@ -98,9 +111,11 @@ static void json(FILE *out, const struct perftest_options *o, unsigned iteration
 		"{\"iteration\": %u, \"mode\": \"%s\", \"qt\": %llu, \"size\": %llu, \"count\": %llu, "
 		"\"transfers\": %llu, \"seconds\": %.6f, ",
 		iteration + 1, o->mode_word, (unsigned long long)o->qt, (unsigned long long)o->size,
-		(unsigned long long)o->count, (unsigned long long)o->transfers, s->seconds);
+		(unsigned long long)s->count, (unsigned long long)s->transfers, s->seconds);
 	json_rates(out, "publishes_per_s", &s->publish);
 	json_rates(out, "receives_per_s", &s->receive);
+	if (s->client_busy >= 0)
+		fprintf(out, "\"client_busy\": %.4f, ", s->client_busy);
 	fprintf(out, "\"transfers_per_s\": %.3f, \"mb_per_s\": %.6f, \"order_checked\": %s}\n",
 		s->transfers_a_second, s->mb_a_second, o->size >= 8 ? "true" : "false");
 }

@@ -12,15 +12,17 @@ struct summary_rates {
 
 struct summary {
 	double seconds;
+	uint64_t count, transfers; /* messages of each publisher; publishes and receives of all */
 	struct summary_rates publish, receive;
 	double transfers_a_second; /* publishes plus receives */
-	double mb_a_second;	   /* of bodies, both ways, 2^20 bytes each */
+	double client_busy; /* the part of the time in which its busiest loop had work; below 0: not known */
+	double mb_a_second; /* of bodies, both ways, 2^20 bytes each */
 };
 
 void summary_rate(struct summary_rates *r, double messages_a_second);
 
 /* Once all rates are in. seconds: from the start until the last message was received; above 0. */
-void summary_finish(struct summary *s, double seconds, uint64_t transfers, uint64_t size);
+void summary_finish(struct summary *s, double seconds, uint64_t count, uint64_t transfers, uint64_t size);
 
 /* The mean of several. */
 void summary_mean(struct summary *out, const struct summary *s, unsigned count);

@@ -15,9 +15,11 @@ static struct summary example(void)
 	summary_rate(&s.publish, 100000);
 	summary_rate(&s.publish, 300000);
 	summary_rate(&s.receive, 250000.125);
-	summary_finish(&s, 3.7823, 4000000, 16);
+	summary_finish(&s, 3.7823, 500000, 4000000, 16);
 	return s;
 }
+
+static double busy;
 
 static char *print(enum perftest_format format, unsigned iteration)
 {
@@ -26,12 +28,12 @@ static char *print(enum perftest_format format, unsigned iteration)
 	FILE *f = open_memstream(&text, &n);
 	struct summary s = example();
 
+	s.client_busy = busy;
 	o = (struct perftest_options){.mode_word = "shared",
 		.qt = 4,
 		.size = 16,
 		.count = 500000,
 		.iterations = 2,
-		.transfers = 4000000,
 		.confirm = true,
 		.format = format};
 	summary_print(f, &o, iteration, &s);
@@ -44,10 +46,10 @@ static void as_in_the_report(void)
 {
 	struct summary s = {0};
 
-	summary_finish(&s, 2, 2 * 1057827, 16);
+	summary_finish(&s, 2, 1, 2 * 1057827, 16);
 	CU_ASSERT_DOUBLE_EQUAL(s.transfers_a_second, 1057827, 1e-6);
 	CU_ASSERT_DOUBLE_EQUAL(s.mb_a_second, 16.141, 0.0005);
-	summary_finish(&s, 1, 210634, 4096);
+	summary_finish(&s, 1, 1, 210634, 4096);
 	CU_ASSERT_DOUBLE_EQUAL(s.mb_a_second, 822.790, 0.005);
 }
 
@@ -77,6 +79,27 @@ static void formats(void)
 	free(text);
 }
 
+/* Whoever reads a figure must see when the client was what could do no more. */
+static void busy_client(void)
+{
+	static const struct {
+		double busy;
+		const char *table, *json;
+	} cases[] = {{0.5, "50 % of the time\n", "\"client_busy\": 0.5000"},
+		{0.97, "97 % of the time: the client may be the limit", "\"client_busy\": 0.9700"},
+		{-1, NULL, NULL}};
+
+	for (unsigned i = 0; i < 3; i++) {
+		busy = cases[i].busy;
+		char *text = print(PERFTEST_TABLE, 0), *json = print(PERFTEST_JSON, 0);
+		CU_ASSERT(cases[i].table ? strstr(text, cases[i].table) != NULL : !strstr(text, "busiest"));
+		CU_ASSERT(cases[i].json ? strstr(json, cases[i].json) != NULL : !strstr(json, "client_busy"));
+		CU_ASSERT_EQUAL(strstr(text, "may be the limit") != NULL, i == 1);
+		free(text);
+		free(json);
+	}
+}
+
 static void means(void)
 {
 	struct summary s[2] = {example(), example()}, mean;
@@ -91,6 +114,6 @@ static void means(void)
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
-		(struct unit_test[]){
-			{"as in the report", as_in_the_report}, {"formats", formats}, {"means", means}, {0}});
+		(struct unit_test[]){{"as in the report", as_in_the_report}, {"formats", formats},
+			{"busy client", busy_client}, {"means", means}, {0}});
 }

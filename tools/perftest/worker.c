@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/perftest/worker.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +74,7 @@ void worker_ended(struct client *c, const char *why)
 	run_leave(w->run);
 }
 
-enum worker_word worker_heard(struct worker *w, const struct reader_delivery *d, unsigned *number)
+enum worker_word worker_heard(struct worker *w, const struct reader_delivery *d, struct worker_order *order)
 {
 	char words[WORDS_BYTES];
 	uint32_t n = d->shown < sizeof(words) ? d->shown : (uint32_t)sizeof(words) - 1;
@@ -81,9 +82,9 @@ enum worker_word worker_heard(struct worker *w, const struct reader_delivery *d,
 	memcpy(words, d->body, n);
 	words[n] = '\0';
 	w->heard_us = w->loop->now_us;
-	if (sscanf(words, "start %u", number) == 1)
+	if (sscanf(words, "start %u %" SCNu64, &order->iteration, &order->count) == 2)
 		return WORKER_START;
-	if (sscanf(words, "next %u", number) == 1)
+	if (sscanf(words, "next %u %" SCNu64, &order->iteration, &order->count) == 2)
 		return WORKER_NEXT;
 	if (!strcmp(words, "bye")) {
 		worker_say(w, "bye");

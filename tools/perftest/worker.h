@@ -32,9 +32,13 @@ void worker_connect(struct worker *w);
 /* "pub K " and this, to control. Only between whole messages. */
 __attribute__((format(printf, 2, 3))) void worker_say(struct worker *w, const char *format, ...);
 
-/* What control said: *number is what follows start and next. Other words are dealt with here. */
+/* What control said, with what follows start and next. Other words are dealt with here. */
 enum worker_word { WORKER_NOTHING, WORKER_START, WORKER_NEXT };
-enum worker_word worker_heard(struct worker *w, const struct reader_delivery *d, unsigned *number);
+struct worker_order {
+	unsigned iteration;
+	uint64_t count; /* each publisher's messages in it */
+};
+enum worker_word worker_heard(struct worker *w, const struct reader_delivery *d, struct worker_order *order);
 
 /* Now and then: says that it is alive, and that `count` messages are done; fails where control is not heard
  * of. between: whether it may speak. */

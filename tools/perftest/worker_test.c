@@ -121,7 +121,7 @@ static struct publisher *publisher_begin(const char *line)
 	begin(line);
 	publisher_init(p, &r, &loop, 0);
 	make_ready(&p->worker.client);
-	publisher_start(p, 0, loop.now_us);
+	publisher_start(p, 0, r.options.count, loop.now_us);
 	listen_to();
 	return p;
 }
