@@ -11,7 +11,7 @@ def complaints(results, profile):
         if len(line["results"]) != line["guests"]:
             yield f"{name(line)}: results of {len(line['results'])} guests"
         for guest in line["results"]:
-            wrong = latency(guest, profile) if line["kind"] == "latency" else throughput(guest, line, profile)
+            wrong = throughput(guest, line, profile) if line["kind"] == "throughput" else latency(guest, line, profile)
             for words in wrong:
                 yield f"{name(line)}: {words}"
 
@@ -20,8 +20,8 @@ def name(line):
     return f"{line['row']}, {line['guests']} guests, {line['kind']} of {line['size']} bytes, run {line['run'] + 1}"
 
 
-def latency(guest, profile):
-    wanted = int(profile.latency["rate"] * profile.latency["seconds"])
+def latency(guest, line, profile):
+    wanted = int(line["rate"] * profile.latency["seconds"]) * line["queues"]
     every = guest["all"]
     if every["count"] != wanted:
         yield f"{every['count']} messages, not {wanted}"

@@ -61,6 +61,8 @@ def latency(build, places, of, size, idle, work):
     files = [os.path.join(work, f"{{}}{i}") for i in range(len(places))]
     clients = [Client(build, end, "latencytest", *words_of(end, cpus[:1], idle), "--rate", of["rate"], "--size", size,
                       "--count", int(of["rate"] * of["seconds"]), "--warmup", of["warmup_ms"], "--floor", of["floor_ms"],
+                      "--queues", of.get("queues", 1), "--burst", of.get("burst", 1),
+                      "--confirm" if of.get("confirm") else "--confirm=no",
                       "--histogram", file.format("histogram"), "--series", file.format("series"), "--json")
                for (end, cpus), file in zip(places, files)]
     return [latency_result(out, file.format("histogram"), file.format("series"))

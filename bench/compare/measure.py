@@ -20,8 +20,9 @@ class Comparison:
         self.profile, self.raw, self.build, self.network, self.say = profile, raw, build, network, say
         self.cpus = cpus
         self.failures = 0
-        self.counts = {(line["row"], line["guests"], line["size"]): line["count"] for line in raw.of("measurement")
-                       if line["kind"] == "throughput"}
+        # Messages a second of one publisher, as first found.
+        self.rates = {(line["row"], line["guests"], line["size"]): line["found_rate"] for line in raw.of("measurement")
+                      if "found_rate" in line}
 
     def run(self, seed):
         for name, row in self.profile.rows.items():
@@ -99,13 +100,20 @@ class Visit:
         line = {"type": "measurement", "row": visit.row.name, "guests": visit.guests, "run": visit.run, "kind": kind,
                 "size": size, "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
                 "shared_cpus": self.placement.shared, "version": self.servers[0].version()}
+        profile = self.comparison.profile
+        of = profile.throughput if kind == "throughput" else profile.variants.get(kind, profile.latency)
+        if kind == "throughput" or "share" in of:
+            line["found_rate"] = self.rate(size)
         if kind == "throughput":
-            line["count"] = self.count(size)
-            of = self.comparison.profile.throughput
+            line["count"] = of["count"] if "count" in of else max(int(line["found_rate"] * of["seconds"]), 1)
             self.throughput(size, max(line["count"] // WARM_PART, 1))
+        elif "share" in of:
+            # What perftest's publishers managed together, on as many queues.
+            of = {**of, "queues": profile.throughput["queues"], "rate": max(int(of["share"] * line["found_rate"]), 1)}
         watch, used = Watch(), self.used()
-        if kind == "latency":
-            line["results"] = clients.latency(build, self.places, self.comparison.profile.latency, size, self.idle, work)
+        if kind != "throughput":
+            line["rate"], line["queues"] = of["rate"], of.get("queues", 1)
+            line["results"] = clients.latency(build, self.places, of, size, self.idle, work)
         else:
             line["results"] = clients.throughput(build, self.places, of, size, self.idle, line["count"])
         line["cpu"] = watch.end({"broker": self.placement.broker_cpus(), "client": self.placement.client_cpus()})
@@ -122,13 +130,10 @@ class Visit:
                                      count)
         return min(result["publishes_per_s"]["mean"] for result in results)
 
-    def count(self, size):
-        """Messages of each publisher; the same in all runs of a configuration."""
-        of = self.comparison.profile.throughput
+    def rate(self, size):
+        """Messages a second of a publisher at the row's most, found once, so that all runs ask for the same."""
         key = self.visit.row.name, self.visit.guests, size
-        if "count" in of:
-            return of["count"]
-        if key not in self.comparison.counts:
+        if key not in self.comparison.rates:
             guess = max(int(self.throughput(size, FIRST_COUNT) * GUESS_S), 1)
-            self.comparison.counts[key] = max(int(self.throughput(size, guess) * of["seconds"]), 1)
-        return self.comparison.counts[key]
+            self.comparison.rates[key] = self.throughput(size, guess)
+        return self.comparison.rates[key]

@@ -58,6 +58,7 @@ class Page:
         self.latency_table()
         self.throughput_table()
         self.all_latencies()
+        self.variants()
         self.floor()
         return document(f"Godwit: kernel bypass against the kernel, profile {self.profile.name}", self.parts)
 
@@ -106,7 +107,8 @@ class Page:
                 lines.append((f"{first} against {second}", f"{kind}, {key}", f"{size:,}", f"{ratio.median:.3f}",
                               f"{ratio.low:.3f} to {ratio.high:.3f}", ratio.pairs,
                               f"{first} is {verdict}" if verdict else "not said"))
-        self.add("<h2>Ratios</h2><p>The median of the ratios within each run, and the bootstrap's 95 % interval of it. "
+        self.add("<h2>Ratios</h2><p>The median of the ratios within each run, and the bootstrap's 95 % interval of it; of p99, "
+                 "which no single run tells, the ratio of all runs together, with the same runs of both resampled. "
                  "Faster or slower is said only where there are six runs at least and the interval leaves out 1.</p>",
                  table(["pair", "figure", "bytes", "ratio", "95 %", "runs", ""], lines))
 
@@ -153,10 +155,28 @@ class Page:
                 for size in self.results.sizes(name, guests, "latency"):
                     median = [self.results.median_of(name, guests, size, key) for key in ("min_ms", "avg_ms", "max_ms")]
                     parts = [self.results.quantile_ms(name, guests, size, part) for part in (.5, .9, .99, .999, .9999)]
-                    lines.append((name, guests, f"{size:,}", *(number(value, 4) for value in median + parts)))
+                    calm = [self.results.median_of(name, guests, size, key, "no_gaps") for key in ("avg_ms", "p50_ms", "max_ms")]
+                    lines.append((name, guests, f"{size:,}", *(number(value, 4) for value in median + parts + calm)))
         self.add("<h2>Latency of all rows</h2><p>Milliseconds. Least, average and greatest: medians of the runs. Percentiles: all "
-                 "runs together, told where 50 samples lie beyond.</p>",
-                 table(["row", "guests", "bytes", "min", "avg", "max", "p50", "p90", "p99", "p99.9", "p99.99"], lines))
+                 "runs together, told where 50 samples lie beyond. Without gaps: medians of the runs, of the messages during "
+                 "which nothing took the client's CPU away.</p>",
+                 table(["row", "guests", "bytes", "min", "avg", "max", "p50", "p90", "p99", "p99.9", "p99.99",
+                        "avg without gaps", "p50", "max"], lines))
+
+    def variants(self):
+        lines = []
+        for name, of in self.profile.variants.items():
+            for row in self.profile.rows:
+                found = self.results.variant(row, name, of["size"])
+                if found:
+                    lines.append((name, row, f"{found['rate']:,}", number(found["avg_ms"], 4),
+                                  *(number(value, 4) for value in found["ms"].values()), number(found["max_ms"], 3),
+                                  number(found["confirmed_avg_ms"], 4)))
+        if lines:
+            self.add("<h2>Latency under other loads</h2><p>Milliseconds, counted from the time at which each message was due. "
+                     "A share is of the row's own greatest rate, as found before its first throughput test; a burst is due "
+                     "all at once; confirmed is how long the broker took to confirm.</p>",
+                     table(["load", "row", "messages/s", "avg", "p50", "p99", "p99.9", "max", "confirmed, avg"], lines))
 
     def floor(self):
         """The machine alone, round by round."""

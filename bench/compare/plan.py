@@ -77,7 +77,7 @@ class Visit:
 class Profile:
     """A profile: attributes are the file's keys."""
 
-    KEYS = {"minutes", "runs", "cores", "steal_max", "latency", "throughput", "figures", "pairs", "rows"}
+    KEYS = {"minutes", "runs", "cores", "steal_max", "latency", "throughput", "variants", "figures", "pairs", "rows"}
 
     def __init__(self, name, tree, catalogue):
         need(isinstance(tree, dict), f"{name}: no mapping")
@@ -86,6 +86,7 @@ class Profile:
         self.tree = tree
         self.minutes, self.runs, self.cores = tree["minutes"], tree["runs"], tree["cores"]
         self.steal_max, self.latency, self.throughput = tree["steal_max"], tree["latency"], tree["throughput"]
+        self.variants = {key: self.variant(key, of) for key, of in tree["variants"].items()}
         need(self.runs >= 1, f"{name}: runs is {self.runs}")
         self.rows, self.picks = {}, []
         for pick in tree["rows"]:
@@ -94,9 +95,19 @@ class Profile:
         for row in [*self.figures.values(), *(row for pair in self.pairs for row in pair)]:
             need(row in self.rows, f"{name}: no row {row} to compare")
 
+    def variant(self, name, described):
+        """A latency test of another kind: what it has instead of the profile's own."""
+        need(name not in ("latency", "throughput"), f"{self.name}: variant {name} has a name that is taken")
+        unknown = set(described) - {"rate", "share", "queues", "burst", "confirm", "size"}
+        need(not unknown, f"{self.name}: variant {name}: no key {unknown}")
+        need(not {"rate", "share"} <= set(described), f"{self.name}: variant {name}: rate and share exclude each other")
+        return {**self.latency, "size": 16, **described}
+
     def pick(self, pick, catalogue):
         pick = dict(pick)
-        guests, sizes = pick.pop("guests", [1]), pick.pop("sizes", None)
+        guests, sizes, variants = pick.pop("guests", [1]), pick.pop("sizes", None), pick.pop("variants", [])
+        for name in variants:
+            need(name in self.variants, f"{self.name}: no variant {name}")
         row = row_of(pick.pop("row"), pick, catalogue)
         need(row.name not in self.rows, f"{self.name}: row {row.name} stands twice")
         need(guests == [1] or not row.external and row.broker != "rabbitmq", f"{row.name}: Godwit alone can be two guests")
@@ -104,13 +115,16 @@ class Profile:
         tests = [(kind, size) for kind, of in (("latency", self.latency), ("throughput", self.throughput))
                  for size in of["sizes"] if sizes is None or size in sizes]
         need(tests, f"{row.name}: none of its sizes is measured")
-        self.picks += [(row, number, tests) for number in guests]
+        # The load of several brokers is not varied.
+        extra = [(name, self.variants[name]["size"]) for name in variants]
+        self.picks += [(row, number, tests + (extra if number == 1 else [])) for number in guests]
 
     def only(self, names):
         """Leaves these rows alone."""
         for name in names:
             need(name in self.rows, f"{self.name}: no row {name}; there are {', '.join(self.rows)}")
-        self.rows = {name: row for name, row in self.rows.items() if name in names}
+        # The figures have their two sides, be they empty.
+        self.rows = {name: row for name, row in self.rows.items() if name in {*names, *self.figures.values()}}
         self.picks = [pick for pick in self.picks if pick[0].name in names]
         self.pairs = [pair for pair in self.pairs if set(pair) <= set(names)]
 
@@ -125,8 +139,8 @@ class Profile:
                 yield Visit(run, row, guests, tuple(chance.sample(tests, len(tests))))
 
     def test_seconds(self, kind):
-        if kind == "latency":
-            of = self.latency
+        if kind != "throughput":
+            of = self.variants.get(kind, self.latency)
             return of["seconds"] + (of["warmup_ms"] + of["floor_ms"]) / 1000 + TOOL_S
         # A count has no known length.
         return self.throughput.get("seconds", 10) + SETTLE_S + 2 * TOOL_S

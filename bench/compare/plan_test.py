@@ -11,6 +11,7 @@ SMALL = {
     "minutes": 1, "runs": 3, "cores": {"broker": 1, "client": 1}, "steal_max": 0.1,
     "latency": {"rate": 1000, "seconds": 1, "warmup_ms": 100, "floor_ms": 100, "sizes": [16, 64]},
     "throughput": {"queues": 4, "seconds": 1, "sizes": [16, 4096]},
+    "variants": {"burst": {"burst": 100}},
     "figures": {"kernel": "kernel", "bypass": "tap"}, "pairs": [["tap", "kernel"]],
     "rows": [{"row": "kernel", "guests": [1, 2]}, {"row": "tap", "sizes": [16]}],
 }
@@ -37,7 +38,8 @@ class Profiles(unittest.TestCase):
             p = plan.profile_load(plan.profile_path(name))
             self.assertEqual((p.runs, p.latency["sizes"], p.throughput["sizes"]), (9, sizes, sizes + [2048, 4096]), name)
             for row in p.figures.values():
-                of = [(guests, len(tests)) for r, guests, tests in p.picks if r.name == row]
+                of = [(guests, sum(test[0] in ("latency", "throughput") for test in tests))
+                      for r, guests, tests in p.picks if r.name == row]
                 self.assertEqual(of, [(1, 16), (2, 16)], name)
 
     def test_mistakes_are_named(self):
@@ -47,6 +49,9 @@ class Profiles(unittest.TestCase):
                 ({"rows": [{"row": "kernel"}, {"row": "kernel"}, {"row": "tap"}]}, "stands twice"),
                 ({"rows": [{"row": "kernel", "sizes": [17]}, {"row": "tap"}]}, "none of its sizes"),
                 ({"rows": [{"row": "nosuch"}]}, "no row nosuch"),
+                ({"rows": [{"row": "kernel", "variants": ["nosuch"]}]}, "no variant nosuch"),
+                ({"variants": {"x": {"rate": 5, "share": 0.5}}}, "exclude each other"),
+                ({"variants": {"latency": {}}}, "name that is taken"), ({"variants": {"x": {"rat": 5}}}, "no key"),
                 ({"rows": [{"row": "x", "client": "kernel", "medium": "network", "broker": "there"}]}, "no HOST:PORT"),
                 ({"rows": [{"row": "x", "client": "af_xdp", "medium": "loopback", "broker": "kernel"}]}, "want a veth"),
                 ({"rows": [{"row": "x", "client": "kernel", "medium": "memory", "broker": "vhost"}]}, "shared memory"),
@@ -59,10 +64,16 @@ class Profiles(unittest.TestCase):
         p = profile(rows=SMALL["rows"] + [{"row": "x", "client": "kernel", "medium": "network", "broker": "10.0.0.9:5672"}])
         self.assertIn("the broker at 10.0.0.9:5672", p.rows["x"].words())
 
+    def test_a_variant_is_the_profiles_latency_but_for_what_it_says(self):
+        p = profile(rows=[{"row": "kernel", "guests": [1, 2], "variants": ["burst"]}, {"row": "tap"}])
+        self.assertEqual(p.variants["burst"], {**SMALL["latency"], "size": 16, "burst": 100})
+        self.assertEqual([("burst", 16) in tests for _, _, tests in p.picks], [True, False, False])
+
     def test_only_some_rows(self):
         p = profile()
         p.only(["kernel"])
         self.assertEqual(({pick[0].name for pick in p.picks}, p.pairs), ({"kernel"}, []))
+        self.assertEqual(set(p.rows), set(p.figures.values()))
         with self.assertRaisesRegex(plan.PlanError, "no row nosuch"):
             p.only(["nosuch"])
 

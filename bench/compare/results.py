@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Raw lines by configuration, and the figures that the rules in stats.py make of them."""
 import histogram
+import quantiles
 import stats
 
 
@@ -50,22 +51,28 @@ class Results:
 
     def histogram(self, row, guests, size):
         """Of all runs and guests together."""
-        return histogram.merge(histogram.unpack(guest["histogram"])
-                               for line in self.runs(row, guests, "latency", size).values() for guest in line["results"])
+        return histogram.merge(self.histograms(row, guests, size).values())
+
+    def histograms(self, row, guests, size):
+        """{run: buckets of all guests}"""
+        return {run: histogram.merge(histogram.unpack(guest["histogram"]) for guest in line["results"])
+                for run, line in self.runs(row, guests, "latency", size).items()}
 
     def quantile_ms(self, row, guests, size, part):
         ns = histogram.quantile_ns(self.histogram(row, guests, size), part)
         return None if ns is None else ns / 1e6
 
-    def median_of(self, row, guests, size, key):
-        """Of all runs that tell this figure of latency."""
-        values = [run[key] for run in self.latency(row, guests, size).values() if key in run]
+    def median_of(self, row, guests, size, key, of="all"):
+        """Of the guests' averages in all runs that tell this figure of latency."""
+        averages = [stats.guests_average([guest.get(of, {}) for guest in line["results"]])
+                    for line in self.runs(row, guests, "latency", size).values()]
+        values = [average[key] for average in averages if key in average]
         return stats.statistics.median(values) if values else None
 
     def ratios(self, first, second):
         """(kind, size, figure, Ratio, verdict) for all that both rows have."""
         for kind, key, more in (("throughput", "transfers/s", True), ("latency", "avg_ms", False),
-                                ("latency", "p50_ms", False), ("latency", "p99_ms", False)):
+                                ("latency", "p50_ms", False)):
             for size in sorted(set(self.sizes(first, 1, kind)) & set(self.sizes(second, 1, kind))):
                 values = [self.transfers(row, 1, size) if kind == "throughput" else
                           {run: of[key] for run, of in self.latency(row, 1, size).items() if key in of}
@@ -73,6 +80,10 @@ class Results:
                 ratio = stats.paired_ratio(*values)
                 if ratio:
                     yield kind, size, key, ratio, ratio.verdict(more)
+        for size in sorted(set(self.sizes(first, 1, "latency")) & set(self.sizes(second, 1, "latency"))):
+            ratio = quantiles.paired_ratio(*(self.histograms(row, 1, size) for row in (first, second)), 0.99)
+            if ratio:
+                yield "latency", size, "p99 of all runs", ratio, ratio.verdict(False)
 
     def limited_by_client(self, least=0.9):
         """{(row, guests): sizes} where the client's busiest loop had work for so much of the time, by the median run."""
@@ -96,6 +107,22 @@ class Results:
             transfers = sum(guest["transfers"] for guest in line["results"])
             each.append({kind: spent[kind] * part / transfers * 1e6 for kind in ("user", "system", "softirq")})
         return {kind: stats.statistics.median(one[kind] for one in each) for kind in each[0]} if each else None
+
+    def variant(self, row, name, size):
+        """Of a variant of latency, the runs together: rate of all queues, percentiles in ms, and the medians of the runs'
+        averages; None where it was not measured."""
+        lines = list(self.runs(row, 1, name, size).values())
+        if not lines:
+            return None
+        merged = histogram.merge(histogram.unpack(guest["histogram"]) for line in lines for guest in line["results"])
+        parts = {part: histogram.quantile_ns(merged, part) for part in (0.5, 0.99, 0.999)}
+        every = [guest for line in lines for guest in line["results"]]
+        confirmed = [guest["confirmed"]["avg_ms"] for guest in every if "confirmed" in guest]
+        return {"rate": lines[0]["rate"] * lines[0]["queues"],
+                "ms": {part: ns and ns / 1e6 for part, ns in parts.items()},
+                "avg_ms": stats.statistics.median(guest["all"]["avg_ms"] for guest in every),
+                "max_ms": max(guest["all"]["max_ms"] for guest in every),
+                "confirmed_avg_ms": stats.statistics.median(confirmed) if confirmed else None}
 
     def disturbed(self):
         return [line for line in self.of("measurement") if line["disturbed"]]

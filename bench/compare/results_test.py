@@ -17,7 +17,7 @@ def latency(row, run, average, deviation, guests=1):
     guest = {"all": {"count": 1000, "min_ms": 0.01, "avg_ms": average, "max_ms": 9.0, "stddev_ms": deviation},
              "floor": {"count": 100}, "histogram": "100:600 200:400", "series": [[0, average, deviation, 9.0]]}
     return {"type": "measurement", "row": row, "guests": guests, "run": run, "kind": "latency", "size": 16,
-            "results": [copy.deepcopy(guest) for _ in range(guests)], "disturbed": False}
+            "rate": 1000, "queues": 1, "results": [copy.deepcopy(guest) for _ in range(guests)], "disturbed": False}
 
 
 def throughput(row, run, rates, size=16):
