@@ -118,7 +118,8 @@ void tcp_pmtu_told(struct tcp_conn *c, const struct tcp_icmp *e)
 		COUNT(s, tcp_pmtu_ignored);
 		return;
 	}
-	tcp_pmtu_refresh(c); /* the least counts, RFC 4821 section 5.2 */
+	if (!MUTANT(least_path_mtu_forgotten))
+		tcp_pmtu_refresh(c); /* the least counts, RFC 4821 section 5.2 */
 	if (mtu >= (c->may_fragment ? PMTU_V4_LEAST : c->path_mtu)) {
 		/* Nothing new of the path, but what was larger is gone: a probe, or what left before others
 		 * had learnt it. */
