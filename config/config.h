@@ -118,6 +118,8 @@ struct config_tcp {
 	enum config_syn_cookies syn_cookies;
 	uint32_t syn_backlog, time_wait_max; /* objects of each port */
 	uint64_t time_wait_us;
+	uint32_t challenge_acks_per_s; /* of each port */
+	uint64_t challenge_interval_us;
 	uint32_t initial_window_segments;
 	uint64_t busy_poll_us; /* SO_BUSY_POLL of kernel sockets; 0: not set */
 };

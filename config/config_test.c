@@ -155,8 +155,8 @@ static void test_everything_set(void)
 		"congestion: none, ecn: on, nodelay: false, user_timeout: 30s, sack: false, timestamps: "
 		"false, initial_window: "
 		"64,\n"
-		"      syn_backlog: 7, syn_cookies: never, time_wait: 1ms, time_wait_max: 5, busy_poll: "
-		"50us}\n"
+		"      syn_backlog: 7, syn_cookies: never, time_wait: 1ms, time_wait_max: 5,\n"
+		"      challenge_acks: 9, challenge_interval: 2s, busy_poll: 50us}\n"
 		"limits: {connections: 1, channels: 2047, frame_max: 4096, message_size: 4G,\n"
 		"         heartbeat: 0, handshake_timeout: 10min, queues: 1, exchanges: 16, bindings: 16,\n"
 		"         consumers: 1, messages: 1073741824}\n"
@@ -190,6 +190,7 @@ static void test_everything_set(void)
 	CU_ASSERT(one.tcp.initial_window_segments == 64 && one.tcp.syn_backlog == 7);
 	CU_ASSERT(one.tcp.syn_cookies == CONFIG_SYN_COOKIES_NEVER && one.tcp.time_wait_us == 1000);
 	CU_ASSERT_EQUAL(one.tcp.time_wait_max, 5);
+	CU_ASSERT(one.tcp.challenge_acks_per_s == 9 && one.tcp.challenge_interval_us == 2000000);
 	const struct config_listener *own = &one.listeners[0], *same_as_tcp = &one.listeners[1];
 	CU_ASSERT(own->congestion == CONFIG_CONGESTION_NEWRENO && own->rto_us_min == 2000 && own->nodelay);
 	CU_ASSERT(own->delayed_ack_us == 1000 && own->keepalive_us == UINT64_C(3600000000));

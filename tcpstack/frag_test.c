@@ -322,7 +322,7 @@ static void congestion_marks_are_kept(void)
 {
 	static const struct {
 		uint8_t a, b, whole;
-	} marks[] = {{0, 0, 0}, {2, 2, 2}, {2, 3, 3}, {3, 2, 3}, {3, 1, 3}};
+	} marks[] = {{0, 0, 0}, {1, 1, 1}, {2, 2, 2}, {3, 3, 3}, {2, 3, 3}, {3, 2, 3}, {3, 1, 3}};
 
 	begin(multi_segment);
 	for (unsigned i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {

@@ -42,6 +42,7 @@ void stack_config_defaults(struct stack_config *c)
 		.keepalive_probes = 9,
 		.arp_lifetime_us = 60000000,
 		.challenge_acks_per_s = 1000,
+		.challenge_interval_us = 500000,
 		.sack = true,
 		.timestamps = true,
 		.window_scaling = true,

@@ -112,6 +112,7 @@ struct stack_config {
 	uint32_t arp_lifetime_us;
 	enum stack_syn_cookies syn_cookies;
 	uint32_t challenge_acks_per_s;	  /* RFC 5961, all connections together */
+	uint32_t challenge_interval_us;	  /* of one connection: an ACK for what carries no data */
 	const struct tcp_cc *cc;	  /* congestion control: tcp_cc_by_name */
 	uint32_t initial_window_segments; /* RFC 6928; 1 to 64 */
 	enum stack_ecn ecn;

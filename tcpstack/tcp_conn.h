@@ -28,7 +28,6 @@ enum {
 	TCP_HOLD_US = 200000,	    /* a partial segment waits no longer for more data, or for window */
 	TCP_DELAYED_ACK_US = 40000, /* an ACK's wait on a short path; on a longer one it is a round trip */
 	TCP_USER_TIMEOUT_US_MIN = 100000,
-	TCP_CHALLENGE_CONN_US = 500000, /* one ACK a connection for what carries no data */
 };
 #define TCP_USER_TIMEOUT_US_MAX 3600000000u
 

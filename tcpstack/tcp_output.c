@@ -146,7 +146,7 @@ void tcp_send_paced_ack(struct tcp_conn *c)
 		COUNT(s, tcp_challenge_limited);
 		return;
 	}
-	c->challenge_next_us = s->now_us + TCP_CHALLENGE_CONN_US;
+	c->challenge_next_us = s->now_us + s->config.challenge_interval_us;
 	COUNT(s, tcp_challenge_acks);
 	tcp_send_ack(c);
 }
@@ -175,7 +175,7 @@ bool tcp_challenge_allowed(struct stack *s, uint64_t *next_us)
 		return false;
 	}
 	s->challenge_left--;
-	*next_us = s->now_us + TCP_CHALLENGE_CONN_US;
+	*next_us = s->now_us + s->config.challenge_interval_us;
 	COUNT(s, tcp_challenge_acks);
 	return true;
 }

@@ -3,9 +3,8 @@
  *
  * A router's word is taken when it is about something in flight that was larger than it says (RFC 5927
  * section 7). Two timeouts in a row of a segment that need not fit are taken for a black hole: the next lower
- * step is tried. Ten minutes after the last reduction, and again and again once it went well, one segment is
- * made larger: when it arrives, so large they all become. Lost ones are cut to the new size when they leave
- * again.
+ * step is tried. Ten minutes after the last reduction, and two after it went well, one segment is made larger:
+ * when it arrives, so large they all become. Lost ones are cut to the new size when they leave again.
  *
  * IPv4 packets carry DF, but where a router tells of less than 576 bytes: then we stay at 576 and let it cut
  * them. IPv6 has no path below 1280. */

@@ -63,12 +63,22 @@ static void exchange_declare_method(struct amqp091_channel *ch, const struct amq
 		reply_plain(ch, a->no_wait, AMQP091_METHOD_EXCHANGE_DECLARE_OK);
 }
 
+/* True: not now, the frame is offered again. */
+static bool again(struct amqp091_channel *ch, enum failure_code code)
+{
+	ch->conn->frame_again = code == FAILURE_AGAIN;
+	return ch->conn->frame_again;
+}
+
 static void exchange_delete_method(struct amqp091_channel *ch, const struct amqp091_method *m)
 {
 	const struct amqp091_exchange_delete *a = &m->args.exchange_delete;
 	struct failure f;
 
-	if (exchange_delete(&ch->conn->session, slice_of(a->exchange), a->if_unused, &f) != FAILURE_NONE)
+	enum failure_code code = exchange_delete(&ch->conn->session, slice_of(a->exchange), a->if_unused, &f);
+	if (again(ch, code))
+		return;
+	if (code)
 		channel_failure(ch, m->id, &f);
 	else
 		reply_plain(ch, a->no_wait, AMQP091_METHOD_EXCHANGE_DELETE_OK);
@@ -122,8 +132,7 @@ static void queue_declare_method(struct amqp091_channel *ch, const struct amqp09
 	if (a->passive && !channel_queue_name(ch, a->queue, m->id, &d.name))
 		return;
 	enum failure_code code = queue_declare(&ch->conn->session, &d, &q, &f);
-	ch->conn->frame_again = code == FAILURE_AGAIN;
-	if (code == FAILURE_AGAIN)
+	if (again(ch, code))
 		return;
 	if (code) {
 		channel_failure(ch, m->id, &f);

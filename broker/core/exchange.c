@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PREDECLARED = 6 }; /* do not count towards the limit */
+enum {
+	PREDECLARED = 6,   /* do not count towards the limit */
+	IN_USE_SCAN = 256, /* bindings that are looked at in one go */
+};
 
 static const struct exchange_type *const types[] = {
 	&route_direct, &route_fanout, &route_topic, &route_headers, NULL};
@@ -189,15 +192,20 @@ void exchange_changed(struct exchange *x)
 	RCU_PUBLISH(x->generation, ++x->vhost->broker->generation);
 }
 
-/* Bindings of queues that are deleted only wait to be taken away. */
-static bool in_use(const struct exchange *x)
+/* Bindings of queues that are deleted only wait to be taken away: behind many of them it is seen later. */
+static enum failure_code unused(const struct exchange *x, struct failure *f)
 {
 	const struct binding *b;
+	unsigned left = IN_USE_SCAN;
 
-	cds_list_for_each_entry (b, &x->bindings, of_exchange)
+	cds_list_for_each_entry (b, &x->bindings, of_exchange) {
 		if (!queue_hidden(b->queue))
-			return true;
-	return false;
+			return failure_set(f, FAILURE_PRECONDITION, EXCHANGE_FMT " in use",
+				NAME_ARG(x->by_name.name, x->vhost));
+		if (left-- == 0)
+			return FAILURE_AGAIN;
+	}
+	return FAILURE_NONE;
 }
 
 /* Writer mutex held. */
@@ -207,9 +215,9 @@ static enum failure_code delete_found(struct exchange *x, bool if_unused, struct
 		return failure_set(f, FAILURE_ACCESS_REFUSED,
 			"deletion of system " EXCHANGE_FMT " not allowed",
 			NAME_ARG(x->by_name.name, x->vhost));
-	if (if_unused && in_use(x))
-		return failure_set(
-			f, FAILURE_PRECONDITION, EXCHANGE_FMT " in use", NAME_ARG(x->by_name.name, x->vhost));
+	enum failure_code code = if_unused ? unused(x, f) : FAILURE_NONE;
+	if (code)
+		return code;
 	exchange_hide(x);
 	if (!exchange_take_apart(x, TIDY_BINDINGS))
 		tidy_later(x);

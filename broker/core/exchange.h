@@ -18,7 +18,9 @@ enum failure_code exchange_declare(
 	struct session *s, const struct exchange_declaration *d, struct failure *f);
 
 /* RabbitMQ answers ok for one that does not exist; ACCESS_REFUSED for the predeclared, PRECONDITION when
- * if_unused and it has bindings. */
+ * if_unused and it has bindings, AGAIN where that is to be seen behind many bindings that are on their way
+ * out.
+ */
 enum failure_code exchange_delete(struct session *s, struct slice name, bool if_unused, struct failure *f);
 
 /* A binding of a queue; the same one twice is one. The queue must not be another session's exclusive one.

@@ -16,8 +16,9 @@ struct queue_declaration {
 };
 
 /* Declares, or checks that an equal one exists. NOT_FOUND (passive), RESOURCE_LOCKED (exclusive to another
- * session, or exclusive differs), PRECONDITION (differs), ACCESS_REFUSED (reserved name), LIMIT. The new
- * queue belongs to the session's core. Cold path. */
+ * session, or exclusive differs), PRECONDITION (differs), ACCESS_REFUSED (reserved name), LIMIT, AGAIN
+ * where deleted queues are still taken apart at the limit. The new queue belongs to the session's core. Cold
+ * path. */
 enum failure_code queue_declare(
 	struct session *s, const struct queue_declaration *d, struct queue **out, struct failure *f);
 

@@ -111,7 +111,11 @@ static void with_its_exchange(void)
 	CU_ASSERT_EQUAL(exchange_delete(&fixture.session[0], text("x"), true, &fixture.failure),
 		FAILURE_PRECONDITION);
 	CU_ASSERT_EQUAL(queue_delete_code(0, "many"), 0);
-	CU_ASSERT_EQUAL(exchange_delete(&fixture.session[0], text("x"), true, &fixture.failure), 0);
+	unsigned turns = 0;
+	while (exchange_delete(&fixture.session[0], text("x"), true, &fixture.failure) == FAILURE_AGAIN &&
+		turns++ < MANY)
+		broker_core_tidy(fixture.core);
+	CU_ASSERT_TRUE(turns > 0 && turns < MANY / TIDY_BINDINGS);
 	CU_ASSERT_FALSE(exchange_exists("x"));
 	tidy_up();
 	CU_ASSERT_EQUAL(fixture.broker->binding_count, 0);

@@ -185,6 +185,8 @@ static int create_bypass(struct instance *in, struct data_core *d, uint32_t i, u
 	bc.stack.syn_backlog_max = in->sizes.syn_backlog;
 	bc.stack.time_wait_us = (uint32_t)c->tcp.time_wait_us;
 	bc.stack.time_wait_max = in->sizes.time_wait;
+	bc.stack.challenge_acks_per_s = (c->tcp.challenge_acks_per_s + c->lcore_count - 1) / c->lcore_count;
+	bc.stack.challenge_interval_us = (uint32_t)c->tcp.challenge_interval_us;
 	_Static_assert((int)STACK_SYN_COOKIES_ALWAYS == (int)CONFIG_SYN_COOKIES_ALWAYS &&
 			       (int)STACK_SYN_COOKIES_NEVER == (int)CONFIG_SYN_COOKIES_NEVER,
 		"one order");

@@ -28,8 +28,21 @@ void reclaim_defer(struct reclaim_node *n, reclaim_fn release)
 	w->deferred_count++;
 }
 
+void reclaim_hold(void)
+{
+	w->held++;
+}
+
+void reclaim_hold_end(void)
+{
+	EXPECT(w->held > 0);
+	w->held--;
+}
+
 void quiescent(unsigned core)
 {
+	if (w->held)
+		return;
 	for (unsigned i = 0; i < w->deferred_count; i++)
 		w->deferred[i].readers &= (uint8_t) ~(1u << core);
 	while (w->deferred_count && !w->deferred[0].readers) {

@@ -70,6 +70,7 @@ struct world {
 		uint8_t readers; /* cores that may still look */
 	} deferred[DEFERRED_MAX];
 	unsigned deferred_count;
+	unsigned held; /* reclaim_hold, by any core */
 	size_t live_before;
 };
 

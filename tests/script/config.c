@@ -29,10 +29,10 @@ static const struct {
 	KEY(rto_us_initial), KEY(rto_us_min), KEY(rto_us_max), KEY(delayed_ack_us), KEY(user_timeout_us),
 	KEY(connect_timeout_us), KEY(half_open_timeout_us), KEY(time_wait_us), KEY(fin_wait_2_us),
 	KEY(keepalive_us), KEY(keepalive_interval_us), KEY(keepalive_probes), KEY(challenge_acks_per_s),
-	KEY(initial_window_segments), KEY(syn_cookies), KEY(ecn), KEY(quick_acks), KEY(timestamps),
-	KEY(window_scaling), KEY(sack), KEY(orphan_max), KEY(tx_reserve), KEY(tx_segments_max),
-	KEY(rx_buffers_max), KEY(arp_max), KEY(arp_lifetime_us), KEY(arp_probes), KEY(dad_transmits),
-	KEY(router_discovery), KEY(mld), KEY(frag_datagrams_max), KEY(frag_bytes_max)};
+	KEY(challenge_interval_us), KEY(initial_window_segments), KEY(syn_cookies), KEY(ecn), KEY(quick_acks),
+	KEY(timestamps), KEY(window_scaling), KEY(sack), KEY(orphan_max), KEY(tx_reserve),
+	KEY(tx_segments_max), KEY(rx_buffers_max), KEY(arp_max), KEY(arp_lifetime_us), KEY(arp_probes),
+	KEY(dad_transmits), KEY(router_discovery), KEY(mld), KEY(frag_datagrams_max), KEY(frag_bytes_max)};
 
 static void do_config(const char *name, unsigned long value)
 {
