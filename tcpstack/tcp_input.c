@@ -99,7 +99,8 @@ static bool paws_good(struct tcp_conn *c, const struct tcp_in *in)
 		return true;
 	if (!in->options.has_timestamp) {
 		COUNT(s, tcp_no_timestamp); /* RFC 7323 section 3.2 */
-		if (in->flags & TCP_SYN) /* a peer that has begun anew learns of us: RFC 5961 section 4.2 */
+		/* A peer that has begun anew learns of us: RFC 5961 section 4.2. */
+		if ((in->flags & TCP_SYN) && !MUTANT(syn_without_timestamp_ignored))
 			tcp_send_challenge_ack(c);
 		return false;
 	}

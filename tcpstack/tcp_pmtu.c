@@ -3,8 +3,8 @@
  *
  * A router's word is taken when it is about something in flight that was larger than it says (RFC 5927
  * section 7). Two timeouts in a row of a segment that need not fit are taken for a black hole: the next lower
- * step is tried. Ten minutes after the last reduction, and two after it went well, one segment is made larger:
- * when it arrives, so large they all become. Lost ones are cut to the new size when they leave again.
+ * step is tried. Ten minutes after the last reduction, and two after it went well, one segment is made
+ * larger: when it arrives, so large they all become. Lost ones are cut to the new size when they leave again.
  *
  * IPv4 packets carry DF, but where a router tells of less than 576 bytes: then we stay at 576 and let it cut
  * them. IPv6 has no path below 1280. */
@@ -118,7 +118,8 @@ void tcp_pmtu_told(struct tcp_conn *c, const struct tcp_icmp *e)
 		COUNT(s, tcp_pmtu_ignored);
 		return;
 	}
-	tcp_pmtu_refresh(c); /* the least counts, RFC 4821 section 5.2 */
+	if (!MUTANT(least_path_mtu_forgotten))
+		tcp_pmtu_refresh(c); /* the least counts, RFC 4821 section 5.2 */
 	if (mtu >= (c->may_fragment ? PMTU_V4_LEAST : c->path_mtu)) {
 		/* Nothing new of the path, but what was larger is gone: a probe, or what left before others
 		 * had learnt it. */

@@ -83,22 +83,37 @@ static void duplicate_input(struct tcp_conn *c, const struct tcp_sack_block *b, 
 		acked->all_duplicate = --c->undo_resent == 0;
 }
 
+/* The blocks from the first on, lowest first: what one acknowledgement tells of came in this order as far as
+ * anybody knows, and told the other way round it would be reordering (RFC 8985 section 6.2, step 3). */
+static unsigned blocks_sorted(const struct tcp_options *o, unsigned first, struct tcp_sack_block *to)
+{
+	unsigned n = 0;
+
+	for (unsigned i = first; i < o->sack_count; i++, n++) {
+		unsigned at = n;
+		for (; at > 0 && seq_lt(o->sack[i].start, to[at - 1].start) && !MUTANT(blocks_as_they_stand);
+			at--)
+			to[at] = to[at - 1];
+		to[at] = o->sack[i];
+	}
+	return n;
+}
+
 void tcp_sack_input(struct tcp_conn *c, const struct tcp_in *in, struct tcp_acked *acked)
 {
-	const struct tcp_options *o = &in->options;
+	struct tcp_sack_block block[TCP_SACK_BLOCKS_MAX];
 	int budget = SACK_WALK_MAX;
-	unsigned i = 0;
+	bool duplicate = is_duplicate_report(in);
 
-	if (is_duplicate_report(in)) {
-		duplicate_input(c, &o->sack[0], acked);
-		i = 1;
-	}
-	for (; i < o->sack_count && budget > 0; i++) {
-		if (seq_leq(o->sack[i].end, in->ack))
+	if (duplicate)
+		duplicate_input(c, &in->options.sack[0], acked);
+	unsigned n = blocks_sorted(&in->options, duplicate, block);
+	for (unsigned i = 0; i < n && budget > 0; i++) {
+		if (seq_leq(block[i].end, in->ack))
 			continue; /* an old one, overtaken by its own cumulative ACK */
-		if (!block_believable(c, in, &o->sack[i]))
+		if (!block_believable(c, in, &block[i]))
 			COUNT(c->stack, tcp_sack_bogus);
 		else if (!tcp_nothing_sent(c))
-			block_input(c, &o->sack[i], acked, &budget);
+			block_input(c, &block[i], acked, &budget);
 	}
 }

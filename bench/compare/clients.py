@@ -79,7 +79,12 @@ def latency_result(out, histogram_path, series_path):
     return result
 
 
-def throughput(build, places, of, size, idle, count):
-    clients = [Client(build, end, "perftest", *words_of(end, cpus, idle), "--threads", len(cpus), "--qt", of["queues"],
-                      "--size", size, "--count", count, "--json") for end, cpus in places]
-    return [json.loads(out) for out in together(clients, of.get("seconds", 60))]
+def throughput(build, places, of, size, idle):
+    """One result for each of places; of: queues, and count or time_limit with warmup_ms, and perhaps window."""
+    words = ["--qt", of["queues"], "--size", size, "--json"]
+    words += ["--count", of["count"]] if "count" in of else ["--time-limit", of["time_limit"]]
+    words += ["--warmup", of["warmup_ms"]] if "warmup_ms" in of else []
+    words += ["--window", of["window"]] if "window" in of else []
+    clients = [Client(build, end, "perftest", *words_of(end, cpus, idle), "--threads", len(cpus), *words)
+               for end, cpus in places]
+    return [json.loads(out) for out in together(clients, of.get("patience", 60))]

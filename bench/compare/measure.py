@@ -102,20 +102,22 @@ class Visit:
                 "shared_cpus": self.placement.shared, "version": self.servers[0].version()}
         profile = self.comparison.profile
         of = profile.throughput if kind == "throughput" else profile.variants.get(kind, profile.latency)
-        if kind == "throughput" or "share" in of:
+        if kind == "throughput" and "count" not in of or "share" in of:
             line["found_rate"] = self.rate(size)
         if kind == "throughput":
             line["count"] = of["count"] if "count" in of else max(int(line["found_rate"] * of["seconds"]), 1)
             self.throughput(size, max(line["count"] // WARM_PART, 1))
+            of = {"queues": of["queues"], "count": line["count"], "patience": of.get("seconds", 60)}
         elif "share" in of:
             # What perftest's publishers managed together, on as many queues.
             of = {**of, "queues": profile.throughput["queues"], "rate": max(int(of["share"] * line["found_rate"]), 1)}
         watch, used = Watch(), self.used()
-        if kind != "throughput":
+        if not profile.is_throughput(kind):
             line["rate"], line["queues"] = of["rate"], of.get("queues", 1)
             line["results"] = clients.latency(build, self.places, of, size, self.idle, work)
         else:
-            line["results"] = clients.throughput(build, self.places, of, size, self.idle, line["count"])
+            line["results"] = clients.throughput(build, self.places, of, size, self.idle)
+            line["queues"] = of["queues"]
         line["cpu"] = watch.end({"broker": self.placement.broker_cpus(), "client": self.placement.client_cpus()})
         line["broker_process"] = {kind: round(self.used()[kind] - used[kind], 3) for kind in used}
         return line
@@ -126,8 +128,8 @@ class Visit:
 
     def throughput(self, size, count):
         """Messages a second of the slowest publisher's kind, by a run of so many."""
-        results = clients.throughput(self.comparison.build, self.places, self.comparison.profile.throughput, size, self.idle,
-                                     count)
+        of = {"queues": self.comparison.profile.throughput["queues"], "count": count}
+        results = clients.throughput(self.comparison.build, self.places, of, size, self.idle)
         return min(result["publishes_per_s"]["mean"] for result in results)
 
     def rate(self, size):

@@ -59,6 +59,7 @@ class Page:
         self.throughput_table()
         self.all_latencies()
         self.variants()
+        self.throughput_variants()
         self.floor()
         return document(f"Godwit: kernel bypass against the kernel, profile {self.profile.name}", self.parts)
 
@@ -167,7 +168,7 @@ class Page:
         lines = []
         for name, of in self.profile.variants.items():
             for row in self.profile.rows:
-                found = self.results.variant(row, name, of["size"])
+                found = None if self.profile.is_throughput(name) else self.results.variant(row, name, of["size"])
                 if found:
                     lines.append((name, row, f"{found['rate']:,}", number(found["avg_ms"], 4),
                                   *(number(value, 4) for value in found["ms"].values()), number(found["max_ms"], 3),
@@ -177,6 +178,21 @@ class Page:
                      "A share is of the row's own greatest rate, as found before its first throughput test; a burst is due "
                      "all at once; confirmed is how long the broker took to confirm.</p>",
                      table(["load", "row", "messages/s", "avg", "p50", "p99", "p99.9", "max", "confirmed, avg"], lines))
+
+    def throughput_variants(self):
+        lines = []
+        for name, of in self.profile.variants.items():
+            for row in self.profile.rows:
+                found = self.results.variant_throughput(row, name, of["size"]) if self.profile.is_throughput(name) else None
+                if found:
+                    lines.append((name, row, of["size"], found["queues"], of.get("window", "any"), number(found["count"], 0),
+                                  number(found["seconds"], 3), number(found["transfers_per_s"], 0),
+                                  number(found["mb_per_s"], 3)))
+        if lines:
+            self.add("<h2>Throughput in other ways</h2><p>Medians of the runs. In flight: messages of each publisher that may wait "
+                     "for their confirms at once; with one, half of the transfers are exchanges.</p>",
+                     table(["way", "row", "bytes", "queues", "in flight", "messages of a publisher", "seconds", "transfers/s",
+                            "MB/s"], lines))
 
     def floor(self):
         """The machine alone, round by round."""

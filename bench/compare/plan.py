@@ -96,12 +96,20 @@ class Profile:
             need(row in self.rows, f"{name}: no row {row} to compare")
 
     def variant(self, name, described):
-        """A latency test of another kind: what it has instead of the profile's own."""
+        """A test of another kind: what it has instead of the profile's own. With count or time_limit one of throughput,
+        else one of latency."""
         need(name not in ("latency", "throughput"), f"{self.name}: variant {name} has a name that is taken")
-        unknown = set(described) - {"rate", "share", "queues", "burst", "confirm", "size"}
+        unknown = set(described) - ({"count", "time_limit", "window", "queues", "size"} if is_throughput(described) else
+                                    {"rate", "share", "queues", "burst", "confirm", "size"})
         need(not unknown, f"{self.name}: variant {name}: no key {unknown}")
         need(not {"rate", "share"} <= set(described), f"{self.name}: variant {name}: rate and share exclude each other")
+        if is_throughput(described):
+            need(not {"count", "time_limit"} <= set(described), f"{self.name}: variant {name}: count and time_limit exclude each other")
+            return {"queues": self.throughput["queues"], "warmup_ms": self.latency["warmup_ms"], "size": 16, **described}
         return {**self.latency, "size": 16, **described}
+
+    def is_throughput(self, kind):
+        return kind == "throughput" or kind in self.variants and is_throughput(self.variants[kind])
 
     def pick(self, pick, catalogue):
         pick = dict(pick)
@@ -139,6 +147,9 @@ class Profile:
                 yield Visit(run, row, guests, tuple(chance.sample(tests, len(tests))))
 
     def test_seconds(self, kind):
+        if kind in self.variants and self.is_throughput(kind):
+            of = self.variants[kind]
+            return of.get("time_limit", 2) + of["warmup_ms"] / 1000 + SETTLE_S + TOOL_S
         if kind != "throughput":
             of = self.variants.get(kind, self.latency)
             return of["seconds"] + (of["warmup_ms"] + of["floor_ms"]) / 1000 + TOOL_S
@@ -149,6 +160,10 @@ class Profile:
         seconds = sum(START_S.get(row.broker, START_S_DEFAULT) + sum(self.test_seconds(kind) for kind, _ in tests)
                       for row, _, tests in self.picks)
         return self.runs * seconds / 60
+
+
+def is_throughput(variant):
+    return bool({"count", "time_limit"} & set(variant))
 
 
 def need(condition, text):

@@ -38,7 +38,7 @@ class Profiles(unittest.TestCase):
             p = plan.profile_load(plan.profile_path(name))
             self.assertEqual((p.runs, p.latency["sizes"], p.throughput["sizes"]), (9, sizes, sizes + [2048, 4096]), name)
             for row in p.figures.values():
-                of = [(guests, sum(test[0] in ("latency", "throughput") for test in tests))
+                of = [(guests, sum(kind in ("latency", "throughput") for kind, _ in tests))
                       for r, guests, tests in p.picks if r.name == row]
                 self.assertEqual(of, [(1, 16), (2, 16)], name)
 
@@ -51,6 +51,8 @@ class Profiles(unittest.TestCase):
                 ({"rows": [{"row": "nosuch"}]}, "no row nosuch"),
                 ({"rows": [{"row": "kernel", "variants": ["nosuch"]}]}, "no variant nosuch"),
                 ({"variants": {"x": {"rate": 5, "share": 0.5}}}, "exclude each other"),
+                ({"variants": {"x": {"count": 5, "time_limit": 1}}}, "exclude each other"),
+                ({"variants": {"x": {"count": 5, "burst": 1}}}, "no key"),
                 ({"variants": {"latency": {}}}, "name that is taken"), ({"variants": {"x": {"rat": 5}}}, "no key"),
                 ({"rows": [{"row": "x", "client": "kernel", "medium": "network", "broker": "there"}]}, "no HOST:PORT"),
                 ({"rows": [{"row": "x", "client": "af_xdp", "medium": "loopback", "broker": "kernel"}]}, "want a veth"),

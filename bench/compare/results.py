@@ -124,6 +124,14 @@ class Results:
                 "max_ms": max(guest["all"]["max_ms"] for guest in every),
                 "confirmed_avg_ms": stats.statistics.median(confirmed) if confirmed else None}
 
+    def variant_throughput(self, row, name, size):
+        """Of a variant of throughput: medians of the runs, and the queues; None where it was not measured."""
+        lines = list(self.runs(row, 1, name, size).values())
+        if not lines:
+            return None
+        return {"queues": lines[0]["queues"], **{key: stats.statistics.median(line["results"][0][key] for line in lines)
+                                                 for key in ("count", "seconds", "transfers_per_s", "mb_per_s")}}
+
     def disturbed(self):
         return [line for line in self.of("measurement") if line["disturbed"]]
 

@@ -25,7 +25,7 @@ def throughput(row, run, rates, size=16):
     guests = [{"transfers": 8000, "seconds": 8000 / rate, "transfers_per_s": rate, "mb_per_s": rate * size / 2**20}
               for rate in rates]
     return {"type": "measurement", "row": row, "guests": len(rates), "run": run, "kind": "throughput", "size": size,
-            "count": 1000, "results": guests, "disturbed": False, "cpu": {"broker": spent, "seconds": 4.0}}
+            "count": 1000, "queues": 4, "results": guests, "disturbed": False, "cpu": {"broker": spent, "seconds": 4.0}}
 
 
 class Rules(unittest.TestCase):
@@ -55,6 +55,14 @@ class Rules(unittest.TestCase):
         self.assertEqual((kind, size, verdict), ("throughput", 16, "faster"))
         self.assertAlmostEqual(ratio.low, 1.5)
 
+    def test_other_ways_of_throughput_are_medians(self):
+        lines = [{**throughput("kernel", run, (rate,)), "kind": "few"} for run, rate in enumerate((1.0, 9.0, 2.0))]
+        for line in lines:
+            line["results"][0]["count"] = 1000
+        found = Results(lines).variant_throughput("kernel", "few", 16)
+        self.assertEqual((found["transfers_per_s"], found["count"], found["queues"]), (2, 1000, 4))
+        self.assertIsNone(Results(lines).variant_throughput("tap", "few", 16))
+
     def test_a_busy_client_is_named(self):
         lines = [throughput("kernel", run, (8000.0,), size) for run in range(3) for size in (16, 64)]
         for line in lines:
@@ -81,6 +89,16 @@ class Complaints(unittest.TestCase):
 
     def test_none_of_what_is_right(self):
         self.assertEqual(self.complaints(), [])
+
+    def test_a_test_by_time_has_its_own_count(self):
+        self.profile.variants["timed"] = {"time_limit": 1, "size": 16}
+        timed = {**throughput("kernel", 0, (100.0,)), "kind": "timed"}
+        del timed["count"]
+        timed["results"][0]["count"] = 1000
+        self.lines.append(timed)
+        self.assertEqual(self.complaints(), [])
+        timed["results"][0]["count"] = 999
+        self.assertIn("8000 transfers, not 7992", self.complaints()[0])
 
     def test_what_is_not_there(self):
         self.lines.pop()
