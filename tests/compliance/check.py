@@ -7,7 +7,7 @@ usage: check.py COMPLIANCE.md RESULTS.json...
 RESULTS are the logs of `meson test` for the suites script and unit. Every test that a row names must have run and
 passed in them; skipped counts as missing, and so does a packet script that stands in its folder and is run by nobody. One
 of a row's tests is a packet script, unless the row says "not seen on the wire:" before them. A row that is not done must
-say why, and may not be a MUST. Prints a PASS or FAIL line a row and the count.
+say why, and may not be a MUST. Rows name as many keywords as the sections that keywords lists have, "MUST (2)" for two. Prints a PASS or FAIL line a row and the count.
 """
 import json
 import pathlib
@@ -18,6 +18,8 @@ TAP = re.compile(r"^(not ok|ok)\b *\d* *-? *([^#\n]*)(?:# *(SKIP|TODO)\b *(.*))?
 ROW = re.compile(r"^\| (?P<clause>[^|]+) \| (?P<text>[^|]+) \| (?P<status>[^|]+) \| (?P<tests>[^|]*) \|$")
 REASON_CHARACTERS_MIN = 10
 UNSEEN = "not seen on the wire:"
+KEYWORD = re.compile(r"\b(MUST|SHOULD|RECOMMENDED)\b(?: NOT)?(?: \((\d)\))?")
+KEYWORDS = pathlib.Path(__file__).with_name("keywords")
 SCRIPTS = pathlib.Path(__file__).resolve().parents[1] / "script/cases"
 
 
@@ -57,6 +59,37 @@ def wrong_with(row, passed):
     return None
 
 
+def keywords_wanted():
+    """{(RFC, section): [MUSTs, SHOULDs]}"""
+    wanted = {}
+    for line in KEYWORDS.read_text(encoding="utf-8").splitlines():
+        words = line.split("#")[0].split()
+        if words:
+            wanted[words[0], words[1]] = [int(words[2]), int(words[3])]
+    return wanted
+
+
+def keywords_counted(lines, wanted):
+    """The same of the rows; what stands below a heading of one RFC is of that one."""
+    counted, only = {key: [0, 0] for key in wanted}, ""
+    for line in lines:
+        if line.startswith("## "):
+            numbers = re.findall(r"\b\d{4}\b", line.split(":")[0])
+            only = numbers[0] + "-" if len(numbers) == 1 else ""
+        row = ROW.match(line.rstrip("\n"))
+        if not row:
+            continue
+        clause = row["clause"]
+        place = re.match(r"(\d{4})-([\d.]+)", clause if re.match(r"\d{4}-", clause) else only + clause)
+        section = place and place[2].rstrip(".")
+        while section and (place[1], section) not in wanted:
+            section = section.rpartition(".")[0]
+        if section:
+            for word, times in KEYWORD.findall(clause):
+                counted[place[1], section][word != "MUST"] += int(times or 1)
+    return counted
+
+
 def main(table, logs):
     passed = passed_tests(logs)
     count = {"PASS": 0, "FAIL": 0}
@@ -74,6 +107,13 @@ def main(table, logs):
             count["FAIL" if wrong else "PASS"] += 1
             if wrong:
                 print(f"FAIL {row['clause']} (line {number}): {wrong}")
+    wanted = keywords_wanted()
+    with open(table, encoding="utf-8") as lines:
+        counted = keywords_counted(lines, wanted)
+    for (rfc, section), numbers in wanted.items():
+        if any(have < want for have, want in zip(counted[rfc, section], numbers)):
+            print(f"FAIL RFC {rfc} section {section}: {numbers} MUST and SHOULD, rows name {counted[rfc, section]}")
+            count["FAIL"] += 1
     for script in sorted(SCRIPTS.glob("*.pkt")):
         if script.stem not in passed:
             print(f"FAIL {script.name}: did not run and pass")
