@@ -4,6 +4,7 @@ import base64
 import html
 import os
 
+import aims
 import plan
 from figures import Figures
 from results import Results
@@ -52,6 +53,7 @@ class Page:
         self.head()
         self.warnings()
         self.rows()
+        self.aims()
         self.verdicts()
         for figure in figures:
             self.add(image(figure.path, figure.title, figure.words))
@@ -83,7 +85,7 @@ class Page:
         named = {line["row"] for line in self.results.of("missing")}
         words += [f"{row}, {guests} guests, {kind} of {size} bytes: {runs} of {self.profile.runs} runs"
                   for row, guests, kind, size, runs in absent if row not in named]
-        words += [f"failed: {line['row']} {line['test'] or ''}: {line['why'][:300]}" for line in self.results.of("failed")]
+        words += [f"failed: {line['row']} {line['test'] or ''}: {line['why'][:300]}" for line in self.results.failed()]
         if disturbed:
             words.append(f"{len(disturbed)} measurements had more than {self.profile.steal_max:.0%} of their CPU time stolen by "
                          "the hypervisor, twice; they count all the same")
@@ -100,6 +102,16 @@ class Page:
         missing = {line["row"]: line["why"] for line in self.results.of("missing")}
         self.add("<h2>Rows</h2>", table(["row", "is", ""], [(name, row.words(), missing.get(name, "")) for name, row in
                                                             self.profile.rows.items()]))
+
+    def aims(self):
+        lines = []
+        for aim in plan.load(os.path.join(plan.HERE, "aims.yaml")):
+            found = aims.reached(self.results, aim)
+            bound = f"at most {aim['at_most']:,}" if "at_most" in aim else f"at least {aim['at_least']:,}"
+            lines.append((aim["says"], bound, *(("not measured", "") if not found else
+                          (f"{found[0]:,.3f}", "met" if found[1] else f"missed by {found[2]:.0%}"))))
+        self.add("<h2>Aims</h2><p>Medians of the runs, and percentiles of all runs together, gaps included; ratios are the first "
+                 "row's figure by the other's.</p>", table(["aim", "wanted", "found", ""], lines))
 
     def verdicts(self):
         lines = []

@@ -135,6 +135,13 @@ class Results:
     def disturbed(self):
         return [line for line in self.of("measurement") if line["disturbed"]]
 
+    def failed(self):
+        """Failures that no later run has made good."""
+        for line in self.of("failed"):
+            test = line["test"]
+            if not test or line["run"] not in self.runs(line["row"], line["guests"], *test):
+                yield line
+
     def absent(self, profile):
         """What the profile wants and nobody measured: (row, guests, kind, size, runs that are there)."""
         for row, guests, tests in profile.picks:

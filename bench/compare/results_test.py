@@ -63,6 +63,11 @@ class Rules(unittest.TestCase):
         self.assertEqual((found["transfers_per_s"], found["count"], found["queues"]), (2, 1000, 4))
         self.assertIsNone(Results(lines).variant_throughput("tap", "few", 16))
 
+    def test_a_failure_that_was_made_good_is_forgotten(self):
+        failed = [{"type": "failed", "row": "kernel", "guests": 1, "run": run, "test": ["latency", 16], "why": "?"}
+                  for run in range(2)]
+        self.assertEqual([line["run"] for line in Results([*failed, latency("kernel", 0, 1, 1)]).failed()], [1])
+
     def test_a_busy_client_is_named(self):
         lines = [throughput("kernel", run, (8000.0,), size) for run in range(3) for size in (16, 64)]
         for line in lines:
