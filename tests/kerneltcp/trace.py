@@ -86,26 +86,35 @@ def still_there_alone(path, message, numbers):
 STACK_RESET = "stack: Connection reset (RST)"
 
 
-def fins_sent_again(path):
-    """Frames that reset what is over: the stack was the last to close, has sent its FIN more than once, for a probe or
-    since the ACK was late, and the kernel, in TIME-WAIT, acknowledges the second one as well. Nothing is left by then
-    that could take that ACK (RFC 9293 section 3.10.7.1; tests/script/cases/tlp-fin-last-ack.pkt)."""
-    fields = ("frame.number", "eth.src", "tcp.stream", "tcp.flags.fin", "tcp.flags.reset", "tcp.flags.ack",
-              "tcp.seq_raw", "tcp.ack_raw", "tcp.len")
-    command = ["tshark", "-n", "-r", path, "-Y", "tcp.flags.fin == 1 || tcp.flags.reset == 1", "-T", "fields",
+def acknowledged_after_the_end(path):
+    """Frames that reset what is over: the stack was the last to close, has sent its FIN or what came before it more than
+    once, for a probe or since the ACK was late, and the kernel, in TIME-WAIT, acknowledges that as well. Nothing is left by
+    then that could take such an ACK (RFC 9293 section 3.10.7.1; tests/script/cases/tlp-fin-last-ack.pkt). No more resets
+    than frames that were sent again, each where the stack's FIN ended."""
+    fields = ("frame.number", "eth.src", "tcp.stream", "tcp.flags.fin", "tcp.flags.reset", "tcp.seq_raw", "tcp.len")
+    command = ["tshark", "-n", "-r", path, "-Y", "tcp.flags.fin == 1 || tcp.flags.reset == 1 || tcp.len > 0", "-T", "fields",
                *(w for f in fields for w in ("-e", f))]
     done = subprocess.run(command, capture_output=True, text=True)
     need(done.returncode == 0, done.stderr.strip())
-    fins, explained = collections.defaultdict(list), set()
+    fins, again, furthest, explained = {}, collections.Counter(), {}, set()
     for line in done.stdout.splitlines():
-        number, source, stream, fin, reset, _, seq, _, length = line.split("\t")
-        ours = source == STACK_MAC
-        if fin in ("1", "True"):
-            fins[stream, ours].append((int(seq) + int(length) + 1) & 0xffffffff)
-        elif reset in ("1", "True") and ours:
-            again = fins[stream, True]
-            if len(again) > 1 and fins[stream, False] and set(again) == {int(seq)}:
+        number, source, stream, fin, reset, seq, length = line.split("\t")
+        ours, is_fin = source == STACK_MAC, fin in ("1", "True")
+        end = (int(seq) + int(length) + is_fin) & 0xffffffff
+        if reset in ("1", "True"):
+            over = (stream, False) in fins and fins.get((stream, True)) == int(seq)
+            if ours and over and again[stream] > 0:
+                again[stream] -= 1
                 explained.add(int(number))
+            continue
+        if is_fin:
+            fins[stream, ours] = end
+        if not ours:
+            continue
+        if stream in furthest and (furthest[stream] - end) & 0xffffffff < 1 << 31:
+            again[stream] += 1
+        else:
+            furthest[stream] = end
     return explained
 
 
@@ -126,7 +135,7 @@ def examine(path, allowed, probes):
             continue
         if f"{side}: {message}" in TOLD_OF and probes:
             continue
-        if f"{side}: {message}" == STACK_RESET and set(frames) <= fins_sent_again(path):
+        if f"{side}: {message}" == STACK_RESET and set(frames) <= acknowledged_after_the_end(path):
             continue
         if message == MALFORMED and not still_there_alone(path, message, set(frames)):
             continue
