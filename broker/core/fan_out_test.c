@@ -242,16 +242,22 @@ static void others_wait_in_line(void)
 	fixture_end();
 }
 
+/* The first one's queues are looked up, the second one waits in line. */
+static void begin_two(struct attempt *first, struct attempt *second)
+{
+	begin("amq.fanout");
+	attempt_begin(first, 0, "amq.fanout");
+	attempt_begin(second, 1, "amq.fanout");
+	CU_ASSERT_FALSE(offer(first));
+	CU_ASSERT_FALSE(offer(second));
+}
+
 /* Before anything was given the message is as if it had not come. */
 static void a_publisher_goes_during_the_walk(void)
 {
 	struct attempt a, b;
 
-	begin("amq.fanout");
-	attempt_begin(&a, 0, "amq.fanout");
-	attempt_begin(&b, 1, "amq.fanout");
-	CU_ASSERT_FALSE(offer(&a));
-	CU_ASSERT_FALSE(offer(&b));
+	begin_two(&a, &b);
 	CU_ASSERT_TRUE(looking());
 	exchange_publish_forget(a.session);
 	attempt_end(&a);
@@ -267,11 +273,7 @@ static void a_publisher_goes_from_the_line(void)
 {
 	struct attempt a, b;
 
-	begin("amq.fanout");
-	attempt_begin(&a, 0, "amq.fanout");
-	attempt_begin(&b, 1, "amq.fanout");
-	offer(&a);
-	offer(&b);
+	begin_two(&a, &b);
 	exchange_publish_forget(b.session);
 	attempt_end(&b);
 	offer_until_done(&a);
@@ -306,11 +308,7 @@ static void a_silent_publisher_gives_up_its_walk(void)
 {
 	struct attempt a, b;
 
-	begin("amq.fanout");
-	attempt_begin(&a, 0, "amq.fanout");
-	attempt_begin(&b, 1, "amq.fanout");
-	offer(&a);
-	offer(&b);
+	begin_two(&a, &b);
 	CU_ASSERT_EQUAL(unbind_code("amq.fanout", "q3", "k"), 0);
 	for (unsigned i = 0; i <= FAN_OUT_IDLE_TURNS; i++) {
 		CU_ASSERT_TRUE(looking());
