@@ -182,6 +182,15 @@ static double wrong_by(void)
 	return d < 0 ? -d : d;
 }
 
+/* What an ACK may lead out of slow start in one of the two and the next one in the other: with few segments
+ * in flight that is a round trip, by which one is behind the other on the curve from then on. */
+static double behind_by(double now)
+{
+	double t = now - model.epoch - model.k;
+
+	return model.in_epoch && t > 0 ? 1.2 * t * t * model.rtt : 0;
+}
+
 /* Where another window and cwnd are nearly the same the last bit decides: of W_max on fast convergence, of
  * that before the last event on undoing it. */
 static bool close_call(double window)
@@ -239,11 +248,12 @@ static void one_life(void)
 			limited = !limited;
 		ack_limited((uint32_t)(segments * conn.mss), 0, limited);
 		model_ack(segments, now_s(), limited);
-		if (!wrong && unit_random_below(5000) < per_mille)
+		/* An event makes W_max of the window: not of one that is an ACK behind. */
+		if (!wrong && wrong_by() < 0.5 + model.cwnd * 0.01 && unit_random_below(5000) < per_mille)
 			random_event();
 		/* An ACK may lead one of the two out of slow start or Reno's region, the next one the other,
 		 * which catches up within a few round trips. */
-		wrong = wrong_by() > 1.5 + model.cwnd * 0.02 ? wrong + 1 : 0;
+		wrong = wrong_by() > 1.5 + model.cwnd * 0.02 + behind_by(now_s()) ? wrong + 1 : 0;
 		if (wrong > 4 + 3 * model.cwnd) {
 			CU_FAIL("far from the model");
 			printf("# step %u: cwnd %g, model %g; W_max %g, model %g; K %g, %g s; est %g, %g\n",

@@ -16,6 +16,7 @@ struct tcp_time_wait {
 	uint16_t window; /* as it was told last, in units of 1 << wscale bytes */
 	uint8_t wscale;
 	bool timestamps;
+	bool syn_challenged; /* the last segment but for resets was a SYN, and was challenged */
 };
 
 static struct tcp_time_wait *time_wait_of(struct tcp_node *node)
@@ -68,10 +69,12 @@ static void ack_send(struct tcp_time_wait *w)
 	(void)tcp_send_bare(w->stack, &w->node.tuple, w->snd_nxt, w->rcv_nxt, TCP_ACK, w->window, &o);
 }
 
-static void challenge(struct tcp_time_wait *w)
+static void challenge(struct tcp_time_wait *w, const struct tcp_in *in)
 {
-	if (tcp_challenge_allowed(w->stack, &w->challenge_next_us))
-		ack_send(w);
+	if (!tcp_challenge_allowed(w->stack, &w->challenge_next_us))
+		return;
+	ack_send(w);
+	w->syn_challenged |= in->flags & TCP_SYN;
 }
 
 void tcp_time_wait_new(const struct tcp_conn *c)
@@ -169,8 +172,22 @@ static bool acceptable(struct tcp_time_wait *w, const struct tcp_in *in)
 	if (in->len || (in->flags & TCP_FIN))
 		ack_send(w);
 	else
-		challenge(w);
+		challenge(w, in);
 	return false;
+}
+
+/* RFC 1337 section 3, F1: it is ignored, or an old duplicate that made us answer would end this. But a peer
+ * that has begun anew, and whose SYN was challenged (RFC 5961 section 4.2), has no other way to say that it
+ * knows nothing of this connection: what answers the challenge (RFC 9293 section 3.10.7.3: without ACK) ends
+ * it, as in every other state. */
+static void reset(struct tcp_time_wait *w, const struct tcp_in *in)
+{
+	bool answers = w->syn_challenged && in->seq == w->rcv_nxt && !(in->flags & TCP_ACK);
+
+	if (answers || MUTANT(time_wait_assassinated))
+		time_wait_free(w);
+	else
+		COUNT(w->stack, tcp_rst_ignored);
 }
 
 void tcp_time_wait_input(struct stack *s, struct tcp_node *node, struct tcp_in *in)
@@ -178,16 +195,15 @@ void tcp_time_wait_input(struct stack *s, struct tcp_node *node, struct tcp_in *
 	struct tcp_time_wait *w = time_wait_of(node);
 
 	if (in->flags & TCP_RST) {
-		COUNT(s, tcp_rst_ignored); /* RFC 1337 section 3, F1 */
-		if (MUTANT(time_wait_assassinated))
-			time_wait_free(w);
+		reset(w, in);
 		return;
 	}
+	w->syn_challenged = false;
 	if (reused(w, in) || !acceptable(w, in))
 		return;
 	if (in->flags & TCP_SYN) { /* RFC 5961 section 4.2 */
 		COUNT(s, tcp_syn_in_window);
-		challenge(w);
+		challenge(w, in);
 		return;
 	}
 	if (!(in->flags & TCP_ACK)) {

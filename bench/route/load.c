@@ -99,7 +99,8 @@ static void delete_queues(struct topology *t, struct spans *s)
 
 	for (unsigned i = 0; i < t->queues; i++) {
 		struct binding_spec b = topology_binding(t, i, &w);
-		struct queue_call_request r = {.kind = QUEUE_CALL_DELETE, .queue = b.queue, .done = deleted};
+		struct queue_call_request r = {
+			.kind = QUEUE_CALL_DELETE, .queue = b.destination, .done = deleted};
 		uint64_t from = __rdtsc();
 		MUST(queue_call(&t->session, &r, &call, NULL) == 0);
 		span(s, from);

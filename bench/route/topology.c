@@ -76,7 +76,7 @@ struct binding_spec topology_binding(const struct topology *t, unsigned i, struc
 	/* A word of a hundred, one of its own, and one of any. */
 	snprintf(w->key, sizeof(w->key), is(t, "topic") ? "region-%u.device-%u.*" : "region-%u.device-%u",
 		i % 100, i);
-	s.queue = text(w->queue);
+	s.destination = text(w->queue);
 	s.routing_key = text(w->key);
 	if (is(t, "headers")) {
 		snprintf(w->id, sizeof(w->id), "device-%u", i);
@@ -118,6 +118,6 @@ struct route_request topology_message(const struct topology *t, unsigned i, stru
 	}
 	w->fields[2] = (struct field){text("time"), {.kind = VALUE_TIMESTAMP, .integer = i}};
 	*headers = (struct fields){w->fields, HEADERS_MAX};
-	*source = (struct header_source){header_find, header_next, headers};
-	return (struct route_request){s.routing_key, is(t, "headers") ? source : NULL};
+	*source = (struct header_source){header_find, header_next, headers, NULL};
+	return (struct route_request){s.routing_key, is(t, "headers") ? source : NULL, NULL};
 }

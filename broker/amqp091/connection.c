@@ -20,7 +20,7 @@ static void server_properties(struct amqp091_table_builder *b)
 	amqp091_table_add_cstring(b, "information", "Licensed under the Apache License 2.0");
 	amqp091_table_open(b, "capabilities");
 	amqp091_table_add_bool(b, "publisher_confirms", true);
-	amqp091_table_add_bool(b, "exchange_exchange_bindings", false);
+	amqp091_table_add_bool(b, "exchange_exchange_bindings", true);
 	amqp091_table_add_bool(b, "basic.nack", true);
 	amqp091_table_add_bool(b, "consumer_cancel_notify", true);
 	amqp091_table_add_bool(b, "connection.blocked", false);

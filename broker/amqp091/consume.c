@@ -79,15 +79,12 @@ static uint32_t consumer_credit(struct consumer *consumer)
 	return left < most ? left : most;
 }
 
-static void consumer_deliver(struct consumer *consumer, const struct delivery *d)
+static void deliver_plain(struct amqp091_consumer *k, const struct delivery *d)
 {
-	struct amqp091_consumer *k = caa_container_of(consumer, struct amqp091_consumer, consumer);
 	struct amqp091_channel *ch = k->channel;
 	struct amqp091_method m = {.id = AMQP091_METHOD_BASIC_DELIVER};
 	bool no_ack = k->consumer.no_ack;
 
-	if (deliver_fast(k, d))
-		return;
 	uint64_t bytes = header_bytes(d->message);
 	if (bytes > ch->conn->frame_max) {
 		take_back(ch, d, no_ack);
@@ -105,6 +102,14 @@ static void consumer_deliver(struct consumer *consumer, const struct delivery *d
 	if (!no_ack)
 		message_ref(d->message); /* the unsettled delivery keeps its own */
 	conn_send_content_take(ch->conn, ch->number, &m, d->message);
+}
+
+static void consumer_deliver(struct consumer *consumer, const struct delivery *d)
+{
+	struct amqp091_consumer *k = caa_container_of(consumer, struct amqp091_consumer, consumer);
+
+	if (!deliver_fast(k, d))
+		deliver_plain(k, d);
 }
 
 static void consumer_free(struct amqp091_consumer *k)

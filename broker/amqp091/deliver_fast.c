@@ -81,6 +81,7 @@ static bool learn(struct amqp091_consumer *k, const struct message_head *h)
 		return false;
 	memcpy(t->names, h->names.data, h->names.bytes);
 	memcpy(t->properties, h->properties.data, h->properties.bytes);
+	t->names_id = h->names_id;
 	t->names_bytes = (uint8_t)h->names.bytes;
 	t->exchange_bytes = h->exchange_bytes;
 	t->properties_bytes = (uint8_t)h->properties.bytes;
@@ -91,19 +92,34 @@ static bool learn(struct amqp091_consumer *k, const struct message_head *h)
 	return true;
 }
 
-static bool resembles(const struct deliver_template *t, const struct message_head *h)
+static bool same_names(struct deliver_template *t, const struct message_head *h)
 {
-	return t->count && t->exchange_bytes == h->exchange_bytes && t->names_bytes == h->names.bytes &&
-	       t->properties_bytes == h->properties.bytes &&
-	       memcmp(t->names, h->names.data, h->names.bytes) == 0 &&
-	       memcmp(t->properties, h->properties.data, h->properties.bytes) == 0;
+	if (t->names_id && t->names_id == h->names_id)
+		return true;
+	if (t->exchange_bytes != h->exchange_bytes || t->names_bytes != h->names.bytes ||
+		memcmp(t->names, h->names.data, h->names.bytes) != 0)
+		return false;
+	t->names_id = h->names_id;
+	return true;
 }
 
-static void write_body(uint8_t *p, uint16_t channel, const struct message *m, uint32_t n)
+static bool resembles(struct deliver_template *t, const struct message_head *h)
+{
+	return t->count && same_names(t, h) && t->properties_bytes == h->properties.bytes &&
+	       bytes_alike(t->properties, h->properties.data, h->properties.bytes);
+}
+
+static void write_body(
+	uint8_t *p, uint16_t channel, const struct message *m, const uint8_t *in_one_or_null, uint32_t n)
 {
 	struct message_cursor at = {0};
 
 	p = amqp091_frame_header_put(p, AMQP091_FRAME_BODY, channel, n);
+	if (in_one_or_null) {
+		memcpy(p, in_one_or_null, n);
+		p[n] = AMQP091_FRAME_END;
+		return;
+	}
 	for (uint32_t left = n; left;) {
 		struct slice piece = message_body_next(m, &at, left);
 		MUST(piece.bytes);
@@ -136,7 +152,7 @@ bool deliver_fast(struct amqp091_consumer *k, const struct delivery *d)
 	p[t->tag_at + 8] = d->redelivered;
 	wire_put64(p + t->size_at, body);
 	if (body)
-		write_body(p + t->count, ch->number, m, (uint32_t)body);
+		write_body(p + t->count, ch->number, m, head.body_or_null, (uint32_t)body);
 	c->server->stage.count += n;
 	c->server->counters.messages_sent++;
 	c->server->fast_deliveries++;

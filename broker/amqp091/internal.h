@@ -145,13 +145,30 @@ struct unacked_index {
 	uint32_t mask;
 };
 
+/* memcmp() == 0, where so few octets are compared that a call would cost more than the comparison. */
+static inline bool bytes_alike(const uint8_t *a, const uint8_t *b, uint32_t n)
+{
+	if (n < 2)
+		return n == 0 || *a == *b;
+	if (n < 4)
+		return wire_get16(a) == wire_get16(b) && a[n - 1] == b[n - 1];
+	if (n < 8)
+		return wire_get32(a) == wire_get32(b) && wire_get32(a + n - 4) == wire_get32(b + n - 4);
+	for (uint32_t i = 0; i + 8 < n; i += 8)
+		if (wire_get64(a + i) != wire_get64(b + i))
+			return false;
+	return wire_get64(a + n - 8) == wire_get64(b + n - 8);
+}
+
 /* publish_fast.c: the frames of the channel's last content, its body apart. */
+enum { AMQP091_TEMPLATE_FRAME_MAX = 96 };
 struct publish_template {
 	uint8_t method_bytes, header_bytes; /* header 0: nothing to compare with */
 	uint8_t priority;
-	bool persistent;
-	uint32_t body_bytes_max; /* a body so long fits the store */
-	uint8_t method[96], header[96];
+	bool persistent, expires;
+	uint64_t lifetime_us;
+	uint32_t body_bytes_max;			/* a body so long fits the store */
+	uint8_t octets[2 * AMQP091_TEMPLATE_FRAME_MAX]; /* the method frame, the header frame behind it */
 };
 
 /* deliver_fast.c: what the consumer was given last, its body apart. */
@@ -160,6 +177,7 @@ struct deliver_template {
 	uint16_t tag_at;  /* the delivery tag, then redelivered */
 	uint16_t size_at; /* the body's size */
 	uint8_t names_bytes, exchange_bytes, properties_bytes;
+	uint64_t names_id; /* message_head's */
 	uint8_t names[80]; /* exchange, routing key */
 	uint8_t properties[80];
 	uint8_t bytes[320]; /* method frame, header frame */
@@ -176,8 +194,14 @@ struct content_in {
 	bool expected; /* basic.publish came: header, then bodies */
 	bool mandatory;
 	struct message *message; /* from the header on */
+	struct message *keys;	 /* with CC or BCC: one whose properties have them; a reference */
 	uint8_t exchange_bytes, key_bytes;
 	uint8_t exchange[AMQP091_TEXT_MAX], key[AMQP091_TEXT_MAX];
+};
+
+/* A publish that was accepted, and how many were until then. */
+struct confirm_point {
+	uint64_t seq, count;
 };
 
 struct amqp091_channel {
@@ -187,12 +211,14 @@ struct amqp091_channel {
 	uint64_t serial; /* no two channels of a server have the same, one after the other either */
 	bool closing;	 /* we sent channel.close */
 	bool confirming;
-	uint64_t tag_next;	/* of the next delivery */
-	uint64_t tag_base;	/* where in the index its tags begin */
-	uint64_t settle_last;	/* a settlement of all is under way up to here, else 0 */
-	uint64_t publish_seq;	/* of the last publish, in confirm mode */
-	uint64_t confirmed_seq; /* up to here confirmed */
-	uint64_t waiting_seq;	/* up to here to be confirmed once `waiting` is passed; 0: none */
+	uint64_t tag_next;		/* of the next delivery */
+	uint64_t tag_base;		/* where in the index its tags begin */
+	uint64_t settle_last;		/* a settlement of all is under way up to here, else 0 */
+	uint64_t publish_seq;		/* of the last publish, in confirm mode */
+	struct confirm_point accepted;	/* the last that was not refused; refusals are told at once */
+	struct confirm_point confirmed; /* up to here confirmed */
+	struct confirm_point due;	/* up to here to be confirmed once `waiting` is passed; seq 0: none */
+	bool refusals;			/* a publish was refused: others may be, each with an answer */
 	struct publish_marks marks, waiting;
 	struct cds_list_head confirm_link; /* server->confirms while a confirm is due, else idle */
 	uint32_t prefetch_channel;	   /* qos global=true, 0: none */
@@ -243,6 +269,7 @@ struct amqp091_server {
 	bool plain; /* tests: nothing goes a fast way */
 	struct stage stage;
 	uint64_t fast_contents, fast_deliveries, fast_settled; /* that went the fast ways */
+	uint64_t fast_run_contents;			       /* of these: behind another one, unasked */
 	uint8_t *scratch;				       /* one frame that lies across buffers */
 	uint8_t *encode;				       /* one frame being written */
 	uint32_t encode_bytes;				       /* also the largest frame */
@@ -296,6 +323,34 @@ void channel_release(struct amqp091_channel *ch);
 void channel_method(struct amqp091_conn *c, uint16_t number, const struct amqp091_method *m);
 void channel_wake(struct amqp091_channel *ch);
 
+/* selected.c: the headers CC and BCC. */
+enum selected { SELECTED_NONE, SELECTED_CC, SELECTED_BCC, SELECTED_REFUSED };
+/* Which of them are there; REFUSED: the channel has its exception. */
+enum selected selected_check(struct amqp091_channel *ch, const struct amqp091_table *headers);
+bool selected_hidden(struct amqp091_shortstr header); /* not to be seen by who gets the message */
+/* The properties, whose headers are given as decoded, without what is hidden. In block, which has room for n
+ * octets and may be where they are. */
+struct slice selected_strip(
+	const uint8_t *properties, uint32_t n, struct amqp091_table headers, uint8_t *block);
+/* Of checked headers. The next key: as of a key_source. */
+struct selected_keys {
+	struct amqp091_table cc, bcc; /* arrays */
+};
+struct selected_keys selected_keys(const struct amqp091_table *headers);
+bool selected_next(const struct selected_keys *k, uint32_t *at, struct slice *key);
+
+/* headers.c: what routing asks of a message beside its key. Only a headers exchange looks inside, so that the
+ * properties are decoded when it asks; or for CC and BCC, which lie in the same octets then. */
+struct header_lookup {
+	const struct message *message;
+	uint8_t *block; /* room for the properties */
+	struct amqp091_table headers;
+	struct selected_keys keys;
+	bool decoded, selected;
+};
+struct header_source header_source(struct header_lookup *l);
+struct key_source key_source(struct header_lookup *l);
+
 /* topology.c */
 void topology_method(struct amqp091_channel *ch, const struct amqp091_method *m);
 bool channel_queue_name(
@@ -348,6 +403,9 @@ void stage_drop(struct amqp091_conn *c);
 /* publish.c */
 /* The channel's message is complete. */
 void publish_route(struct amqp091_channel *ch);
+/* Where a run of messages like this one goes (publish_run_begin); and n of them have gone there. */
+struct publish_run publish_run_like(struct amqp091_channel *ch, struct message *like);
+void publish_run_done(struct amqp091_channel *ch, const struct publish_run *run, uint32_t n);
 void publish_begin(struct amqp091_channel *ch, const struct amqp091_basic_publish *p);
 /* False: message memory is short; the frame stays where it is and is offered again. */
 bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t n);
@@ -358,6 +416,9 @@ void publish_drop(struct amqp091_channel *ch);
 /* HOLD_ROUTE: offers the message again. */
 void publish_again(struct amqp091_channel *ch);
 void confirm_flush(struct amqp091_channel *ch);
+
+/* expiration.c: how long a message lives. False: the channel has been told that this is no such time. */
+bool expiration_read(struct amqp091_channel *ch, struct amqp091_shortstr text, uint64_t *us);
 
 /* arguments.c: a table as neutral fields; at is the caller's, AMQP091_FIELDS_MAX long. False: too many. */
 bool arguments_fields(struct amqp091_table table, struct field *at, struct fields *out);

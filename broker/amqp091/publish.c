@@ -10,24 +10,24 @@ static void confirm_due(struct amqp091_channel *ch)
 
 /* Up to which publish all is in its queues. What went to queues of other cores is there when the links have
  * been taken so far: it is asked for in batches, one after the other. */
-static uint64_t confirmable_seq(struct amqp091_channel *ch)
+static struct confirm_point confirmable(struct amqp091_channel *ch)
 {
-	uint64_t seq = ch->confirmed_seq;
+	struct confirm_point at = ch->confirmed;
 
-	if (ch->waiting_seq) {
+	if (ch->due.seq) {
 		if (!publish_marks_passed(ch->conn->server->config.core, &ch->waiting))
-			return seq;
-		seq = ch->waiting_seq;
-		ch->waiting_seq = 0;
+			return at;
+		at = ch->due;
+		ch->due.seq = 0;
 	}
-	if (ch->publish_seq == seq)
-		return seq;
+	if (ch->accepted.seq == at.seq)
+		return at;
 	if (!ch->marks.cores)
-		return ch->publish_seq;
+		return ch->accepted;
 	ch->waiting = ch->marks;
-	ch->waiting_seq = ch->publish_seq;
+	ch->due = ch->accepted;
 	ch->marks.cores = 0;
-	return seq;
+	return at;
 }
 
 /* One basic.ack for everything since the last of which the promise is true. */
@@ -38,14 +38,34 @@ void confirm_flush(struct amqp091_channel *ch)
 	cds_list_del_init(&ch->confirm_link);
 	if (ch->closing || !conn_live(ch->conn))
 		return;
-	uint64_t seq = confirmable_seq(ch), due = seq - ch->confirmed_seq;
-	if (ch->waiting_seq)
+	struct confirm_point at = confirmable(ch);
+	uint64_t n = at.count - ch->confirmed.count;
+	if (ch->due.seq)
 		confirm_due(ch);
-	if (due == 0)
+	if (n == 0)
 		return;
-	m.args.basic_ack = (struct amqp091_basic_ack){.delivery_tag = seq, .multiple = due > 1};
-	ch->confirmed_seq = seq;
-	ch->conn->server->counters.confirmed += due;
+	m.args.basic_ack = (struct amqp091_basic_ack){.delivery_tag = at.seq, .multiple = n > 1};
+	ch->confirmed = at;
+	ch->conn->server->counters.confirmed += n;
+	conn_send_method(ch->conn, ch->number, &m);
+}
+
+static void accepted(struct amqp091_channel *ch, uint32_t n)
+{
+	ch->publish_seq += n;
+	ch->accepted.seq = ch->publish_seq;
+	ch->accepted.count += n;
+	confirm_due(ch);
+}
+
+/* A queue would not take it: basic.nack at once, so that no later ack speaks of it. */
+static void refused(struct amqp091_channel *ch)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_BASIC_NACK};
+
+	m.args.basic_nack = (struct amqp091_basic_nack){.delivery_tag = ++ch->publish_seq, .requeue = true};
+	ch->refusals = true;
+	ch->conn->server->counters.publishes_refused++;
 	conn_send_method(ch->conn, ch->number, &m);
 }
 
@@ -68,6 +88,13 @@ void publish_begin(struct amqp091_channel *ch, const struct amqp091_basic_publis
 		memcpy(in->key, p->routing_key.data, p->routing_key.len);
 }
 
+static void keys_drop(struct amqp091_channel *ch)
+{
+	if (ch->in.keys)
+		message_unref(conn_cache(ch->conn), ch->in.keys);
+	ch->in.keys = NULL;
+}
+
 void publish_drop(struct amqp091_channel *ch)
 {
 	struct content_in *in = &ch->in;
@@ -80,58 +107,7 @@ void publish_drop(struct amqp091_channel *ch)
 		message_unref(conn_cache(ch->conn), in->message);
 	in->message = NULL;
 	in->expected = false;
-}
-
-/* Only a headers exchange looks inside a message, so its properties are decoded when it asks. */
-struct header_lookup {
-	const struct message *message;
-	uint8_t *block; /* room for the properties */
-	struct amqp091_table headers;
-	bool decoded;
-};
-
-static void headers_decode(struct header_lookup *l)
-{
-	struct amqp091_basic_properties properties;
-
-	message_properties_copy(l->message, l->block);
-	/* Validated when it came, so this cannot fail. */
-	MUST(amqp091_basic_properties_decode(l->block, message_properties_bytes(l->message), &properties) ==
-		0);
-	l->headers = properties.headers;
-	l->decoded = true;
-}
-
-static bool next_header(const void *ctx, uint32_t *at, struct field *out)
-{
-	struct header_lookup *l = (struct header_lookup *)(uintptr_t)ctx;
-	struct amqp091_shortstr key;
-	struct amqp091_value v;
-
-	if (!l->decoded)
-		headers_decode(l);
-	for (struct amqp091_table rest = {l->headers.data + *at, l->headers.len - *at};;) {
-		const uint8_t *entry = rest.data;
-		if (amqp091_table_next(&rest, &key, &v) != 1)
-			return false;
-		*at = l->headers.len - rest.len;
-		const uint8_t *raw = entry + 1 + key.len;
-		out->name = slice_of(key);
-		if (arguments_value(&v, raw, (uint32_t)(rest.data - raw), &out->value))
-			return true;
-	}
-}
-
-static bool find_header(const void *ctx, struct slice name, struct value *out)
-{
-	struct field f;
-
-	for (uint32_t at = 0; next_header(ctx, &at, &f);)
-		if (slice_equal(f.name, name)) {
-			*out = f.value;
-			return true;
-		}
-	return false;
+	keys_drop(ch);
 }
 
 static void give_back(struct amqp091_channel *ch, struct message *m)
@@ -150,13 +126,32 @@ static void give_back(struct amqp091_channel *ch, struct message *m)
 	conn_send_content_take(ch->conn, ch->number, &r, m);
 }
 
+struct publish_run publish_run_like(struct amqp091_channel *ch, struct message *like)
+{
+	struct header_lookup lookup = {.message = like, .block = ch->conn->server->scratch};
+	struct header_source headers = header_source(&lookup);
+	struct publish p = {message_exchange(like), message_routing_key(like), &headers, like, NULL};
+
+	return publish_run_begin(&ch->conn->session, &p);
+}
+
+void publish_run_done(struct amqp091_channel *ch, const struct publish_run *run, uint32_t n)
+{
+	publish_run_end(&ch->conn->session, run, n);
+	ch->conn->server->counters.messages_received += n;
+	if (ch->confirming)
+		accepted(ch, n);
+}
+
 static enum publish_result publish_offer(struct amqp091_channel *ch, uint32_t *queues, struct failure *f)
 {
 	struct amqp091_conn *c = ch->conn;
-	struct message *m = ch->in.message;
-	struct header_lookup lookup = {.message = m, .block = c->server->scratch};
-	struct header_source headers = {find_header, next_header, &lookup};
-	struct publish p = {message_exchange(m), message_routing_key(m), &headers, m};
+	struct message *m = ch->in.message, *keys = ch->in.keys;
+	struct header_lookup lookup = {
+		.message = keys ? keys : m, .block = c->server->scratch, .selected = keys != NULL};
+	struct header_source headers = header_source(&lookup);
+	struct key_source more = key_source(&lookup);
+	struct publish p = {message_exchange(m), message_routing_key(m), &headers, m, keys ? &more : NULL};
 
 	return exchange_publish(&c->session, &p, ch->confirming ? &ch->marks : NULL, queues, f);
 }
@@ -177,6 +172,7 @@ void publish_route(struct amqp091_channel *ch)
 	struct message *m = in->message;
 	in->message = NULL;
 	in->expected = false;
+	keys_drop(ch);
 	c->server->counters.messages_received++;
 	if (result == PUBLISH_FAILED) {
 		message_unref(conn_cache(c), m);
@@ -186,10 +182,10 @@ void publish_route(struct amqp091_channel *ch)
 	if (queues == 0 && in->mandatory)
 		give_back(ch, m);
 	message_unref(conn_cache(c), m);
-	if (ch->confirming) {
-		ch->publish_seq++;
-		confirm_due(ch);
-	}
+	if (ch->confirming && result == PUBLISH_REFUSED)
+		refused(ch);
+	else if (ch->confirming)
+		accepted(ch, 1);
 }
 
 void publish_again(struct amqp091_channel *ch)
@@ -233,6 +229,17 @@ static bool room_ever(const struct message_cache *cache, uint64_t body_bytes, ui
 	       (body_bytes < AMQP091_LARGE_BODY || leaves_room(&stats, body_bytes, 0));
 }
 
+static bool fits_memory(struct amqp091_channel *ch, uint64_t body_bytes, uint32_t properties_bytes)
+{
+	if (room_ever(conn_cache(ch->conn), body_bytes, properties_bytes))
+		return true;
+	publish_drop(ch);
+	channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH,
+		"message size %llu is larger than the broker's message memory",
+		(unsigned long long)body_bytes);
+	return false;
+}
+
 static bool header_fits(struct amqp091_channel *ch, const struct amqp091_content_header *h)
 {
 	struct amqp091_server *s = ch->conn->server;
@@ -241,13 +248,23 @@ static bool header_fits(struct amqp091_channel *ch, const struct amqp091_content
 		too_large(ch, h->body_size, s->config.message_bytes_max);
 		return false;
 	}
-	if (!room_ever(conn_cache(ch->conn), h->body_size, h->properties_len)) {
-		publish_drop(ch);
-		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH,
-			"message size %llu is larger than the broker's message memory",
-			(unsigned long long)h->body_size);
+	return fits_memory(ch, h->body_size, h->properties_len);
+}
+
+/* What routing asks once the body is there, where the headers name further keys; what hides is taken out of
+ * the properties that the message gets. False: there is no memory now. */
+static bool keys_keep(struct amqp091_channel *ch, enum selected selected, const struct amqp091_table *headers,
+	struct message_envelope *e)
+{
+	struct amqp091_conn *c = ch->conn;
+	struct message_envelope keys = {.protocol = e->protocol, .properties = e->properties};
+
+	if (selected != SELECTED_BCC)
+		return true;
+	ch->in.keys = message_new(conn_cache(c), &keys);
+	if (!ch->in.keys)
 		return false;
-	}
+	e->properties = selected_strip(e->properties.data, e->properties.bytes, *headers, c->server->scratch);
 	return true;
 }
 
@@ -277,10 +294,21 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 			"content header on channel %u could not be decoded", ch->number);
 		return true;
 	}
-	if (!header_fits(ch, &h))
+	uint64_t lifetime_us = 0;
+	bool expires = properties.flags & AMQP091_BASIC_EXPIRATION;
+	if (!header_fits(ch, &h) || (expires && !expiration_read(ch, properties.expiration, &lifetime_us)))
 		return true;
 	if (!room_now(cache, h.body_size))
 		return false;
+	enum selected selected = SELECTED_NONE;
+	if (properties.headers.len)
+		selected = selected_check(ch, &properties.headers);
+	if (selected == SELECTED_REFUSED ||
+		(selected == SELECTED_BCC &&
+			!fits_memory(ch, h.body_size + h.properties_len, h.properties_len))) {
+		publish_drop(ch);
+		return true;
+	}
 	struct message_envelope e = {
 		.protocol = BROKER_PROTOCOL_AMQP091,
 		.persistent = properties.delivery_mode == 2,
@@ -290,12 +318,21 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 		.properties = {h.properties, h.properties_len},
 		.body_bytes = h.body_size,
 		.received_us = c->server->now_us,
+		.expires = expires,
+		.lifetime_us = lifetime_us,
 	};
 	enum phase before = phase_enter(c->server->phase, PHASE_MESSAGE);
-	in->message = message_new(cache, &e);
+	if (selected == SELECTED_NONE || keys_keep(ch, selected, &properties.headers, &e))
+		in->message = message_new(cache, &e);
 	phase_leave(c->server->phase, before);
-	if (!in->message)
+	if (!in->message) {
+		keys_drop(ch);
 		return false;
+	}
+	if (selected == SELECTED_CC) {
+		message_ref(in->message);
+		in->keys = in->message;
+	}
 	if (h.body_size == 0)
 		publish_route(ch);
 	return true;
@@ -331,6 +368,8 @@ void publish_body(struct amqp091_channel *ch, const uint8_t *bytes, uint32_t n)
 
 void publish_body_end(struct amqp091_channel *ch)
 {
-	if (ch->in.message && message_missing_bytes(ch->in.message) == 0)
-		publish_route(ch);
+	if (!ch->in.message || message_missing_bytes(ch->in.message) > 0)
+		return;
+	message_received(ch->in.message, ch->conn->server->now_us);
+	publish_route(ch);
 }

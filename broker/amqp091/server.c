@@ -244,8 +244,10 @@ static uint64_t source_next_us(struct turn_source *source)
 {
 	struct amqp091_server *s = server_of(source);
 	uint64_t next = s->turn_short ? s->now_us : timer_wheel_next_us(&s->wheel);
+	uint64_t core = broker_core_next_us(s->config.core);
 	uint64_t retry = cds_list_empty(&s->waiting) ? UINT64_MAX : s->now_us + AMQP091_RETRY_US;
 
+	next = core < next ? core : next;
 	return next < retry ? next : retry;
 }
 

@@ -49,6 +49,7 @@ struct amqp091_server_config {
 	X(messages_sent, "messages delivered, got or returned")                                  \
 	X(returned, "mandatory messages returned as unroutable")                                 \
 	X(confirmed, "publisher confirms sent")                                                  \
+	X(publishes_refused, "basic.nack to publishers: a queue had too much")                   \
 	X(held_for_memory, "times a publisher was held because message memory was short")        \
 	X(closed_without_memory, "connections aborted because their output could not be stored") \
 	X(refused_limit, "connections refused because limits.connections was reached")

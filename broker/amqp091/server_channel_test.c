@@ -136,7 +136,6 @@ static void not_implemented(void)
 	begin();
 	expect_not_implemented(&(struct amqp091_method){.id = AMQP091_METHOD_TX_SELECT});
 	expect_not_implemented(&(struct amqp091_method){.id = AMQP091_METHOD_TX_COMMIT});
-	expect_not_implemented(&(struct amqp091_method){.id = AMQP091_METHOD_EXCHANGE_BIND});
 	expect_not_implemented(&(struct amqp091_method){.id = AMQP091_METHOD_CHANNEL_FLOW}); /* inactive */
 	expect_not_implemented(&(struct amqp091_method){.id = AMQP091_METHOD_BASIC_RECOVER});
 	m = (struct amqp091_method){.id = AMQP091_METHOD_BASIC_QOS};

@@ -84,6 +84,42 @@ static void exchange_delete_method(struct amqp091_channel *ch, const struct amqp
 		reply_plain(ch, a->no_wait, AMQP091_METHOD_EXCHANGE_DELETE_OK);
 }
 
+static void exchange_bind_method(struct amqp091_channel *ch, const struct amqp091_method *m)
+{
+	const struct amqp091_exchange_bind *a = &m->args.exchange_bind;
+	struct binding_spec b = {.exchange = slice_of(a->source),
+		.destination = slice_of(a->destination),
+		.routing_key = slice_of(a->routing_key),
+		.to_exchange = true};
+	struct field fields[AMQP091_FIELDS_MAX];
+	struct failure f;
+
+	if (!read_arguments(ch, a->arguments, m->id, fields, &b.arguments))
+		return;
+	if (binding_add(&ch->conn->session, &b, &f) != FAILURE_NONE)
+		channel_failure(ch, m->id, &f);
+	else
+		reply_plain(ch, a->no_wait, AMQP091_METHOD_EXCHANGE_BIND_OK);
+}
+
+static void exchange_unbind_method(struct amqp091_channel *ch, const struct amqp091_method *m)
+{
+	const struct amqp091_exchange_unbind *a = &m->args.exchange_unbind;
+	struct binding_spec b = {.exchange = slice_of(a->source),
+		.destination = slice_of(a->destination),
+		.routing_key = slice_of(a->routing_key),
+		.to_exchange = true};
+	struct field fields[AMQP091_FIELDS_MAX];
+	struct failure f;
+
+	if (!read_arguments(ch, a->arguments, m->id, fields, &b.arguments))
+		return;
+	if (binding_remove(&ch->conn->session, &b, &f) != FAILURE_NONE)
+		channel_failure(ch, m->id, &f);
+	else
+		reply_plain(ch, a->no_wait, AMQP091_METHOD_EXCHANGE_UNBIND_OK);
+}
+
 static void remember_queue(struct amqp091_channel *ch, struct slice name)
 {
 	ch->has_last_queue = true;
@@ -153,10 +189,10 @@ static bool read_binding(struct amqp091_channel *ch, uint32_t id, struct amqp091
 	struct amqp091_table arguments, struct field *fields, struct binding_spec *b)
 {
 	if (!read_arguments(ch, arguments, id, fields, &b->arguments) ||
-		!channel_queue_name(ch, queue, id, &b->queue))
+		!channel_queue_name(ch, queue, id, &b->destination))
 		return false;
 	if (queue.len == 0 && b->routing_key.bytes == 0)
-		b->routing_key = b->queue;
+		b->routing_key = b->destination;
 	return true;
 }
 
@@ -263,9 +299,10 @@ void topology_method(struct amqp091_channel *ch, const struct amqp091_method *m)
 		queue_delete_method(ch, m);
 		break;
 	case AMQP091_METHOD_EXCHANGE_BIND:
+		exchange_bind_method(ch, m);
+		break;
 	case AMQP091_METHOD_EXCHANGE_UNBIND:
-		conn_exception(ch->conn, AMQP091_REPLY_NOT_IMPLEMENTED, m->id,
-			"bindings between exchanges are not implemented yet");
+		exchange_unbind_method(ch, m);
 		break;
 	default:
 		conn_exception(ch->conn, AMQP091_REPLY_COMMAND_INVALID, m->id,

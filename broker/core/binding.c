@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bindings: each is known to its exchange (routing), to its queue (deletion), and by what it joins (to find
- * it again). */
+/* Bindings: each is known to its exchange (routing), to the queue or exchange where it leads (deletion), and
+ * by what it joins (to find it again). */
 #include "broker/core/core.h"
 #include "runtime/check.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* What a binding is told by: the same exchange, queue, key and arguments. */
+/* What a binding is told by: the same exchange, destination, key and arguments. */
 struct identity {
 	struct exchange *exchange;
-	struct queue *queue;
+	void *to;
+	bool to_exchange;
 	struct slice key;
 	struct fields arguments; /* sorted */
 };
 
-/* Of all that the table's own hash of (queue, key) leaves out: the bindings of one key must not be one long
- * chain. */
+/* Of all that the table's own hash of (destination, key) leaves out: the bindings of one key must not be one
+ * long chain. */
 static uint64_t identity_hash(const struct table *t, const struct identity *id)
 {
 	uint64_t hash = table_hash(t, id->key) + (uintptr_t)id->exchange * UINT64_C(0x9e3779b97f4a7c15);
@@ -32,7 +33,7 @@ static uint64_t identity_hash(const struct table *t, const struct identity *id)
 static struct binding *binding_find(const struct identity *id)
 {
 	const struct table *t = &id->exchange->vhost->broker->bindings;
-	struct table_entry *e = table_find_hashed(t, identity_hash(t, id), id->queue, id->key);
+	struct table_entry *e = table_find_hashed(t, identity_hash(t, id), id->to, id->key);
 
 	for (; e; e = table_next(t, e)) {
 		struct binding *b = caa_container_of(e, struct binding, entry);
@@ -63,7 +64,8 @@ static struct binding *binding_alloc(struct identity *id)
 		memcpy(b->key, id->key.data, id->key.bytes);
 	b->entry.name = (struct slice){b->key, id->key.bytes};
 	b->exchange = id->exchange;
-	b->queue = id->queue;
+	b->to = id->to;
+	b->to_exchange = id->to_exchange;
 	b->free = id->exchange->type->free;
 	b->arguments = id->arguments;
 	id->arguments = (struct fields){0};
@@ -84,6 +86,31 @@ static enum failure_code limits_check(struct broker *b, uint64_t bytes, struct f
 	return FAILURE_NONE;
 }
 
+/* Where readers look. */
+static enum failure_code file(struct binding *b, struct failure *f)
+{
+	struct exchange *x = b->exchange;
+
+	if (b->to_exchange && exchange_link(x, b->onward))
+		return failure_set(f, FAILURE_LIMIT, "no memory for the binding");
+	return x->type->bind(exchange_half(x, b->to_exchange), b, f);
+}
+
+static enum failure_code no_exchange(struct slice name, const struct vhost *v, struct failure *f)
+{
+	return failure_set(f, FAILURE_NOT_FOUND, "no " EXCHANGE_FMT, NAME_ARG(name, v));
+}
+
+/* Making room may have taken what was to be joined: an exchange goes with its last binding. */
+static enum failure_code still_there(const struct identity *id, struct failure *f)
+{
+	const struct exchange *from = id->exchange, *to = id->to_exchange ? id->to : NULL;
+
+	if (from->deleted)
+		return no_exchange(from->by_name.name, from->vhost, f);
+	return to && to->deleted ? no_exchange(to->by_name.name, to->vhost, f) : FAILURE_NONE;
+}
+
 /* Writer mutex held. */
 static enum failure_code binding_create(struct identity *id, struct failure *f)
 {
@@ -92,6 +119,8 @@ static enum failure_code binding_create(struct identity *id, struct failure *f)
 	uint64_t bytes = id->key.bytes + fields_bytes(&id->arguments);
 	enum failure_code code = limits_check(broker, bytes, f);
 
+	if (!code)
+		code = still_there(id, f);
 	if (code)
 		return code;
 	uint64_t hash = identity_hash(&broker->bindings, id);
@@ -99,13 +128,13 @@ static enum failure_code binding_create(struct identity *id, struct failure *f)
 	if (!b)
 		return failure_set(f, FAILURE_LIMIT, "no memory for the binding");
 	b->bytes = (uint32_t)bytes;
-	code = x->type->bind(x, b, f);
+	code = file(b, f);
 	if (code) {
 		reclaim_defer(&b->reclaim, binding_release);
 		return code;
 	}
-	table_add_hashed(&broker->bindings, &b->entry, hash, b->queue, b->entry.name);
-	cds_list_add_tail(&b->of_queue, &b->queue->bindings);
+	table_add_hashed(&broker->bindings, &b->entry, hash, b->to, b->entry.name);
+	cds_list_add_tail(&b->of_destination, b->to_exchange ? &b->onward->arriving : &b->queue->bindings);
 	cds_list_add_tail(&b->of_exchange, &x->bindings);
 	broker->binding_count++;
 	broker->binding_bytes += b->bytes;
@@ -118,34 +147,51 @@ void binding_unlink(struct binding *b)
 	struct exchange *x = b->exchange;
 	struct broker *broker = x->vhost->broker;
 
-	x->type->unbind(x, b);
+	x->type->unbind(exchange_half(x, b->to_exchange), b);
 	exchange_changed(x);
 	table_remove(&broker->bindings, &b->entry);
-	cds_list_del(&b->of_queue);
+	cds_list_del(&b->of_destination);
 	cds_list_del(&b->of_exchange);
 	broker->binding_count--;
 	broker->binding_bytes -= b->bytes;
 	reclaim_defer(&b->reclaim, binding_release);
 	if (x->auto_delete && !x->deleted && cds_list_empty(&x->bindings))
-		exchange_remove(x);
+		exchange_auto_delete(x);
+}
+
+/* Writer mutex held. Both sides, NULL where there is none. */
+static void find_sides(struct session *s, const struct binding_spec *spec, struct identity *id)
+{
+	id->exchange = exchange_find(s->vhost, spec->exchange);
+	id->to_exchange = spec->to_exchange;
+	if (spec->to_exchange)
+		id->to = exchange_find(s->vhost, spec->destination);
+	else
+		id->to = queue_find(s->vhost, spec->destination);
+}
+
+static enum failure_code check_access(const struct session *s, const struct identity *id, struct failure *f)
+{
+	return id->to_exchange ? FAILURE_NONE : queue_check_access(s, id->to, f);
 }
 
 /* Writer mutex held. id's arguments are taken with the new binding. */
 static enum failure_code binding_add_locked(
 	struct session *s, const struct binding_spec *spec, struct identity *id, struct failure *f)
 {
-	struct exchange *x = id->exchange = exchange_find(s->vhost, spec->exchange);
-	struct queue *q = id->queue = queue_find(s->vhost, spec->queue);
 	enum failure_code code;
 
-	if (!x)
+	find_sides(s, spec, id);
+	if (!id->exchange)
+		return no_exchange(spec->exchange, s->vhost, f);
+	if (!id->to && spec->to_exchange)
+		return no_exchange(spec->destination, s->vhost, f);
+	if (!id->to)
 		return failure_set(
-			f, FAILURE_NOT_FOUND, "no " EXCHANGE_FMT, NAME_ARG(spec->exchange, s->vhost));
-	if (!q)
-		return failure_set(f, FAILURE_NOT_FOUND, "no " QUEUE_FMT, NAME_ARG(spec->queue, s->vhost));
-	code = queue_check_access(s, q, f);
-	if (!code && x->type->validate)
-		code = x->type->validate(spec, f);
+			f, FAILURE_NOT_FOUND, "no " QUEUE_FMT, NAME_ARG(spec->destination, s->vhost));
+	code = check_access(s, id, f);
+	if (!code && id->exchange->type->validate)
+		code = id->exchange->type->validate(spec, f);
 	if (code || binding_find(id))
 		return code;
 	return binding_create(id, f);
@@ -155,11 +201,10 @@ static enum failure_code binding_add_locked(
 static enum failure_code binding_remove_locked(
 	struct session *s, const struct binding_spec *spec, struct identity *id, struct failure *f)
 {
-	id->exchange = exchange_find(s->vhost, spec->exchange);
-	id->queue = queue_find(s->vhost, spec->queue);
-	if (!id->exchange || !id->queue)
+	find_sides(s, spec, id);
+	if (!id->exchange || !id->to)
 		return FAILURE_NONE;
-	enum failure_code code = queue_check_access(s, id->queue, f);
+	enum failure_code code = check_access(s, id, f);
 	struct binding *b = code ? NULL : binding_find(id);
 	if (b)
 		binding_unlink(b);
@@ -176,7 +221,7 @@ static enum failure_code change(
 	struct identity id = {.key = spec->routing_key};
 
 	MUST(spec->routing_key.bytes <= 255);
-	if (spec->exchange.bytes == 0)
+	if (spec->exchange.bytes == 0 || (spec->to_exchange && spec->destination.bytes == 0))
 		return failure_set(
 			f, FAILURE_ACCESS_REFUSED, "operation not permitted on the default exchange");
 	if (fields_copy(&id.arguments, &spec->arguments))
@@ -184,6 +229,7 @@ static enum failure_code change(
 	fields_sort(&id.arguments);
 	pthread_mutex_lock(writer);
 	enum failure_code code = locked(s, spec, &id, f);
+	tidy_cascade(s->vhost->broker);
 	pthread_mutex_unlock(writer);
 	fields_free(&id.arguments);
 	return code;

@@ -26,7 +26,8 @@ static int tables_create(struct broker *b)
 	b->binding_bytes_max = BYTES_BASE + (uint64_t)l->bindings * BYTES_PER_BINDING;
 	b->nested_hash_nodes_max = nested_hash_nodes_max(l->bindings);
 	return table_create(&b->queues, k, l->queues) || table_create(&b->exchanges, k, l->exchanges) ||
-	       table_create(&b->bindings, k, l->bindings) || table_create(&b->direct_keys, k, l->bindings) ||
+	       table_create(&b->alternates, k, l->exchanges) || table_create(&b->bindings, k, l->bindings) ||
+	       table_create(&b->direct_keys, k, l->bindings) ||
 	       table_create(&b->trie_edges, k, l->bindings) || table_create(&b->header_pairs, k, l->bindings);
 }
 
@@ -80,11 +81,8 @@ struct broker *broker_create(const struct broker_config *config)
 
 void broker_destroy(struct broker *b)
 {
-	struct exchange *x, *next;
-
 	pthread_mutex_lock(&b->writer);
-	cds_list_for_each_entry_safe (x, next, &b->all_exchanges, of_broker)
-		exchange_remove(x);
+	exchanges_remove(b, true);
 	while (b->deleted_count > 0)
 		tidy_slice(b);
 	pthread_mutex_unlock(&b->writer);
@@ -92,6 +90,7 @@ void broker_destroy(struct broker *b)
 		b->nested_hash_nodes == 0 && b->header_pair_count == 0 && b->binding_bytes == 0);
 	table_destroy(&b->queues);
 	table_destroy(&b->exchanges);
+	table_destroy(&b->alternates);
 	table_destroy(&b->bindings);
 	table_destroy(&b->direct_keys);
 	table_destroy(&b->trie_edges);
@@ -161,6 +160,8 @@ struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct 
 	c->name_key = siphash_key_random();
 	CDS_INIT_LIST_HEAD(&c->queues);
 	CDS_INIT_LIST_HEAD(&c->ready);
+	CDS_INIT_LIST_HEAD(&c->watched);
+	timer_wheel_init(&c->wheel, 1000, 0);
 	CDS_INIT_LIST_HEAD(&c->crediting);
 	CDS_INIT_LIST_HEAD(&c->owing);
 	entries_grave_init(&c->grave);
@@ -182,6 +183,7 @@ void broker_cores_settle(struct broker *b)
 		for (uint32_t i = 0; i < b->config.cores; i++) {
 			broker_core_poll(b->cores[i]);
 			broker_core_tidy(b->cores[i]);
+			queue_rules_poll(b->cores[i]);
 			broker_core_flush(b->cores[i]);
 		}
 		for (uint32_t i = 0; i < b->config.cores; i++)

@@ -87,6 +87,11 @@ unsigned broker_core_tidy(struct broker_core *c);
 /* At the end of a turn: what it has for other cores becomes theirs, and they are woken. O(cores). */
 void broker_core_flush(struct broker_core *c);
 
+/* When the next turn is due at the latest, though nothing comes: a time of broker_core_now; UINT64_MAX:
+ * never.
+ */
+uint64_t broker_core_next_us(const struct broker_core *c);
+
 /* True where the next turn has work: the core must not sleep. */
 bool broker_core_busy(const struct broker_core *c);
 
@@ -110,6 +115,10 @@ struct broker_core_stats {
 	 * and by basic.get. dropped: rejected, purged, or gone with their queue. */
 	uint64_t published, routed, unroutable, delivered, acked, requeued, dropped;
 	uint64_t route_hits;				 /* published without a lookup */
+	uint64_t expired;				 /* messages whose time was over */
+	uint64_t dropped_length;			 /* from the head of queues that had too much */
+	uint64_t refused;				 /* by queues that had too much: copies */
+	uint64_t queues_expired;			 /* that nobody used */
 	uint32_t queues, exchanges, bindings, consumers; /* of the whole broker */
 	uint64_t messages_ready, messages_unacked;
 };

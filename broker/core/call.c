@@ -36,12 +36,16 @@ static enum failure_code remove_if(
 static void execute(
 	struct queue *q, const struct queue_call_request *r, struct queue_call_result *out, struct failure *f)
 {
+	if (queue_rules(q))
+		queue_rules_settle(q);
 	switch (r->kind) {
 	case QUEUE_CALL_GET:
+		queue_used(q);
 		out->found = queue_take(q, r->no_ack, &out->delivery);
 		out->messages = q->entries.ready;
 		break;
 	case QUEUE_CALL_COUNT:
+		queue_used(q);
 		out->messages = q->entries.ready;
 		out->consumers = q->consumer_count;
 		break;

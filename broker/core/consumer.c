@@ -60,10 +60,13 @@ void consumer_detach_local(struct consumer *c)
 	if (!q)
 		return;
 	consumer_unlink(c);
-	if (q->auto_delete && q->consumer_count == 0)
+	if (q->auto_delete && q->consumer_count == 0) {
 		queue_remove(q);
-	else if (cds_list_empty(&q->consumers))
+		return;
+	}
+	if (cds_list_empty(&q->consumers))
 		queue_unmark_ready(q);
+	queue_used(q);
 }
 
 enum consumer_result consumer_attach(

@@ -5,6 +5,7 @@
 #include <string.h>
 
 struct fixture fixture;
+bool fixture_refused;
 
 static void begin(const struct broker_limits *limits, uint64_t memory_bytes)
 {
@@ -43,6 +44,9 @@ void fixture_end(void)
 		session_end(&fixture.session[i]);
 	while (!cds_list_empty(&fixture.core->queues))
 		queue_remove(cds_list_first_entry(&fixture.core->queues, struct queue, of_core));
+	pthread_mutex_lock(&fixture.broker->writer);
+	exchanges_remove(fixture.broker, false);
+	pthread_mutex_unlock(&fixture.broker->writer);
 	do
 		graves_empty();
 	while (broker_core_tidy(fixture.core));
@@ -58,6 +62,7 @@ void fixture_end(void)
 	CU_ASSERT_EQUAL(stats.messages_ready, 0);
 	CU_ASSERT_EQUAL(stats.messages_unacked, 0);
 	CU_ASSERT_FALSE(broker_core_busy(fixture.core));
+	CU_ASSERT_EQUAL(fixture.core->wheel.armed, 0);
 	broker_core_destroy(fixture.core);
 	broker_destroy(fixture.broker);
 	message_store_destroy(fixture.store);
@@ -84,24 +89,84 @@ struct queue *queue_make(const char *name)
 	return q;
 }
 
+struct queue *queue_make_with(const char *name, uint32_t count, const struct field *arguments)
+{
+	struct queue_declaration d = {.name = text(name), .arguments = {arguments, count}};
+	struct queue *q = NULL;
+
+	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(q);
+	return q;
+}
+
+struct field argument_int(const char *name, int64_t value)
+{
+	return (struct field){text(name), {.kind = VALUE_INT, .integer = value}};
+}
+
+struct field argument_text(const char *name, const char *value)
+{
+	return (struct field){text(name), {.kind = VALUE_STRING, .bytes = text(value)}};
+}
+
+struct field argument_bool(const char *name, bool value)
+{
+	return (struct field){text(name), {.kind = VALUE_BOOL, .boolean = value}};
+}
+
+enum failure_code exchange_declare_code(const struct exchange_declaration *d)
+{
+	return exchange_declare(&fixture.session[0], d, &fixture.failure);
+}
+
 void exchange_make(const char *name, const char *type)
 {
-	CU_ASSERT_EQUAL(exchange_declare(&fixture.session[0],
-				&(struct exchange_declaration){.name = text(name), .type = text(type)},
-				&fixture.failure),
-		0);
+	struct exchange_declaration d = {.name = text(name), .type = text(type)};
+
+	CU_ASSERT_EQUAL(exchange_declare_code(&d), 0);
+}
+
+void exchange_make_alternate(const char *name, const char *type, const char *alternate)
+{
+	struct field a = {text(ALTERNATE_EXCHANGE), {.kind = VALUE_STRING, .bytes = text(alternate)}};
+	struct exchange_declaration d = {.name = text(name), .type = text(type), .arguments = {&a, 1}};
+
+	CU_ASSERT_EQUAL(exchange_declare_code(&d), 0);
+}
+
+enum failure_code exchange_delete_code(const char *name, bool if_unused)
+{
+	return exchange_delete(&fixture.session[0], text(name), if_unused, &fixture.failure);
+}
+
+typedef enum failure_code (*binding_fn)(
+	struct session *s, const struct binding_spec *spec, struct failure *f);
+
+static enum failure_code binding_code(
+	binding_fn change, const char *exchange, const char *to, const char *key, bool to_exchange)
+{
+	struct binding_spec s = {text(exchange), text(to), text(key), {0}, to_exchange};
+	return change(&fixture.session[0], &s, &fixture.failure);
 }
 
 enum failure_code bind_code(const char *exchange, const char *queue, const char *key)
 {
-	struct binding_spec s = {text(exchange), text(queue), text(key), {0}};
-	return binding_add(&fixture.session[0], &s, &fixture.failure);
+	return binding_code(binding_add, exchange, queue, key, false);
 }
 
 enum failure_code unbind_code(const char *exchange, const char *queue, const char *key)
 {
-	struct binding_spec s = {text(exchange), text(queue), text(key), {0}};
-	return binding_remove(&fixture.session[0], &s, &fixture.failure);
+	return binding_code(binding_remove, exchange, queue, key, false);
+}
+
+enum failure_code exchange_bind_code(const char *source, const char *destination, const char *key)
+{
+	return binding_code(binding_add, source, destination, key, true);
+}
+
+enum failure_code exchange_unbind_code(const char *source, const char *destination, const char *key)
+{
+	return binding_code(binding_remove, source, destination, key, true);
 }
 
 static void call_done(void *ctx, struct queue_call_result *result)
@@ -136,8 +201,16 @@ enum failure_code attach_code(struct consumer *c, struct queue *q)
 
 void graves_empty(void)
 {
-	while (broker_core_poll(fixture.core))
+	while (broker_core_poll(fixture.core) | queue_rules_poll(fixture.core))
 		broker_core_flush(fixture.core);
+}
+
+void fixture_advance(uint64_t us)
+{
+	broker_core_now(fixture.core, fixture.core->now_us + us);
+	broker_core_poll(fixture.core);
+	broker_core_deliver(fixture.core, 1000);
+	broker_core_flush(fixture.core);
 }
 
 enum failure_code queue_delete_code(unsigned session, const char *name)
@@ -159,19 +232,41 @@ bool exchange_exists(const char *name)
 
 uint32_t publish(const char *exchange, const char *key, uint64_t n)
 {
-	uint32_t queues = 0;
-	struct message_envelope e = {
-		.exchange = text(exchange), .routing_key = text(key), .body_bytes = sizeof(n)};
+	return publish_with(exchange, key, n, &(struct publish_extra){0});
+}
+
+static struct message *message_made(
+	const char *exchange, const char *key, uint64_t n, const struct publish_extra *extra)
+{
+	static const uint8_t rest[64];
+	uint32_t more = extra->body_bytes > sizeof(n) ? extra->body_bytes - (uint32_t)sizeof(n) : 0;
+	struct message_envelope e = {.exchange = text(exchange),
+		.routing_key = text(key),
+		.body_bytes = sizeof(n) + more,
+		.priority = extra->priority,
+		.received_us = fixture.core->now_us,
+		.expires = extra->expires,
+		.lifetime_us = extra->lifetime_us};
 	struct message *m = message_new(fixture.core->cache, &e);
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT_TRUE_FATAL(more <= sizeof(rest));
 	message_append(m, &n, sizeof(n));
-	struct publish p = {text(exchange), text(key), NULL, m};
+	message_append(m, rest, more);
+	return m;
+}
+
+uint32_t publish_with(const char *exchange, const char *key, uint64_t n, const struct publish_extra *extra)
+{
+	uint32_t queues = 0;
+	struct message *m = message_made(exchange, key, n, extra);
+	struct publish p = {text(exchange), text(key), NULL, m, NULL};
 	enum publish_result result;
 	while ((result = exchange_publish(&fixture.session[0], &p, NULL, &queues, &fixture.failure)) ==
 		PUBLISH_AGAIN)
 		CU_ASSERT_TRUE_FATAL(broker_core_poll(fixture.core));
-	CU_ASSERT_EQUAL(result, PUBLISH_DONE);
+	CU_ASSERT_TRUE(result == PUBLISH_DONE || result == PUBLISH_REFUSED);
+	fixture_refused = result == PUBLISH_REFUSED;
 	message_unref(fixture.core->cache, m);
 	return queues;
 }

@@ -2,7 +2,8 @@
 /* Many cores as many turns on one thread, in an order that a seed decides: clients on each of them publish,
  * consume, get, settle, put back, cancel, purge and delete queues of any core, over links so short that they
  * are full most of the time. Beside them an account of every copy of every message: none may be lost, come
- * twice without the redelivered flag, or overtake another one of its publisher on the way to one consumer. */
+ * twice without the redelivered flag, or overtake another one of its publisher on the way to one consumer.
+ * With rules, what does not arrive must have been dropped by a rule: as many as the cores have counted. */
 #include "broker/core/core.h"
 #include "tests/unit/unit.h"
 
@@ -18,6 +19,7 @@ enum {
 	CONSUMERS = 24,
 	NUMBERS = 1 << 16,
 	HELD_MAX = 400,
+	RULES_MAX = 8, /* arguments of a queue */
 };
 
 enum state { NEVER, UNDER_WAY, OUT, DONE };
@@ -57,6 +59,8 @@ struct test_consumer {
 static struct {
 	unsigned cores;
 	bool drops; /* queues are purged and deleted as well: then not every copy has to arrive */
+	bool ruled; /* queues have rules, and messages lifetimes */
+	uint64_t now_us;
 	struct broker *broker;
 	struct message_store *store;
 	struct broker_core *core[CORES];
@@ -65,7 +69,7 @@ static struct {
 	struct held held[HELD_MAX];
 	unsigned held_count;
 	struct copy (*copies)[QUEUES]; /* by number */
-	uint64_t next_number, delivered, returned_early, moves;
+	uint64_t next_number, in_runs, delivered, returned_early, moves;
 	unsigned wrong;
 } t;
 
@@ -194,15 +198,37 @@ static struct client *any_client(void)
 	return &t.clients[unit_random_below(CLIENTS)];
 }
 
+/* It holds five at most. */
+static bool refuses(unsigned i)
+{
+	return t.ruled && i % 6 == 5;
+}
+
+/* The arguments of a queue, by its number. */
+static uint32_t rules_of(unsigned i, struct field at[RULES_MAX])
+{
+	uint32_t n = 0;
+
+	if (t.ruled && i % 3 == 1)
+		at[n++] = (struct field){text("x-message-ttl"), {.kind = VALUE_INT, .integer = 10}};
+	if (t.ruled && i % 3 == 2)
+		at[n++] = (struct field){text("x-max-length"), {.kind = VALUE_INT, .integer = 5}};
+	if (refuses(i))
+		at[n++] = (struct field){
+			text("x-overflow"), {.kind = VALUE_STRING, .bytes = text("reject-publish")}};
+	return n;
+}
+
 static void op_declare(struct client *c)
 {
 	unsigned i = any_queue();
-	struct queue_declaration d = {.name = text(queue_text(i))};
+	struct field rules[RULES_MAX];
+	struct queue_declaration d = {.name = text(queue_text(i)), .arguments = {rules, rules_of(i, rules)}};
 	struct queue *q;
 	struct failure f;
 
 	CU_ASSERT_EQUAL(queue_declare(&c->session, &d, &q, &f), 0);
-	struct binding_spec b = {text("amq.fanout"), text(queue_text(i)), text(""), {0}};
+	struct binding_spec b = {text("amq.fanout"), text(queue_text(i)), text(""), {0}, false};
 	/* Its queue may be gone again by another core's doing, in this test not within one call. */
 	CU_ASSERT_EQUAL(binding_add(&c->session, &b, &f), 0);
 }
@@ -225,37 +251,75 @@ static void expect_copies(struct client *c)
 			t.copies[c->number][i].state = UNDER_WAY;
 }
 
+/* Numbers tell whose they are and ascend. NULL: there are none left, or there is no memory. */
+static struct message *next_message(struct client *c)
+{
+	struct message_cache *cache = c->session.core->cache;
+
+	if (t.next_number + CLIENTS >= NUMBERS || message_store_full(cache))
+		return NULL;
+	t.next_number += CLIENTS;
+	c->number = t.next_number + (unsigned)(c - t.clients);
+	struct message_envelope e = {.exchange = text(c->exchange),
+		.routing_key = text(c->key),
+		.body_bytes = sizeof(c->number),
+		.received_us = t.now_us,
+		.expires = t.ruled && unit_random_below(4) == 0,
+		.lifetime_us = unit_random_below(20) * 1000};
+	struct message *m = message_new(cache, &e);
+	if (m)
+		message_append(m, &c->number, sizeof(c->number));
+	return m;
+}
+
+/* Some more like the message that is in its queues, where they go as a run. */
+static void run_on(struct client *c)
+{
+	struct publish p = {text(c->exchange), text(c->key), NULL, c->message, NULL};
+	struct publish_run run = publish_run_begin(&c->session, &p);
+	uint32_t n = 0, most = unit_random_below(5);
+
+	while (run.queue && n < most) {
+		struct message *m = next_message(c);
+		if (!m)
+			break;
+		expect_copies(c);
+		if (!publish_run_add(&c->session, &run, m, &c->marks)) {
+			for (unsigned i = 0; i < QUEUES; i++)
+				t.copies[c->number][i].state = NEVER;
+			message_unref(c->session.core->cache, m);
+			break;
+		}
+		n++;
+	}
+	publish_run_end(&c->session, &run, n);
+	t.in_runs += n;
+}
+
 static void offer(struct client *c)
 {
-	struct publish p = {text(c->exchange), text(c->key), NULL, c->message};
+	struct publish p = {text(c->exchange), text(c->key), NULL, c->message, NULL};
 	struct failure f;
 	uint32_t queues;
 
 	expect_copies(c);
-	if (exchange_publish(&c->session, &p, &c->marks, &queues, &f) != PUBLISH_DONE)
+	enum publish_result result = exchange_publish(&c->session, &p, &c->marks, &queues, &f);
+	if (result != PUBLISH_DONE && result != PUBLISH_REFUSED)
 		return;
+	run_on(c);
 	message_unref(c->session.core->cache, c->message);
 	c->message = NULL;
 }
 
 static void op_publish(struct client *c)
 {
-	unsigned index = (unsigned)(c - t.clients);
-
-	if (c->message || t.next_number + CLIENTS >= NUMBERS || message_store_full(c->session.core->cache))
+	if (c->message)
 		return;
-	/* Numbers tell whose they are and ascend. */
-	t.next_number += CLIENTS;
-	c->number = t.next_number + index;
 	snprintf(c->exchange, sizeof(c->exchange), "%s", unit_random_below(20) ? "" : "amq.fanout");
 	snprintf(c->key, sizeof(c->key), "q%u", any_queue());
-	struct message_envelope e = {
-		.exchange = text(c->exchange), .routing_key = text(c->key), .body_bytes = sizeof(c->number)};
-	c->message = message_new(c->session.core->cache, &e);
-	if (!c->message)
-		return;
-	message_append(c->message, &c->number, sizeof(c->number));
-	offer(c);
+	c->message = next_message(c);
+	if (c->message)
+		offer(c);
 }
 
 static void op_consume(void)
@@ -375,6 +439,8 @@ static void turn(unsigned i)
 {
 	struct broker_core *c = t.core[i];
 
+	t.now_us += t.ruled ? unit_random_below(200) : 0;
+	broker_core_now(c, t.now_us);
 	broker_core_poll(c);
 	for (unsigned k = 0; k < CLIENTS; k++)
 		if (t.clients[k].session.core == c && t.clients[k].message)
@@ -426,9 +492,10 @@ static void one_step(void)
 	}
 }
 
-static void begin(unsigned cores, uint32_t link_records, bool drops)
+static void begin(unsigned cores, uint32_t link_records, bool drops, bool ruled)
 {
 	memset(&t, 0, sizeof(t));
+	t.ruled = ruled;
 	reclaim_start_manual();
 	t.cores = cores;
 	t.drops = drops;
@@ -466,6 +533,11 @@ static void settle_down(void)
 	CU_ASSERT_FALSE(busy());
 }
 
+static uint64_t dropped_by_rule(const struct broker_core_stats *s)
+{
+	return s->expired + s->dropped_length + s->refused;
+}
+
 /* Consumers are left, then everything that is left comes out of the queues. */
 static void take_all(void)
 {
@@ -488,16 +560,37 @@ static void take_all(void)
 			account(i, &d, DONE);
 			message_unref(q->owner->cache, d.message);
 		}
+		if (q && (q->promised || q->promised_bytes || q->ready_bytes))
+			wrong("an empty queue holds something", q->promised, i);
 	}
+}
+
+/* Copies that did not arrive. */
+static void account_for_the_rest(void)
+{
+	uint64_t by_rule = 0, missing = 0;
+
+	for (uint64_t n = 0; n < NUMBERS; n++) {
+		for (unsigned i = 0; i < QUEUES; i++) {
+			if (t.copies[n][i].state == NEVER || t.copies[n][i].state == DONE)
+				continue;
+			missing++;
+			if (!t.ruled)
+				wrong("is lost", n, i);
+		}
+	}
+	for (unsigned i = 0; i < t.cores; i++)
+		by_rule += dropped_by_rule(&t.core[i]->stats);
+	if (missing != by_rule)
+		wrong("lost and dropped by rule differ", missing, (unsigned)by_rule);
+	CU_ASSERT_EQUAL(by_rule > 0, t.ruled);
 }
 
 static void end(void)
 {
 	take_all();
-	for (uint64_t n = 0; !t.drops && n < NUMBERS; n++)
-		for (unsigned i = 0; i < QUEUES; i++)
-			if (t.copies[n][i].state != NEVER && t.copies[n][i].state != DONE)
-				wrong("is lost", n, i);
+	if (!t.drops)
+		account_for_the_rest();
 	CU_ASSERT_EQUAL(t.wrong, 0);
 	for (unsigned i = 0; i < t.cores; i++)
 		t.moves += t.core[i]->counters.moves_in;
@@ -523,9 +616,9 @@ static void end(void)
 	free(t.copies);
 }
 
-static void run(unsigned cores, uint32_t link_records, bool drops)
+static void run(unsigned cores, uint32_t link_records, bool drops, bool ruled)
 {
-	begin(cores, link_records, drops);
+	begin(cores, link_records, drops, ruled);
 	for (unsigned step = 0; step < 60000 && !t.wrong; step++) {
 		one_step();
 		if (step % 500 == 0)
@@ -533,35 +626,43 @@ static void run(unsigned cores, uint32_t link_records, bool drops)
 	}
 	uint64_t published = t.next_number / CLIENTS, delivered = t.delivered;
 	end();
-	printf("# %u cores, links of %u: %llu published, %llu delivered, %llu queues moved\n", cores,
-		link_records, (unsigned long long)published, (unsigned long long)delivered,
-		(unsigned long long)t.moves);
-	CU_ASSERT_TRUE(published > 2000 && delivered > 1000);
+	printf("# %u cores, links of %u: %llu published, %llu in runs, %llu delivered, %llu queues moved\n",
+		cores, link_records, (unsigned long long)published, (unsigned long long)t.in_runs,
+		(unsigned long long)delivered, (unsigned long long)t.moves);
+	CU_ASSERT_TRUE(published > 2000 && t.in_runs > 500 && delivered > 1000);
 	CU_ASSERT_TRUE(cores == 1 || t.moves > 10);
 }
 
 static void one_core(void)
 {
-	run(1, 8, false);
-	run(1, 8, true);
+	run(1, 8, false, false);
+	run(1, 8, true, false);
 }
 
 static void two_cores(void)
 {
-	run(2, 4, false);
-	run(2, 64, true);
+	run(2, 4, false, false);
+	run(2, 64, true, false);
+}
+
+static void with_rules(void)
+{
+	run(1, 8, false, true);
+	run(2, 4, false, true);
+	run(4, 8, false, true);
+	run(4, 8, true, true);
 }
 
 static void four_cores(void)
 {
-	run(4, 2, false);
-	run(4, 8, true);
-	run(4, 256, false);
+	run(4, 2, false, false);
+	run(4, 8, true, false);
+	run(4, 256, false, false);
 }
 
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"one_core", one_core}, {"two_cores", two_cores},
-			{"four_cores", four_cores}, {NULL, NULL}});
+			{"four_cores", four_cores}, {"with_rules", with_rules}, {NULL, NULL}});
 }

@@ -6,7 +6,7 @@
 
 static bool has_work(struct queue *q)
 {
-	return q->entries.ready > 0 && !cds_list_empty(&q->consumers) && !q->move;
+	return q->entries.ready > 0 && !cds_list_empty(&q->consumers) && !q->move && !q->is_expiring;
 }
 
 void queue_mark_ready(struct queue *q)
@@ -42,16 +42,37 @@ static struct consumer *next_consumer(struct queue *q)
 	return NULL;
 }
 
+/* Before a consumer is asked it is clear that there is something for it. */
+__attribute__((noinline)) static unsigned deliver_ruled(struct queue *q, unsigned most)
+{
+	unsigned n = 0;
+
+	while (n < most && !q->deleted && !q->move && queue_rules_head_lives(q)) {
+		struct consumer *c = next_consumer(q);
+		if (!c)
+			break;
+		struct delivery d;
+		MUST(queue_take_ruled(q, c->no_ack, &d));
+		c->ops->deliver(c, &d);
+		n++;
+	}
+	if (!q->deleted)
+		queue_rules_taken(q);
+	return n;
+}
+
 static unsigned deliver_from(struct queue *q, unsigned most)
 {
 	unsigned n = 0;
 
+	if (__builtin_expect(queue_rules(q), 0))
+		return deliver_ruled(q, most);
 	while (n < most && !q->deleted && !q->move && q->entries.ready > 0) {
 		struct consumer *c = next_consumer(q);
 		if (!c)
 			break;
 		struct delivery d;
-		MUST(queue_take(q, c->no_ack, &d));
+		MUST(queue_take_plain(q, c->no_ack, &d));
 		c->ops->deliver(c, &d);
 		n++;
 	}
@@ -73,6 +94,8 @@ unsigned broker_core_deliver(struct broker_core *c, unsigned budget)
 		if (!q->deleted)
 			queue_mark_ready(q);
 	}
+	if (!cds_list_empty(&c->watched))
+		queue_rules_poll(c);
 	phase_leave(c->phase, before);
 	return n;
 }

@@ -99,6 +99,18 @@ static uint32_t first_requeued(const struct entry_page *p)
 	return 0;
 }
 
+struct message *entries_peek(const struct entries *e)
+{
+	const struct entry_page *p = e->fresh;
+
+	if (e->ready == 0)
+		return NULL;
+	if (e->requeued_pages.next == &e->requeued_pages)
+		return p->messages[p->fresh];
+	p = cds_list_first_entry(&e->requeued_pages, struct entry_page, requeued_link);
+	return p->messages[first_requeued(p)];
+}
+
 /* Returns whether a client has seen it. */
 static bool requeued_unmark(struct entry_page *p, uint32_t index)
 {

@@ -50,6 +50,9 @@ void entries_push(struct entries *e, struct message *m_take);
  * settles or requeues it exactly once. O(1). */
 bool entries_pop(struct entries *e, bool settle, struct entry *out);
 
+/* What the next pop will give; NULL: nothing is ready. O(1). */
+struct message *entries_peek(const struct entries *e);
+
 /* Forgets a delivered entry; the reference stays the caller's. O(1). */
 void entries_settle(struct entries *e, const struct entry *x);
 

@@ -4,34 +4,50 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { VALUE_TEXT_BYTES = 64 };
 
-static void value_text(char text[VALUE_TEXT_BYTES], const struct value *v)
+const char *value_kind_name(const struct value *v)
 {
-	if (!v) {
-		snprintf(text, VALUE_TEXT_BYTES, "none");
-		return;
-	}
 	switch (v->kind) {
 	case VALUE_VOID:
-		snprintf(text, VALUE_TEXT_BYTES, "the value 'undefined' of type 'void'");
+		return "void";
+	case VALUE_BOOL:
+		return "bool";
+	case VALUE_INT:
+		return v->integer == (int32_t)v->integer ? "signedint" : "long";
+	case VALUE_TIMESTAMP:
+		return "timestamp";
+	case VALUE_DOUBLE:
+		return "double";
+	case VALUE_STRING:
+		return "longstr";
+	case VALUE_OPAQUE:
+		return "table";
+	}
+	return "unknown";
+}
+
+static void value_text(char text[VALUE_TEXT_BYTES], const struct value *v)
+{
+	switch (v->kind) {
+	case VALUE_VOID:
+		snprintf(text, VALUE_TEXT_BYTES, "undefined");
 		break;
 	case VALUE_BOOL:
-		snprintf(text, VALUE_TEXT_BYTES, "the value '%s' of type 'bool'",
-			v->boolean ? "true" : "false");
+		snprintf(text, VALUE_TEXT_BYTES, "%s", v->boolean ? "true" : "false");
 		break;
 	case VALUE_INT:
 	case VALUE_TIMESTAMP:
-		snprintf(text, VALUE_TEXT_BYTES, "the value '%" PRId64 "' of type '%s'", v->integer,
-			v->kind == VALUE_INT ? "long" : "timestamp");
+		snprintf(text, VALUE_TEXT_BYTES, "%" PRId64, v->integer);
 		break;
 	case VALUE_DOUBLE:
-		snprintf(text, VALUE_TEXT_BYTES, "the value '%g' of type 'double'", v->real);
+		snprintf(text, VALUE_TEXT_BYTES, "%g", v->real);
 		break;
 	case VALUE_STRING:
-		snprintf(text, VALUE_TEXT_BYTES, "the value '%.*s' of type 'longstr'",
-			v->bytes.bytes < 32 ? (int)v->bytes.bytes : 32, (const char *)v->bytes.data);
+		snprintf(text, VALUE_TEXT_BYTES, "%.*s", v->bytes.bytes < 60 ? (int)v->bytes.bytes : 60,
+			(const char *)v->bytes.data);
 		break;
 	case VALUE_OPAQUE:
 		snprintf(text, VALUE_TEXT_BYTES, "another table, array or decimal");
@@ -39,35 +55,65 @@ static void value_text(char text[VALUE_TEXT_BYTES], const struct value *v)
 	}
 }
 
+/* Without the other one its type is said too. */
+static void side_text(char text[2 * VALUE_TEXT_BYTES], const struct value *v, bool alone)
+{
+	char value[VALUE_TEXT_BYTES];
+
+	if (!v) {
+		snprintf(text, 2 * VALUE_TEXT_BYTES, "none");
+		return;
+	}
+	value_text(value, v);
+	if (alone)
+		snprintf(
+			text, 2 * VALUE_TEXT_BYTES, "the value '%s' of type '%s'", value, value_kind_name(v));
+	else
+		snprintf(text, 2 * VALUE_TEXT_BYTES, "'%s'", value);
+}
+
 /* A queue without x-queue-type is a classic one. */
 static bool same(struct slice name, const struct value *a, const struct value *b)
 {
 	const struct value *only = a ? a : b;
 
+	if (!only)
+		return true;
 	if (a && b)
 		return value_equal(a, b);
 	return slice_equals_text(name, "x-queue-type") && only->kind == VALUE_STRING &&
 	       slice_equals_text(only->bytes, "classic");
 }
 
-enum failure_code arguments_equivalent(const struct fields *current, const struct fields *given,
-	const char *what, struct slice name, const struct vhost *v, struct failure *f)
+enum failure_code argument_equivalent(struct slice argument, const struct fields *current,
+	const struct fields *given, const char *what, struct slice name, const struct vhost *v,
+	struct failure *f)
 {
-	for (uint32_t i = 0; i < current->count + given->count; i++) {
-		const struct field *a = i < current->count ? &current->at[i] : &given->at[i - current->count];
-		const struct value *have = fields_find_slice(current, a->name);
-		const struct value *want = fields_find_slice(given, a->name);
-		if (same(a->name, have, want))
-			continue;
-		char have_text[VALUE_TEXT_BYTES], want_text[VALUE_TEXT_BYTES];
-		value_text(have_text, have);
-		value_text(want_text, want);
-		return failure_set(f, FAILURE_PRECONDITION,
-			"inequivalent arg '" SLICE_FMT "' for %s '" SLICE_FMT
-			"' in vhost '%s': received %s but current is %s",
-			SLICE_ARG(a->name), what, NAME_ARG(name, v), want_text, have_text);
+	const struct value *have = fields_find_slice(current, argument);
+	const struct value *want = fields_find_slice(given, argument);
+	char have_text[2 * VALUE_TEXT_BYTES], want_text[2 * VALUE_TEXT_BYTES];
+
+	if (same(argument, have, want))
+		return FAILURE_NONE;
+	side_text(have_text, have, !want);
+	side_text(want_text, want, !have);
+	return failure_set(f, FAILURE_PRECONDITION,
+		"inequivalent arg '" SLICE_FMT "' for %s '" SLICE_FMT
+		"' in vhost '%s': received %s but current is %s",
+		SLICE_ARG(argument), what, NAME_ARG(name, v), want_text, have_text);
+}
+
+enum failure_code queue_arguments_equivalent(
+	const struct queue *q, const struct fields *given, struct failure *f)
+{
+	enum failure_code code = FAILURE_NONE;
+
+	for (const char *const *known = queue_arguments_known; *known && !code; known++) {
+		struct slice argument = {(const uint8_t *)*known, (uint32_t)strlen(*known)};
+		code = argument_equivalent(
+			argument, &q->arguments, given, "queue", q->by_name.name, q->vhost, f);
 	}
-	return FAILURE_NONE;
+	return code;
 }
 
 enum failure_code flag_equivalent(bool current, bool given, const char *flag, const char *what,

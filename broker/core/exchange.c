@@ -15,8 +15,11 @@ enum {
 	IN_USE_SCAN = 256, /* bindings that are looked at in one go */
 };
 
+static const struct slice alternate_key = {
+	(const uint8_t *)ALTERNATE_EXCHANGE, sizeof(ALTERNATE_EXCHANGE) - 1};
+
 static const struct exchange_type *const types[] = {
-	&route_direct, &route_fanout, &route_topic, &route_headers, NULL};
+	&route_direct, &route_fanout, &route_topic, &route_headers, &route_hash, NULL};
 
 static const struct exchange_type *type_find(struct slice name)
 {
@@ -58,12 +61,26 @@ static struct exchange *exchange_create(
 	x->durable = d->durable;
 	x->auto_delete = d->auto_delete;
 	x->internal = d->internal;
+	x->by_key = type->by_key;
+	if (type->begin)
+		type->begin(x);
 	CDS_INIT_LIST_HEAD(&x->bindings);
-	exchange_changed(x);
+	CDS_INIT_LIST_HEAD(&x->arriving);
+	x->by_name.name = (struct slice){x->name, d->name.bytes};
+	exchange_links_begin(x);
 	cds_list_add_tail(&x->of_broker, &v->broker->all_exchanges);
-	table_add(&v->broker->exchanges, &x->by_name, v, (struct slice){x->name, d->name.bytes});
 	v->broker->exchange_count++;
+	RCU_PUBLISH(x->generation, ++v->broker->generation);
+	table_add(&v->broker->exchanges, &x->by_name, v, x->by_name.name);
+	/* Somebody's alternate that was not there. */
+	if (x->linked)
+		exchange_links_changed(v->broker);
 	return x;
+}
+
+uint32_t exchanges_most(const struct broker_limits *limits)
+{
+	return limits->exchanges < UINT32_MAX - PREDECLARED ? limits->exchanges + PREDECLARED : UINT32_MAX;
 }
 
 int exchanges_predeclare(struct vhost *v)
@@ -104,8 +121,21 @@ static enum failure_code exchange_equivalent(
 	if (!code)
 		code = flag_equivalent(x->internal, d->internal, "internal", "exchange", name, x->vhost, f);
 	if (!code)
-		code = arguments_equivalent(&x->arguments, &d->arguments, "exchange", name, x->vhost, f);
+		code = argument_equivalent(
+			alternate_key, &x->arguments, &d->arguments, "exchange", name, x->vhost, f);
 	return code;
+}
+
+static enum failure_code alternate_check(
+	const struct vhost *v, const struct exchange_declaration *d, struct failure *f)
+{
+	const struct value *a = fields_find_slice(&d->arguments, alternate_key);
+
+	if (!a || a->kind == VALUE_STRING)
+		return FAILURE_NONE;
+	return failure_set(f, FAILURE_PRECONDITION,
+		"invalid type '%s' for arg '" SLICE_FMT "' in " EXCHANGE_FMT, value_kind_name(a),
+		SLICE_ARG(alternate_key), NAME_ARG(d->name, v));
 }
 
 /* Writer mutex held. */
@@ -118,10 +148,11 @@ static enum failure_code exchange_declare_new(
 	if (reserved(d->name))
 		return failure_set(f, FAILURE_ACCESS_REFUSED,
 			"exchange name '" SLICE_FMT "' contains reserved prefix 'amq.*'", SLICE_ARG(d->name));
-	if (fields_find(&d->arguments, "alternate-exchange"))
-		return failure_set(f, FAILURE_NOT_IMPLEMENTED,
-			"invalid arg 'alternate-exchange' for " EXCHANGE_FMT ": it is not implemented",
-			NAME_ARG(d->name, v));
+	enum failure_code code = alternate_check(v, d, f);
+	if (!code && type->check)
+		code = type->check(d, f);
+	if (code)
+		return code;
 	if (b->exchange_count - PREDECLARED >= b->config.limits.exchanges)
 		return failure_set(
 			f, FAILURE_LIMIT, "the limit of %u exchanges is reached", b->config.limits.exchanges);
@@ -155,6 +186,7 @@ static void exchange_release(struct reclaim_node *n)
 	struct exchange *x = caa_container_of(n, struct exchange, reclaim);
 
 	fields_free(&x->arguments);
+	free(x->onward);
 	free(x);
 }
 
@@ -163,33 +195,54 @@ static void exchange_hide(struct exchange *x)
 {
 	struct broker *b = x->vhost->broker;
 
-	x->deleted = true;
+	__atomic_store_n(&x->deleted, true, __ATOMIC_RELAXED);
 	table_remove(&b->exchanges, &x->by_name);
+	exchange_links_end(x);
 	RCU_PUBLISH(b->deletions, b->deletions + 1);
+	exchange_changed(x);
 	cds_list_del_init(&x->of_broker);
 	b->exchange_count--;
 }
 
 bool exchange_take_apart(struct exchange *x, unsigned bindings_max)
 {
-	while (bindings_max-- > 0 && !cds_list_empty(&x->bindings))
+	for (; bindings_max > 0 && !cds_list_empty(&x->bindings); bindings_max--)
 		binding_unlink(cds_list_first_entry(&x->bindings, struct binding, of_exchange));
-	if (!cds_list_empty(&x->bindings))
+	for (; bindings_max > 0 && !cds_list_empty(&x->arriving); bindings_max--)
+		binding_unlink(cds_list_first_entry(&x->arriving, struct binding, of_destination));
+	if (!cds_list_empty(&x->bindings) || !cds_list_empty(&x->arriving))
 		return false;
 	cds_list_del(&x->of_broker);
 	reclaim_defer(&x->reclaim, exchange_release);
 	return true;
 }
 
-void exchange_remove(struct exchange *x)
+void exchange_auto_delete(struct exchange *x)
 {
 	exchange_hide(x);
-	exchange_take_apart(x, UINT_MAX);
+	if (!exchange_take_apart(x, 0))
+		tidy_cascading(x);
 }
 
-void exchange_changed(struct exchange *x)
+/* One that goes with another's last binding is not met again. */
+void exchanges_remove(struct broker *b, bool predeclared_too)
 {
-	RCU_PUBLISH(x->generation, ++x->vhost->broker->generation);
+	struct exchange *x;
+	bool some = true;
+
+	while (some) {
+		some = false;
+		cds_list_for_each_entry (x, &b->all_exchanges, of_broker) {
+			if (x->predeclared && !predeclared_too)
+				continue;
+			some = true;
+			break;
+		}
+		if (some) {
+			exchange_hide(x);
+			exchange_take_apart(x, UINT_MAX);
+		}
+	}
 }
 
 /* Bindings of queues that are deleted only wait to be taken away: behind many of them it is seen later. */
@@ -199,7 +252,7 @@ static enum failure_code unused(const struct exchange *x, struct failure *f)
 	unsigned left = IN_USE_SCAN;
 
 	cds_list_for_each_entry (b, &x->bindings, of_exchange) {
-		if (!queue_hidden(b->queue))
+		if (b->to_exchange ? !exchange_hidden(b->onward) : !queue_hidden(b->queue))
 			return failure_set(f, FAILURE_PRECONDITION, EXCHANGE_FMT " in use",
 				NAME_ARG(x->by_name.name, x->vhost));
 		if (left-- == 0)
@@ -211,6 +264,8 @@ static enum failure_code unused(const struct exchange *x, struct failure *f)
 /* Writer mutex held. */
 static enum failure_code delete_found(struct exchange *x, bool if_unused, struct failure *f)
 {
+	struct broker *b = x->vhost->broker;
+
 	if (x->predeclared)
 		return failure_set(f, FAILURE_ACCESS_REFUSED,
 			"deletion of system " EXCHANGE_FMT " not allowed",
@@ -221,6 +276,7 @@ static enum failure_code delete_found(struct exchange *x, bool if_unused, struct
 	exchange_hide(x);
 	if (!exchange_take_apart(x, TIDY_BINDINGS))
 		tidy_later(x);
+	tidy_cascade(b);
 	return FAILURE_NONE;
 }
 

@@ -81,6 +81,7 @@ void fan_out_begin(struct session *s, struct exchange *x, struct message *m, boo
 	f->session = s;
 	f->exchange = x;
 	f->complete = complete;
+	f->refused = false;
 	f->count = f->at = f->given = 0;
 	f->idle_turns = 0;
 	c->counters.fan_outs++;
@@ -119,8 +120,9 @@ enum publish_result fan_out_offer(
 		if (i != c->index)
 			publish_mark(marks, i, c);
 	*queues_out = f->given;
+	bool refused = f->refused;
 	fan_out_ends(c);
-	return PUBLISH_DONE;
+	return refused ? PUBLISH_REFUSED : PUBLISH_DONE;
 }
 
 /* A publisher that does not come back would hold up what others have taken away. Nothing is given yet. */
@@ -147,8 +149,10 @@ unsigned fan_out_poll(struct broker_core *c)
 	}
 	for (; n < FAN_OUT_QUANTUM && f->at < f->count; n++, f->at++) {
 		struct queue *q = queue_resolve(c->broker, f->queues[f->at]);
-		if (q && !publish_give(c, q, f->message))
+		enum publish_given given = q ? publish_give(c, q, f->message) : GIVEN;
+		if (given == GIVE_AGAIN)
 			break;
+		f->refused |= given == GIVE_REFUSED;
 		f->given += q != NULL;
 	}
 	if (f->at == f->count && !f->session)

@@ -30,6 +30,7 @@ struct fan_out {
 	struct session *session;   /* whose publisher waits; NULL: it has gone */
 	struct exchange *exchange; /* looking; NULL: giving */
 	struct route_set *found;
+	bool refused;  /* by one of its queues at least */
 	bool complete; /* all are found, but not all of them are handles yet */
 	unsigned idle_turns;
 	uint32_t count, at, given;

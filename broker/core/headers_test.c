@@ -35,9 +35,9 @@ static struct field int_field(const char *name, int64_t value)
 static uint32_t publish_headers(const struct field *at, uint32_t count)
 {
 	struct fields fields = {at, count};
-	struct header_source source = {find_in_fields, next_of_fields, &fields};
+	struct header_source source = {find_in_fields, next_of_fields, &fields, NULL};
 	struct message *m = message_new(fixture.core->cache, &(struct message_envelope){0});
-	struct publish p = {text("amq.headers"), text(""), &source, m};
+	struct publish p = {text("amq.headers"), text(""), &source, m, NULL};
 	uint32_t n = 99;
 
 	CU_ASSERT_EQUAL(exchange_publish(&fixture.session[0], &p, NULL, &n, &fixture.failure), PUBLISH_DONE);
@@ -47,7 +47,7 @@ static uint32_t publish_headers(const struct field *at, uint32_t count)
 
 static enum failure_code bind_headers(const char *queue, const struct field *at, uint32_t count)
 {
-	struct binding_spec s = {text("amq.headers"), text(queue), text(""), {at, count}};
+	struct binding_spec s = {text("amq.headers"), text(queue), text(""), {at, count}, false};
 	return binding_add(&fixture.session[0], &s, &fixture.failure);
 }
 
@@ -104,7 +104,7 @@ static void headers_edges(void)
 	struct broker_core_stats stats;
 	broker_core_stats(fixture.core, &stats);
 	CU_ASSERT_EQUAL(stats.bindings, 4);
-	struct binding_spec s = {text("amq.headers"), text("x"), text(""), {x, 2}};
+	struct binding_spec s = {text("amq.headers"), text("x"), text(""), {x, 2}, false};
 	CU_ASSERT_EQUAL(binding_remove(&fixture.session[0], &s, &fixture.failure), 0);
 	CU_ASSERT_EQUAL(publish_headers(m, 1), 1);
 	fixture_end();
@@ -297,10 +297,10 @@ static unsigned differences(
 	const struct model_binding *bindings, char names[][8], const struct fields *headers)
 {
 	struct exchange *x = exchange_find(fixture.session[0].vhost, text("amq.headers"));
-	struct header_source source = {find_in_fields, next_of_fields, headers};
+	struct header_source source = {find_in_fields, next_of_fields, headers, NULL};
 	unsigned wrong = 0;
 
-	route_whole(x, &(struct route_request){{0}, &source});
+	route_whole(x, &(struct route_request){{0}, &source, NULL});
 	for (unsigned i = 0; i < BINDINGS; i++)
 		wrong += routed(names[i]) != (bindings[i].in && model_matches(&bindings[i], headers));
 	return wrong;
@@ -322,7 +322,8 @@ static void random_bindings_match_the_model(void)
 		struct model_binding *b = &bindings[i];
 		if (!b->in)
 			random_binding(b);
-		struct binding_spec s = {text("amq.headers"), text(names[i]), text("k"), {b->at, b->count}};
+		struct binding_spec s = {
+			text("amq.headers"), text(names[i]), text("k"), {b->at, b->count}, false};
 		CU_ASSERT_EQUAL(
 			(b->in ? binding_remove : binding_add)(&fixture.session[0], &s, &fixture.failure), 0);
 		b->in = !b->in;

@@ -10,7 +10,8 @@ enum { BLOCK_DATA_BYTES = MESSAGE_BLOCK_BYTES };
 
 /* A message lies in one cell: the header, then its names unless they stand in a table of names, the
  * properties, the body. One that is too large for a cell has a second header, and its body in a chain of
- * blocks, behind the properties where these found no room in the cell either. */
+ * blocks, behind the properties where these found no room in the cell either. A lifetime of its own stands at
+ * the cell's end, behind what is there of all that. */
 struct message {
 	uint64_t names : 48; /* struct names *; 0: two bytes of length and the names come first in data */
 	uint64_t body_bytes : 16;
@@ -20,6 +21,7 @@ struct message {
 	uint16_t properties_bytes;
 	uint8_t persistent : 1;
 	uint8_t large : 1;
+	uint8_t expires : 1;
 	uint8_t protocol : 4;
 	uint8_t priority;
 	uint8_t data[];
@@ -81,6 +83,15 @@ static const uint8_t *cell_body(const struct message *m)
 	return cell_properties(m) + m->properties_bytes;
 }
 
+static const uint8_t *cell_lifetime(const struct message *m)
+{
+	const struct message_large *l = large_of(m);
+
+	if (!m->large)
+		return cell_body(m) + m->body_bytes;
+	return cell_properties(m) + (l->properties_in_chain ? 0 : l->properties_bytes);
+}
+
 static const struct depot *blocks_of(const struct message *m)
 {
 	return large_of(m)->store->blocks;
@@ -132,8 +143,9 @@ struct plan {
 static struct plan plan_for(struct message_cache *c, const struct message_envelope *e)
 {
 	struct plan p = {.names = names_take(c->names, e->exchange, e->routing_key)};
-	uint32_t names = p.names ? 0 : 2 + e->exchange.bytes + e->routing_key.bytes;
-	uint64_t all = (uint64_t)names + e->properties.bytes;
+	uint32_t own = (p.names ? 0 : 2 + e->exchange.bytes + e->routing_key.bytes) +
+		       (e->expires ? (uint32_t)sizeof(e->lifetime_us) : 0);
+	uint64_t all = (uint64_t)own + e->properties.bytes;
 
 	p.large = e->body_bytes > CELL_DATA_BYTES || all + e->body_bytes > CELL_DATA_BYTES;
 	if (!p.large) {
@@ -143,7 +155,7 @@ static struct plan plan_for(struct message_cache *c, const struct message_envelo
 	p.properties_in_chain = all + sizeof(struct message_large) > CELL_DATA_BYTES;
 	p.chain_bytes = e->body_bytes + (p.properties_in_chain ? e->properties.bytes : 0);
 	p.cell_bytes = (uint32_t)(sizeof(struct message) + sizeof(struct message_large) +
-				  (p.properties_in_chain ? names : all));
+				  (p.properties_in_chain ? own : all));
 	return p;
 }
 
@@ -213,9 +225,31 @@ struct message *message_new(struct message_cache *c, const struct message_envelo
 	m->large = p.large;
 	m->protocol = e->protocol & 15;
 	m->priority = e->priority;
+	m->expires = e->expires;
 	if (p.large)
 		large_set(m, c->store, &p, e, &chain);
 	envelope_write(m, e);
+	if (e->expires)
+		memcpy((uint8_t *)(uintptr_t)cell_lifetime(m), &e->lifetime_us, sizeof(e->lifetime_us));
+	return m;
+}
+
+struct message *message_new_like(
+	struct message_cache *c, const struct message *like, const void *body, uint32_t n)
+{
+	const uint32_t head = (uint32_t)(cell_body(like) - (const uint8_t *)like);
+
+	/* Names of its own may be found in the table by now. */
+	if (like->large || like->expires || !like->names || n > SLAB_CELL_BYTES_MAX - head)
+		return NULL;
+	struct message *m = slab_cell_take(&c->slabs, head + n);
+	if (!m)
+		return NULL;
+	memcpy(m, like, head);
+	m->refs = 1;
+	m->body_bytes = m->body_have_bytes = (uint16_t)n;
+	names_take_again(c->names, (struct names *)(uintptr_t)like->names);
+	memcpy((uint8_t *)m + head, body, n);
 	return m;
 }
 
@@ -314,6 +348,25 @@ uint64_t message_received_us(const struct message *m)
 	return m->received_us;
 }
 
+void message_received(struct message *m, uint64_t now_us)
+{
+	m->received_us = now_us & ((UINT64_C(1) << 48) - 1);
+}
+
+bool message_expires(const struct message *m)
+{
+	return m->expires;
+}
+
+uint64_t message_lifetime_us(const struct message *m)
+{
+	uint64_t us = UINT64_MAX;
+
+	if (m->expires)
+		memcpy(&us, cell_lifetime(m), sizeof(us));
+	return us;
+}
+
 struct slice message_exchange(const struct message *m)
 {
 	if (m->names)
@@ -338,6 +391,8 @@ bool message_head(const struct message *m, struct message_head *out)
 
 	if (m->large && large_of(m)->properties_in_chain)
 		return false;
+	out->names_id = names ? names->id : 0;
+	out->body_or_null = m->large ? NULL : cell_body(m);
 	if (names) {
 		out->exchange_bytes = names->exchange_bytes;
 		out->names = (struct slice){names->bytes, (uint32_t)names->exchange_bytes + names->key_bytes};

@@ -82,12 +82,22 @@ struct message_envelope {
 	struct slice properties;  /* as received: opaque to the core */
 	uint64_t body_bytes;	  /* announced */
 	uint64_t received_us;
+	bool expires;	      /* it has a lifetime of its own: */
+	uint64_t lifetime_us; /* from received_us on */
 };
 
 /* A message with one reference and an empty body, envelope copied, memory for the whole body taken; NULL
  * where the memory is not there now (the caller waits; message_store_could_hold says whether waiting helps).
  * O(envelope), and an atomic operation for each 256 KiB. */
 struct message *message_new(struct message_cache *c, const struct message_envelope *e);
+
+/* Another message with everything of `like` but for its body, which is complete. `like` was made by
+ * message_new with this cache, in this turn, and a reference to it is held. NULL: there is no memory, or it
+ * cannot be made so (message_new can): a cell is too small for it, the names are the message's own, or it has
+ * a lifetime.
+ * O(properties and body). */
+struct message *message_new_like(
+	struct message_cache *c, const struct message *like, const void *body, uint32_t n);
 
 /* Appends body bytes, at most what was announced (MUST). Never fails: memory is there. O(n). */
 void message_append(struct message *m, const void *data, uint32_t n);
@@ -107,13 +117,20 @@ uint8_t message_protocol(const struct message *m);
 bool message_persistent(const struct message *m);
 uint8_t message_priority(const struct message *m);
 uint64_t message_received_us(const struct message *m);
+/* Before the first reference is handed over: it was complete only then. */
+void message_received(struct message *m, uint64_t now_us);
+bool message_expires(const struct message *m);
+uint64_t message_lifetime_us(const struct message *m);	   /* UINT64_MAX where it does not expire by itself */
 struct slice message_exchange(const struct message *m);	   /* contiguous, valid while referenced */
 struct slice message_routing_key(const struct message *m); /* likewise */
 uint32_t message_properties_bytes(const struct message *m);
-/* What precedes the body, in place, valid while referenced. False: it does not lie in two pieces. */
+/* What precedes the body, and the body where it lies in one piece: in place, valid while referenced. False:
+ * what precedes it does not lie in two pieces. */
 struct message_head {
 	struct slice names; /* exchange and routing key, one behind the other */
 	struct slice properties;
+	const uint8_t *body_or_null;
+	uint64_t names_id; /* the same: the same names, whichever message they are of; 0: nothing is known */
 	uint8_t exchange_bytes;
 };
 bool message_head(const struct message *m, struct message_head *out);

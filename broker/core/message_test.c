@@ -90,6 +90,8 @@ static void one_message(
 	struct message_store *s, uint32_t exchange, uint32_t key, uint32_t properties, uint64_t n)
 {
 	struct message_envelope e = envelope(exchange, key, properties, n);
+	e.expires = unit_random_below(2);
+	e.lifetime_us = unit_random();
 	uint8_t *body = malloc(n + 1), *copy = malloc(properties + 1);
 	fill(body, n);
 
@@ -107,6 +109,10 @@ static void one_message(
 	CU_ASSERT_EQUAL(message_priority(m), 9);
 	CU_ASSERT_TRUE(message_persistent(m));
 	CU_ASSERT_EQUAL(message_received_us(m), 77);
+	CU_ASSERT_EQUAL(message_expires(m), e.expires);
+	CU_ASSERT_EQUAL(message_lifetime_us(m), e.expires ? e.lifetime_us : UINT64_MAX);
+	message_received(m, 78);
+	CU_ASSERT_EQUAL(message_received_us(m), 78);
 	static const uint32_t steps[] = {UINT32_MAX, 4096, 1023, 7};
 	for (unsigned i = 0; i < 4; i++)
 		body_reads_back(m, body, n, steps[i]);
@@ -323,6 +329,88 @@ static void common_names_are_stored_once(void)
 	message_store_destroy(s);
 }
 
+static uint64_t names_id_of(const struct message *m)
+{
+	struct message_head h;
+
+	CU_ASSERT_TRUE_FATAL(message_head(m, &h));
+	CU_ASSERT_PTR_NOT_NULL(h.body_or_null);
+	return h.names_id;
+}
+
+static struct message *made(const struct message_envelope *e, const uint8_t *body)
+{
+	struct message *m = message_new(cache, e);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	message_append(m, body, (uint32_t)e->body_bytes);
+	return m;
+}
+
+static void another_has_all_but_the_body(void)
+{
+	struct message_store *s = store_of(4 << 20, 0);
+	static uint8_t body[CELL_DATA_BYTES + 1];
+	struct message_envelope e = envelope(8, 14, 20, 30);
+
+	fill(body, sizeof(body));
+	/* Names are in the table from the second time on. */
+	struct message *first = made(&e, body), *like = made(&e, body + 1);
+	CU_ASSERT_EQUAL(names_id_of(first), 0);
+	CU_ASSERT_PTR_NULL(message_new_like(cache, first, body, 30));
+	static const uint32_t sizes[] = {1, 30, 1000, CELL_DATA_BYTES - 20};
+	for (unsigned i = 0; i < 4; i++) {
+		struct message *m = message_new_like(cache, like, body, sizes[i]);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+		CU_ASSERT_TRUE(slice_equal(message_exchange(m), e.exchange));
+		CU_ASSERT_TRUE(slice_equal(message_routing_key(m), e.routing_key));
+		CU_ASSERT(message_properties_bytes(m) == 20 && message_received_us(m) == 77);
+		CU_ASSERT(message_persistent(m) && message_priority(m) == 9 && message_protocol(m) == 1);
+		CU_ASSERT(names_id_of(m) == names_id_of(like) && names_id_of(m) != 0);
+		CU_ASSERT(message_body_bytes(m) == sizes[i] && message_missing_bytes(m) == 0);
+		body_reads_back(m, body, sizes[i], 100);
+		message_unref(cache, m);
+	}
+	CU_ASSERT_PTR_NULL(message_new_like(cache, like, body, CELL_DATA_BYTES - 19));
+	body_reads_back(like, body + 1, 30, 100);
+	e.routing_key.data++;
+	struct message *other = made(&e, body), *others = made(&e, body);
+	CU_ASSERT(names_id_of(others) != 0 && names_id_of(others) != names_id_of(like));
+	e.body_bytes = sizeof(body);
+	struct message *large = made(&e, body);
+	CU_ASSERT_PTR_NULL(message_new_like(cache, large, body, 30));
+	struct message *all[] = {first, like, other, others, large};
+	for (unsigned i = 0; i < 5; i++)
+		message_unref(cache, all[i]);
+	CU_ASSERT_TRUE(store_empty(s) && message_cache_names(cache).used == 0);
+	message_cache_destroy(cache);
+	message_store_destroy(s);
+}
+
+/* A place in the table that others' names have had is known by another number. */
+static void names_that_went_are_not_taken_for_others(void)
+{
+	struct message_store *s = store_of(4 << 20, 0);
+	static uint64_t seen[20000];
+	char key[16];
+
+	for (unsigned i = 0; i < 20000; i++) {
+		snprintf(key, sizeof(key), "key %05u", i);
+		struct message_envelope e = {.routing_key = {(const uint8_t *)key, 9}};
+		struct message *once = message_new(cache, &e), *twice = message_new(cache, &e);
+		CU_ASSERT_TRUE_FATAL(once && twice);
+		seen[i] = names_id_of(twice);
+		message_unref(cache, once);
+		message_unref(cache, twice);
+	}
+	/* They are numbered as they are made, so none came twice. */
+	for (unsigned i = 0; i < 20000; i++)
+		CU_ASSERT_TRUE_FATAL(seen[i] != 0 && (i == 0 || seen[i] > seen[i - 1]));
+	CU_ASSERT_TRUE(message_cache_names(cache).used_max < 20000);
+	message_cache_destroy(cache);
+	message_store_destroy(s);
+}
+
 /* A queue of ten million small messages costs at most 64 bytes each beyond body and properties; here of as
  * many as fit 16 MiB, all memory counted. */
 static void a_small_message_costs_little(void)
@@ -496,6 +584,9 @@ int main(int argc, char **argv)
 			{"exhaustion_is_an_answer", exhaustion_is_an_answer},
 			{"the_watermark_has_hysteresis", the_watermark_has_hysteresis},
 			{"common_names_are_stored_once", common_names_are_stored_once},
+			{"another_has_all_but_the_body", another_has_all_but_the_body},
+			{"names_that_went_are_not_taken_for_others",
+				names_that_went_are_not_taken_for_others},
 			{"a_small_message_costs_little", a_small_message_costs_little},
 			{"messages_cross_cores", messages_cross_cores},
 			{"what_could_be_held_can_be", what_could_be_held_can_be},

@@ -93,6 +93,7 @@ static void hand_over(struct queue_move *m, struct queue *q, struct subscription
 {
 	struct broker_core *c = m->from;
 
+	queue_rules_leave(q);
 	cds_list_del(&q->of_core);
 	cds_list_del_init(&s->waiting_room);
 	c->stats.messages_ready -= q->entries.ready;
@@ -168,6 +169,7 @@ bool queue_mine(struct broker_core *c, struct queue *q)
 	s->proxy_core = c;
 	__atomic_store_n(&q->fenced, 0, __ATOMIC_RELEASE);
 	subscription_settle(s);
+	queue_rules_arrive(q);
 	queue_mark_ready(q);
 	return true;
 }

@@ -75,6 +75,7 @@ static struct names *entry_make(struct names_table *t, uint32_t hash, struct sli
 			continue;
 		__atomic_store_n(&n->used, true, __ATOMIC_RELAXED);
 		n->hash = hash;
+		n->id = ++t->made << 8 | t->number;
 		n->owner = t->number;
 		n->exchange_bytes = (uint8_t)exchange.bytes;
 		n->key_bytes = (uint8_t)key.bytes;
@@ -105,6 +106,12 @@ struct names *names_take(struct names_table *t, struct slice exchange, struct sl
 	if (n)
 		handed_add(n, 1);
 	return n;
+}
+
+void names_take_again(struct names_table *t, struct names *n)
+{
+	MUST(n->owner == t->number);
+	handed_add(n, 1);
 }
 
 static void release(struct names_release *r)

@@ -18,11 +18,13 @@ struct names {
 	uint8_t owner; /* number of the table */
 	bool used;
 	uint8_t exchange_bytes, key_bytes;
+	uint64_t id;			/* of these names at this place, never another's and never 0 */
 	uint8_t bytes[NAMES_BYTES_MAX]; /* exchange, then key */
 } __attribute__((aligned(64)));
 
 struct names_table {
 	uint8_t number;
+	uint64_t made; /* entries, ever */
 	struct names *entries;
 	uint32_t recent[NAMES_RECENT]; /* hashes seen once */
 	uint64_t full;		       /* names that found no entry free */
@@ -40,6 +42,8 @@ void names_table_fini(struct names_table *t); /* no message points to it any mor
 /* The entry of these names, one more message pointing to it; NULL where the message keeps its own copy. The
  * table's core. O(names). */
 struct names *names_take(struct names_table *t, struct slice exchange, struct slice key);
+/* One more message points to n, which some message of this core's does already. O(1). */
+void names_take_again(struct names_table *t, struct names *n);
 /* A message that pointed to n is gone; t: the table of the core that this runs on. O(1). */
 void names_give(struct names_table *t, struct names *n);
 /* Tells other tables what has been kept back. O(1). */

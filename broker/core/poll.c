@@ -102,6 +102,8 @@ unsigned broker_core_poll(struct broker_core *c)
 	unsigned work = 0;
 
 	links_post(c);
+	if (c->wheel.armed)
+		work += timer_wheel_advance(&c->wheel, c->now_us, TIMERS_QUANTUM);
 	for (uint32_t i = 0; i < cores; i++)
 		work += poll_control(c, c->in[i]->control);
 	for (uint32_t i = 0; i < cores; i++)
@@ -114,6 +116,11 @@ unsigned broker_core_poll(struct broker_core *c)
 	work += entries_grave_empty(&c->grave, c->cache, GRAVE_QUANTUM);
 	phase_leave(c->phase, before);
 	return work;
+}
+
+uint64_t broker_core_next_us(const struct broker_core *c)
+{
+	return c->wheel.armed ? timer_wheel_next_us(&c->wheel) : UINT64_MAX;
 }
 
 static bool links_idle(const struct broker_core *c)
@@ -129,7 +136,7 @@ static bool links_idle(const struct broker_core *c)
 
 bool broker_core_busy(const struct broker_core *c)
 {
-	return !list_is_empty(&c->ready) ||
+	return !list_is_empty(&c->ready) || !list_is_empty(&c->watched) ||
 	       __atomic_load_n(&c->broker->deleted_count, __ATOMIC_RELAXED) > 0 || !links_idle(c) ||
 	       !subscriptions_idle(c) || c->moves_active || c->fan_out.message ||
 	       !list_is_empty(&c->fan_out.waiting) || !list_is_empty(&c->grave.pages);

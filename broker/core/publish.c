@@ -31,26 +31,46 @@ bool publish_marks_passed(struct broker_core *c, struct publish_marks *marks)
 	return true;
 }
 
-/* False: not now. */
-static bool give_one(struct broker_core *c, struct queue *q, struct message *m, struct publish_marks *marks)
+/* A queue that may refuse promises a place, once it is clear that the message could take it. */
+__attribute__((noinline)) static bool promised(
+	struct broker_core *c, struct queue *q, const struct message *m)
+{
+	if (queue_promise(q, m))
+		return true;
+	c->stats.refused++;
+	return false;
+}
+
+static enum publish_given give_one(
+	struct broker_core *c, struct queue *q, struct message *m, struct publish_marks *marks)
 {
 	if (fenced(c, q))
-		return false;
+		return GIVE_AGAIN;
 	if (queue_mine(c, q)) {
 		if (!queue_room(q))
-			return false;
+			return GIVE_AGAIN;
+		if (__builtin_expect(queue_rules(q) & RULE_REFUSES, 0) && !promised(c, q, m)) {
+			queue_room_cancel(q);
+			return GIVE_REFUSED;
+		}
 		queue_enqueue(q, m);
-		return true;
+		return GIVEN;
 	}
 	uint32_t to = queue_owner(q)->index;
+	if (__builtin_expect(queue_rules(q) & RULE_REFUSES, 0)) {
+		if (!ring_room(c->out[to].link->publish, 1))
+			return GIVE_AGAIN;
+		if (!promised(c, q, m))
+			return GIVE_REFUSED;
+	}
 	struct publish_record *r = link_publish(c, to);
 	if (!r)
-		return false;
+		return GIVE_AGAIN;
 	message_share(m);
 	message_ref(m);
 	*r = (struct publish_record){m, q->handle};
 	publish_mark(marks, to, c);
-	return true;
+	return GIVEN;
 }
 
 static bool room_for(struct broker_core *c, struct queue *q, uint32_t *wanted)
@@ -80,20 +100,23 @@ static bool rooms_take(struct broker_core *c, const struct route_set *to)
 	return true;
 }
 
-static bool give_all(
+static enum publish_given give_all(
 	struct broker_core *c, const struct route_set *to, struct message *m, struct publish_marks *marks)
 {
+	enum publish_given result = GIVEN;
+
 	if (to->count > 1 && !rooms_take(c, to))
-		return false;
+		return GIVE_AGAIN;
 	/* One of its queues may move while others stay. */
 	if (to->count > 1 && c->broker->config.cores > 1)
 		message_share(m);
-	for (uint32_t i = 0; i < to->count; i++)
-		if (!give_one(c, to->queues[i], m, marks)) {
-			MUST(i == 0 && to->count == 1);
-			return false;
-		}
-	return true;
+	for (uint32_t i = 0; i < to->count; i++) {
+		enum publish_given one = give_one(c, to->queues[i], m, marks);
+		MUST(one != GIVE_AGAIN || to->count == 1);
+		if (one != GIVEN)
+			result = one;
+	}
+	return result;
 }
 
 /* A queue that is deleted is hidden at once, its bindings go in slices. */
@@ -107,8 +130,16 @@ static void leave_hidden_out(struct route_set *to)
 	to->count = n;
 }
 
-bool publish_give(struct broker_core *c, struct queue *q, struct message *m)
+__attribute__((noinline)) static void expect_expiry(const struct route_set *to)
 {
+	for (uint32_t i = 0; i < to->count; i++)
+		queue_expects_expiry(to->queues[i]);
+}
+
+enum publish_given publish_give(struct broker_core *c, struct queue *q, struct message *m)
+{
+	if (message_expires(m))
+		queue_expects_expiry(q);
 	return give_one(c, q, m, NULL);
 }
 
@@ -117,12 +148,11 @@ static void too_many(struct failure *f)
 	failure_set(f, FAILURE_LIMIT, "no memory for the queues of the message");
 }
 
-static enum publish_result count_done(struct broker_core *c, uint32_t queues)
+static void count_done(struct broker_core *c, uint32_t queues)
 {
 	c->stats.published++;
 	c->stats.routed += queues;
 	c->stats.unroutable += queues == 0;
-	return PUBLISH_DONE;
 }
 
 /* NULL: it fails. */
@@ -168,13 +198,17 @@ static enum publish_result publish_new(struct session *s, const struct publish *
 		return PUBLISH_AGAIN;
 	}
 	leave_hidden_out(to);
+	if (message_expires(p->message))
+		expect_expiry(to);
 	phase_enter(c->phase, PHASE_QUEUE);
-	if (!give_all(c, to, p->message, marks)) {
+	enum publish_given given = give_all(c, to, p->message, marks);
+	if (given == GIVE_AGAIN) {
 		c->counters.publish_again++;
 		return PUBLISH_AGAIN;
 	}
 	*queues_out = to->count;
-	return count_done(c, to->count);
+	count_done(c, to->count);
+	return given == GIVEN ? PUBLISH_DONE : PUBLISH_REFUSED;
 }
 
 static enum publish_result publish_more(struct session *s, const struct route_request *r,
@@ -184,14 +218,70 @@ static enum publish_result publish_more(struct session *s, const struct route_re
 
 	if (result == PUBLISH_FAILED)
 		too_many(f);
-	return result == PUBLISH_DONE ? count_done(s->core, *queues_out) : result;
+	if (result == PUBLISH_DONE || result == PUBLISH_REFUSED)
+		count_done(s->core, *queues_out);
+	return result;
+}
+
+struct publish_run publish_run_begin(struct session *s, const struct publish *p)
+{
+	struct broker_core *c = s->core;
+	struct route_request r = {p->routing_key, p->headers, NULL};
+	struct route_set *to = c->route;
+	struct publish_run run = {0};
+	uint64_t hits = c->stats.route_hits;
+	bool complete;
+
+	if (c->fan_out.session == s || fan_out_waits(s))
+		return run;
+	enum phase before = phase_enter(c->phase, PHASE_ROUTE);
+	struct exchange *x = route_cached(s, p->exchange, &r, to, &complete);
+	phase_leave(c->phase, before);
+	run.noted = c->stats.route_hits != hits;
+	c->stats.route_hits = hits; /* counted for what is added */
+	if (!x || x->internal || !complete || to->overflow || to->count != 1)
+		return run;
+	struct queue *q = to->queues[0];
+	/* A fence rises between two turns, as this core's own doing. */
+	if (!queue_hidden(q) && !fenced(c, q) && !(queue_rules(q) & RULE_REFUSES)) {
+		run.queue = q;
+		run.core = queue_mine(c, q) ? c->index : queue_owner(q)->index;
+	}
+	return run;
+}
+
+bool publish_run_add(
+	struct session *s, const struct publish_run *run, struct message *m_take, struct publish_marks *marks)
+{
+	struct broker_core *c = s->core;
+
+	if (run->core == c->index) {
+		if (!queue_room(run->queue))
+			return false;
+		queue_enqueue_take(run->queue, m_take);
+		return true;
+	}
+	struct publish_record *r = link_publish(c, run->core);
+	if (!r)
+		return false;
+	message_share(m_take);
+	*r = (struct publish_record){m_take, run->queue->handle};
+	publish_mark(marks, run->core, c);
+	return true;
+}
+
+void publish_run_end(struct session *s, const struct publish_run *run, uint32_t n)
+{
+	s->core->stats.published += n;
+	s->core->stats.routed += n;
+	s->core->stats.route_hits += run->noted ? n : 0;
 }
 
 enum publish_result exchange_publish(struct session *s, const struct publish *p, struct publish_marks *marks,
 	uint32_t *queues_out, struct failure *f)
 {
 	struct broker_core *c = s->core;
-	struct route_request r = {p->routing_key, p->headers};
+	struct route_request r = {p->routing_key, p->headers, p->more_keys};
 
 	CHECK(message_missing_bytes(p->message) == 0);
 	MUST(p->routing_key.bytes <= 255);

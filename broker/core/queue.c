@@ -20,6 +20,10 @@ void queue_room_cancel(struct queue *q)
 
 void queue_enqueue_take(struct queue *q, struct message *m_take)
 {
+	if (__builtin_expect(queue_rules(q), 0)) {
+		queue_rules_enqueue_take(q, m_take);
+		return;
+	}
 	entries_push(&q->entries, m_take);
 	q->owner->stats.messages_ready++;
 	queue_mark_ready(q);
@@ -33,23 +37,11 @@ void queue_enqueue(struct queue *q, struct message *m)
 
 bool queue_take(struct queue *q, bool no_ack, struct delivery *out)
 {
-	struct broker_core_stats *stats = &q->owner->stats;
-	struct entry x;
-
-	if (!entries_pop(&q->entries, no_ack, &x))
-		return false;
-	*out = (struct delivery){
-		.message = x.message,
-		.queue = q->handle,
-		.position = x.position,
-		.place = x.page,
-		.redelivered = x.redelivered,
-	};
-	stats->messages_ready--;
-	stats->delivered++;
-	if (!no_ack)
-		stats->messages_unacked++;
-	return true;
+	if (!queue_rules(q))
+		return queue_take_plain(q, no_ack, out);
+	bool found = queue_rules_head_lives(q) && queue_take_ruled(q, no_ack, out);
+	queue_rules_taken(q);
+	return found;
 }
 
 static struct entry entry_of(const struct delivery *d)
@@ -79,6 +71,8 @@ static void settle_here(struct queue *q, const struct delivery *d, enum settleme
 		c->stats.delivered--;
 	}
 	c->stats.messages_ready++;
+	if (queue_rules(q))
+		queue_rules_requeued(q, d->message);
 	queue_mark_ready(q);
 }
 

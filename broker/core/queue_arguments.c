@@ -1,75 +1,247 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which x- arguments a new queue may have. What is known and would change the queue's behaviour, but is not
- * honoured, is refused rather than ignored: a client that asks for a limit relies on it. */
+/* Which x- arguments a new queue may have, and what they ask for; in RabbitMQ's words where they cannot be.
+ * What is known and would change the queue's behaviour, but is not honoured, is refused rather than ignored:
+ * a client that asks for a limit relies on it. */
 #include "broker/core/core.h"
 
-#include <string.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 
-static const char *const not_honoured[] = {"x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes",
-	"x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy", "x-max-priority",
-	"x-overflow", NULL};
+/* RabbitMQ's: ten years. */
+#define TIME_MS_MAX INT64_C(315360000000)
 
-static bool one_of(const char *const *names, struct slice name)
+struct checked {
+	const struct field *arg;
+	const struct fields *all;
+	struct slice queue;
+	const struct vhost *vhost;
+	struct queue_policy *policy;
+	struct failure *failure;
+};
+
+__attribute__((format(printf, 3, 4))) static enum failure_code refuse(
+	const struct checked *c, enum failure_code code, const char *fmt, ...)
 {
-	for (; *names; names++)
-		if (slice_equals_text(name, *names))
-			return true;
-	return false;
+	char why[128];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	return failure_set(c->failure, code, "invalid arg '" SLICE_FMT "' for " QUEUE_FMT ": %s",
+		SLICE_ARG(c->arg->name), NAME_ARG(c->queue, c->vhost), why);
 }
 
-static enum failure_code refuse(const struct field *a, struct slice queue, const struct vhost *v,
-	enum failure_code code, const char *why, struct failure *f)
+static enum failure_code wrong_type(const struct checked *c)
 {
-	return failure_set(f, code, "invalid arg '" SLICE_FMT "' for " QUEUE_FMT ": %s", SLICE_ARG(a->name),
-		NAME_ARG(queue, v), why);
+	return refuse(c, FAILURE_PRECONDITION, "{unacceptable_type,%s}", value_kind_name(&c->arg->value));
 }
 
-static enum failure_code check_type(
-	const struct field *a, struct slice queue, const struct vhost *v, struct failure *f)
+static bool is_text(const struct checked *c, const char *text)
 {
-	if (a->value.kind != VALUE_STRING)
-		return refuse(a, queue, v, FAILURE_PRECONDITION, "a string is expected", f);
-	if (slice_equals_text(a->value.bytes, "classic"))
+	return slice_equals_text(c->arg->value.bytes, text);
+}
+
+static enum failure_code not_honoured(const struct checked *c)
+{
+	return refuse(c, FAILURE_NOT_IMPLEMENTED, "it is not implemented");
+}
+
+static enum failure_code not_classic(const struct checked *c)
+{
+	return failure_set(c->failure, FAILURE_PRECONDITION,
+		"invalid arg '" SLICE_FMT "' for " QUEUE_FMT " of queue type rabbit_classic_queue",
+		SLICE_ARG(c->arg->name), NAME_ARG(c->queue, c->vhost));
+}
+
+static enum failure_code queue_type(const struct checked *c)
+{
+	const struct value *v = &c->arg->value;
+
+	if (v->kind != VALUE_STRING)
+		return wrong_type(c);
+	if (is_text(c, "classic"))
 		return FAILURE_NONE;
-	if (slice_equals_text(a->value.bytes, "quorum") || slice_equals_text(a->value.bytes, "stream"))
-		return refuse(a, queue, v, FAILURE_NOT_IMPLEMENTED, "only classic queues are implemented", f);
-	return refuse(a, queue, v, FAILURE_PRECONDITION, "unknown queue type", f);
+	if (is_text(c, "quorum") || is_text(c, "stream"))
+		return refuse(c, FAILURE_NOT_IMPLEMENTED, "only classic queues are implemented");
+	return refuse(
+		c, FAILURE_PRECONDITION, "\"unsupported queue type '" SLICE_FMT "'\"", SLICE_ARG(v->bytes));
 }
 
-static enum failure_code check_mode(
-	const struct field *a, struct slice queue, const struct vhost *v, struct failure *f)
+static enum failure_code queue_mode(const struct checked *c)
 {
-	if (a->value.kind == VALUE_STRING &&
-		(slice_equals_text(a->value.bytes, "default") || slice_equals_text(a->value.bytes, "lazy")))
+	const struct value *v = &c->arg->value;
+
+	if (v->kind != VALUE_STRING)
+		return wrong_type(c);
+	if (is_text(c, "default") || is_text(c, "lazy"))
 		return FAILURE_NONE;
-	return refuse(a, queue, v, FAILURE_PRECONDITION, "'default' or 'lazy' is expected", f);
+	return refuse(
+		c, FAILURE_PRECONDITION, "\"unsupported queue mode '" SLICE_FMT "'\"", SLICE_ARG(v->bytes));
 }
 
-static enum failure_code check_one(
-	const struct field *a, struct slice queue, const struct vhost *v, struct failure *f)
+static enum failure_code integer(const struct checked *c)
 {
-	if (slice_equals_text(a->name, "x-queue-type"))
-		return check_type(a, queue, v, f);
-	if (slice_equals_text(a->name, "x-queue-mode"))
-		return check_mode(a, queue, v, f);
-	if (slice_equals_text(a->name, "x-single-active-consumer")) {
-		if (a->value.kind != VALUE_BOOL)
-			return refuse(a, queue, v, FAILURE_PRECONDITION, "a boolean is expected", f);
-		if (a->value.boolean)
-			return refuse(a, queue, v, FAILURE_NOT_IMPLEMENTED, "it is not implemented", f);
-	}
-	if (one_of(not_honoured, a->name))
-		return refuse(a, queue, v, FAILURE_NOT_IMPLEMENTED, "it is not implemented", f);
+	if (c->arg->value.kind == VALUE_INT)
+		return FAILURE_NONE;
+	return refuse(
+		c, FAILURE_PRECONDITION, "\"expected integer, got %s\"", value_kind_name(&c->arg->value));
+}
+
+static enum failure_code natural(const struct checked *c)
+{
+	enum failure_code code = integer(c);
+
+	if (!code && c->arg->value.integer < 0)
+		return refuse(c, FAILURE_PRECONDITION, "{value_negative,%" PRId64 "}", c->arg->value.integer);
+	return code;
+}
+
+static enum failure_code number(const struct checked *c, uint64_t *out)
+{
+	enum failure_code code = natural(c);
+
+	if (!code)
+		*out = (uint64_t)c->arg->value.integer;
+	return code;
+}
+
+static enum failure_code milliseconds(const struct checked *c, uint64_t *us)
+{
+	enum failure_code code = natural(c);
+
+	if (code)
+		return code;
+	if (c->arg->value.integer > TIME_MS_MAX)
+		return refuse(
+			c, FAILURE_PRECONDITION, "{value_too_large,%" PRId64 "}", c->arg->value.integer);
+	*us = (uint64_t)c->arg->value.integer * 1000;
 	return FAILURE_NONE;
 }
 
-enum failure_code queue_arguments_check(
-	const struct fields *arguments, struct slice name, const struct vhost *v, struct failure *f)
+static enum failure_code queue_version(const struct checked *c)
 {
+	enum failure_code code = integer(c);
+
+	if (code || c->arg->value.integer == 1 || c->arg->value.integer == 2)
+		return code;
+	return refuse(c, FAILURE_PRECONDITION, "\"unsupported queue version '%" PRId64 "'\"",
+		c->arg->value.integer);
+}
+
+static enum failure_code message_ttl(const struct checked *c)
+{
+	return milliseconds(c, &c->policy->message_ttl_us);
+}
+
+static enum failure_code expires(const struct checked *c)
+{
+	enum failure_code code = milliseconds(c, &c->policy->expires_us);
+
+	if (!code && c->policy->expires_us == 0)
+		return refuse(c, FAILURE_PRECONDITION, "{value_zero,0}");
+	return code;
+}
+
+static enum failure_code length_max(const struct checked *c)
+{
+	return number(c, &c->policy->length_max);
+}
+
+static enum failure_code bytes_max(const struct checked *c)
+{
+	return number(c, &c->policy->bytes_max);
+}
+
+static enum failure_code overflow(const struct checked *c)
+{
+	if (c->arg->value.kind != VALUE_STRING)
+		return wrong_type(c);
+	if (is_text(c, "drop-head"))
+		c->policy->overflow = OVERFLOW_DROP_HEAD;
+	else if (is_text(c, "reject-publish"))
+		c->policy->overflow = OVERFLOW_REFUSE;
+	else if (is_text(c, "reject-publish-dlx"))
+		return not_honoured(c);
+	else
+		return refuse(c, FAILURE_PRECONDITION, "invalid_overflow");
+	return FAILURE_NONE;
+}
+
+static enum failure_code single_active(const struct checked *c)
+{
+	if (c->arg->value.kind != VALUE_BOOL)
+		return wrong_type(c);
+	return c->arg->value.boolean ? not_honoured(c) : FAILURE_NONE;
+}
+
+static const struct {
+	const char *name;
+	enum failure_code (*check)(const struct checked *c);
+} checks[] = {
+	{"x-expires", expires},
+	{"x-message-ttl", message_ttl},
+	{"x-dead-letter-exchange", not_honoured},
+	{"x-dead-letter-routing-key", not_honoured},
+	{"x-max-length", length_max},
+	{"x-max-length-bytes", bytes_max},
+	{"x-max-priority", not_honoured},
+	{"x-overflow", overflow},
+	{"x-queue-mode", queue_mode},
+	{"x-queue-version", queue_version},
+	{"x-single-active-consumer", single_active},
+	{"x-queue-type", queue_type},
+	/* What other types of queue have; a classic one of RabbitMQ refuses them too. */
+	{"x-dead-letter-strategy", not_classic},
+	{"x-delivery-limit", not_classic},
+	{"x-max-age", not_classic},
+	{"x-stream-max-segment-size-bytes", not_classic},
+};
+
+const char *const queue_arguments_known[] = {"x-expires", "x-message-ttl", "x-dead-letter-exchange",
+	"x-dead-letter-routing-key", "x-max-length", "x-max-length-bytes", "x-max-priority", "x-overflow",
+	"x-queue-mode", "x-single-active-consumer", "x-queue-type", NULL};
+
+static enum failure_code check(const struct checked *c)
+{
+	for (unsigned i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
+		if (slice_equals_text(c->arg->name, checks[i].name))
+			return checks[i].check(c);
+	return FAILURE_NONE;
+}
+
+static bool asks_for_nothing(const struct queue_policy *p)
+{
+	return p->message_ttl_us == UINT64_MAX && p->expires_us == 0 && p->length_max == UINT64_MAX &&
+	       p->bytes_max == UINT64_MAX;
+}
+
+enum failure_code queue_policy_make(const struct fields *arguments, struct slice name, const struct vhost *v,
+	struct queue_policy **out, struct failure *f)
+{
+	struct queue_policy p = {
+		.message_ttl_us = UINT64_MAX, .length_max = UINT64_MAX, .bytes_max = UINT64_MAX};
+	struct checked c = {.all = arguments, .queue = name, .vhost = v, .policy = &p, .failure = f};
+
+	*out = NULL;
 	for (uint32_t i = 0; i < arguments->count; i++) {
-		enum failure_code code = check_one(&arguments->at[i], name, v, f);
+		c.arg = &arguments->at[i];
+		enum failure_code code = check(&c);
 		if (code)
 			return code;
 	}
+	if (asks_for_nothing(&p))
+		return FAILURE_NONE;
+	*out = malloc(sizeof(p));
+	if (!*out)
+		return failure_set(f, FAILURE_LIMIT, "no memory for " QUEUE_FMT, NAME_ARG(name, v));
+	**out = p;
 	return FAILURE_NONE;
+}
+
+void queue_policy_free(struct queue_policy *p)
+{
+	free(p);
 }

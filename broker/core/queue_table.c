@@ -71,7 +71,7 @@ static enum failure_code queue_equivalent(
 		code = flag_equivalent(
 			q->auto_delete, d->auto_delete, "auto_delete", "queue", name, q->vhost, f);
 	if (!code)
-		code = arguments_equivalent(&q->arguments, &d->arguments, "queue", name, q->vhost, f);
+		code = queue_arguments_equivalent(q, &d->arguments, f);
 	return code;
 }
 
@@ -83,7 +83,9 @@ static struct queue *queue_memory(size_t bytes)
 	return q ? memset(q, 0, lines) : NULL;
 }
 
-static struct queue *queue_alloc(struct session *s, const struct queue_declaration *d, struct slice name)
+/* The policy is the queue's where there is one. */
+static struct queue *queue_alloc(
+	struct session *s, const struct queue_declaration *d, struct slice name, struct queue_policy *policy)
 {
 	struct queue *q = queue_memory(sizeof(*q) + name.bytes);
 
@@ -102,10 +104,12 @@ static struct queue *queue_alloc(struct session *s, const struct queue_declarati
 	q->durable = d->durable;
 	q->auto_delete = d->auto_delete;
 	q->exclusive_to = d->exclusive ? s : NULL;
+	q->policy = policy;
 	entries_init(&q->entries, s->core->cache);
 	CDS_INIT_LIST_HEAD(&q->consumers);
 	CDS_INIT_LIST_HEAD(&q->parked_consumers);
 	CDS_INIT_LIST_HEAD(&q->bindings);
+	queue_rules_begin(q);
 	return q;
 }
 
@@ -128,14 +132,17 @@ static enum failure_code queue_create(struct session *s, const struct queue_decl
 	struct queue **out, struct failure *f)
 {
 	struct broker *b = s->vhost->broker;
-	enum failure_code code = queue_arguments_check(&d->arguments, name, s->vhost, f);
+	struct queue_policy *policy;
+	enum failure_code code = queue_policy_make(&d->arguments, name, s->vhost, &policy, f);
 
 	if (code)
 		return code;
 	code = room_for_one_more(b, f);
+	struct queue *q = code ? NULL : queue_alloc(s, d, name, policy);
+	if (!q)
+		queue_policy_free(policy);
 	if (code)
 		return code;
-	struct queue *q = queue_alloc(s, d, name);
 	if (!q)
 		return failure_set(f, FAILURE_LIMIT, "no memory for " QUEUE_FMT, NAME_ARG(name, s->vhost));
 	b->queue_count++;
@@ -184,6 +191,8 @@ static void queue_release(struct reclaim_node *n)
 {
 	struct queue *q = caa_container_of(n, struct queue, reclaim);
 
+	MUST(!timer_in_wheel(&q->expiry) && !timer_in_wheel(&q->lease));
+	queue_policy_free(q->policy);
 	fields_free(&q->arguments);
 	free(q);
 }
@@ -193,7 +202,7 @@ bool queue_take_apart(struct queue *q, unsigned bindings_max)
 	struct broker *b = q->vhost->broker;
 
 	while (bindings_max-- > 0 && !cds_list_empty(&q->bindings))
-		binding_unlink(cds_list_first_entry(&q->bindings, struct binding, of_queue));
+		binding_unlink(cds_list_first_entry(&q->bindings, struct binding, of_destination));
 	if (!cds_list_empty(&q->bindings))
 		return false;
 	queue_slot_give(b, q);
@@ -224,6 +233,7 @@ static void queue_dismantle(struct queue *q)
 	pthread_mutex_lock(&b->writer);
 	if (!queue_take_apart(q, TIDY_BINDINGS))
 		tidy_queue_later(q);
+	tidy_cascade(b);
 	pthread_mutex_unlock(&b->writer);
 }
 
@@ -244,6 +254,7 @@ uint64_t queue_remove(struct queue *q)
 	MUST(!q->deleted);
 	q->deleted = true;
 	queue_hide(q);
+	queue_rules_leave(q);
 	queue_unmark_ready(q);
 	c->stats.dropped += ready;
 	c->stats.messages_ready -= ready;
@@ -260,6 +271,8 @@ uint64_t queue_purge_here(struct queue *q)
 	struct broker_core *c = q->owner;
 	uint64_t n = entries_purge(&q->entries, &c->grave);
 
+	if (queue_rules(q))
+		queue_rules_purged(q, n);
 	c->stats.dropped += n;
 	c->stats.messages_ready -= n;
 	queue_unmark_ready(q);

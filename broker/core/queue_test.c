@@ -9,11 +9,6 @@ static struct queue_declaration named(const char *name)
 	return (struct queue_declaration){.name = text(name)};
 }
 
-static struct field string_field(const char *name, const char *value)
-{
-	return (struct field){text(name), {.kind = VALUE_STRING, .bytes = text(value)}};
-}
-
 static enum failure_code delete_if(bool unused, bool empty, uint64_t *n)
 {
 	struct queue_call_request r = {
@@ -305,8 +300,9 @@ static void an_exclusive_queue_is_its_sessions(void)
 
 static void redeclaring_compares(void)
 {
-	struct field classic[] = {string_field("x-queue-type", "classic")};
-	struct field noted[] = {string_field("x-note", "a")}, changed[] = {string_field("x-note", "b")};
+	struct field classic[] = {argument_text("x-queue-type", "classic")};
+	struct field noted[] = {argument_text("x-note", "a")};
+	struct field ttl = argument_int("x-message-ttl", 1000), other = argument_int("x-message-ttl", 2000);
 	struct queue_declaration d = named("q");
 	struct queue *q, *again;
 	struct failure *f = &fixture.failure;
@@ -326,16 +322,25 @@ static void redeclaring_compares(void)
 	d.arguments = (struct fields){classic, 1};
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), 0);
 	d.arguments = (struct fields){noted, 1};
+	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), 0); /* what means nothing is not compared */
+	d.arguments = (struct fields){&ttl, 1};
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_PRECONDITION);
-	CU_ASSERT_STRING_EQUAL(f->text, "inequivalent arg 'x-note' for queue 'q' in vhost '/': received the "
-					"value 'a' of type 'longstr' but current is none");
+	CU_ASSERT_STRING_EQUAL(f->text,
+		"inequivalent arg 'x-message-ttl' for queue 'q' in vhost '/': received "
+		"the value '1000' of type 'signedint' but current is none");
 	d.name = text("r");
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), 0);
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), 0);
-	d.arguments = (struct fields){changed, 1};
+	d.arguments = (struct fields){&other, 1};
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_PRECONDITION);
+	CU_ASSERT_STRING_EQUAL(f->text,
+		"inequivalent arg 'x-message-ttl' for queue 'r' in vhost '/': received "
+		"'2000' but current is '1000'");
 	d.arguments = (struct fields){0};
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_PRECONDITION);
+	CU_ASSERT_STRING_EQUAL(f->text,
+		"inequivalent arg 'x-message-ttl' for queue 'r' in vhost '/': received "
+		"none but current is the value '1000' of type 'signedint'");
 	d.passive = true;
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), 0);
 	d.name = text("none");
@@ -345,11 +350,11 @@ static void redeclaring_compares(void)
 
 static void arguments_are_honoured_or_refused(void)
 {
-	static const char *const refused[] = {"x-message-ttl", "x-expires", "x-max-length",
-		"x-max-length-bytes", "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-max-priority",
-		"x-overflow"};
+	static const char *const refused[] = {
+		"x-dead-letter-exchange", "x-dead-letter-routing-key", "x-max-priority"};
 	struct field yes = {text("x-single-active-consumer"), {.kind = VALUE_BOOL, .boolean = true}};
-	struct field fine[] = {string_field("x-queue-mode", "lazy"), string_field("x-queue-type", "classic"),
+	struct field fine[] = {argument_text("x-queue-mode", "lazy"),
+		argument_text("x-queue-type", "classic"),
 		{text("x-queue-version"), {.kind = VALUE_INT, .integer = 2}},
 		{text("x-max-in-memory-length"), {.kind = VALUE_INT, .integer = 2}}};
 	struct queue_declaration d = named("q");
@@ -363,14 +368,14 @@ static void arguments_are_honoured_or_refused(void)
 	}
 	d.arguments = (struct fields){&yes, 1};
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_NOT_IMPLEMENTED);
-	struct field a = string_field("x-queue-type", "quorum");
+	struct field a = argument_text("x-queue-type", "quorum");
 	d.arguments = (struct fields){&a, 1};
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_NOT_IMPLEMENTED);
 	CU_ASSERT_STRING_EQUAL(fixture.failure.text,
 		"invalid arg 'x-queue-type' for queue 'q' in vhost '/': only classic queues are implemented");
-	a = string_field("x-queue-type", "round");
+	a = argument_text("x-queue-type", "round");
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_PRECONDITION);
-	a = string_field("x-queue-mode", "fast");
+	a = argument_text("x-queue-mode", "fast");
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_PRECONDITION);
 	CU_ASSERT_FALSE(queue_exists("q"));
 	d.arguments = (struct fields){fine, 4};

@@ -2,6 +2,7 @@
 #include "broker/core/route_cache.h"
 
 #include "broker/core/core.h"
+#include "broker/core/route_graph.h"
 #include "runtime/rcu.h"
 
 #include <string.h>
@@ -45,7 +46,7 @@ static bool recall(struct session *s, struct route_note *n, struct route_set *ou
 		out->count = 1;
 		return out->queues[0];
 	}
-	if (!exchange_stands(s, n) || RCU_LOAD(n->exchange->generation) != n->generation)
+	if (!exchange_stands(s, n) || RCU_LOAD(*n->changes) != n->generation)
 		return false;
 	for (uint32_t i = 0; i < n->queue_count; i++)
 		out->queues[i] = n->queues[i];
@@ -59,11 +60,13 @@ static void note(struct route_note *n, const struct route_note *found, struct sl
 	struct exchange *x = found->exchange;
 
 	n->exchange = NULL;
-	if (!x->type->by_key || to->count > ROUTE_CACHE_QUEUES || to->overflow)
+	if (!(to->in_graph ? to->graph->by_key : x->by_key) || to->count > ROUTE_CACHE_QUEUES || to->overflow)
 		return;
 	if (exchange.bytes + key.bytes > ROUTE_CACHE_BYTES || (exchange.bytes == 0 && to->count == 0))
 		return;
 	*n = *found;
+	n->changes = route_changes(x, to);
+	n->generation = to->generation;
 	n->exchange_bytes = (uint16_t)exchange.bytes;
 	n->key_bytes = (uint16_t)key.bytes;
 	n->queue_count = (uint16_t)to->count;
@@ -83,19 +86,18 @@ struct exchange *route_cached(struct session *s, struct slice exchange, const st
 
 	out->overflow = false;
 	*complete = true;
-	if (n->exchange && slice_equal(noted_exchange(n), exchange) &&
+	if (n->exchange && !r->more_keys && slice_equal(noted_exchange(n), exchange) &&
 		slice_equal(noted_key(n), r->routing_key) && recall(s, n, out)) {
 		s->core->stats.route_hits++;
 		return n->exchange;
 	}
-	/* Both are read before what they tell about. */
+	/* Read before it is looked for. */
 	struct route_note found = {.deletions = RCU_LOAD(s->vhost->broker->deletions)};
 	struct exchange *x = found.exchange = exchange_find(s->vhost, exchange);
 	if (!x)
 		return NULL;
-	found.generation = RCU_LOAD(x->generation);
 	*complete = route_find(x, r, out);
-	if (*complete)
+	if (*complete && !r->more_keys)
 		note(n, &found, exchange, r->routing_key, out);
 	return x;
 }

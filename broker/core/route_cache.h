@@ -5,11 +5,12 @@
  * The rule by which nothing is followed that may be gone:
  *  1. An exchange has another generation after each bind, unbind and deletion of a queue bound to it, before
  * the answer is sent and before what was taken away is given to reclaim. No two exchanges ever have the same
- * one.
+ * one. A route that leads through other exchanges is noted with the one generation of all of those
+ * (exchange_links.c) instead, which moves on with each of theirs and with their coming and going.
  *  2. The broker counts deletions of exchanges, before the exchange is given to reclaim. A note of an
  * exchange is followed only while the count stands where it stood when it was found by name; else it is found
  * again.
- *  3. A queue that is noted is followed only while the exchange has the noted generation; one of the default
+ *  3. A queue that is noted is followed only while that generation is the noted one; one of the default
  *     exchange is noted by its handle.
  *  4. All of this within one turn: a reader that has compared holds off the grace period until it is
  * quiescent. */
@@ -32,7 +33,8 @@ enum {
 
 struct route_note {
 	struct exchange *exchange; /* NULL: nothing noted */
-	uint64_t generation;	   /* the exchange's; of the default one: the handle of the queue */
+	const uint64_t *changes;   /* the generation to look at: it lies in the exchange or the broker */
+	uint64_t generation;	   /* what it was; of the default exchange: the handle of the queue */
 	uint64_t deletions;	   /* the broker's */
 	uint16_t exchange_bytes, key_bytes, queue_count;
 	struct queue *queues[ROUTE_CACHE_QUEUES];

@@ -8,7 +8,7 @@
 
 struct direct_key {
 	struct table_entry entry;
-	struct pointer_bag queues;
+	struct pointer_bag to;
 	struct reclaim_node reclaim;
 	uint8_t bytes[];
 };
@@ -31,14 +31,14 @@ static enum failure_code bind(struct exchange *x, struct binding *b, struct fail
 
 	b->direct_key = k;
 	if (k)
-		return pointer_bag_add(&k->queues, b->queue, &b->place) ? no_memory(f) : FAILURE_NONE;
+		return pointer_bag_add(&k->to, b->to, &b->place) ? no_memory(f) : FAILURE_NONE;
 	b->direct_key = k = calloc(1, sizeof(*k) + key.bytes);
 	if (!k)
 		return no_memory(f);
 	if (key.bytes)
 		memcpy(k->bytes, key.data, key.bytes);
 	/* The first one needs no memory. */
-	pointer_bag_add(&k->queues, b->queue, &b->place);
+	pointer_bag_add(&k->to, b->to, &b->place);
 	table_add(&x->vhost->broker->direct_keys, &k->entry, x, (struct slice){k->bytes, key.bytes});
 	return FAILURE_NONE;
 }
@@ -52,8 +52,8 @@ static void unbind(struct exchange *x, struct binding *b)
 {
 	struct direct_key *k = b->direct_key;
 
-	pointer_bag_remove(&k->queues, &b->place);
-	if (k->queues.count > 0)
+	pointer_bag_remove(&k->to, &b->place);
+	if (k->to.count > 0)
 		return;
 	table_remove(&x->vhost->broker->direct_keys, &k->entry);
 	reclaim_defer(&k->reclaim, key_release);
@@ -67,10 +67,10 @@ static bool route(const struct exchange *x, const struct route_request *r, struc
 		const struct direct_key *k = key_find(x, r->routing_key);
 		if (!k)
 			return true;
-		w->bag = &k->queues;
+		w->bag = &k->to;
 	}
 	return route_set_add_all(out, w->bag);
 }
 
 const struct exchange_type route_direct = {
-	.name = "direct", .by_key = true, .bind = bind, .unbind = unbind, .route = route};
+	.name = "direct", .by_key = true, .each_key = true, .bind = bind, .unbind = unbind, .route = route};

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fanout: every binding of the exchange matches. A queue lies in the exchange's bag once, however many
- * bindings it has, so that a walk costs the queues and nothing met has to be remembered. */
+/* Fanout: every binding of the exchange matches. A destination lies in the exchange's bag once, however many
+ * bindings it has, so that a walk costs the destinations and nothing met has to be remembered. */
 #include "broker/core/core.h"
 
 #include <stdlib.h>
 
-/* A queue's bindings to one exchange. In the table of direct keys; a fanout exchange has no others there. */
-struct fanout_queue {
-	struct table_entry entry; /* (exchange, address of the queue) */
-	struct queue *queue;
+/* A destination's bindings to one exchange. In the table of direct keys; a fanout exchange has no others
+ * there. */
+struct fanout_place {
+	struct table_entry entry; /* (exchange, address of the destination) */
+	const void *to;
 	struct bag_place place;
 	uint32_t bindings;
 	struct reclaim_node reclaim;
@@ -19,45 +20,45 @@ static enum failure_code no_memory(struct failure *f)
 	return failure_set(f, FAILURE_LIMIT, "no memory for the binding");
 }
 
-static struct slice address(struct queue *const *q)
+static struct slice address(const void *const *to)
 {
-	return (struct slice){(const uint8_t *)q, sizeof(*q)};
+	return (struct slice){(const uint8_t *)to, sizeof(*to)};
 }
 
-static struct fanout_queue *find(const struct exchange *x, struct queue *q)
+static struct fanout_place *find(const struct exchange *x, const void *to)
 {
-	struct table_entry *e = table_find(&x->vhost->broker->direct_keys, x, address(&q));
-	return e ? caa_container_of(e, struct fanout_queue, entry) : NULL;
+	struct table_entry *e = table_find(&x->vhost->broker->direct_keys, x, address(&to));
+	return e ? caa_container_of(e, struct fanout_place, entry) : NULL;
 }
 
 static enum failure_code bind(struct exchange *x, struct binding *b, struct failure *f)
 {
-	struct fanout_queue *m = find(x, b->queue);
+	struct fanout_place *m = find(x, b->to);
 
 	if (!m) {
 		m = calloc(1, sizeof(*m));
 		if (!m)
 			return no_memory(f);
-		m->queue = b->queue;
-		if (pointer_bag_add(&x->all, b->queue, &m->place)) {
+		m->to = b->to;
+		if (pointer_bag_add(&x->all, b->to, &m->place)) {
 			free(m);
 			return no_memory(f);
 		}
-		table_add(&x->vhost->broker->direct_keys, &m->entry, x, address(&m->queue));
+		table_add(&x->vhost->broker->direct_keys, &m->entry, x, address(&m->to));
 	}
 	m->bindings++;
-	b->fanout_queue = m;
+	b->fanout_place = m;
 	return FAILURE_NONE;
 }
 
 static void release(struct reclaim_node *n)
 {
-	free(caa_container_of(n, struct fanout_queue, reclaim));
+	free(caa_container_of(n, struct fanout_place, reclaim));
 }
 
 static void unbind(struct exchange *x, struct binding *b)
 {
-	struct fanout_queue *m = b->fanout_queue;
+	struct fanout_place *m = b->fanout_place;
 
 	if (--m->bindings > 0)
 		return;

@@ -295,7 +295,7 @@ static bool add_matching(const struct view *v, const struct pointer_bag *binding
 			return true;
 		}
 		if (binding_matches(v, b))
-			route_set_add(out, b->queue);
+			route_set_add(out, b->to);
 	}
 	return false;
 }

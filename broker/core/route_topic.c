@@ -18,7 +18,7 @@ struct trie_node {
 	struct table_entry edge; /* (parent, word) where the word is literal */
 	struct trie_node *parent;
 	struct trie_node *star, *hash;
-	struct pointer_bag queues;
+	struct pointer_bag to;
 	uint32_t uses;	  /* bindings and children */
 	bool below_hash;  /* a '#' on the way from the root, this one included */
 	bool nested_hash; /* a '#' below another one */
@@ -156,7 +156,7 @@ static enum failure_code bind(struct exchange *x, struct binding *b, struct fail
 {
 	struct trie_node *n = node_make(x, b->entry.name);
 
-	if (n && pointer_bag_add(&n->queues, b->queue, &b->place)) {
+	if (n && pointer_bag_add(&n->to, b->to, &b->place)) {
 		prune(x, n);
 		n = NULL;
 	}
@@ -172,7 +172,7 @@ static void unbind(struct exchange *x, struct binding *b)
 {
 	struct trie_node *n = b->trie_node;
 
-	pointer_bag_remove(&n->queues, &b->place);
+	pointer_bag_remove(&n->to, &b->place);
 	n->uses--;
 	prune(x, n);
 }
@@ -200,7 +200,7 @@ static void push(struct route_walk *w, const struct trie_node *n, uint32_t at, b
 /* '#' takes none, one or all of the words from `at` on. */
 static void push_hash(struct route_set *out, const struct trie_node *n, uint32_t at)
 {
-	if (n->nested_hash && pointer_set_add(&out->nodes, n) == POINTER_SET_KNOWN)
+	if (n->nested_hash && pointer_set_add(out->nodes, n) == POINTER_SET_KNOWN)
 		return;
 	push(&out->walk, n, at, true);
 }
@@ -219,7 +219,7 @@ static void visit(const struct table *edges, const struct route_request *r, stru
 	if (hash)
 		push_hash(out, hash, at);
 	if (at == w->topic.words) {
-		w->bag = &s->node->queues;
+		w->bag = &s->node->to;
 		return;
 	}
 	if (star)
@@ -246,7 +246,7 @@ static void begin(const struct exchange *x, const struct route_request *r, struc
 	const struct trie_node *root = RCU_LOAD(x->trie);
 
 	split(&out->walk, r->routing_key);
-	pointer_set_clear(&out->nodes);
+	pointer_set_clear(out->nodes);
 	if (root)
 		push(&out->walk, root, 0, false);
 	out->walk.begun = true;
@@ -274,4 +274,4 @@ static bool route(const struct exchange *x, const struct route_request *r, struc
 }
 
 const struct exchange_type route_topic = {
-	.name = "topic", .by_key = true, .bind = bind, .unbind = unbind, .route = route};
+	.name = "topic", .by_key = true, .each_key = true, .bind = bind, .unbind = unbind, .route = route};

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Deleting what has many parts must not hold a core: what is deleted is hidden at once, and taken apart a
  * slice a turn by whichever core comes by. Readers may still meet its bindings (those of a queue lead to one
- * that is hidden); a queue may take an exchange's with it, and the other way round. Until then they count. */
+ * that is hidden); a queue may take an exchange's with it, and the other way round. Until then they count.
+ *
+ * An exchange that goes with its last binding may have others bound to it, which then go too if they have no
+ * other binding, and so on: within the change that began it up to a slice, and later what is left. */
 #include "broker/core/core.h"
 
 static void count_deleted(struct broker *b, int32_t by)
@@ -17,9 +20,21 @@ void tidy_later(struct exchange *x)
 	count_deleted(b, 1);
 }
 
+void tidy_cascading(struct exchange *x)
+{
+	struct broker *b = x->vhost->broker;
+
+	cds_list_add(&x->of_broker, &b->deleted_exchanges);
+	count_deleted(b, 1);
+	b->cascading = true;
+}
+
 void tidy_queue_later(struct queue *q)
 {
 	struct broker *b = q->vhost->broker;
+
+	/* Where it was all that matched, an alternate exchange takes its place. */
+	exchange_links_changed(b);
 
 	cds_list_add_tail(&q->of_broker, &b->deleted_queues);
 	count_deleted(b, 1);
@@ -58,9 +73,16 @@ unsigned tidy_slice(struct broker *b)
 {
 	uint32_t before = b->binding_count;
 
+	b->cascading = false;
 	tidy_exchanges(b, before);
 	tidy_queues(b, before);
 	return before - b->binding_count;
+}
+
+void tidy_cascade(struct broker *b)
+{
+	if (b->cascading)
+		tidy_slice(b);
 }
 
 unsigned broker_core_tidy(struct broker_core *c)

@@ -18,7 +18,7 @@ static struct slice key_of(unsigned i)
 static void bind_many(const char *exchange, const char *queue)
 {
 	for (unsigned i = 0; i < MANY; i++) {
-		struct binding_spec s = {text(exchange), text(queue), key_of(i), {0}};
+		struct binding_spec s = {text(exchange), text(queue), key_of(i), {0}, false};
 		CU_ASSERT_EQUAL(binding_add(&fixture.session[0], &s, &fixture.failure), 0);
 	}
 }

@@ -201,7 +201,8 @@ static bool make_syn(struct conversation *c, const struct view *v, struct exchan
 	g->has_ts = c->syn.has_ts;
 	g->wnd = windows[1 + conversation_random(c, 5)];
 	c->top = c->una = c->edge = c->edge_max = c->wnd_low = c->wnd_high = 0;
-	c->over_time_wait = c->fin_sent = c->shut = c->closed = c->unsure = c->urgent = false;
+	c->over_time_wait = c->syn_refused = c->fin_sent = c->shut = c->closed = c->unsure = c->urgent =
+		false;
 	c->dup_acks = c->writes = 0;
 	c->wnd = g->wnd;
 	window_used(c, g, 0);
@@ -655,6 +656,9 @@ static uint32_t freedoms(const struct conversation *c, const struct view *v, con
 		f |= 1u << FREEDOM_reset_at_sack;
 	if (in_state(c, "TIME-WAIT") && !(g->flags & (ACK | SYN)))
 		f |= 1u << FREEDOM_time_wait_no_ack;
+	if (in_state(c, "TIME-WAIT") && c->syn_refused && (g->flags & (RST | ACK)) == RST &&
+		g->seq == c->isn + v->rcv)
+		f |= 1u << FREEDOM_time_wait_begun_anew;
 	if (in_state(c, "SYN-RECEIVED") && c->active && (g->flags & ACK) && seq_leq(g->ack, c->una))
 		f |= 1u << FREEDOM_simultaneous;
 	return f;
@@ -673,6 +677,9 @@ struct exchange exchange_next(struct conversation *c, const struct side *a, cons
 		struct exchange x = {.name = k->name, .segment = usual(c, &v)};
 		if (k->make(c, &v, &x)) {
 			x.freedoms = freedoms(&before, &v, &x);
+			if (!x.is_act && !x.segment.dport && !x.segment.bad_checksum &&
+				!(x.segment.flags & RST))
+				c->syn_refused = in_state(&before, "TIME-WAIT") && (x.segment.flags & SYN);
 			uint32_t end = x.segment.seq - c->isn + x.segment.len;
 			if (!x.is_act && !x.segment.dport && seq_lt(end, v.rcv + WINDOW_BYTES))
 				c->top = seq_max(c->top, end);

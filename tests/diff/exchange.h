@@ -52,6 +52,7 @@ struct conversation {
 	bool shut, closed;
 	bool unsure;		 /* the window has shrunk, or the two use different ones */
 	bool over_time_wait;	 /* the connection is being opened over one in TIME-WAIT */
+	bool syn_refused;	 /* the last segment but for resets was a SYN, in TIME-WAIT */
 	uint32_t ends[ENDS_MAX]; /* of the last segments beyond a gap */
 	unsigned ends_n;
 	unsigned dup_acks;

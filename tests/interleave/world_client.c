@@ -12,7 +12,7 @@ static void expect_copies(const struct client *c, uint32_t queues)
 bool client_offers(struct client *c)
 {
 	struct slice key = queue_text(c->to);
-	struct publish p = {text(c->fanout ? "amq.fanout" : ""), key, NULL, c->message};
+	struct publish p = {text(c->fanout ? "amq.fanout" : ""), key, NULL, c->message, NULL};
 	struct failure f;
 	uint32_t queues;
 	unsigned i = c->confirm_count;
@@ -176,7 +176,7 @@ static void call(struct client *c, const struct deed *d)
 void client_declares(struct session *s, unsigned queue)
 {
 	struct queue_declaration d = {.name = queue_text(queue), .auto_delete = scene->auto_delete};
-	struct binding_spec b = {text("amq.fanout"), queue_text(queue), text(""), {0}};
+	struct binding_spec b = {text("amq.fanout"), queue_text(queue), text(""), {0}, false};
 	struct failure f;
 	struct queue *q;
 

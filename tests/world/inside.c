@@ -8,7 +8,7 @@
 
 static void watch_channel(const struct amqp091_channel *ch)
 {
-	world.situations[WORLD_confirm_by_mark] += ch->waiting_seq != 0;
+	world.situations[WORLD_confirm_by_mark] += ch->due.seq != 0;
 }
 
 void inside_watch(const struct amqp091_server *s)

@@ -152,18 +152,13 @@ const char *rig_leak(struct rig *r)
 
 void rig_clear(struct rig *r)
 {
-	struct exchange *x, *next;
-
 	for (unsigned i = 0; i < r->core_count; i++) {
 		struct cds_list_head *queues = &r->cores[i].core->queues;
 		while (!cds_list_empty(queues))
 			queue_remove(cds_list_first_entry(queues, struct queue, of_core));
 	}
 	pthread_mutex_lock(&r->broker->writer);
-	cds_list_for_each_entry_safe (x, next, &r->broker->all_exchanges, of_broker) {
-		if (!x->predeclared)
-			exchange_remove(x);
-	}
+	exchanges_remove(r->broker, false);
 	pthread_mutex_unlock(&r->broker->writer);
 	reclaim_run();
 }

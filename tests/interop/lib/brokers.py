@@ -134,7 +134,7 @@ class RabbitMQ(Process):
         with open(under("rabbitmq.conf"), "w") as conf:
             conf.write("listeners.tcp.default = %s:%d\nlog.console = true\n%s" % (self.address, PORT, self.settings))
         with open(under("enabled_plugins"), "w") as plugins:
-            plugins.write("[].\n")
+            plugins.write("[rabbitmq_consistent_hash_exchange].\n")
         env = dict(os.environ)
         env.update({
             "HOME": under("home"),

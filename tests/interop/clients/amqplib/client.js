@@ -25,6 +25,7 @@ const amqplib = require('amqplib');
 
 const exclusive = { exclusive: true, durable: false };
 const transient = { durable: false };
+const automatic = { durable: false, autoDelete: true };
 const bytes = (value) => Buffer.from(String(value));
 
 async function connect(given = {}) {
@@ -91,6 +92,27 @@ async function refused(name, action) {
 
 const refusedOnChannel = (name, action) =>
   withChannel((channel, connection) => refused(name, () => action(channel, connection)));
+
+async function ruleRow(connection, row) {
+  const channel = row.confirms ? await connection.createConfirmChannel() : await channelOn(connection);
+  channel.on('error', () => {});
+  const queue = await temporary(channel, { arguments: row.arguments || {} });
+  const found = [];
+  for (const { body, expiration, priority } of row.publish) {
+    const options = { expiration, priority };
+    if (!row.confirms) channel.sendToQueue(queue, bytes(body), options);
+    else await new Promise((done) => channel.sendToQueue(queue, bytes(body), options, (no) => done(found.push(no ? 'nack' : 'ack'))));
+  }
+  same(found, row.confirms || [], 'confirms');
+  for (let i = 0; i < (row.reject || 0); i++) channel.reject(await get(channel, queue, false), false);
+  await sleep(row.wait_ms || 0);
+  same(await gotAll(channel, queue), row.left, `left of ${JSON.stringify(row.publish)}`);
+  await channel.close();
+}
+
+const ruleRows = (name) => connected(async (connection) => {
+  for (const row of expect(name).rows) await ruleRow(connection, row);
+});
 
 const scenarios = {
   // ---- publish, consume, get ----
@@ -371,6 +393,167 @@ const scenarios = {
     });
   },
 
+  async alternate_exchange() {
+    await connected(async (connection) => {
+      const channel = await connection.createConfirmChannel();
+      const names = [0, 1, 2].map(() => unique('exchange'));
+      const queues = [];
+      for (const [i, name] of names.entries()) {
+        await channel.assertExchange(name, 'direct', { ...automatic, alternateExchange: names[(i + 1) % 3] });
+        queues.push(await temporary(channel));
+        await channel.bindQueue(queues[i], name, `k${i}`);
+      }
+      const returned = [];
+      channel.on('return', (message) => returned.push(message.fields.exchange));
+      for (let i = 0; i < 4; i++) channel.publish(names[0], `k${i}`, bytes(i), { mandatory: true });
+      await channel.waitForConfirms();
+      for (const [i, queue] of queues.entries()) same(await gotAll(channel, queue), [String(i)], 'through the chain');
+      same(returned, [names[0]], 'what no exchange of the chain routes');
+    });
+  },
+
+  async error_alternate_type() {
+    await refusedOnChannel('error_alternate_type', (channel) => channel.assertExchange(unique('exchange'), 'direct',
+      { ...automatic, arguments: { 'alternate-exchange': 5 } }));
+  },
+
+  async error_alternate_redeclare() {
+    await refusedOnChannel('error_alternate_redeclare', async (channel) => {
+      const exchange = unique('exchange');
+      await channel.assertExchange(exchange, 'direct', { ...automatic, alternateExchange: 'a' });
+      await channel.bindQueue(await temporary(channel), exchange, 'k');
+      await channel.assertExchange(exchange, 'direct', { ...automatic, alternateExchange: 'b' });
+    });
+  },
+
+  async exchange_bind() {
+    await withChannel(async (channel) => {
+      const [last, queue] = [unique('exchange'), await temporary(channel)];
+      await channel.assertExchange(last, 'fanout', automatic);
+      await channel.bindQueue(queue, last, '');
+      for (const kind of ['direct', 'fanout', 'topic', 'headers']) {
+        const [first, middle] = [unique('exchange'), unique('exchange')];
+        for (const name of [first, middle]) await channel.assertExchange(name, kind, automatic);
+        for (const [source, destination] of [[first, middle], [middle, last], [first, last], [middle, first]]) {
+          await channel.bindExchange(destination, source, 'k');
+        }
+        channel.publish(first, 'k', bytes('once'));
+        channel.publish(first, 'other', bytes('other'));
+        same(await gotAll(channel, queue), ['fanout', 'headers'].includes(kind) ? ['once', 'other'] : ['once'], kind);
+        await channel.unbindExchange(last, first, 'k');
+        await channel.unbindExchange(last, middle, 'k');
+        channel.publish(first, 'k', bytes('nowhere'));
+        same(await gotAll(channel, queue), [], `after unbind, ${kind}`);
+        await channel.deleteExchange(first);
+      }
+    });
+  },
+
+  async exchange_bind_lifecycle() {
+    await connected(async (connection) => {
+      let channel = await channelOn(connection);
+      const [above, source, destination] = [0, 1, 2].map(() => unique('exchange'));
+      for (const name of [above, source, destination]) await channel.assertExchange(name, 'fanout', automatic);
+      await channel.bindExchange(source, above, '');
+      await channel.bindExchange(destination, source, '');
+      await refused('exchange_bind_lifecycle', () => channel.deleteExchange(source, { ifUnused: true }));
+      channel = await channelOn(connection);
+      await channel.deleteExchange(destination, { ifUnused: true });
+      for (const gone of [above, source, destination]) {
+        closedBy = {};
+        await channel.checkExchange(gone).catch(() => {});
+        same(closedBy.code, 404, 'passive declare of what went with its last binding');
+        channel = await channelOn(connection);
+      }
+      for (const name of [source, destination]) await channel.assertExchange(name, 'fanout', automatic);
+      await channel.bindExchange(destination, source, '');
+      await channel.deleteExchange(source);
+      await channel.checkExchange(destination);
+      await channel.deleteExchange(destination);
+    });
+  },
+
+  async error_exchange_bind_default() {
+    await refusedOnChannel('error_exchange_bind_default', (channel) => channel.bindExchange('amq.direct', '', 'k'));
+  },
+
+  async error_exchange_bind_unknown() {
+    await refusedOnChannel('error_exchange_bind_unknown',
+      (channel) => channel.bindExchange(unique('none'), 'amq.direct', 'k'));
+  },
+
+  async exchange_internal() {
+    await withChannel(async (channel) => {
+      const [inner, outer, queue] = [unique('exchange'), unique('exchange'), await temporary(channel)];
+      await channel.assertExchange(inner, 'fanout', { ...automatic, internal: true });
+      await channel.assertExchange(outer, 'fanout', automatic);
+      await channel.bindQueue(queue, inner, '');
+      await channel.bindExchange(inner, outer, '');
+      channel.publish(outer, '', bytes('in'));
+      same(await gotAll(channel, queue), ['in'], 'through the other exchange');
+      await refused('exchange_internal', () => channel.publish(inner, '', bytes('refused')));
+    });
+  },
+
+  async sender_selected() {
+    await withChannel(async (channel) => {
+      const queues = [];
+      for (let i = 0; i < 3; i++) queues.push(await temporary(channel));
+      const [first, cc, bcc] = queues;
+      channel.sendToQueue(first, bytes('all'), { CC: [cc, first], BCC: [bcc, 5], headers: { kept: 'yes' }, type: 't' });
+      for (const queue of queues) {
+        const { content, fields, properties } = await get(channel, queue);
+        same([content.toString(), fields.routingKey, properties.headers.CC, properties.headers.kept, properties.type,
+          'BCC' in properties.headers], ['all', first, [cc, first], 'yes', 't', false], 'a copy');
+        same(await gotAll(channel, queue), [], 'no second copy');
+      }
+      for (const [queue, pattern] of [[first, 'a.*'], [cc, 'b.#']]) await channel.bindQueue(queue, 'amq.topic', pattern);
+      channel.publish('amq.topic', 'none', bytes('topic'), { CC: ['a.x'], BCC: ['b.y.z'] });
+      for (const queue of [first, cc]) {
+        const { content, properties } = await get(channel, queue);
+        same([content.toString(), properties.headers.CC, 'BCC' in properties.headers], ['topic', ['a.x'], false],
+          'by patterns');
+      }
+    });
+  },
+
+  async error_cc_type() {
+    await refusedOnChannel('error_cc_type',
+      (channel) => channel.sendToQueue('q', bytes('refused'), { headers: { CC: 'no array' } }));
+  },
+
+  async consistent_hash() {
+    const { weights, count } = expect('consistent_hash');
+    await withChannel(async (channel) => {
+      const [exchange, queues] = [unique('exchange'), []];
+      await channel.assertExchange(exchange, 'x-consistent-hash', automatic);
+      for (const weight of weights) {
+        queues.push(await temporary(channel));
+        await channel.bindQueue(queues[queues.length - 1], exchange, weight);
+      }
+      for (let i = 0; i < 2 * count; i++) channel.publish(exchange, `k${i >> 1}`, bytes(i >> 1));
+      const found = [];
+      for (const queue of queues) found.push(await gotAll(channel, queue));
+      same(found.flat().length, 2 * count, 'messages');
+      const every = (start) => found.map((f) => f.filter((_, i) => i % 2 === start));
+      same(every(0), every(1), "the same key's");
+      const sum = weights.reduce((n, weight) => n + Number(weight), 0);
+      for (const [i, one] of found.entries()) {
+        const share = (one.length / (2 * count)) * (sum / Number(weights[i]));
+        check(share > 0.5 && share < 1.6, `share of weight ${weights[i]} is ${share} of what is fair`);
+      }
+    });
+  },
+
+  async error_hash_weight() {
+    await refusedOnChannel('error_hash_weight', async (channel) => {
+      const [exchange, queue] = [unique('exchange'), await temporary(channel)];
+      await channel.assertExchange(exchange, 'x-consistent-hash', automatic);
+      await channel.bindQueue(queue, exchange, '1');
+      await channel.bindQueue(queue, exchange, 'heavy');
+    });
+  },
+
   // ---- queues ----
 
   async queue_server_named() {
@@ -479,6 +662,50 @@ const scenarios = {
       await other.deleteQueue(queue);
       await eventually(() => found.length > 0, 'basic.cancel from the broker');
       same(found, [null], 'what the consumer got');
+    });
+  },
+
+  // ---- what a queue may be told ----
+
+  queue_ttl: () => ruleRows('queue_ttl'),
+
+  message_ttl: () => ruleRows('message_ttl'),
+
+  queue_limits: () => ruleRows('queue_limits'),
+
+  queue_refuses: () => ruleRows('queue_refuses'),
+
+  async queue_expires() {
+    const { arguments: given, used_ms: usedMs, gone_ms: goneMs, code } = expect('queue_expires');
+    await withChannel(async (channel) => {
+      const { queue } = await channel.assertQueue(unique('queue'), { durable: false, arguments: given });
+      const { consumerTag } = await channel.consume(queue, () => {});
+      await sleep(usedMs);
+      same(await countOf(channel, queue), 0, 'messages while it is used');
+      await channel.cancel(consumerTag);
+      channel.sendToQueue(queue, bytes('x'));
+      await sleep(goneMs);
+      closedBy = {};
+      await channel.checkQueue(queue).catch(() => {});
+      same(closedBy.code, code, 'code');
+    });
+  },
+
+  async error_queue_argument() {
+    const { wrong, first, second } = expect('error_queue_argument');
+    for (const given of wrong)
+      await refusedOnChannel('error_queue_argument', (channel) => temporary(channel, { arguments: given }));
+    const queue = unique('queue');
+    await refusedOnChannel('error_queue_argument', async (channel) => {
+      for (const given of [first, first, second])
+        await channel.assertQueue(queue, { ...exclusive, arguments: given });
+    });
+  },
+
+  async error_expiration() {
+    await refusedOnChannel('error_expiration', async (channel) => {
+      channel.sendToQueue(await temporary(channel), bytes('x'), expect('error_expiration'));
+      await temporary(channel);
     });
   },
 

@@ -378,6 +378,160 @@ scenario "exchange_lifecycle" do
   end
 end
 
+scenario "alternate_exchange" do
+  with_channel do |channel|
+    names = Array.new(3) { unique("exchange") }
+    queues = names.each_with_index.map do |name, i|
+      channel.exchange_declare(name, "direct", auto_delete: true, arguments: { "alternate-exchange" => names[(i + 1) % 3] })
+      temporary(channel).tap { |queue| channel.queue_bind(queue, name, routing_key: "k#{i}") }
+    end
+    returned = []
+    Bunny::Exchange.new(channel, :direct, names[0], no_declare: true).on_return { |about, *| returned << about.exchange }
+    channel.confirm_select
+    4.times { |i| publish(channel, i, "k#{i}", exchange: names[0], mandatory: true) }
+    channel.wait_for_confirms
+    queues.each_with_index { |queue, i| same(got_all(channel, queue), [i.to_s], "through the chain") }
+    same(returned, [names[0]], "what no exchange of the chain routes")
+  end
+end
+
+scenario "error_alternate_type" do
+  refused_on_channel("error_alternate_type") do |channel|
+    channel.exchange_declare(unique("exchange"), "direct", auto_delete: true, arguments: { "alternate-exchange" => 5 })
+  end
+end
+
+scenario "error_alternate_redeclare" do
+  refused_on_channel("error_alternate_redeclare") do |channel|
+    exchange = unique("exchange")
+    %w[a b].each do |other|
+      channel.exchange_declare(exchange, "direct", auto_delete: true, arguments: { "alternate-exchange" => other })
+      channel.queue_bind(temporary(channel), exchange, routing_key: "k")
+    end
+  end
+end
+
+scenario "exchange_bind" do
+  with_channel do |channel|
+    last = exchange_of(channel, "fanout", auto_delete: true)
+    queue = temporary(channel)
+    channel.queue_bind(queue, last)
+    %w[direct fanout topic headers].each do |kind|
+      first, middle = Array.new(2) { exchange_of(channel, kind, auto_delete: true) }
+      [[first, middle], [middle, last], [first, last], [middle, first]].each do |source, destination|
+        channel.exchange_bind(source, destination, routing_key: "k")
+      end
+      publish(channel, "once", "k", exchange: first)
+      publish(channel, "other", "other", exchange: first)
+      same(got_all(channel, queue), %w[fanout headers].include?(kind) ? %w[once other] : %w[once], kind)
+      channel.exchange_unbind(first, last, routing_key: "k")
+      channel.exchange_unbind(middle, last, routing_key: "k")
+      publish(channel, "nowhere", "k", exchange: first)
+      same(got_all(channel, queue), [], "after unbind, #{kind}")
+      channel.exchange_delete(first)
+    end
+  end
+end
+
+scenario "exchange_bind_lifecycle" do
+  connected do |connection|
+    channel = connection.create_channel
+    above, source, destination = Array.new(3) { exchange_of(channel, "fanout", auto_delete: true) }
+    channel.exchange_bind(above, source)
+    channel.exchange_bind(source, destination)
+    refused("exchange_bind_lifecycle") { channel.exchange_delete(source, if_unused: true) }
+    channel = connection.create_channel
+    channel.exchange_delete(destination, if_unused: true)
+    [above, source, destination].each do |gone|
+      begin
+        channel.exchange_declare(gone, "fanout", passive: true)
+        check(false, "#{gone} is still there")
+      rescue Bunny::NotFound
+        channel = connection.create_channel
+      end
+    end
+    source, destination = Array.new(2) { exchange_of(channel, "fanout", auto_delete: true) }
+    channel.exchange_bind(source, destination)
+    channel.exchange_delete(source)
+    channel.exchange_declare(destination, "fanout", passive: true)
+    channel.exchange_delete(destination)
+  end
+end
+
+scenario "error_exchange_bind_default" do
+  refused_on_channel("error_exchange_bind_default") { |channel| channel.exchange_bind("", "amq.direct", routing_key: "k") }
+end
+
+scenario "error_exchange_bind_unknown" do
+  refused_on_channel("error_exchange_bind_unknown") do |channel|
+    channel.exchange_bind("amq.direct", unique("none"), routing_key: "k")
+  end
+end
+
+scenario "exchange_internal" do
+  with_channel do |channel|
+    inner = exchange_of(channel, "fanout", internal: true, auto_delete: true)
+    outer = exchange_of(channel, "fanout", auto_delete: true)
+    queue = temporary(channel)
+    channel.queue_bind(queue, inner)
+    channel.exchange_bind(outer, inner)
+    publish(channel, "in", "", exchange: outer)
+    same(got_all(channel, queue), ["in"], "through the other exchange")
+    refused("exchange_internal") { publish(channel, "refused", "", exchange: inner) }
+  end
+end
+
+scenario "sender_selected" do
+  with_channel do |channel|
+    first, cc, bcc = queues = Array.new(3) { temporary(channel) }
+    publish(channel, "all", first, headers: { "CC" => [cc, first], "BCC" => [bcc, 5], "kept" => "yes" }, type: "t")
+    queues.each do |queue|
+      about, properties, body = get(channel, queue)
+      same([body, about.routing_key, properties[:headers], properties[:type]],
+           ["all", first, { "CC" => [cc, first], "kept" => "yes" }, "t"], "a copy")
+      same(got_all(channel, queue), [], "no second copy")
+    end
+    [[first, "a.*"], [cc, "b.#"]].each { |queue, pattern| channel.queue_bind(queue, "amq.topic", routing_key: pattern) }
+    publish(channel, "topic", "none", exchange: "amq.topic", headers: { "CC" => ["a.x"], "BCC" => ["b.y.z"] })
+    [first, cc].each do |queue|
+      _, properties, body = get(channel, queue)
+      same([body, properties[:headers]], ["topic", { "CC" => ["a.x"] }], "by patterns")
+    end
+  end
+end
+
+scenario "error_cc_type" do
+  refused_on_channel("error_cc_type") { |channel| publish(channel, "refused", "q", headers: { "CC" => "no array" }) }
+end
+
+scenario "consistent_hash" do
+  weights, count = expected("consistent_hash").values_at("weights", "count")
+  with_channel do |channel|
+    exchange = exchange_of(channel, "x-consistent-hash", auto_delete: true)
+    queues = weights.map do |weight|
+      temporary(channel).tap { |queue| channel.queue_bind(queue, exchange, routing_key: weight) }
+    end
+    (2 * count).times { |i| publish(channel, i / 2, "k#{i / 2}", exchange: exchange) }
+    found = queues.map { |queue| got_all(channel, queue) }
+    same(found.flatten.size, 2 * count, "messages")
+    found.each { |one| one.each_slice(2) { |pair| same(pair[0], pair[1], "the same key's") } }
+    sum = weights.sum(&:to_i)
+    found.zip(weights).each do |one, weight|
+      share = one.size / (2.0 * count) * sum / weight.to_i
+      check(share > 0.5 && share < 1.6, "share of weight #{weight} is #{share} of what is fair")
+    end
+  end
+end
+
+scenario "error_hash_weight" do
+  refused_on_channel("error_hash_weight") do |channel|
+    exchange = exchange_of(channel, "x-consistent-hash", auto_delete: true)
+    queue = temporary(channel)
+    channel.queue_bind(queue, exchange, routing_key: "1")
+    channel.queue_bind(queue, exchange, routing_key: "heavy")
+  end
+end
+
 # ---- queues ----
 
 scenario "queue_server_named" do
@@ -490,6 +644,75 @@ scenario "consumer_cancel_notify" do
     other.queue_delete(queue)
     eventually("basic.cancel from the broker") { !cancelled.empty? }
     same(cancelled, [consumer.consumer_tag], "cancelled")
+  end
+end
+
+# ---- what a queue may be told ----
+
+def rule_row(channel, row)
+  queue = temporary(channel, arguments: row.fetch("arguments", {}))
+  channel.confirm_select if row["confirms"]
+  found = row["publish"].map do |message|
+    publish(channel, message["body"], queue, **message.slice("expiration", "priority").transform_keys(&:to_sym))
+    next "ack" unless row["confirms"]
+
+    channel.wait_for_confirms ? "ack" : "nack"
+  end
+  same(found, row.fetch("confirms", found), "confirms")
+  row.fetch("reject", 0).times { channel.reject(get(channel, queue, manual_ack: true)[0].delivery_tag, false) }
+  sleep(row.fetch("wait_ms", 0) / 1000.0)
+  same(got_all(channel, queue), row["left"], "left of #{row['publish']}")
+end
+
+def rule_rows(name)
+  expected(name)["rows"].each { |row| with_channel { |channel| rule_row(channel, row) } }
+end
+
+scenario("queue_ttl") { rule_rows("queue_ttl") }
+
+scenario("message_ttl") { rule_rows("message_ttl") }
+
+scenario("queue_limits") { rule_rows("queue_limits") }
+
+scenario("queue_refuses") { rule_rows("queue_refuses") }
+
+scenario "queue_expires" do
+  wanted = expected("queue_expires")
+  with_channel do |channel|
+    queue = unique("queue")
+    channel.queue_declare(queue, arguments: wanted["arguments"])
+    consumer = channel.basic_consume(queue) { |*| }
+    sleep(wanted["used_ms"] / 1000.0)
+    same(count_of(channel, queue), 0, "messages while it is used")
+    channel.basic_cancel(consumer.consumer_tag)
+    publish(channel, "x", queue)
+    sleep(wanted["gone_ms"] / 1000.0)
+    begin
+      channel.queue_declare(queue, passive: true)
+      check(false, "the queue is still there")
+    rescue Bunny::NotFound => gone
+      same(gone.channel_close.reply_code, wanted["code"], "code")
+    end
+  end
+end
+
+scenario "error_queue_argument" do
+  wanted = expected("error_queue_argument")
+  wanted["wrong"].each do |arguments|
+    refused_on_channel("error_queue_argument") { |channel| temporary(channel, arguments: arguments) }
+  end
+  queue = unique("queue")
+  refused_on_channel("error_queue_argument") do |channel|
+    wanted.values_at("first", "first", "second").each do |arguments|
+      channel.queue_declare(queue, exclusive: true, arguments: arguments)
+    end
+  end
+end
+
+scenario "error_expiration" do
+  refused_on_channel("error_expiration") do |channel|
+    publish(channel, "x", temporary(channel), expiration: expected("error_expiration")["expiration"])
+    temporary(channel)
   end
 end
 

@@ -356,6 +356,150 @@ def exchange_lifecycle():
             channel = connection.channel()
 
 
+@scenario
+def alternate_exchange():
+    with channel_of() as channel:
+        names = [unique("exchange") for _ in range(3)]
+        exchanges = [Exchange(name, "direct", durable=False, auto_delete=True, arguments={"alternate-exchange": other})
+                     for name, other in zip(names, (names[1], names[2], names[0]))]
+        queues = [temporary(channel, exchange, "k%d" % i) for i, exchange in enumerate(exchanges)]
+        returned = []
+        channel.events["basic_return"].add(lambda why, exchange, key, message: returned.append(exchange))
+        for i in range(4):
+            publish(channel, b"%d" % i, "k%d" % i, names[0], mandatory=True)
+        for i, queue in enumerate(queues):
+            same(got_all(queue), [str(i)], "through the chain")
+        pump(channel.connection, 0.3)
+        same(returned, [names[0]], "what no exchange of the chain routes")
+
+
+@scenario
+def error_alternate_type():
+    exchange = Exchange(unique("exchange"), durable=False, auto_delete=True, arguments={"alternate-exchange": 5})
+    refused_on_channel("error_alternate_type", lambda c: exchange(c).declare())
+
+
+@scenario
+def error_alternate_redeclare():
+    def twice(channel):
+        name = unique("exchange")
+        for other in ("a", "b"):
+            temporary(channel, Exchange(name, durable=False, auto_delete=True,
+                                        arguments={"alternate-exchange": other}), "k")
+    refused_on_channel("error_alternate_redeclare", twice)
+
+
+@scenario
+def exchange_bind():
+    with channel_of() as channel:
+        last = Exchange(unique("exchange"), "fanout", durable=False, auto_delete=True)
+        queue = temporary(channel, last)
+        for kind in ("direct", "fanout", "topic", "headers"):
+            first, middle = (Exchange(unique("exchange"), kind, durable=False, auto_delete=True)(channel)
+                             for _ in range(2))
+            for exchange in (first, middle):
+                exchange.declare()
+            for source, destination in ((first, middle), (middle, last), (first, last), (middle, first)):
+                destination(channel).bind_to(source, "k")
+            publish(channel, b"once", "k", first.name)
+            publish(channel, b"other", "other", first.name)
+            same(got_all(queue), ["once", "other"] if kind in ("fanout", "headers") else ["once"], kind)
+            last(channel).unbind_from(first, "k")
+            last(channel).unbind_from(middle, "k")
+            publish(channel, b"nowhere", "k", first.name)
+            same(got_all(queue), [], "after unbind, " + kind)
+            first.delete()
+
+
+@scenario
+def exchange_bind_lifecycle():
+    with connected() as connection:
+        channel = connection.channel()
+        above, source, destination = (Exchange(unique("exchange"), "fanout", durable=False, auto_delete=True)
+                                      for _ in range(3))
+        for exchange in (above, source, destination):
+            exchange(channel).declare()
+        source(channel).bind_to(above)
+        destination(channel).bind_to(source)
+        refused("exchange_bind_lifecycle", lambda: source(channel).delete(if_unused=True))
+        channel = connection.channel()
+        destination(channel).delete(if_unused=True)
+        for gone in (above, source, destination):
+            closed_by.clear()
+            with contextlib.suppress(amqp.exceptions.NotFound):
+                gone(channel).declare(passive=True)
+            same(closed_by.get("code"), 404, "passive declare of what went with its last binding")
+            channel = connection.channel()
+        for exchange in (source, destination):
+            exchange(channel).declare()
+        destination(channel).bind_to(source)
+        source(channel).delete()
+        destination(channel).declare(passive=True)
+        destination(channel).delete()
+
+
+@scenario
+def error_exchange_bind_default():
+    refused_on_channel("error_exchange_bind_default", lambda c: c.exchange_bind("amq.direct", "", "k"))
+
+
+@scenario
+def error_exchange_bind_unknown():
+    refused_on_channel("error_exchange_bind_unknown", lambda c: c.exchange_bind(unique("none"), "amq.direct", "k"))
+
+
+@scenario
+def sender_selected():
+    with channel_of() as channel:
+        first, cc, bcc = queues = [temporary(channel) for _ in range(3)]
+        headers = {"CC": [cc.name, first.name], "BCC": [bcc.name, 5], "kept": "yes"}
+        publish(channel, b"all", first.name, headers=headers, type="t")
+        for queue in queues:
+            message = get(queue)
+            same((text(message), message.delivery_info["routing_key"], message.headers, message.properties["type"]),
+                 ("all", first.name, {"CC": [cc.name, first.name], "kept": "yes"}, "t"), "a copy")
+            same(got_all(queue), [], "no second copy")
+        for queue, pattern in ((first, "a.*"), (cc, "b.#")):
+            queue.bind_to("amq.topic", pattern)
+        publish(channel, b"topic", "none", "amq.topic", headers={"CC": ["a.x"], "BCC": ["b.y.z"]})
+        for queue in (first, cc):
+            message = get(queue)
+            same((text(message), message.headers), ("topic", {"CC": ["a.x"]}), "by patterns")
+
+
+@scenario
+def error_cc_type():
+    def send(channel):
+        publish(channel, b"refused", "q", headers={"CC": "no array"})
+        pump(channel.connection, 2)
+    refused_on_channel("error_cc_type", send)
+
+
+@scenario
+def consistent_hash():
+    wanted = expect("consistent_hash")
+    with channel_of() as channel:
+        exchange = Exchange(unique("exchange"), "x-consistent-hash", durable=False, auto_delete=True)
+        queues = [temporary(channel, exchange, weight) for weight in wanted["weights"]]
+        for i in range(wanted["count"]):
+            for _ in range(2):
+                publish(channel, b"%d" % i, "k%d" % i, exchange.name)
+        found = [got_all(queue) for queue in queues]
+        same(sum(map(len, found)), 2 * wanted["count"], "messages")
+        same([f[::2] for f in found], [f[1::2] for f in found], "the same key's")
+        for one, weight in zip(found, wanted["weights"]):
+            share = len(one) / (2 * wanted["count"]) * sum(map(int, wanted["weights"])) / int(weight)
+            true(0.5 < share < 1.6, "share of weight %s is %.2f of what is fair" % (weight, share))
+
+
+@scenario
+def error_hash_weight():
+    def bind(channel):
+        exchange = Exchange(unique("exchange"), "x-consistent-hash", durable=False, auto_delete=True)
+        temporary(channel, exchange, "1").bind_to(exchange, "heavy")
+    refused_on_channel("error_hash_weight", bind)
+
+
 # ---- queues ----
 
 
@@ -473,6 +617,98 @@ def consumer_cancel_notify():
         with contextlib.suppress(amqp.exceptions.ConsumerCancelled):
             pump(connection, 0.5)
         same(cancelled, [tag], "basic.cancel from the broker")
+
+
+# ---- what a queue may be told ----
+
+
+def rule_row(channel, row):
+    queue = temporary(channel, queue_arguments=row.get("arguments", {}))
+    found = []
+    for message in row["publish"]:
+        given = {key: message[key] for key in ("priority",) if key in message}
+        if "expiration" in message:  # kombu counts in seconds
+            given["expiration"] = int(message["expiration"]) / 1000
+        try:
+            publish(channel, message["body"].encode(), queue.name, **given)
+            found.append("ack")
+        except amqp.exceptions.MessageNacked:
+            found.append("nack")
+    same(found, row.get("confirms", found), "confirms")
+    for _ in range(row.get("reject", 0)):
+        get(queue, no_ack=False).reject(requeue=False)
+    time.sleep(row.get("wait_ms", 0) / 1000)
+    same(got_all(queue), row["left"], "left of %s" % row["publish"])
+
+
+def rule_rows(name):
+    for row in expect(name)["rows"]:
+        with channel_of(**({"confirm_publish": True} if "confirms" in row else {})) as channel:
+            rule_row(channel, row)
+
+
+@scenario
+def queue_ttl():
+    rule_rows("queue_ttl")
+
+
+@scenario
+def message_ttl():
+    rule_rows("message_ttl")
+
+
+@scenario
+def queue_limits():
+    rule_rows("queue_limits")
+
+
+@scenario
+def queue_refuses():
+    rule_rows("queue_refuses")
+
+
+@scenario
+def queue_expires():
+    wanted = expect("queue_expires")
+    with connected() as connection:
+        channel = connection.channel()
+        queue = Queue(unique("queue"), durable=False, queue_arguments=wanted["arguments"])(channel)
+        queue.declare()
+        consumer = Consumer(channel, [queue], on_message=print, auto_declare=False)
+        consumer.consume()
+        pump(connection, wanted["used_ms"] / 1000)
+        same(count_of(channel, queue.name), 0, "messages while it is used")
+        consumer.cancel()
+        publish(channel, b"x", queue.name)
+        pump(connection, wanted["gone_ms"] / 1000)
+        try:
+            channel.queue_declare(queue.name, passive=True)
+            raise Failed("the queue is still there")
+        except amqp.exceptions.NotFound as closed:
+            same(closed.reply_code, wanted["code"], "code")
+
+
+@scenario
+def error_queue_argument():
+    wanted = expect("error_queue_argument")
+    for arguments in wanted["wrong"]:
+        refused_on_channel("error_queue_argument",
+                           lambda channel, a=arguments: temporary(channel, queue_arguments=a))
+    name = unique("queue")
+
+    def twice(channel):
+        for arguments in (wanted["first"], wanted["first"], wanted["second"]):
+            Queue(name, exclusive=True, durable=False, queue_arguments=arguments)(channel).declare()
+    refused_on_channel("error_queue_argument", twice)
+
+
+@scenario
+def error_expiration():
+    def go(channel):
+        message = amqp.Message("x", expiration=expect("error_expiration")["expiration"])
+        channel.basic_publish(message, "", temporary(channel).name)
+        channel.queue_declare("", exclusive=True)
+    refused_on_channel("error_expiration", go)
 
 
 # ---- size and number ----

@@ -393,6 +393,196 @@ def exchange_lifecycle():
             channel = connection.channel()
 
 
+@scenario
+def alternate_exchange():
+    with channel_of() as channel:
+        names = [unique("exchange") for _ in range(3)]
+        for name, alternate in zip(names, (names[1], names[2], names[0])):
+            channel.exchange_declare(name, "direct", auto_delete=True, arguments={"alternate-exchange": alternate})
+        queues = [temporary(channel) for _ in names]
+        for name, queue in zip(names, queues):
+            channel.queue_bind(queue, name, queue)
+        channel.confirm_delivery()
+        for queue in queues:
+            channel.basic_publish(names[0], queue, queue.encode(), mandatory=True)
+        for queue in queues:
+            same(got_all(channel, queue), [queue.encode()], "through the chain")
+        try:
+            channel.basic_publish(names[0], "nowhere", b"back", mandatory=True)
+            raise Failed("what no exchange of the chain routes did not come back")
+        except wrong.UnroutableError as returned:
+            same((returned.messages[0].method.exchange, returned.messages[0].body), (names[0], b"back"), "return")
+        lonely = unique("exchange")
+        channel.exchange_declare(lonely, "fanout", auto_delete=True, arguments={"alternate-exchange": unique("none")})
+        channel.basic_publish(lonely, "", b"nobody's")
+        channel.exchange_delete(lonely)
+
+
+@scenario
+def error_alternate_type():
+    refused_on_channel("error_alternate_type", lambda c: c.exchange_declare(
+        unique("exchange"), "direct", auto_delete=True, arguments={"alternate-exchange": 5}))
+
+
+@scenario
+def error_alternate_redeclare():
+    def twice(channel):
+        exchange = unique("exchange")
+        channel.exchange_declare(exchange, "direct", auto_delete=True, arguments={"alternate-exchange": "a"})
+        temporary_binding(channel, exchange)
+        channel.exchange_declare(exchange, "direct", auto_delete=True, arguments={"alternate-exchange": "b"})
+    refused_on_channel("error_alternate_redeclare", twice)
+
+
+def temporary_binding(channel, exchange):
+    """An auto-delete exchange goes with it."""
+    queue = temporary(channel)
+    channel.queue_bind(queue, exchange, "k")
+    return queue
+
+
+@scenario
+def exchange_bind():
+    with channel_of() as channel:
+        last = unique("exchange")
+        channel.exchange_declare(last, "fanout", auto_delete=True)
+        queue = temporary_binding(channel, last)
+        for kind in ("direct", "fanout", "topic", "headers"):
+            first, middle = unique("exchange"), unique("exchange")
+            for name in (first, middle):
+                channel.exchange_declare(name, kind, auto_delete=True)
+            channel.exchange_bind(middle, first, "k")
+            channel.exchange_bind(last, middle, "k")
+            channel.exchange_bind(last, first, "k")
+            channel.exchange_bind(first, middle, "k")
+            channel.queue_bind(queue, first, "k")
+            channel.basic_publish(first, "k", b"once")
+            channel.basic_publish(first, "other", b"other")
+            found = [b"once", b"other"] if kind in ("fanout", "headers") else [b"once"]
+            same(got_all(channel, queue), found, kind)
+            channel.queue_unbind(queue, first, "k")
+            channel.exchange_unbind(last, first, "k")
+            channel.exchange_unbind(last, middle, "k")
+            channel.basic_publish(first, "k", b"nowhere")
+            same(got_all(channel, queue), [], "after unbind, " + kind)
+            channel.exchange_delete(first)
+
+
+@scenario
+def exchange_bind_lifecycle():
+    with connected() as connection:
+        channel = connection.channel()
+        source, destination, above = (unique("exchange") for _ in range(3))
+        for name in (above, source, destination):
+            channel.exchange_declare(name, "fanout", auto_delete=True)
+        channel.exchange_bind(source, above)
+        channel.exchange_bind(destination, source)
+        refused("exchange_bind_lifecycle", lambda: channel.exchange_delete(source, if_unused=True))
+        channel = connection.channel()
+        channel.exchange_delete(destination, if_unused=True)
+        for gone in (above, source, destination):
+            closed_by.clear()
+            with contextlib.suppress(wrong.ChannelClosedByBroker):
+                channel.exchange_declare(gone, passive=True)
+            same(closed_by.get("code"), 404, "passive declare of what went with its last binding")
+            channel = connection.channel()
+        for name in (source, destination):
+            channel.exchange_declare(name, "fanout", auto_delete=name == destination)
+        channel.exchange_bind(destination, source)
+        channel.exchange_delete(source)
+        channel.exchange_declare(destination, passive=True)
+        channel.exchange_delete(destination)
+
+
+@scenario
+def error_exchange_bind_default():
+    refused_on_channel("error_exchange_bind_default", lambda c: c.exchange_bind("amq.direct", "", "k"))
+
+
+@scenario
+def error_exchange_bind_unknown():
+    refused_on_channel("error_exchange_bind_unknown", lambda c: c.exchange_bind(unique("none"), "amq.direct", "k"))
+
+
+@scenario
+def exchange_internal():
+    with connected() as connection:
+        channel = connection.channel()
+        inner, outer = unique("exchange"), unique("exchange")
+        channel.exchange_declare(inner, "fanout", internal=True, auto_delete=True)
+        channel.exchange_declare(outer, "fanout", auto_delete=True)
+        queue = temporary_binding(channel, inner)
+        channel.exchange_bind(inner, outer)
+        channel.basic_publish(outer, "", b"in")
+        same(got_all(channel, queue), [b"in"], "through the other exchange")
+
+        def publish():
+            channel.basic_publish(inner, "", b"refused")
+            pump(channel, 2)
+        refused("exchange_internal", publish)
+
+
+@scenario
+def sender_selected():
+    with channel_of() as channel:
+        first, cc, bcc = (temporary(channel) for _ in range(3))
+        headers = {"CC": [cc, first], "BCC": [bcc, 5], "kept": "yes"}
+        channel.basic_publish("", first, b"all", pika.BasicProperties(headers=headers, type="t"))
+        for queue in (first, cc, bcc):
+            method, properties, body = get(channel, queue)
+            same((body, method.routing_key, properties.headers, properties.type),
+                 (b"all", first, {"CC": [cc, first], "kept": "yes"}, "t"), "a copy")
+            same(got_all(channel, queue), [], "no second copy")
+        for queue, pattern in ((first, "a.*"), (cc, "b.#")):
+            channel.queue_bind(queue, "amq.topic", pattern)
+        channel.basic_publish("amq.topic", "none", b"topic", pika.BasicProperties(headers={"CC": ["a.x"],
+                                                                                         "BCC": ["b.y.z"]}))
+        for queue in (first, cc):
+            _, properties, body = get(channel, queue)
+            same((body, properties.headers), (b"topic", {"CC": ["a.x"]}), "by patterns")
+
+
+@scenario
+def error_cc_type():
+    def publish(channel):
+        channel.basic_publish("", "q", b"refused", pika.BasicProperties(headers={"CC": "no array"}))
+        pump(channel, 2)
+    refused_on_channel("error_cc_type", publish)
+
+
+@scenario
+def consistent_hash():
+    wanted = expect("consistent_hash")
+    with channel_of() as channel:
+        for arguments in (None, {"hash-header": "id"}, {"hash-property": "message_id"}):
+            exchange = unique("exchange")
+            channel.exchange_declare(exchange, "x-consistent-hash", auto_delete=True, arguments=arguments)
+            queues = [temporary(channel) for _ in wanted["weights"]]
+            for queue, weight in zip(queues, wanted["weights"]):
+                channel.queue_bind(queue, exchange, weight)
+            for i in range(wanted["count"]):
+                for _ in range(2):
+                    channel.basic_publish(exchange, "k%d" % i if arguments is None else "k", b"%d" % i,
+                                          pika.BasicProperties(headers={"id": "h%d" % i}, message_id="m%d" % i))
+            found = [got_all(channel, queue) for queue in queues]
+            same(sum(map(len, found)), 2 * wanted["count"], "messages")
+            same([f[::2] for f in found], [f[1::2] for f in found], "the same key's")
+            for one, weight in zip(found, wanted["weights"]):
+                share = len(one) / (2 * wanted["count"]) * sum(map(int, wanted["weights"])) / int(weight)
+                true(0.5 < share < 1.6, "share of weight %s is %.2f of what is fair" % (weight, share))
+
+
+@scenario
+def error_hash_weight():
+    def bind(channel):
+        exchange = unique("exchange")
+        channel.exchange_declare(exchange, "x-consistent-hash", auto_delete=True)
+        queue = temporary(channel)
+        channel.queue_bind(queue, exchange, "1")
+        channel.queue_bind(queue, exchange, "heavy")
+    refused_on_channel("error_hash_weight", bind)
+
+
 # ---- queues ----
 
 
@@ -511,6 +701,96 @@ def consumer_cancel_notify():
         other.queue_delete(queue)
         pump(channel, 0.5)
         same(cancelled, [tag], "basic.cancel from the broker")
+
+
+# ---- what a queue may be told ----
+
+
+def rule_row(channel, row):
+    queue = temporary(channel, arguments=row.get("arguments", {}))
+    if "confirms" in row:
+        channel.confirm_delivery()
+    found = []
+    for message in row["publish"]:
+        properties = pika.BasicProperties(expiration=message.get("expiration"), priority=message.get("priority"))
+        try:
+            channel.basic_publish("", queue, message["body"].encode(), properties)
+            found.append("ack")
+        except wrong.NackError:
+            found.append("nack")
+    same(found, row.get("confirms", found), "confirms")
+    for _ in range(row.get("reject", 0)):
+        channel.basic_reject(get(channel, queue, auto_ack=False)[0].delivery_tag, requeue=False)
+    time.sleep(row.get("wait_ms", 0) / 1000)
+    same([body.decode() for body in got_all(channel, queue)], row["left"], "left of %s" % row["publish"])
+
+
+def rule_rows(name):
+    for row in expect(name)["rows"]:
+        with channel_of() as channel:
+            rule_row(channel, row)
+
+
+@scenario
+def queue_ttl():
+    rule_rows("queue_ttl")
+
+
+@scenario
+def message_ttl():
+    rule_rows("message_ttl")
+
+
+@scenario
+def queue_limits():
+    rule_rows("queue_limits")
+
+
+@scenario
+def queue_refuses():
+    rule_rows("queue_refuses")
+
+
+@scenario
+def queue_expires():
+    wanted = expect("queue_expires")
+    queue = unique("queue")
+    with connected() as connection:
+        channel = connection.channel()
+        channel.queue_declare(queue, arguments=wanted["arguments"])
+        tag = channel.basic_consume(queue, lambda *_: None)
+        connection.sleep(wanted["used_ms"] / 1000)
+        same(count_of(channel, queue), 0, "messages while it is used")
+        channel.basic_cancel(tag)
+        channel.basic_publish("", queue, b"x")
+        connection.sleep(wanted["gone_ms"] / 1000)
+        try:
+            channel.queue_declare(queue, passive=True)
+            raise Failed("the queue is still there")
+        except wrong.ChannelClosedByBroker as closed:
+            same(closed.reply_code, wanted["code"], "code")
+
+
+@scenario
+def error_queue_argument():
+    wanted = expect("error_queue_argument")
+    for arguments in wanted["wrong"]:
+        refused_on_channel("error_queue_argument", lambda channel, a=arguments: temporary(channel, arguments=a))
+    queue = unique("queue")
+
+    def twice(channel):
+        for arguments in (wanted["first"], wanted["first"], wanted["second"]):
+            channel.queue_declare(queue, exclusive=True, arguments=arguments)
+    refused_on_channel("error_queue_argument", twice)
+
+
+@scenario
+def error_expiration():
+    def publish(channel):
+        properties = pika.BasicProperties(expiration=expect("error_expiration")["expiration"])
+        channel.basic_publish("", temporary(channel), b"x", properties)
+        channel.queue_declare("", exclusive=True)
+    refused_on_channel("error_expiration", publish)
 
 
 # ---- size and number ----

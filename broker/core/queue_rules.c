@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/core/queue_rules.h"
+
+#include "broker/core/core.h"
+#include "runtime/check.h"
+
+#include <urcu/compiler.h>
+
+static void watch(struct queue *q)
+{
+	if (q->is_watched)
+		return;
+	q->is_watched = true;
+	cds_list_add_tail(&q->of_watched, &q->owner->watched);
+}
+
+/* A wheel with nothing in it is not turned: it is brought up to date before something comes in. */
+static void arm(struct broker_core *c, struct timer *t, uint64_t at_us)
+{
+	if (c->wheel.armed == 0)
+		timer_wheel_advance(&c->wheel, c->now_us, 1);
+	timer_arm(&c->wheel, t, at_us);
+}
+
+/* Expiry */
+
+static uint64_t lifetime(const struct queue *q, const struct message *m)
+{
+	uint64_t own = message_lifetime_us(m);
+
+	return q->policy && q->policy->message_ttl_us < own ? q->policy->message_ttl_us : own;
+}
+
+static uint64_t end_of(const struct message *m, uint64_t lifetime_us)
+{
+	uint64_t end = message_received_us(m) + lifetime_us;
+
+	return end < lifetime_us ? UINT64_MAX : end;
+}
+
+/* at_once: that it lives for no time counts too. */
+static bool has_ended(const struct queue *q, const struct message *m, bool at_once)
+{
+	uint64_t us = lifetime(q, m);
+
+	return us == 0 ? at_once : end_of(m, us) <= q->owner->now_us;
+}
+
+/* Limits */
+
+static void promise(struct queue *q, int64_t count, int64_t bytes)
+{
+	__atomic_fetch_add(&q->promised, (uint64_t)count, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&q->promised_bytes, (uint64_t)bytes, __ATOMIC_RELAXED);
+}
+
+bool queue_promise(struct queue *q, const struct message *m)
+{
+	const struct queue_policy *p = q->policy;
+	uint64_t bytes = message_body_bytes(m);
+	uint64_t count = __atomic_add_fetch(&q->promised, 1, __ATOMIC_RELAXED);
+	uint64_t all = __atomic_add_fetch(&q->promised_bytes, bytes, __ATOMIC_RELAXED);
+
+	if (count <= p->length_max && all <= p->bytes_max)
+		return true;
+	promise(q, -1, -(int64_t)bytes);
+	return false;
+}
+
+static bool too_much(const struct queue *q, uint64_t slack)
+{
+	const struct queue_policy *p = q->policy;
+
+	if ((q->rules & (RULE_LIMITS | RULE_REFUSES)) != RULE_LIMITS)
+		return false;
+	return (q->entries.ready > p->length_max && q->entries.ready - p->length_max > slack) ||
+	       (q->ready_bytes > p->bytes_max && (slack == 0 || q->entries.ready > slack));
+}
+
+static void came(struct queue *q, const struct message *m)
+{
+	if (!(q->rules & RULE_LIMITS))
+		return;
+	q->ready_bytes += message_body_bytes(m);
+	if (too_much(q, 0))
+		watch(q);
+}
+
+/* One that was ready is not any more. */
+static void gone(struct queue *q, const struct message *m)
+{
+	if (!(q->rules & RULE_LIMITS))
+		return;
+	q->ready_bytes -= message_body_bytes(m);
+	if (q->rules & RULE_REFUSES)
+		promise(q, -1, -(int64_t)message_body_bytes(m));
+}
+
+/* Dropping */
+
+bool queue_rules_pop(struct queue *q, bool settle, struct entry *out)
+{
+	if (!entries_pop(&q->entries, settle, out))
+		return false;
+	gone(q, out->message);
+	return true;
+}
+
+static void drop_head(struct queue *q)
+{
+	struct broker_core *c = q->owner;
+	struct entry x;
+
+	MUST(queue_rules_pop(q, true, &x));
+	c->stats.messages_ready--;
+	message_unref(c->cache, x.message);
+}
+
+/* What must not stay, from the head on. at_once: that it lives for no time counts; slack: so much too much
+ * may stay. */
+static unsigned drop(struct queue *q, bool at_once, uint64_t slack, unsigned most)
+{
+	struct broker_core_stats *stats = &q->owner->stats;
+	struct message *m;
+	unsigned n = 0;
+
+	for (; n < most && (m = entries_peek(&q->entries)); n++) {
+		if ((q->rules & RULE_EXPIRY) && has_ended(q, m, at_once))
+			stats->expired++;
+		else if (too_much(q, slack))
+			stats->dropped_length++;
+		else
+			break;
+		drop_head(q);
+	}
+	return n;
+}
+
+static unsigned expire(struct queue *q, bool at_once)
+{
+	return drop(q, at_once, UINT64_MAX, RULES_QUANTUM);
+}
+
+/* The head may be another one. */
+static void head_watch(struct queue *q)
+{
+	struct broker_core *c = q->owner;
+	struct message *m = entries_peek(&q->entries);
+
+	if (!m || !(q->rules & RULE_EXPIRY))
+		return;
+	uint64_t us = lifetime(q, m);
+	if (us == UINT64_MAX)
+		return;
+	uint64_t end = end_of(m, us);
+	if (end <= c->now_us)
+		watch(q);
+	else
+		arm(c, &q->expiry, end);
+}
+
+static void expiry_fire(struct timer *t, uint64_t now_us)
+{
+	(void)now_us;
+	watch(caa_container_of(t, struct queue, expiry));
+}
+
+/* The queue's own end */
+
+static void lease_fire(struct timer *t, uint64_t now_us)
+{
+	struct queue *q = caa_container_of(t, struct queue, lease);
+
+	(void)now_us;
+	if (q->consumer_count > 0)
+		return;
+	q->owner->stats.queues_expired++;
+	queue_remove(q);
+}
+
+void queue_used(struct queue *q)
+{
+	struct broker_core *c = q->owner;
+
+	if (q->policy && q->policy->expires_us && q->consumer_count == 0)
+		arm(c, &q->lease, c->now_us + q->policy->expires_us);
+}
+
+/* The queue and its core */
+
+void queue_expects_expiry(struct queue *q)
+{
+	if (!(queue_rules(q) & RULE_EXPIRY))
+		__atomic_fetch_or(&q->rules, RULE_EXPIRY, __ATOMIC_RELAXED);
+}
+
+void queue_rules_begin(struct queue *q)
+{
+	timer_init(&q->expiry, expiry_fire);
+	timer_init(&q->lease, lease_fire);
+	if (!q->policy)
+		return;
+	if (q->policy->message_ttl_us != UINT64_MAX)
+		q->rules |= RULE_EXPIRY;
+	if (q->policy->length_max != UINT64_MAX || q->policy->bytes_max != UINT64_MAX)
+		q->rules |= q->policy->overflow == OVERFLOW_DROP_HEAD ? RULE_LIMITS
+								      : RULE_LIMITS | RULE_REFUSES;
+	queue_used(q);
+}
+
+void queue_rules_leave(struct queue *q)
+{
+	struct timer_wheel *wheel = &q->owner->wheel;
+
+	timer_cancel(wheel, &q->expiry);
+	timer_cancel(wheel, &q->lease);
+	if (q->is_watched)
+		cds_list_del(&q->of_watched);
+	q->is_watched = false;
+}
+
+void queue_rules_arrive(struct queue *q)
+{
+	if (queue_rules(q))
+		watch(q);
+}
+
+/* Messages */
+
+void queue_rules_purged(struct queue *q, uint64_t count)
+{
+	if (q->rules & RULE_REFUSES)
+		promise(q, -(int64_t)count, -(int64_t)q->ready_bytes);
+	q->ready_bytes = 0;
+}
+
+/* Not a part of what plain queues run through. */
+__attribute__((noinline)) void queue_rules_enqueue_take(struct queue *q, struct message *m_take)
+{
+	uint64_t us = lifetime(q, m_take);
+
+	entries_push(&q->entries, m_take);
+	q->owner->stats.messages_ready++;
+	came(q, m_take);
+	if (us == 0)
+		watch(q);
+	else if (q->entries.ready == 1)
+		head_watch(q);
+	queue_mark_ready(q);
+}
+
+void queue_rules_requeued(struct queue *q, const struct message *m)
+{
+	/* It had its chance to be delivered at once. */
+	came(q, m);
+	if (q->rules & RULE_REFUSES)
+		promise(q, 1, (int64_t)message_body_bytes(m));
+	expire(q, true);
+	head_watch(q);
+}
+
+bool queue_rules_head_lives(struct queue *q)
+{
+	expire(q, false);
+	struct message *m = entries_peek(&q->entries);
+	if (!m)
+		return false;
+	/* More than a slice has expired: it goes on in the next turn. */
+	q->is_expiring = has_ended(q, m, false);
+	if (q->is_expiring)
+		watch(q);
+	return !q->is_expiring;
+}
+
+void queue_rules_taken(struct queue *q)
+{
+	head_watch(q);
+}
+
+static unsigned settle(struct queue *q, unsigned most)
+{
+	/* In the ready list: consumers may still take what lives for no time, or is too much. */
+	unsigned n = drop(q, !q->is_ready, q->is_ready ? LIMIT_SLACK : 0, most);
+	struct message *m = entries_peek(&q->entries);
+
+	q->is_expiring = m && has_ended(q, m, false);
+	head_watch(q);
+	if (too_much(q, 0))
+		watch(q);
+	queue_mark_ready(q);
+	return n;
+}
+
+void queue_rules_settle(struct queue *q)
+{
+	settle(q, RULES_QUANTUM);
+}
+
+__attribute__((noinline)) unsigned queue_rules_poll(struct broker_core *c)
+{
+	CDS_LIST_HEAD(round);
+	unsigned left = RULES_QUANTUM;
+
+	cds_list_splice(&c->watched, &round);
+	CDS_INIT_LIST_HEAD(&c->watched);
+	while (left > 0 && !cds_list_empty(&round)) {
+		struct queue *q = cds_list_first_entry(&round, struct queue, of_watched);
+		cds_list_del(&q->of_watched);
+		q->is_watched = false;
+		left -= settle(q, left);
+	}
+	/* First in the next turn. */
+	cds_list_splice(&round, &c->watched);
+	return RULES_QUANTUM - left;
+}

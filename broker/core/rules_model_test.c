@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Queues with rules beside a slow model of them: an array of messages, looked through from its beginning each
+ * time. Random operations and a clock that moves in the wheel's ticks; after each of them the queue has to be
+ * what the model is, the rules being applied at once in both. */
+#include "broker/core/core_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MS UINT64_C(1000)
+#define NO UINT64_MAX
+
+enum { OPERATIONS = 60000, OUT_MAX = 200, READY_MAX = 60 };
+
+struct model_message {
+	uint64_t number, received_us, lifetime_us; /* lifetime: the shorter one of its own and the queue's */
+	uint32_t bytes;
+	bool ready, seen;
+};
+
+struct model_queue {
+	const char *name;
+	uint64_t ttl_us, length_max, bytes_max;
+	bool refuses;
+	struct model_message *at;
+	unsigned count, room;
+	struct queue *queue;
+	struct consumer consumer;
+	bool consuming;
+	unsigned credit;
+};
+
+struct model_out {
+	struct delivery delivery;
+	struct model_queue *queue;
+	unsigned index;
+};
+
+static struct {
+	struct model_out out[OUT_MAX];
+	unsigned out_count, wrong;
+	uint64_t number, delivered, expired, dropped_length, refused;
+} model;
+
+static struct model_queue queues[] = {
+	{"plain", .ttl_us = NO, .length_max = NO, .bytes_max = NO},
+	{"ttl", .ttl_us = 20 * MS, .length_max = NO, .bytes_max = NO},
+	{"now", .ttl_us = 0, .length_max = NO, .bytes_max = NO},
+	{"few", .ttl_us = NO, .length_max = 5, .bytes_max = NO},
+	{"short", .ttl_us = 30 * MS, .length_max = NO, .bytes_max = 100},
+	{"both", .ttl_us = NO, .length_max = 7, .bytes_max = 150},
+	{"refuses", .ttl_us = 40 * MS, .length_max = 5, .bytes_max = 120, .refuses = true},
+};
+enum { QUEUES = sizeof(queues) / sizeof(queues[0]) };
+
+static void wrong(const char *what, const struct model_queue *q, uint64_t number)
+{
+	if (model.wrong++ < 5)
+		printf("# %s: queue %s, message %llu\n", what, q->name, (unsigned long long)number);
+}
+
+static struct model_message *head(struct model_queue *q)
+{
+	for (unsigned i = 0; i < q->count; i++)
+		if (q->at[i].ready)
+			return &q->at[i];
+	return NULL;
+}
+
+static unsigned ready_count(const struct model_queue *q)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < q->count; i++)
+		n += q->at[i].ready;
+	return n;
+}
+
+static uint64_t ready_bytes(const struct model_queue *q)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < q->count; i++)
+		n += q->at[i].ready ? q->at[i].bytes : 0;
+	return n;
+}
+
+static bool ended(const struct model_message *m, bool at_once)
+{
+	if (m->lifetime_us == 0)
+		return at_once;
+	return m->lifetime_us != UINT64_MAX && m->received_us + m->lifetime_us <= fixture.core->now_us;
+}
+
+static bool too_much(const struct model_queue *q, uint32_t more, uint32_t more_bytes)
+{
+	return ready_count(q) + more > q->length_max || ready_bytes(q) + more_bytes > q->bytes_max;
+}
+
+/* What must not stay goes from the head on. */
+static void apply(struct model_queue *q, bool at_once, bool limits)
+{
+	for (struct model_message *m; (m = head(q)); m->ready = false) {
+		if (ended(m, at_once))
+			model.expired++;
+		else if (limits && too_much(q, 0, 0))
+			model.dropped_length++;
+		else
+			break;
+	}
+}
+
+static void push(struct model_queue *q, const struct model_message *m)
+{
+	if (q->count == q->room) {
+		q->room = q->room ? q->room * 2 : 64;
+		q->at = realloc(q->at, q->room * sizeof(*q->at));
+	}
+	q->at[q->count++] = *m;
+}
+
+/* It was handed over: it must be the model's first, and not over. */
+static void taken(struct model_queue *q, const struct delivery *d, bool no_ack)
+{
+	apply(q, false, false);
+	struct model_message *m = head(q);
+	uint64_t number = number_of(d->message);
+
+	if (!m || m->number != number || m->seen != d->redelivered) {
+		wrong("not the next one", q, number);
+		return;
+	}
+	m->ready = false;
+	m->seen = true;
+	model.delivered++;
+	if (no_ack)
+		message_unref(fixture.core->cache, d->message);
+	else
+		model.out[model.out_count++] = (struct model_out){*d, q, (unsigned)(m - q->at)};
+}
+
+static bool ready(struct consumer *c)
+{
+	return caa_container_of(c, struct model_queue, consumer)->credit > 0 && model.out_count < OUT_MAX;
+}
+
+static void deliver(struct consumer *c, const struct delivery *d)
+{
+	struct model_queue *q = caa_container_of(c, struct model_queue, consumer);
+
+	q->credit--;
+	taken(q, d, c->no_ack);
+}
+
+static const struct consumer_ops ops = {.ready = ready, .deliver = deliver};
+
+static void op_publish(struct model_queue *q)
+{
+	static const uint64_t lifetimes[] = {0, 5 * MS, 15 * MS, 60 * MS};
+	struct publish_extra e = {.expires = unit_random_below(3) == 0,
+		.lifetime_us = lifetimes[unit_random_below(4)],
+		.body_bytes = 8 + unit_random_below(40)};
+	uint64_t lifetime = e.expires ? e.lifetime_us : UINT64_MAX;
+	struct model_message m = {.number = ++model.number,
+		.received_us = fixture.core->now_us,
+		.lifetime_us = q->ttl_us < lifetime ? q->ttl_us : lifetime,
+		.bytes = e.body_bytes,
+		.ready = true};
+
+	if (ready_count(q) >= READY_MAX)
+		return;
+	bool refused = q->refuses && too_much(q, 1, e.body_bytes);
+	if (!refused)
+		push(q, &m);
+	model.refused += refused;
+	CU_ASSERT_EQUAL(publish_with("", q->name, m.number, &e), 1);
+	CU_ASSERT_EQUAL(fixture_refused, refused);
+}
+
+static void op_take(struct model_queue *q)
+{
+	bool no_ack = unit_random_below(3) == 0;
+	struct delivery d;
+
+	if (model.out_count == OUT_MAX)
+		return;
+	if (queue_take(q->queue, no_ack, &d)) {
+		taken(q, &d, no_ack);
+		return;
+	}
+	apply(q, false, false);
+	if (head(q))
+		wrong("nothing was got", q, head(q)->number);
+}
+
+static void op_consume(struct model_queue *q)
+{
+	if (!q->consuming) {
+		q->consumer = (struct consumer){.ops = &ops, .no_ack = unit_random_below(3) == 0};
+		CU_ASSERT_EQUAL(attach_code(&q->consumer, q->queue), 0);
+	} else {
+		consumer_detach(&q->consumer);
+	}
+	q->consuming = !q->consuming;
+}
+
+static void op_credit(struct model_queue *q)
+{
+	q->credit += unit_random_below(4);
+	if (q->consuming)
+		consumer_wake(&q->consumer);
+}
+
+static void settle_one(unsigned at, unsigned how)
+{
+	struct model_out o = model.out[at];
+
+	model.out[at] = model.out[--model.out_count];
+	if (how == 0) {
+		o.queue->at[o.index].ready = true;
+		queue_requeue(fixture.core, &o.delivery);
+		apply(o.queue, true, false);
+	} else if (how == 1) {
+		queue_drop(fixture.core, &o.delivery);
+	} else {
+		queue_ack(fixture.core, &o.delivery);
+	}
+}
+
+static void op_settle(void)
+{
+	if (model.out_count > 0)
+		settle_one(unit_random_below(model.out_count), unit_random_below(3));
+}
+
+static void op_purge(struct model_queue *q)
+{
+	struct queue_call_request r = {.kind = QUEUE_CALL_PURGE, .queue = text(q->name)};
+	uint64_t n;
+
+	CU_ASSERT_EQUAL(queue_call_code(0, &r, &n), 0);
+	if (n != ready_count(q))
+		wrong("purged", q, n);
+	for (unsigned i = 0; i < q->count; i++)
+		q->at[i].ready = false;
+}
+
+static void op_turn(void)
+{
+	broker_core_deliver(fixture.core, 1 + unit_random_below(20));
+}
+
+/* The rules at once: consumers get nothing meanwhile. */
+static void apply_rules(void)
+{
+	bool was_ready[QUEUES];
+
+	broker_core_poll(fixture.core);
+	for (unsigned i = 0; i < QUEUES; i++)
+		was_ready[i] = queues[i].queue->is_ready;
+	broker_core_deliver(fixture.core, 0);
+	for (unsigned i = 0; i < QUEUES; i++)
+		apply(&queues[i], !was_ready[i], !was_ready[i] && !queues[i].refuses);
+}
+
+static void one_operation(void)
+{
+	struct model_queue *q = &queues[unit_random_below(QUEUES)];
+
+	switch (unit_random_below(20)) {
+	case 0:
+		op_consume(q);
+		break;
+	case 1:
+	case 2:
+		op_credit(q);
+		break;
+	case 3:
+	case 4:
+	case 5:
+		op_take(q);
+		break;
+	case 6:
+	case 7:
+	case 8:
+	case 9:
+		op_settle();
+		break;
+	case 10:
+	case 11:
+		op_turn();
+		break;
+	case 12:
+	case 13:
+		broker_core_now(fixture.core, fixture.core->now_us + MS * unit_random_below(8));
+		break;
+	case 14:
+		if (unit_random_below(30) == 0)
+			op_purge(q);
+		break;
+	default:
+		op_publish(q);
+	}
+}
+
+static void compare(void)
+{
+	uint64_t all = 0;
+
+	for (unsigned i = 0; i < QUEUES; i++) {
+		struct model_queue *q = &queues[i];
+		unsigned n = ready_count(q);
+		if (queue_ready_count(q->queue) != n)
+			wrong("how many are ready", q, queue_ready_count(q->queue));
+		all += n;
+	}
+	const struct broker_core_stats *k = &fixture.core->stats;
+	if (k->messages_ready != all || k->messages_unacked != model.out_count ||
+		k->expired != model.expired || k->dropped_length != model.dropped_length ||
+		k->refused != model.refused)
+		wrong("what is counted", &queues[0], 0);
+}
+
+/* What is over and has no reader any more goes from the model's arrays when nothing is out. */
+static void shorten(void)
+{
+	if (model.out_count > 0)
+		return;
+	for (unsigned i = 0; i < QUEUES; i++) {
+		struct model_queue *q = &queues[i];
+		unsigned n = 0;
+		for (unsigned k = 0; k < q->count; k++)
+			if (q->at[k].ready)
+				q->at[n++] = q->at[k];
+		q->count = n;
+	}
+}
+
+static struct queue *declare(const struct model_queue *q)
+{
+	struct field a[8];
+	uint32_t n = 0;
+
+	if (q->ttl_us != NO)
+		a[n++] = argument_int("x-message-ttl", (int64_t)(q->ttl_us / MS));
+	if (q->length_max != NO)
+		a[n++] = argument_int("x-max-length", (int64_t)q->length_max);
+	if (q->bytes_max != NO)
+		a[n++] = argument_int("x-max-length-bytes", (int64_t)q->bytes_max);
+	if (q->refuses)
+		a[n++] = argument_text("x-overflow", "reject-publish");
+	return queue_make_with(q->name, n, a);
+}
+
+static void random_operations_match_the_model(void)
+{
+	fixture_begin();
+	for (unsigned i = 0; i < QUEUES; i++)
+		queues[i].queue = declare(&queues[i]);
+	for (unsigned i = 0; i < OPERATIONS && !model.wrong; i++) {
+		one_operation();
+		apply_rules();
+		compare();
+		if (i % 500 == 0) {
+			while (model.out_count > 0)
+				settle_one(model.out_count - 1, 2);
+			shorten();
+		}
+	}
+	CU_ASSERT_EQUAL(model.wrong, 0);
+	printf("# %llu published, %llu delivered, %llu expired, %llu too much, %llu refused\n",
+		(unsigned long long)model.number, (unsigned long long)model.delivered,
+		(unsigned long long)model.expired, (unsigned long long)model.dropped_length,
+		(unsigned long long)model.refused);
+	CU_ASSERT_TRUE(model.delivered > OPERATIONS / 20 && model.expired > OPERATIONS / 40);
+	CU_ASSERT_TRUE(model.dropped_length > OPERATIONS / 200 && model.refused > OPERATIONS / 500);
+	while (model.out_count > 0)
+		settle_one(model.out_count - 1, 2);
+	for (unsigned i = 0; i < QUEUES; i++) {
+		if (queues[i].consuming)
+			consumer_detach(&queues[i].consumer);
+		free(queues[i].at);
+	}
+	fixture_end();
+}
+
+int main(int argc, char **argv)
+{
+	return unit_main(argc, argv,
+		(struct unit_test[]){
+			{"random_operations_match_the_model", random_operations_match_the_model}, {0}});
+}
