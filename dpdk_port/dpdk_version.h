@@ -20,6 +20,17 @@ struct dpdk_driver {
 	bool stays_armed;	 /* disarming one queue silences the descriptor of another */
 	bool shares_memory;	 /* its other side maps EAL's memory, and sees no other */
 	uint16_t rss_queues_max; /* that its hash's table can name, where it has more; 0: all */
+	bool queues_power_of_2;	 /* it starts with no other number of them */
+	/* What it is asked to filter by its host decides: it does not say that another MAC instead of the
+	 * first was refused, but that another one beside it was; and has all groups where it is trusted, else
+	 * those that it lists. */
+	bool host_decides;
+	/* What it leaves behind. */
+	const char *
+		interface_key; /* names the kernel's interface that it gives our MTU, and makes promiscuous */
+	bool attaches_xdp;     /* ... and a program; an ordinary user cannot take it off again */
+	const char *socket_key;		       /* names the socket that it binds and never removes, */
+	const char *socket_if, *socket_unless; /* ... where this one is 1, and unless that one is */
 };
 
 /* "22.11.11": the library that is linked, not the headers. Static storage. */

@@ -167,6 +167,9 @@ static void memory_add(struct arguments *a, const struct eal_options *o)
 		return;
 	}
 	argument_add_all(a, dpdk_eal_arguments_huge);
+	/* A descriptor each page is more than vhost-user's message has room for. */
+	if (o->shared)
+		argument_add(a, "--single-file-segments");
 	char limits[NODES_MAX * 12] = "";
 	size_t used = 0;
 	for (unsigned i = 0, n = nodes_count(); i < n; i++)

@@ -21,6 +21,7 @@ struct eal_options {
 	const char *const *pci; /* "0000:03:00.0": the PCI devices that EAL may look at, no others */
 	unsigned pci_count;
 	bool hugepages; /* false: ordinary memory, as any user; no NIC can do DMA from it without an IOMMU */
+	bool shared;	/* the other side of a device maps EAL's memory (dpdk_device_shares_memory) */
 	unsigned memory_mb; /* taken at start; afterwards no NUMA node ever gives more */
 	unsigned data_cores;
 	const int *data_core_cpus; /* a CPU or EAL_CPU_FLOATS for each data core; NULL: all float */

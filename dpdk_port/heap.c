@@ -20,19 +20,20 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define PAGE_BYTES (UINT64_C(2) << 20)
-#define NAME	   "godwit"
+#define PAGE_BYTES  (UINT64_C(2) << 20)
+#define GIANT_BYTES (UINT64_C(1) << 30)
+#define NAME	    "godwit"
 
-enum { NODES_MAX = 1024, WORD_BITS = 64 };
+enum { NODES_MAX = 1024, WORD_BITS = 64, PAGE_LOG2 = 21, GIANT_LOG2 = 30 };
 
 /* DPDK's heaps are the process's, and so is this one. */
 static struct {
 	uint8_t *region;
 	uint64_t bytes;
-	rte_iova_t *iova; /* of each page */
-	void *mapping;	  /* ordinary pages: what to unmap */
+	rte_iova_t *iova; /* of each page of 2 MiB, or piece of a larger one */
+	void *mapping;	  /* what to unmap; NULL: the region is libhugetlbfs's */
 	uint64_t mapping_bytes;
-	bool open, no_packets;
+	bool open, no_packets, ordinary;
 	int socket;
 } heap;
 
@@ -57,8 +58,48 @@ static void prefer_node(int node)
 		node >= 0 ? NODES_MAX + 1 : 0);
 }
 
-static int take_hugepages(char *error, size_t error_bytes)
+/* Room for the region among the addresses, at a multiple of align. */
+static int reserve(uint64_t align, int protection, int flags, char *error, size_t error_bytes)
 {
+	heap.mapping_bytes = heap.bytes + align;
+	heap.mapping = mmap(NULL, heap.mapping_bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+	if (heap.mapping == MAP_FAILED) {
+		heap.mapping = NULL;
+		return fail(-ENOMEM, error, error_bytes, "%llu MiB of memory cannot be had: %s",
+			(unsigned long long)(heap.bytes >> 20), strerror(errno));
+	}
+	heap.region = (uint8_t *)(((uintptr_t)heap.mapping + align - 1) / align * align);
+	return 0;
+}
+
+/* Pages of that size at a part of what is reserved. */
+static bool fill(uint64_t at, uint64_t bytes, int log2)
+{
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_HUGETLB | log2 << MAP_HUGE_SHIFT;
+
+	return bytes == 0 ||
+	       mmap(heap.region + at, bytes, PROT_READ | PROT_WRITE, flags, -1, 0) != MAP_FAILED;
+}
+
+/* libhugetlbfs has one size for all of a region. */
+static int take_giant(uint64_t giant_bytes, char *error, size_t error_bytes)
+{
+	int rc = reserve(GIANT_BYTES, PROT_NONE, MAP_NORESERVE, error, error_bytes);
+
+	if (rc != 0)
+		return rc;
+	if (fill(0, giant_bytes, GIANT_LOG2) && fill(giant_bytes, heap.bytes - giant_bytes, PAGE_LOG2))
+		return 0;
+	return fail(-ENOMEM, error, error_bytes,
+		"%llu hugepages of 1 GiB and %llu of 2 MiB cannot be had: %s",
+		(unsigned long long)(giant_bytes / GIANT_BYTES),
+		(unsigned long long)((heap.bytes - giant_bytes) / PAGE_BYTES), strerror(errno));
+}
+
+static int take_hugepages(unsigned giant, char *error, size_t error_bytes)
+{
+	if (giant)
+		return take_giant(giant * GIANT_BYTES, error, error_bytes);
 	heap.region = get_hugepage_region(heap.bytes, GHR_STRICT);
 	if (!heap.region)
 		return fail(-ENOMEM, error, error_bytes, "%llu hugepages of 2 MiB cannot be had: %s",
@@ -69,19 +110,15 @@ static int take_hugepages(char *error, size_t error_bytes)
 /* Aligned to what DPDK is told of as a page. */
 static int take_ordinary(char *error, size_t error_bytes)
 {
-	heap.mapping_bytes = heap.bytes + PAGE_BYTES;
-	heap.mapping = mmap(
-		NULL, heap.mapping_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (heap.mapping == MAP_FAILED) {
-		heap.mapping = NULL;
-		return fail(-ENOMEM, error, error_bytes, "%llu MiB of memory cannot be had: %s",
-			(unsigned long long)(heap.bytes >> 20), strerror(errno));
-	}
-	heap.region = (uint8_t *)(((uintptr_t)heap.mapping + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES);
+	int rc = reserve(PAGE_BYTES, PROT_READ | PROT_WRITE, 0, error, error_bytes);
+
+	if (rc != 0)
+		return rc;
+	heap.ordinary = true;
 	/* Not by mlock: a sanitizer makes that do nothing. */
 	if (syscall(SYS_mlock, heap.region, heap.bytes) == 0)
 		return 0;
-	int rc = -errno;
+	rc = -errno;
 	return fail(rc, error, error_bytes,
 		"%llu MiB of memory cannot be locked (%s): allow it (ulimit -l, LimitMEMLOCK=, "
 		"CAP_IPC_LOCK), or "
@@ -149,8 +186,11 @@ int dpdk_heap_take(const struct dpdk_heap_options *o, char *error, size_t error_
 			-EINVAL, error, error_bytes, "a heap of %llu bytes", (unsigned long long)o->bytes);
 	heap.no_packets = o->no_packets;
 	heap.bytes = (o->bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+	if (heap.bytes < o->giant * GIANT_BYTES)
+		heap.bytes = o->giant * GIANT_BYTES;
 	prefer_node(o->node);
-	int rc = o->hugepages ? take_hugepages(error, error_bytes) : take_ordinary(error, error_bytes);
+	int rc = o->hugepages ? take_hugepages(o->giant, error, error_bytes)
+			      : take_ordinary(error, error_bytes);
 	if (rc == 0)
 		touch();
 	prefer_node(-1);
@@ -163,7 +203,7 @@ int dpdk_heap_open(char *error, size_t error_bytes)
 {
 	error[0] = '\0';
 	MUST(heap.region && !heap.open && dpdk_eal_running());
-	if (heap.mapping && rte_eal_iova_mode() != RTE_IOVA_VA)
+	if (heap.ordinary && rte_eal_iova_mode() != RTE_IOVA_VA)
 		return fail(-EINVAL, error, error_bytes, "a NIC without an IOMMU needs hugepages");
 	int rc = find_addresses(error, error_bytes);
 	if (rc == 0)

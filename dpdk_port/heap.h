@@ -15,9 +15,11 @@
 struct rte_device;
 
 struct dpdk_heap_options {
-	uint64_t bytes;	 /* rounded up to whole pages of 2 MiB */
+	uint64_t bytes;	 /* rounded up to whole pages of 2 MiB, and to what `giant` says */
 	bool no_packets; /* packet buffers lie in EAL's own memory all the same */
 	bool hugepages;	 /* false: ordinary pages, locked; devices see virtual addresses */
+	unsigned giant;	 /* with hugepages: so many of 1 GiB come first (hugepages_giant), then those of 2 MiB
+			  */
 	int node;	 /* NUMA node of its pages, where they can be had there; -1: any */
 };
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <rte_mbuf.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -61,13 +62,13 @@ static int heap_create(const struct dpdk_heap_options *o)
 	return dpdk_heap_open(error, sizeof(error));
 }
 
-static void pools_lie_in_it(void)
+static void pools_lie_in_it(uint64_t bytes)
 {
 	struct dpdk_heap_stats before = dpdk_heap_stats();
 	struct pool_memory memory = dpdk_heap_memory();
 	unsigned wrong = 0;
 
-	CU_ASSERT_EQUAL(before.bytes, HEAP_BYTES);
+	CU_ASSERT_EQUAL(before.bytes, bytes);
 	struct rte_mempool *packets = port_pool_create("heap_test", BUFFERS, port_pool_room(1500), -1);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(packets);
 	CU_ASSERT_EQUAL(rte_mempool_obj_iter(packets, look_at_buffer, &wrong), BUFFERS);
@@ -82,8 +83,9 @@ static void pools_lie_in_it(void)
 	pool_give(objects, object);
 	pool_destroy(objects);
 	/* More than there is: an answer. */
-	CU_ASSERT_PTR_NULL(pool_create("test", 1 << 20, 100, &memory));
-	CU_ASSERT_PTR_NULL(port_pool_create("heap_test_large", 100000, port_pool_room(1500), -1));
+	CU_ASSERT_PTR_NULL(pool_create("test", 1 << 20, (uint32_t)(bytes >> 20) + 1, &memory));
+	CU_ASSERT_PTR_NULL(
+		port_pool_create("heap_test_large", (uint32_t)(bytes / 2048), port_pool_room(1500), -1));
 	rte_mempool_free(packets);
 	CU_ASSERT_EQUAL(dpdk_heap_stats().used_bytes, before.used_bytes);
 }
@@ -103,7 +105,7 @@ static void test_ordinary_pages_are_locked(void)
 	}
 	CU_ASSERT_EQUAL(heap_create(&o), -EALREADY);
 	CU_ASSERT_NOT_EQUAL(dpdk_heap_socket(3), 3);
-	pools_lie_in_it();
+	pools_lie_in_it(HEAP_BYTES);
 	dpdk_heap_destroy();
 	CU_ASSERT_EQUAL(dpdk_heap_socket(3), 3);
 	dpdk_heap_destroy();
@@ -172,11 +174,95 @@ static void test_hugepages(void)
 	CU_ASSERT_EQUAL_FATAL(rc, 0);
 	CU_ASSERT_EQUAL(hugepages_read(HUGEPAGES_POOL, &now), 0);
 	CU_ASSERT_TRUE(now.free + 3 <= before.free + plan.missing);
-	pools_lie_in_it();
+	pools_lie_in_it(HEAP_BYTES);
 	dpdk_heap_destroy();
 	CU_ASSERT_EQUAL(hugepages_return(HUGEPAGES_POOL, plan.missing), 0);
 	CU_ASSERT_EQUAL(hugepages_read(HUGEPAGES_POOL, &now), 0);
 	CU_ASSERT_EQUAL(now.total, before.total);
+}
+
+static void giant_heap(const struct dpdk_heap_options *o)
+{
+	struct hugepages before, now;
+
+	CU_ASSERT_EQUAL(hugepages_read(HUGEPAGES_GIANT_POOL, &before), 0);
+	int rc = heap_create(o);
+	if (rc)
+		printf("# %s\n", error);
+	CU_ASSERT_EQUAL_FATAL(rc, 0);
+	CU_ASSERT_EQUAL(hugepages_read(HUGEPAGES_GIANT_POOL, &now), 0);
+	CU_ASSERT_EQUAL(now.free + 1, before.free);
+	pools_lie_in_it(o->bytes);
+	dpdk_heap_destroy();
+	CU_ASSERT_EQUAL(hugepages_read(HUGEPAGES_GIANT_POOL, &now), 0);
+	CU_ASSERT_EQUAL(now.free, before.free);
+}
+
+static void test_giant_pages_come_first(void)
+{
+	const struct dpdk_heap_options o = {
+		.bytes = (UINT64_C(1) << 30) + HEAP_BYTES, .hugepages = true, .giant = 1, .node = 0};
+	struct hugepages_plan giant, rest;
+
+	start();
+	if (hugepages_plan(HUGEPAGES_GIANT_POOL, 1, &giant, error, sizeof(error)) ||
+		hugepages_grow(HUGEPAGES_GIANT_POOL, &giant, error, sizeof(error))) {
+		unit_skip(error);
+		return;
+	}
+	if (hugepages_plan(HUGEPAGES_POOL, HEAP_BYTES / (HUGEPAGE_MB << 20), &rest, error, sizeof(error)) ||
+		hugepages_grow(HUGEPAGES_POOL, &rest, error, sizeof(error))) {
+		unit_skip(error);
+	} else {
+		giant_heap(&o);
+		CU_ASSERT_EQUAL(hugepages_return(HUGEPAGES_POOL, rest.missing), 0);
+	}
+	CU_ASSERT_EQUAL(hugepages_return(HUGEPAGES_GIANT_POOL, giant.missing), 0);
+}
+
+static const char *fake_pool(char *folder, unsigned free)
+{
+	static const char *const files[] = {"nr_hugepages", "free_hugepages", "resv_hugepages"};
+	char path[128];
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+	for (int i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, files[i]);
+		FILE *f = fopen(path, "w");
+		CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+		fprintf(f, "%u\n", i < 2 ? free : 0);
+		fclose(f);
+	}
+	return folder;
+}
+
+static void fake_pool_remove(const char *folder)
+{
+	static const char *const files[] = {"nr_hugepages", "free_hugepages", "resv_hugepages"};
+	char path[128];
+
+	for (int i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, files[i]);
+		CU_ASSERT_EQUAL(unlink(path), 0);
+	}
+	CU_ASSERT_EQUAL(rmdir(folder), 0);
+}
+
+static void test_how_many_giant_pages(void)
+{
+	char three[] = "/tmp/godwit-pool-XXXXXX", hundred[] = "/tmp/godwit-pool-XXXXXX";
+
+	fake_pool(three, 3);
+	fake_pool(hundred, 100); /* 200 MiB */
+	CU_ASSERT_EQUAL(hugepages_giant(three, hundred, 200), 0);
+	CU_ASSERT_EQUAL(hugepages_giant(three, hundred, 202), 1);
+	CU_ASSERT_EQUAL(hugepages_giant(three, hundred, 1024), 1);
+	CU_ASSERT_EQUAL(hugepages_giant(three, hundred, 2048 + 200), 2);
+	CU_ASSERT_EQUAL(hugepages_giant(three, hundred, 2048 + 202), 3);
+	CU_ASSERT_EQUAL(hugepages_giant(three, hundred, 5000), 3);
+	CU_ASSERT_EQUAL(hugepages_giant("/nowhere", hundred, 5000), 0);
+	fake_pool_remove(three);
+	fake_pool_remove(hundred);
 }
 
 int main(int argc, char **argv)
@@ -185,6 +271,8 @@ int main(int argc, char **argv)
 		{"ordinary_pages_are_locked", test_ordinary_pages_are_locked},
 		{"limits_are_said", test_limits_are_said},
 		{"hugepages", test_hugepages},
+		{"giant_pages_come_first", test_giant_pages_come_first},
+		{"how_many_giant_pages", test_how_many_giant_pages},
 		{NULL, NULL},
 	};
 	int rc = unit_main(argc, argv, tests);

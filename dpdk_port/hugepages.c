@@ -65,6 +65,19 @@ int hugepages_read(const char *pool, struct hugepages *out)
 	return rc;
 }
 
+unsigned hugepages_giant(const char *giant_pool, const char *pool, unsigned mb)
+{
+	struct hugepages giant, small = {0};
+	unsigned whole = mb / HUGEPAGE_GIANT_MB;
+
+	if (hugepages_read(giant_pool, &giant) != 0 || giant.free == 0)
+		return 0;
+	(void)hugepages_read(pool, &small);
+	if (giant.free <= whole)
+		return giant.free;
+	return whole + (mb % HUGEPAGE_GIANT_MB > small.free * HUGEPAGE_MB);
+}
+
 int hugepages_try(unsigned count)
 {
 	size_t bytes = (size_t)count * HUGEPAGE_MB << 20;

@@ -257,7 +257,7 @@ static int ask(struct keeper *k, const struct message *m)
 	return n == (ssize_t)sizeof(rc) ? rc : -EPIPE;
 }
 
-static int record_send(struct keeper *k, enum keeper_kind kind, const char *path, uint64_t a, uint64_t b)
+int keeper_record_send(struct keeper *k, enum keeper_kind kind, const char *path, uint64_t a, uint64_t b)
 {
 	struct message m = {.kind = MESSAGE_REMEMBER, .record = {.kind = kind, .a = a, .b = b}};
 	size_t n = strlen(path);
@@ -278,22 +278,22 @@ int keeper_remember_socket(struct keeper *k, const char *path)
 		return -errno;
 	if (!S_ISSOCK(s.st_mode))
 		return -EINVAL;
-	return record_send(k, KEEPER_SOCKET, path, s.st_dev, s.st_ino);
+	return keeper_record_send(k, KEEPER_SOCKET, path, s.st_dev, s.st_ino);
 }
 
 int keeper_remember_hugepages_growing(struct keeper *k, const char *pool, const struct hugepages_plan *plan)
 {
-	return record_send(k, KEEPER_HUGEPAGES_GROWING, pool, plan->total_before, plan->missing);
+	return keeper_record_send(k, KEEPER_HUGEPAGES_GROWING, pool, plan->total_before, plan->missing);
 }
 
 int keeper_remember_hugepages_grown(struct keeper *k, const char *pool, const struct hugepages_plan *plan)
 {
-	return record_send(k, KEEPER_HUGEPAGES_GROWN, pool, 0, plan->missing);
+	return keeper_record_send(k, KEEPER_HUGEPAGES_GROWN, pool, 0, plan->missing);
 }
 
 int keeper_forget_hugepages(struct keeper *k, const char *pool)
 {
-	return record_send(k, KEEPER_HUGEPAGES_FORGET, pool, 0, 0);
+	return keeper_record_send(k, KEEPER_HUGEPAGES_FORGET, pool, 0, 0);
 }
 
 int keeper_pid(const struct keeper *k)

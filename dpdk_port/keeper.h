@@ -37,6 +37,19 @@ int keeper_remember_hugepages_growing(struct keeper *k, const char *pool, const 
 int keeper_remember_hugepages_grown(struct keeper *k, const char *pool, const struct hugepages_plan *plan);
 int keeper_forget_hugepages(struct keeper *k, const char *pool);
 
+/* Around port_open of a device whose driver leaves something on the host. Before: the interface of
+ * net_af_packet and net_af_xdp, as it is and as mtu (bytes) will have it; that a program and a socket will be
+ * made. After: the XDP program that is now attached to the interface, the socket that net_vhost or
+ * net_virtio_user has bound. Undone are the MTU where it is still the port's, promiscuous where it was not,
+ * the very program (never another that came in its place), the very socket; where the start ended in between,
+ * a program or socket that was made right then. Devices that leave nothing are passed over. Further results:
+ * -ENODEV (no such interface). */
+int keeper_remember_device(struct keeper *k, const char *device, unsigned mtu);
+int keeper_remember_device_opened(struct keeper *k, const char *device);
+
+/* What the two would remember, in words ("an XDP program, the MTU and flags of eth1"), or "". */
+void keeper_device_text(const char *device, char *text, size_t bytes);
+
 /* The keeper's process id, for status; 0 for NULL. */
 int keeper_pid(const struct keeper *k);
 

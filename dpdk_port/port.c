@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The path of frames, and what may be asked of a running port. */
 #include "dpdk_port/port.h"
+#include "dpdk_port/dpdk_version.h"
 #include "dpdk_port/port_private.h"
 #include "runtime/check.h"
 
 #include <errno.h>
 #include <rte_ethdev.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { CARRY_BURSTS = 8 }; /* of other cores' frames, that a flush sends */
 
@@ -22,6 +22,8 @@ static unsigned device_receive(struct port *p, unsigned queue, struct rte_mbuf *
 	struct port_queue *q = &p->queue[queue];
 	uint64_t bytes = 0;
 
+	if (port_rests(p))
+		return 0;
 	if (p->rx_kick)
 		p->rx_kick(p->signal);
 	unsigned got = rte_eth_rx_burst(p->id, (uint16_t)queue, frames, (uint16_t)n);
@@ -232,7 +234,11 @@ unsigned port_tx(struct port *p, unsigned queue, struct rte_mbuf **frames, unsig
 	struct port_queue *q = &p->queue[queue];
 
 	CHECK(queue < p->info.queues && n <= PORT_BURST);
-	unsigned taken = q->carry ? port_carry_push(p, queue, frames, n) : device_tx(p, q, frames, n);
+	unsigned taken = 0;
+	if (q->carry)
+		taken = port_carry_push(p, queue, frames, n);
+	else if (!port_rests(p))
+		taken = device_tx(p, q, frames, n);
 	if (taken < n)
 		count(&q->counters.tx_refused, n - taken);
 	return taken;
@@ -268,6 +274,8 @@ unsigned port_tx_flush(struct port *p, unsigned queue, uint64_t now_us)
 		port_carry_tell(p, queue);
 		return 0;
 	}
+	if (port_rests(p))
+		return left(q);
 	waiting_send(p, q);
 	if (p->spread)
 		carried_send(p, q);
@@ -285,35 +293,6 @@ unsigned port_tx_flush(struct port *p, unsigned queue, uint64_t now_us)
 	q->waiting_first = q->waiting_count = 0;
 	q->stuck_since_us = 0;
 	return left(q);
-}
-
-int port_rx_fd(struct port *p, unsigned queue)
-{
-	MUST(queue < p->info.queues);
-	return p->queue[queue].rx_fd;
-}
-
-/* What woke the core is over. The descriptor does not block. */
-static void wake_ups_forget(int fd)
-{
-	uint64_t count;
-
-	while (read(fd, &count, sizeof(count)) > 0)
-		;
-}
-
-int port_rx_arm(struct port *p, unsigned queue)
-{
-	if (!p->arms_rx || !port_rx_polled(p, queue))
-		return 0;
-	wake_ups_forget(p->queue[queue].rx_fd);
-	return rte_eth_dev_rx_intr_enable(p->id, (uint16_t)queue);
-}
-
-void port_rx_disarm(struct port *p, unsigned queue)
-{
-	if (p->disarms_rx && port_rx_polled(p, queue))
-		rte_eth_dev_rx_intr_disable(p->id, (uint16_t)queue);
 }
 
 struct rte_mempool *port_rx_pool(struct port *p, unsigned queue)
@@ -385,11 +364,31 @@ int port_device_counters(const struct port *p, struct port_device_counters *out)
 	return 0;
 }
 
-int port_take_groups(struct port *p)
+int port_groups_restore(struct port *p)
+{
+	struct rte_ether_addr list[PORT_GROUPS_MAX];
+
+	for (unsigned i = 0; i < p->group_count; i++)
+		memcpy(list[i].addr_bytes, p->groups[i], PORT_MAC_BYTES);
+	return p->group_count ? rte_eth_dev_set_mc_addr_list(p->id, list, p->group_count) : 0;
+}
+
+/* The host says yes to all groups, whatever it does about them. */
+static int groups_list(struct port *p, const uint8_t (*groups)[PORT_MAC_BYTES], unsigned n)
+{
+	MUST(n <= PORT_GROUPS_MAX);
+	p->group_count = n;
+	memcpy(p->groups, groups, n * sizeof(p->groups[0]));
+	return port_groups_restore(p);
+}
+
+int port_take_groups(struct port *p, const uint8_t (*groups)[PORT_MAC_BYTES], unsigned n)
 {
 	if (p->info.groups || p->info.promiscuous)
 		return 0;
 	int rc = rte_eth_allmulticast_enable(p->id);
+	if (rc == 0 && p->driver->host_decides)
+		rc = groups_list(p, groups, n);
 	if (rc == 0) {
 		p->info.groups = true;
 		return 0;

@@ -35,6 +35,7 @@ enum {
 	PORT_SEGMENTS_MAX = 40, /* buffers of one frame; ixgbe's limit is the lowest that we know */
 	PORT_POOL_CACHE = 128,	/* buffers that a core keeps aside */
 	PORT_MAC_BYTES = 6,
+	PORT_GROUPS_MAX = 30,	 /* what a VF can tell its host */
 	PORT_RSS_KEY_BYTES = 64, /* a device takes as many of them as it wants */
 };
 
@@ -53,7 +54,10 @@ struct port_config {
 	unsigned queues;	    /* one for each core, 1 to PORT_QUEUES_MAX */
 	unsigned device_queues_max; /* of the device's, at most so many are used; 0: no limit */
 	unsigned rx_descriptors, tx_descriptors; /* 0: what the driver prefers; else clamped to its limits */
-	unsigned mtu;				 /* PORT_MTU_MIN to PORT_MTU_MAX; 0: 1500 */
+	/* When the driver gives the device new buffers, looks for sent ones, and has it report; 0: its own.
+	 */
+	unsigned rx_free_threshold, tx_free_threshold, tx_rs_threshold;
+	unsigned mtu;		     /* PORT_MTU_MIN to PORT_MTU_MAX; 0: 1500 */
 	uint32_t offloads;	     /* enum port_offload: those to use where the device has them */
 	unsigned rx_held;	     /* received buffers, a queue, that the layers above may keep at once */
 	const int *nodes;	     /* NUMA node of each queue's core; NULL: any */
@@ -182,13 +186,29 @@ void port_queue_counters(const struct port *p, unsigned queue, struct port_count
 void port_counters(const struct port *p, struct port_counters *sum);
 
 /* Reads the device (on ixgbe some hundred register reads): control thread, at most about once a second, but
- * at least every 50 s at 10 Gbit/s, before counters of 36 bits wrap. 0 or -errno. */
+ * at least every 50 s at 10 Gbit/s, before counters of 36 bits wrap (an 82598's have 32: every 3 s). 0 or
+ * -errno. */
 int port_device_counters(const struct port *p, struct port_device_counters *out);
 
 /* Frames for groups of stations (multicast, which IPv6 finds its neighbours by) are received from now on, all
- * of them: how many groups a device filters by differs, and few pass a switch. Main thread, before the cores
- * run. 0, or -errno of a driver that can do neither this nor be promiscuous: one that filters nothing. */
-int port_take_groups(struct port *p);
+ * of them: how many groups a device filters by differs, and few pass a switch. Where a VF's host allows no
+ * more, those listed: n MACs, up to PORT_GROUPS_MAX. Main thread, before the cores run. 0, or -errno of a
+ * driver that can do neither this nor be promiscuous: one that filters nothing. */
+int port_take_groups(struct port *p, const uint8_t (*groups)[PORT_MAC_BYTES], unsigned n);
+
+/* Whether the device has asked to be set up anew: the host of a VF has reset the PF. Until that is done the
+ * link may be up, but nothing comes or goes. Any thread. */
+bool port_wants_restart(const struct port *p);
+
+/* While it rests, cores that begin a turn leave the device alone: port_rx finds what other cores have for it,
+ * port_tx refuses, what waits goes on waiting. Those in the midst of a turn are done after a grace period of
+ * theirs (reclaim_defer). Control thread. */
+void port_rest(struct port *p, bool on);
+
+/* Sets the device up anew: as port_open did, and with the groups taken since. It rests, and a grace period is
+ * over. Frames that the device had are lost. 0, or the driver's -errno: then it is still to rest, and wants
+ * it again. Control thread; blocks for 0.1 s, for up to 3 s where the host does not answer. */
+int port_restart(struct port *p);
 
 /* The link as the driver knows it, without waiting. Control thread. */
 struct port_link port_link(const struct port *p);

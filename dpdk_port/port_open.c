@@ -11,7 +11,6 @@
 #include "runtime/check.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <rte_bus_vdev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -134,7 +133,8 @@ static unsigned device_queues(const struct opening *o)
 		n = RTE_MIN(n, o->port->driver->fd_queues_max);
 	if (o->config->device_queues_max)
 		n = RTE_MIN(n, o->config->device_queues_max);
-	return RTE_MIN(n, o->config->queues);
+	n = RTE_MIN(n, o->config->queues);
+	return o->port->driver->queues_power_of_2 ? rte_align32prevpow2(n) : n;
 }
 
 /* A key that everybody knows would let a peer choose ports that all hash to one core. */
@@ -222,6 +222,27 @@ static int pool_make(struct opening *o)
 	return 0;
 }
 
+/* The driver's own settings, but for what was asked for. */
+static struct rte_eth_rxconf rx_settings(const struct opening *o)
+{
+	struct rte_eth_rxconf s = o->device.default_rxconf;
+
+	if (o->config->rx_free_threshold)
+		s.rx_free_thresh = (uint16_t)o->config->rx_free_threshold;
+	return s;
+}
+
+static struct rte_eth_txconf tx_settings(const struct opening *o)
+{
+	struct rte_eth_txconf s = o->device.default_txconf;
+
+	if (o->config->tx_free_threshold)
+		s.tx_free_thresh = (uint16_t)o->config->tx_free_threshold;
+	if (o->config->tx_rs_threshold)
+		s.tx_rs_thresh = (uint16_t)o->config->tx_rs_threshold;
+	return s;
+}
+
 static int queues_make(struct opening *o)
 {
 	struct port *p = o->port;
@@ -233,6 +254,8 @@ static int queues_make(struct opening *o)
 
 	rx = rx ? rx : RTE_ETH_DEV_FALLBACK_RX_RINGSIZE;
 	tx = tx ? tx : RTE_ETH_DEV_FALLBACK_TX_RINGSIZE;
+	const struct rte_eth_rxconf rx_conf = rx_settings(o);
+	const struct rte_eth_txconf tx_conf = tx_settings(o);
 	int rc = rte_eth_dev_adjust_nb_rx_tx_desc(p->id, &rx, &tx);
 	if (rc)
 		return fail(o, rc, "%u and %u descriptors are refused: %s", rx, tx, strerror(-rc));
@@ -244,12 +267,14 @@ static int queues_make(struct opening *o)
 	for (unsigned i = 0; i < p->info.device_queues; i++) {
 		unsigned node = c->nodes && c->nodes[i] >= 0 ? (unsigned)c->nodes[i]
 							     : (unsigned)SOCKET_ID_ANY;
-		rc = rte_eth_rx_queue_setup(p->id, (uint16_t)i, rx, node, NULL, p->queue[i].rx_pool);
+		rc = rte_eth_rx_queue_setup(p->id, (uint16_t)i, rx, node, &rx_conf, p->queue[i].rx_pool);
 		if (rc)
-			return fail(o, rc, "RX queue %u is refused: %s", i, strerror(-rc));
-		rc = rte_eth_tx_queue_setup(p->id, (uint16_t)i, tx, node, NULL);
+			return fail(o, rc, "RX queue %u with %u descriptors is refused: %s", i, rx,
+				strerror(-rc));
+		rc = rte_eth_tx_queue_setup(p->id, (uint16_t)i, tx, node, &tx_conf);
 		if (rc)
-			return fail(o, rc, "TX queue %u is refused: %s", i, strerror(-rc));
+			return fail(o, rc, "TX queue %u with %u descriptors is refused: %s", i, tx,
+				strerror(-rc));
 	}
 	return 0;
 }
@@ -264,6 +289,17 @@ static void mac_derive_for(const char *device, uint8_t mac[PORT_MAC_BYTES])
 	char interface[64];
 	snprintf(interface, sizeof(interface), "%.*s", (int)strcspn(name, ","), name);
 	port_mac_derive(interface, mac);
+}
+
+static int mac_ask(struct opening *o, struct rte_ether_addr *mac)
+{
+	int rc = rte_eth_dev_mac_addr_add(o->port->id, mac, 0);
+
+	return rc ? fail(o, rc,
+			    "its host does not let this VF have a MAC of its own: set it there (ip link set "
+			    "PF vf N "
+			    "mac), or trust the VF")
+		  : 0;
 }
 
 /* Our MAC: the configured one, else the device's own. Where the kernel's interface has the device's MAC, ours
@@ -289,6 +325,8 @@ static int mac_choose(struct opening *o)
 	if (!differs)
 		return 0;
 	memcpy(mac.addr_bytes, p->info.mac, PORT_MAC_BYTES);
+	if (p->driver->host_decides)
+		return mac_ask(o, &mac);
 	if (rte_eth_dev_default_mac_addr_set(p->id, &mac) == 0)
 		return 0;
 	rc = rte_eth_promiscuous_enable(p->id);
@@ -322,6 +360,14 @@ static int spread_make(struct opening *o)
 	return 0;
 }
 
+/* Asked of the device itself: net_ixgbe takes a key and a table for an 82598, and never has it hash. */
+static bool device_hashes(uint16_t id)
+{
+	struct rte_eth_rss_conf in_force = {0};
+
+	return rte_eth_dev_rss_hash_conf_get(id, &in_force) || in_force.rss_hf;
+}
+
 /* The device's table names the queue of an entry's core. Where it takes none, or not this key, frames come by
  * whichever queue it likes and go on by ring. */
 static void device_table_fill(struct opening *o)
@@ -339,28 +385,8 @@ static void device_table_fill(struct opening *o)
 		group->reta[i % RTE_ETH_RETA_GROUP_SIZE] =
 			(uint16_t)(port_spread_entry(p->spread, i) % p->info.device_queues);
 	}
-	p->info.rss = rte_eth_dev_rss_reta_update(p->id, table, (uint16_t)entries) == 0;
-}
-
-/* A descriptor is of use where reading it never blocks (it has to be emptied) and where it is one queue's
- * alone (emptying it must not take another core's wake-up). Without, cores sleep shortly. */
-static void descriptors_take(struct port *p)
-{
-	bool useful = true;
-
-	for (unsigned i = 0; i < p->info.device_queues; i++) {
-		int fd = p->queue[i].rx_fd = rte_eth_dev_rx_intr_ctl_q_get_fd(p->id, (uint16_t)i);
-		/* Spares the kernel even making the signal that is ignored. */
-		if (fd >= 0 && p->rx_kick)
-			fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_ASYNC);
-		if (!p->driver->own_rx_fd)
-			useful &= fd >= 0 && (fcntl(fd, F_GETFL) & O_NONBLOCK) &&
-				  (i == 0 || fd != p->queue[0].rx_fd);
-	}
-	for (unsigned i = 0; !useful && i < p->info.device_queues; i++)
-		p->queue[i].rx_fd = -1;
-	p->arms_rx = useful && !p->driver->own_rx_fd;
-	p->disarms_rx = p->arms_rx && !p->driver->stays_armed;
+	p->info.rss = rte_eth_dev_rss_reta_update(p->id, table, (uint16_t)entries) == 0 &&
+		      device_hashes(p->id);
 }
 
 static int start(struct opening *o)
@@ -371,13 +397,16 @@ static int start(struct opening *o)
 	if (rc)
 		return fail(o, rc, "it does not start: %s", strerror(-rc));
 	p->started = true;
+	rc = port_restart_watch(p);
+	if (rc)
+		return fail(o, rc, "its driver does not tell of resets: %s", strerror(-rc));
 	device_table_fill(o);
 	p->signal = port_signal_take(&o->signals, &p->rx_kick);
 	for (unsigned i = 0; i < p->info.queues; i++)
-		p->queue[i].rx_fd = -1;
+		p->queue[i].rx_fd = p->queue[i].device_fd = -1;
 	if (!o->config->wait_on_fd || !p->driver->waits_on_fd)
 		return 0;
-	descriptors_take(p);
+	port_wait_begin(p);
 	return 0;
 }
 
@@ -418,8 +447,11 @@ void port_close(struct port *p)
 {
 	if (!p)
 		return;
-	if (p->started)
+	if (p->started) {
+		port_restart_unwatch(p);
+		port_wait_end(p);
 		rte_eth_dev_stop(p->id);
+	}
 	for (unsigned i = 0; i < p->info.queues; i++)
 		rte_pktmbuf_free_bulk(
 			p->queue[i].waiting + p->queue[i].waiting_first, p->queue[i].waiting_count);

@@ -9,6 +9,7 @@
 #include "dpdk_port/port_spread.h"
 #include "runtime/ring.h"
 
+#include <rte_branch_prediction.h>
 #include <rte_common.h>
 
 struct dpdk_driver;
@@ -25,7 +26,8 @@ struct port_queue {
 	uint64_t carry_left; /* of those who have put frames there for us: whose rings may hold more */
 	void (*wake)(void *ctx);
 	void *wake_ctx;
-	int rx_fd;
+	int rx_fd;     /* what is waited on, and ... */
+	int device_fd; /* the driver's, where that changes: within the other one */
 	struct rte_mempool *rx_pool;
 	struct rte_mbuf *waiting[PORT_TX_WAITING];
 	/* Set by other cores: a bit for each that has put frames to be sent into its carry. */
@@ -39,12 +41,33 @@ struct port {
 	int signal;
 	uint32_t frame_bytes_max;
 	bool opened, started, is_vdev;
+	bool resting; /* no core touches the device, but those in the midst of a turn */
+	bool restart_wanted;
+	uint8_t groups[PORT_GROUPS_MAX][PORT_MAC_BYTES]; /* that a VF has listed */
+	unsigned group_count;
 	char vdev[64]; /* name without arguments */
 	const struct dpdk_driver *driver;
 	struct port_info info;
 	struct port_spread *spread; /* NULL: one core */
 	struct port_queue queue[];
 };
+
+static inline bool port_rests(const struct port *p)
+{
+	return unlikely(__atomic_load_n(&p->resting, __ATOMIC_ACQUIRE));
+}
+
+/* port_wait.c: on the started device; before it is stopped for good; after it was set up anew (0 or -errno).
+ */
+void port_wait_begin(struct port *p);
+void port_wait_end(struct port *p);
+int port_wait_renew(struct port *p);
+
+/* port_restart.c */
+int port_restart_watch(struct port *p); /* 0 or the driver's -errno */
+void port_restart_unwatch(struct port *p);
+/* port.c */
+int port_groups_restore(struct port *p);
 
 /* port_carry.c. Queues beyond the device's send by the queue that carries for them. */
 int port_carry_init(struct port *p); /* 0 or -ENOMEM */

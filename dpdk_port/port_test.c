@@ -252,9 +252,9 @@ static void test_groups_are_taken(void)
 	struct port *p = port_test_open("net_null5", (struct port_config){0});
 
 	CU_ASSERT_FALSE(port_info(p)->groups);
-	CU_ASSERT_EQUAL(port_take_groups(p), 0);
+	CU_ASSERT_EQUAL(port_take_groups(p, NULL, 0), 0);
 	CU_ASSERT_TRUE(port_info(p)->groups);
-	CU_ASSERT_EQUAL(port_take_groups(p), 0);
+	CU_ASSERT_EQUAL(port_take_groups(p, NULL, 0), 0);
 	port_close(p);
 }
 

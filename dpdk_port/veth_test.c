@@ -3,14 +3,13 @@
  * with a packet socket as the peer on the other end. */
 #include "dpdk_port/eal.h"
 #include "dpdk_port/port.h"
-#include "dpdk_port/rtnetlink.h"
+#include "dpdk_port/veth_fixture.h"
 #include "runtime/wire.h"
 #include "tests/unit/unit.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_packet.h>
-#include <linux/veth.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
@@ -23,36 +22,6 @@ enum { ETHER_TEST = 0x88b5 /* for local experiments */, FRAMES = 20, FRAME_BYTES
 
 static const char ours[] = "gwveth0", peers[] = "gwveth1";
 static char error[512];
-
-/* IFLA_LINKINFO { KIND = veth, DATA { PEER { ifinfomsg, IFNAME } } }, built from the inside. */
-static int pair_make(void)
-{
-	struct rtnetlink_request peer, data, info, r;
-	struct ifinfomsg link = {0};
-	const size_t head = NLMSG_HDRLEN;
-
-	rtnetlink_begin(&peer, 0, 0, &link, sizeof(link));
-	rtnetlink_add(&peer, IFLA_IFNAME, peers, sizeof(peers));
-	rtnetlink_begin(&data, 0, 0, "", 0);
-	rtnetlink_add(&data, VETH_INFO_PEER, peer.body, peer.header.nlmsg_len - head);
-	rtnetlink_begin(&info, 0, 0, "", 0);
-	rtnetlink_add(&info, IFLA_INFO_KIND, "veth", 4);
-	rtnetlink_add(&info, IFLA_INFO_DATA, data.body, data.header.nlmsg_len - head);
-	rtnetlink_begin(&r, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link, sizeof(link));
-	rtnetlink_add(&r, IFLA_IFNAME, ours, sizeof(ours));
-	rtnetlink_add(&r, IFLA_LINKINFO, info.body, info.header.nlmsg_len - head);
-	return rtnetlink_run(&r);
-}
-
-static int link_up(const char *interface)
-{
-	struct rtnetlink_request r;
-	struct ifinfomsg link = {
-		.ifi_index = (int)if_nametoindex(interface), .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
-
-	rtnetlink_begin(&r, RTM_NEWLINK, 0, &link, sizeof(link));
-	return rtnetlink_run(&r);
-}
 
 static int peer_open(void)
 {
@@ -139,8 +108,8 @@ static void test_af_packet(void)
 	struct port *p = NULL;
 	struct ifreq r = {0};
 
-	CU_ASSERT_EQUAL_FATAL(pair_make(), 0);
-	CU_ASSERT_EQUAL(link_up(ours) | link_up(peers), 0);
+	CU_ASSERT_EQUAL_FATAL(veth_make(ours, peers), 0);
+	CU_ASSERT_EQUAL(veth_up(ours) | veth_up(peers), 0);
 	int peer = peer_open();
 	CU_ASSERT_FATAL(peer >= 0);
 	CU_ASSERT_EQUAL_FATAL(dpdk_eal_start(&eal, error, sizeof(error)), 0);

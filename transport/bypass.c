@@ -424,6 +424,29 @@ uint32_t bypass_stack_offloads(uint32_t port_offloads)
 	return flags;
 }
 
+/* The MAC of an address's solicited-node group (RFC 4291 section 2.7.1, RFC 2464 section 7). */
+static void group_of(uint8_t group[PORT_MAC_BYTES], const uint8_t last_three[3])
+{
+	memcpy(group, (uint8_t[]){0x33, 0x33, 0xff}, 3);
+	memcpy(group + 3, last_three, 3);
+}
+
+/* IPv6: all nodes, and the groups of our addresses; of those that are made of our MAC, too, whose end is
+ * theirs. */
+static void groups_take(struct port *port, const struct stack_config *sc)
+{
+	uint8_t groups[STACK_ADDRESSES_MAX + 2][PORT_MAC_BYTES] = {{0x33, 0x33, 0, 0, 0, 1}};
+	unsigned n = 1;
+
+	for (unsigned i = 0; i < sc->address_count && i < STACK_ADDRESSES_MAX; i++)
+		if (!ip_is_v4(&sc->addresses[i].address))
+			group_of(groups[n++], sc->addresses[i].address.bytes + 13);
+	if (n == 1)
+		return;
+	group_of(groups[n++], sc->mac + 3);
+	(void)port_take_groups(port, groups, n); /* who cannot has no filter */
+}
+
 struct bypass *bypass_create(const struct bypass_config *config, uint64_t now_us)
 {
 	struct bypass *b = calloc(1, sizeof(*b));
@@ -447,10 +470,8 @@ struct bypass *bypass_create(const struct bypass_config *config, uint64_t now_us
 		sc->hand_over = stack_hand_over;
 		sc->cores_ctx = b;
 	}
-	for (unsigned i = 0; i < sc->address_count; i++)
-		if (!ip_is_v4(&sc->addresses[i].address))
-			(void)port_take_groups(config->port); /* who cannot has no filter */
-	b->stack = stack_create(sc, now_us);		      /* which checks the configuration */
+	groups_take(config->port, sc);
+	b->stack = stack_create(sc, now_us); /* which checks the configuration */
 	if (b->stack)
 		b->conn_pool = pool_create(
 			"bypass connections", sizeof(struct bypass_conn), sc->conn_max, NULL);

@@ -17,7 +17,6 @@
 
 enum {
 	VENDOR = 0x8086,
-	DEVICE = 0x10f7, /* 82599 KX4: a backplane part */
 	NO_KERNEL_DRIVER = 5,
 	DRIVERS_MAX = 1000,
 };
@@ -43,16 +42,16 @@ static const struct bus_pci *bus_find(void)
 	return bus;
 }
 
-static bool names_our_device(const struct bus_pci_driver *d)
+static bool names_the_part(const struct bus_pci_driver *d, const struct ixm_part *part)
 {
 	for (const struct rte_pci_id *id = d->ids; id->vendor_id != 0; id++)
-		if (id->vendor_id == VENDOR && id->device_id == DEVICE)
+		if (id->vendor_id == VENDOR && id->device_id == part->device)
 			return true;
 	return false;
 }
 
 /* A node of the list points back at the pointer that points at it: where it does, it is one. */
-static struct bus_pci_driver *driver_find(const struct bus_pci *bus)
+static struct bus_pci_driver *driver_find(const struct bus_pci *bus, const struct ixm_part *part)
 {
 	const void *before = &bus->drivers.first;
 	struct bus_pci_driver *d = bus->drivers.first;
@@ -60,15 +59,16 @@ static struct bus_pci_driver *driver_find(const struct bus_pci *bus)
 	for (unsigned n = 0; d && n < DRIVERS_MAX; n++) {
 		if ((const void *)d->node.previous != before || !d->driver.name || !d->probe || !d->ids)
 			return NULL;
-		if (!strcmp(d->driver.name, "net_ixgbe"))
-			return names_our_device(d) ? d : NULL;
+		if (!strcmp(d->driver.name, part->driver))
+			return names_the_part(d, part) ? d : NULL;
 		before = &d->node.next;
 		d = d->node.next;
 	}
 	return NULL;
 }
 
-static int declarations_check(struct bus_pci_driver **driver, char *error, size_t bytes)
+static int declarations_check(
+	const struct ixm_part *part, struct bus_pci_driver **driver, char *error, size_t bytes)
 {
 	if (rte_version_year() != BUS_PCI_DPDK_YEAR || rte_version_month() != BUS_PCI_DPDK_MONTH)
 		return fail(error, bytes, -ENOTSUP,
@@ -81,13 +81,12 @@ static int declarations_check(struct bus_pci_driver **driver, char *error, size_
 	const struct bus_pci *bus = bus_find();
 	if (!bus)
 		return fail(error, bytes, -ENOTSUP, "the PCI bus does not look as bus_pci.h declares it");
-	*driver = driver_find(bus);
+	*driver = driver_find(bus, part);
 	if (!*driver)
 		return fail(error, bytes, -ENODEV,
-			"no driver net_ixgbe for %04x:%04x on the PCI bus: is librte_net_ixgbe linked, and "
-			"does "
+			"no driver %s for %04x:%04x on the PCI bus: is librte_net_ixgbe linked, and does "
 			"bus_pci.h declare a driver as %s does?",
-			VENDOR, DEVICE, rte_version());
+			part->driver, VENDOR, part->device, rte_version());
 	return 0;
 }
 
@@ -128,7 +127,15 @@ static int dma_unmap(struct rte_device *device, void *address, uint64_t iova, si
 }
 
 /* A virtual device's interrupt needs nothing of the kernel; that of a device of vfio-pci has a descriptor for
- * each queue, and EAL complains that it cannot be switched on. */
+ * each queue, and EAL complains that it cannot be switched on. A VF's that is no queue's says that there is
+ * mail: EAL reads it as it would a timer's. */
+static enum rte_intr_handle_type interrupt_type(const struct ixm *m)
+{
+	if (m->interrupts)
+		return RTE_INTR_HANDLE_VFIO_MSIX;
+	return m->part->virtual ? RTE_INTR_HANDLE_ALARM : RTE_INTR_HANDLE_VDEV;
+}
+
 static int interrupt_make(struct ixm *m)
 {
 	m->pci.interrupt = rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_PRIVATE);
@@ -136,7 +143,7 @@ static int interrupt_make(struct ixm *m)
 	if (!m->pci.interrupt || m->interrupt_fd < 0)
 		return -ENOMEM;
 	rte_intr_fd_set(m->pci.interrupt, m->interrupt_fd);
-	rte_intr_type_set(m->pci.interrupt, m->interrupts ? RTE_INTR_HANDLE_VFIO_MSIX : RTE_INTR_HANDLE_VDEV);
+	rte_intr_type_set(m->pci.interrupt, interrupt_type(m));
 	return 0;
 }
 
@@ -144,8 +151,10 @@ static void device_fill(struct ixm *m, const char *name)
 {
 	m->bus = (struct bus_ops){.name = "ixgbe_model", .dma_map = dma_map, .dma_unmap = dma_unmap};
 	rte_pci_addr_parse(name, &m->pci.address);
-	m->pci.id = (struct rte_pci_id){.class_id = 0x020000, .vendor_id = VENDOR, .device_id = DEVICE};
-	m->pci.resource[0] = (struct rte_mem_resource){.len = IXM_BAR_BYTES, .addr = m->bar};
+	m->pci.id = (struct rte_pci_id){
+		.class_id = 0x020000, .vendor_id = VENDOR, .device_id = m->part->device};
+	m->pci.resource[0] = (struct rte_mem_resource){
+		.len = m->part->virtual ? IXM_VF_BAR_BYTES : IXM_BAR_BYTES, .addr = m->bar};
 	m->pci.kernel_driver = NO_KERNEL_DRIVER;
 	snprintf(m->pci.name, sizeof(m->pci.name), "%s", name);
 	m->pci.device = (struct bus_device){.name = m->pci.name, .bus = &m->bus};
@@ -156,7 +165,7 @@ int ixm_device_probe(struct ixm *m, const struct ixm_config *config, char *error
 	struct bus_pci_driver *driver;
 	uint16_t port;
 
-	int rc = declarations_check(&driver, error, error_bytes);
+	int rc = declarations_check(m->part, &driver, error, error_bytes);
 	if (rc)
 		return rc;
 	if (rte_eth_dev_get_port_by_name(config->address, &port) == 0)

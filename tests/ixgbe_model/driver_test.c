@@ -307,6 +307,43 @@ static void test_addresses_are_filtered(void)
 	tp_close(&p);
 }
 
+static bool tagged_taken(struct test_port *p, uint8_t vlan)
+{
+	uint8_t frame[64] = {2, 0, 0, 0, 0, 1, [12] = 0x81, 0, 0, vlan, 0x88, 0xb5};
+
+	ixm_inject(p->device, frame, sizeof(frame));
+	return tp_drain(p, 0);
+}
+
+/* What a VF asks of its host, which trusts it. */
+static void test_a_vf_asks_for_filters(void)
+{
+	static uint8_t macs[3][6] = {{2, 0, 0, 0, 1, 1}, {2, 0, 0, 0, 1, 2}, {2, 7, 7, 7, 7, 7}};
+	struct rte_ether_addr *mac = (struct rte_ether_addr *)macs;
+	struct test_port p;
+
+	tp_open_loop(&p, 1,
+		(struct test_port_options){
+			.part = IXM_82599_VF, .rx_offloads = RTE_ETH_RX_OFFLOAD_VLAN_FILTER});
+	CU_ASSERT_FALSE(tagged_taken(&p, 42));
+	CU_ASSERT_EQUAL(rte_eth_dev_vlan_filter(p.id, 42, 1), 0);
+	CU_ASSERT_TRUE(tagged_taken(&p, 42));
+	CU_ASSERT_FALSE(tagged_taken(&p, 43));
+	CU_ASSERT_EQUAL(rte_eth_dev_vlan_filter(p.id, 42, 0), 0);
+	CU_ASSERT_FALSE(tagged_taken(&p, 42));
+	for (unsigned i = 0; i < 2; i++)
+		CU_ASSERT_EQUAL(rte_eth_dev_mac_addr_add(p.id, &mac[i], 0), 0);
+	CU_ASSERT_TRUE(taken(&p, macs[0]) && taken(&p, macs[1]) && taken(&p, p.mac));
+	CU_ASSERT_EQUAL(rte_eth_dev_mac_addr_remove(p.id, &mac[0]), 0);
+	CU_ASSERT_FALSE(taken(&p, macs[0]));
+	CU_ASSERT_TRUE(taken(&p, macs[1]));
+	CU_ASSERT_EQUAL(rte_eth_dev_default_mac_addr_set(p.id, &mac[2]), 0);
+	CU_ASSERT_TRUE(taken(&p, macs[2]));
+	CU_ASSERT_FALSE(taken(&p, p.mac));
+	CU_ASSERT(rte_eth_promiscuous_enable(p.id) < 0);
+	tp_close(&p);
+}
+
 /* The same with a thread that plays each device, and none of our turns in between. */
 static void test_a_thread_plays_the_device(void)
 {
@@ -361,6 +398,7 @@ int main(int argc, char **argv)
 		{"sent_buffers_are_freed_late", test_sent_buffers_are_freed_late},
 		{"mtu_bounds_what_is_taken", test_mtu_bounds_what_is_taken},
 		{"addresses_are_filtered", test_addresses_are_filtered},
+		{"a_vf_asks_for_filters", test_a_vf_asks_for_filters},
 		{"a_thread_plays_the_device", test_a_thread_plays_the_device},
 		{NULL, NULL},
 	};

@@ -1,25 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The EEPROM: words without meaning but for the checksum, read by EERD. The semaphores that guard it (SWSM,
- * SW_FW_SYNC) need nothing of the model: no firmware competes for them. */
+/* The EEPROM: words without meaning but for the checksum, read by EERD or by way of the firmware. The
+ * semaphores that guard it (SWSM, SW_FW_SYNC) need nothing of the model: no firmware competes for them. */
 #include "tests/ixgbe_model/private.h"
 
 #include <string.h>
 
 enum {
 	CHECKSUM_WORD = 0x3f,
-	CHECKSUM = 0xbaba, /* chapter 6: words 0 to 0x3f and what the pointers name add up to this */
+	LAST_WORD_X550 = 0x41, /* the driver's source: its sum goes on behind the checksum */
+	CHECKSUM = 0xbaba,     /* chapter 6: words 0 to 0x3f and what the pointers name add up to this */
 };
 
 /* All ones: each pointer (words 3 to 0xf) is unused, so no module of the EEPROM, no firmware and no second
  * MAC is there. */
 void ixm_eeprom_fill(struct ixm *m, bool broken)
 {
+	unsigned last = m->part->firmware ? LAST_WORD_X550 : CHECKSUM_WORD;
 	uint16_t sum = 0;
 
 	memset(m->eeprom, 0xff, sizeof(m->eeprom));
 	m->eeprom[0x2c] = 0; /* device capabilities */
-	for (unsigned i = 0; i < CHECKSUM_WORD; i++)
-		sum = (uint16_t)(sum + m->eeprom[i]);
+	for (unsigned i = 0; i <= last; i++)
+		if (i != CHECKSUM_WORD)
+			sum = (uint16_t)(sum + m->eeprom[i]);
 	m->eeprom[CHECKSUM_WORD] = (uint16_t)(CHECKSUM - sum + broken);
 }
 

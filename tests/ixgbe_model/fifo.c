@@ -20,10 +20,11 @@ static uint32_t record_bytes(unsigned frame_bytes)
 	return (uint32_t)(sizeof(struct record) + frame_bytes + ALIGN - 1) & ~(uint32_t)(ALIGN - 1);
 }
 
-int ixm_fifo_init(struct ixm_fifo *f)
+int ixm_fifo_init(struct ixm_fifo *f, uint32_t bytes)
 {
 	memset(f, 0, sizeof(*f));
-	f->ring = malloc(IXM_PACKET_BUFFER_BYTES);
+	f->ring = malloc(bytes);
+	f->size = bytes;
 	if (!f->ring)
 		return -ENOMEM;
 	return -pthread_mutex_init(&f->lock, NULL);
@@ -47,7 +48,7 @@ void ixm_fifo_clear(struct ixm_fifo *f)
 
 static void record_put(struct ixm_fifo *f, const struct record *r, const uint8_t *frame, uint32_t bytes)
 {
-	uint32_t tail = (f->head + f->used) % IXM_PACKET_BUFFER_BYTES;
+	uint32_t tail = (f->head + f->used) % f->size;
 
 	memcpy(f->ring + tail, r, sizeof(*r));
 	if (frame)
@@ -60,10 +61,10 @@ bool ixm_fifo_put(struct ixm_fifo *f, const uint8_t *frame, unsigned bytes, bool
 	uint32_t need = record_bytes(bytes);
 
 	pthread_mutex_lock(&f->lock);
-	uint32_t tail = (f->head + f->used) % IXM_PACKET_BUFFER_BYTES;
-	uint32_t to_end = IXM_PACKET_BUFFER_BYTES - tail;
+	uint32_t tail = (f->head + f->used) % f->size;
+	uint32_t to_end = f->size - tail;
 	uint32_t skip = to_end < need ? to_end : 0;
-	bool fits = f->used + skip + need <= IXM_PACKET_BUFFER_BYTES;
+	bool fits = f->used + skip + need <= f->size;
 	if (fits && skip)
 		record_put(f, &(struct record){.skip = 1, .bytes = skip}, NULL, skip);
 	if (fits)
@@ -84,14 +85,14 @@ uint64_t ixm_fifo_lost(struct ixm_fifo *f)
 unsigned ixm_fifo_room(struct ixm_fifo *f)
 {
 	pthread_mutex_lock(&f->lock);
-	unsigned room = IXM_PACKET_BUFFER_BYTES - f->used;
+	unsigned room = f->size - f->used;
 	pthread_mutex_unlock(&f->lock);
 	return room;
 }
 
 static void advance(struct ixm_fifo *f, uint32_t bytes)
 {
-	f->head = (f->head + bytes) % IXM_PACKET_BUFFER_BYTES;
+	f->head = (f->head + bytes) % f->size;
 	f->used -= bytes;
 }
 

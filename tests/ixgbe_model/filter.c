@@ -4,14 +4,12 @@
 
 #include <string.h>
 
-enum { RECEIVE_ADDRESSES = 128 };
-
 static bool exact(const struct ixm *m, const uint8_t *mac)
 {
 	uint32_t low, high = (uint32_t)mac[4] | (uint32_t)mac[5] << 8;
 
 	memcpy(&low, mac, 4);
-	for (unsigned i = 0; i < RECEIVE_ADDRESSES; i++) {
+	for (unsigned i = 0; i < m->part->receive_addresses; i++) {
 		uint32_t rah = ixm_get(m, ixm_ral(i) + 4);
 		if ((rah & RAH_AV) && (rah & 0xffff) == high && ixm_get(m, ixm_ral(i)) == low)
 			return true;

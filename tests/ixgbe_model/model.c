@@ -22,7 +22,7 @@ static int memory_make(struct ixm *m)
 	m->piece = malloc(IXM_FRAME_BYTES_MAX + 64);
 	if (!m->bar || !m->send || !m->piece)
 		return -ENOMEM;
-	return ixm_fifo_init(&m->fifo);
+	return ixm_fifo_init(&m->fifo, m->part->packet_buffer_bytes);
 }
 
 static void memory_free(struct ixm *m)
@@ -92,9 +92,16 @@ int ixm_open(const struct ixm_config *config, struct ixm **out, char *error, siz
 		free(m);
 		return -ENOMEM;
 	}
+	m->part = ixm_part(config->part);
 	m->interrupt_fd = -1;
 	m->interrupts = config->interrupts;
 	memcpy(m->mac, config->mac, sizeof(m->mac));
+	m->host.config = config->host;
+	m->host.config.queues = config->host.queues ? config->host.queues : 1;
+	m->host.config.mtu = config->host.mtu ? config->host.mtu : 1500;
+	m->faults.pf_silent = config->host.silent;
+	if (!config->host.mac_unset)
+		memcpy(m->host.mac, config->mac, sizeof(m->host.mac));
 	int rc = memory_make(m);
 	if (rc == 0)
 		rc = ixm_dma_start(m);
@@ -160,12 +167,15 @@ struct ixm *ixm_of_port(uint16_t port)
 void ixm_faults_set(struct ixm *m, const struct ixm_faults *faults)
 {
 	pthread_mutex_lock(&m->lock);
-	bool down = faults->link_down;
 	m->faults.tx_stuck = faults->tx_stuck;
 	m->faults.rx_stuck = faults->rx_stuck;
 	m->faults.rx_status_or = faults->rx_status_or;
 	m->faults.rx_length = faults->rx_length;
-	__atomic_store_n(&m->faults.link_down, down, __ATOMIC_RELAXED); /* the peer looks at it, too */
+	m->faults.pf_silent = faults->pf_silent;
+	m->faults.pf_mtu = faults->pf_mtu;
+	/* The peer looks at these, too. */
+	__atomic_store_n(&m->faults.link_down, faults->link_down, __ATOMIC_RELAXED);
+	__atomic_store_n(&m->faults.pf_down, faults->pf_down, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&m->lock);
 }
 

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An 82599 in software. Debian's own net_ixgbe, not changed in any way, is probed in this process on a PCI
- * device of ours (8086:10f7, a backplane part: no PHY, no module) whose BAR 0 is memory. What the driver
- * writes there the model reads in its next turn, and answers as the datasheet says; frames go through the
- * driver's descriptor rings. No privilege, no PCI, no hugepages: EAL with --no-huge, --no-pci and IOVA as VA.
+ * device of ours whose BAR 0 is memory. What the driver writes there the model reads in its next turn, and
+ * answers as the datasheet says; frames go through the driver's descriptor rings. No privilege, no PCI, no
+ * hugepages: EAL with --no-huge, --no-pci and IOVA as VA. The other families that the driver serves are the
+ * same device with the differences that the driver knows of (part.h).
+ *
+ * Numbers such as 7.2.3 in comments are sections of the 82599's datasheet. What cites none, and is no matter
+ * of the cable or of memory, rests on the driver's source (DPDK 22.11, drivers/net/ixgbe).
  *
  * The device plays when it is given turns: by a thread of its own (ixm_thread_start), or by hand (ixm_turn),
  * which makes a test the same in each run. Beside that each wait of the driver is a turn of all models: the
@@ -14,8 +18,8 @@
  * served around the calls that read them (rte_eth_stats_get and its kin, wrapped at link time) and are 0 at
  * all other times.
  *
- * Not there: flow director, virtual functions, RSC, header split, MACsec, IPsec, priority flow control, FCoE,
- * time stamps, link speeds below 10 Gbit/s; the CRC is always stripped. */
+ * Not there: flow director, VFs beside their PF, RSC, header split, MACsec, IPsec, priority flow control,
+ * FCoE, time stamps, link speeds below 10 Gbit/s; the CRC is always stripped. */
 #ifndef TESTS_IXGBE_MODEL_H
 #define TESTS_IXGBE_MODEL_H
 
@@ -29,11 +33,32 @@ enum {
 	IXM_FRAME_BYTES_MAX = 15872, /* 8.2.3.22: MAXFRS goes to 15.5 KB */
 };
 
+enum ixm_part_name {
+	IXM_82599,    /* KX4, 8086:10f7 */
+	IXM_82598,    /* AF, 8086:10c6: fibre */
+	IXM_X540,     /* 8086:1528: 10GBASE-T */
+	IXM_X550,     /* 8086:1563: 10GBASE-T, and firmware that is asked for things */
+	IXM_82599_VF, /* 8086:10ed, net_ixgbe_vf: a VF, its PF and the host's driver */
+	IXM_X540_VF,  /* 8086:1515, the same */
+};
+
+/* How the host has set up a VF, and its PF. */
+struct ixm_host_config {
+	bool mac_unset;	  /* it has given the VF no MAC: the VF makes one up */
+	bool trusted;	  /* "trust on": the VF may have other MACs, and all groups */
+	bool silent;	  /* it does not answer, from the beginning */
+	bool spoof_check; /* frames from other MACs are dropped */
+	unsigned queues;  /* of each VF: 1, 2 or 4; 0: 1 */
+	unsigned mtu;	  /* the PF's; 0: 1500 */
+};
+
 struct ixm_config {
+	enum ixm_part_name part;
 	const char *address; /* "0000:03:00.0": the name of the ethdev port */
 	uint8_t mac[6];	     /* in the EEPROM */
 	bool interrupts;     /* event descriptors for RX queues, as vfio-pci makes them */
 	bool eeprom_broken;  /* its checksum is wrong */
+	struct ixm_host_config host;
 };
 
 /* Makes the device and probes the driver on it. EAL runs with IOVA as VA. 0, -ENODEV (no such driver in the
@@ -84,9 +109,12 @@ bool ixm_inject_damaged(struct ixm *m, const uint8_t *frame, unsigned bytes);
 /* ---- what goes wrong ---- */
 
 struct ixm_faults {
-	bool link_down;	       /* the cable is out */
-	bool tx_stuck;	       /* descriptors are not fetched */
-	bool rx_stuck;	       /* the device sees no free descriptor */
+	bool link_down;	 /* the cable is out */
+	bool pf_silent;	 /* the host does not answer a VF's messages */
+	unsigned pf_mtu; /* with which the host's interface comes up again; 0: its own */
+	bool pf_down;	 /* the host's interface is being reset, or down; back again a VF has to begin anew */
+	bool tx_stuck;	 /* descriptors are not fetched */
+	bool rx_stuck;	 /* the device sees no free descriptor */
 	uint32_t rx_status_or; /* ored to status and error bits of the next frames' write-back */
 	uint16_t rx_length; /* written as the length of the next frames' last descriptor; 0: the true one */
 };

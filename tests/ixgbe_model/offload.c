@@ -69,10 +69,12 @@ static void frame_out(struct ixm *m, uint8_t *frame, unsigned bytes, unsigned qu
 		memset(frame + bytes, 0, FRAME_MIN - bytes);
 		bytes = FRAME_MIN;
 	}
-	if (bytes <= IXM_FRAME_BYTES_MAX)
-		ixm_wire_send(m, frame, bytes, queue);
-	else
+	if (bytes > IXM_FRAME_BYTES_MAX)
 		m->count.tx_malformed++;
+	else if (m->part->virtual && !ixm_host_lets_pass(m, frame))
+		m->count.tx_spoofed++;
+	else
+		ixm_wire_send(m, frame, bytes, queue);
 }
 
 static void insert_tag(struct ixm *m, const struct ixm_send *s)

@@ -25,14 +25,15 @@ void pf_eal(void)
 	CU_ASSERT_FATAL(dpdk_eal_running());
 }
 
-void pf_open_number(struct port_bench *b, unsigned number, struct port_config c)
+void pf_device_open(struct port_bench *b, unsigned number, struct ixm_config device, struct port_config c)
 {
 	char address[16], name[16], error[512] = "";
-	struct ixm_config device = {.address = address, .interrupts = c.wait_on_fd};
 
 	pf_eal();
 	snprintf(address, sizeof(address), "0000:03:00.%u", number);
 	snprintf(name, sizeof(name), "pf_frames%u", number);
+	device.address = address;
+	device.interrupts = c.wait_on_fd;
 	memcpy(device.mac, pf_device_mac, 6);
 	device.mac[5] = (uint8_t)(device.mac[5] + number);
 	*b = (struct port_bench){0};
@@ -49,6 +50,11 @@ void pf_open_number(struct port_bench *b, unsigned number, struct port_config c)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(b->port);
 	ixm_wire_loop(b->device);
 	ixm_settle();
+}
+
+void pf_open_number(struct port_bench *b, unsigned number, struct port_config c)
+{
+	pf_device_open(b, number, (struct ixm_config){0}, c);
 }
 
 void pf_open(struct port_bench *b, struct port_config c)

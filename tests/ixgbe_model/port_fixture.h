@@ -24,6 +24,8 @@ void pf_eal(void);
 void pf_open(struct port_bench *b, struct port_config c);
 /* The same with another address and MAC: number (0 to 7) is added to their last digits. */
 void pf_open_number(struct port_bench *b, unsigned number, struct port_config c);
+/* The same with another device: its address, MAC and interrupts are filled in. */
+void pf_device_open(struct port_bench *b, unsigned number, struct ixm_config device, struct port_config c);
 /* Every buffer is back, and the device saw nothing wrong. */
 void pf_close(struct port_bench *b);
 

@@ -4,6 +4,7 @@
 #include "tests/ixgbe_model/port_fixture.h"
 #include "tests/ixgbe_model/test_port.h"
 
+#include <rte_ethdev.h>
 #include <string.h>
 
 static void test_open_says_what_it_is(void)
@@ -107,7 +108,7 @@ static void test_a_mac_of_our_own(void)
 	ixm_inject(b.device, frame, sizeof(frame));
 	ixm_settle();
 	CU_ASSERT_EQUAL(pf_drain(&b, 0), 0);
-	CU_ASSERT_EQUAL(port_take_groups(b.port), 0);
+	CU_ASSERT_EQUAL(port_take_groups(b.port, NULL, 0), 0);
 	ixm_inject(b.device, frame, sizeof(frame));
 	ixm_settle();
 	CU_ASSERT_EQUAL(pf_drain(&b, 0), 1);
@@ -128,6 +129,45 @@ static void test_long_frames(void)
 	CU_ASSERT_TRUE(test_packet_right(rte_pktmbuf_mtod(in[0], uint8_t *), in[0]->pkt_len));
 	rte_pktmbuf_free(in[0]);
 	pf_close(&b);
+}
+
+static void test_thresholds_are_the_drivers_unless_told(void)
+{
+	static const struct port_config told = {
+		.rx_free_threshold = 64, .tx_free_threshold = 128, .tx_rs_threshold = 16};
+	struct rte_eth_rxq_info rx;
+	struct rte_eth_txq_info tx;
+	struct port_bench b;
+
+	for (unsigned i = 0; i < 2; i++) {
+		pf_open(&b, i ? told : (struct port_config){0});
+		CU_ASSERT_EQUAL(rte_eth_rx_queue_info_get(ixm_port_id(b.device), 0, &rx), 0);
+		CU_ASSERT_EQUAL(rte_eth_tx_queue_info_get(ixm_port_id(b.device), 0, &tx), 0);
+		CU_ASSERT_EQUAL(rx.conf.rx_free_thresh, i ? 64 : 32);
+		CU_ASSERT_EQUAL(tx.conf.tx_free_thresh, i ? 128 : 32);
+		CU_ASSERT_EQUAL(tx.conf.tx_rs_thresh, i ? 16 : 32);
+		struct test_packet p = pf_flow(1);
+		struct rte_mbuf *m = pf_frame(&b, &p);
+		pf_send(&b, 0, &m, 1);
+		CU_ASSERT_EQUAL(pf_drain(&b, 0), 1);
+		pf_close(&b);
+	}
+}
+
+static void test_thresholds_that_do_not_fit_are_refused(void)
+{
+	const struct ixm_config device = {.address = pf_address, .mac = {2, 0, 0, 0, 3, 1}};
+	const struct port_config c = {
+		.device = pf_address, .queues = 1, .tx_descriptors = 512, .tx_rs_threshold = 500};
+	struct port *p;
+	struct ixm *m;
+	char error[512];
+
+	pf_eal();
+	CU_ASSERT_EQUAL_FATAL(ixm_open(&device, &m, error, sizeof(error)), 0);
+	CU_ASSERT_NOT_EQUAL(port_open(&c, &p, error, sizeof(error)), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(error, "TX queue 0 with 512 descriptors is refused"));
+	ixm_close(m);
 }
 
 /* The vector path sends only what asks for nothing at all, and then it is the port's choice. */
@@ -185,6 +225,8 @@ int main(int argc, char **argv)
 		{"queues_share_the_flows", test_queues_share_the_flows},
 		{"a_mac_of_our_own", test_a_mac_of_our_own},
 		{"long_frames", test_long_frames},
+		{"thresholds_are_the_drivers_unless_told", test_thresholds_are_the_drivers_unless_told},
+		{"thresholds_that_do_not_fit_are_refused", test_thresholds_that_do_not_fit_are_refused},
 		{"offloads_decide_how_frames_are_sent", test_offloads_decide_how_frames_are_sent},
 		{"a_stuck_device", test_a_stuck_device},
 		{NULL, NULL},

@@ -7,7 +7,9 @@
 #define TESTS_IXGBE_MODEL_PRIVATE_H
 
 #include "tests/ixgbe_model/bus_pci.h"
+#include "tests/ixgbe_model/host.h"
 #include "tests/ixgbe_model/model.h"
+#include "tests/ixgbe_model/part.h"
 #include "tests/ixgbe_model/registers.h"
 
 #include <pthread.h>
@@ -16,11 +18,11 @@
 enum {
 	IXM_EEPROM_WORDS = 1024,
 	IXM_DMA_RANGES_MAX = 256,
-	IXM_PACKET_BUFFER_BYTES = 512 * 1024, /* 3.7.7: one buffer of 512 KB while DCB is off */
-	IXM_CONTEXTS = 2,		      /* 7.2.3.2.3: two a queue */
-	IXM_SEND_BYTES_MAX = 256 * 1024,      /* 7.2.4: a large send's payload */
-	IXM_PACKET_BUFFERS_MAX = 40,	      /* 7.2.3.2.4, and the driver's IXGBE_TX_MAX_SEG */
-	IXM_TURN_FRAMES_MAX = 256,	      /* of one queue in one turn */
+	IXM_PHY_REGISTERS_MAX = 32,
+	IXM_CONTEXTS = 2,		 /* 7.2.3.2.3: two a queue */
+	IXM_SEND_BYTES_MAX = 256 * 1024, /* 7.2.4: a large send's payload */
+	IXM_PACKET_BUFFERS_MAX = 40,	 /* 7.2.3.2.4, and the driver's IXGBE_TX_MAX_SEG */
+	IXM_TURN_FRAMES_MAX = 256,	 /* of one queue in one turn */
 };
 
 /* ---- packet buffer (fifo.c) ---- */
@@ -34,11 +36,11 @@ struct ixm_fifo_frame {
 struct ixm_fifo {
 	pthread_mutex_t lock;
 	uint8_t *ring;
-	uint32_t head, used; /* bytes */
-	uint64_t lost;	     /* frames that did not fit */
+	uint32_t size, head, used; /* bytes */
+	uint64_t lost;		   /* frames that did not fit */
 };
 
-int ixm_fifo_init(struct ixm_fifo *f);
+int ixm_fifo_init(struct ixm_fifo *f, uint32_t bytes);
 void ixm_fifo_free(struct ixm_fifo *f);
 void ixm_fifo_clear(struct ixm_fifo *f);
 bool ixm_fifo_put(struct ixm_fifo *f, const uint8_t *frame, unsigned bytes, bool damaged);
@@ -98,6 +100,10 @@ struct ixm_tx_queue {
 	struct ixm_tx_context context[IXM_CONTEXTS];
 };
 
+struct ixm_phy_register {
+	uint16_t device, number, value;
+};
+
 struct ixm_dma_range {
 	uint64_t first, last; /* inclusive */
 };
@@ -113,14 +119,20 @@ struct ixm_dma {
 struct ixm {
 	LIST_ENTRY(ixm) all; /* in model.c's list */
 	pthread_mutex_t lock;
+	const struct ixm_part *part;
 	uint8_t *bar;
 	uint8_t mac[6];
 	uint16_t eeprom[IXM_EEPROM_WORDS];
+	struct ixm_phy_register phy[IXM_PHY_REGISTERS_MAX]; /* those that were written */
+	unsigned phy_registers;
+	bool phy_asleep; /* the peer looks at it, too */
 	struct ixm_rx_queue rx[IXM_QUEUES];
 	struct ixm_tx_queue tx[IXM_QUEUES];
 	struct ixm_fifo fifo;
 	struct ixm_dma dma;
 	struct ixm_stats stats;
+	struct ixm_host host;
+	bool host_down;
 	uint64_t lost_shown; /* of the packet buffer's losses: in MPC before */
 	struct ixm_counters count;
 	struct ixm_faults faults;
@@ -166,9 +178,27 @@ static inline void ixm_clear(struct ixm *m, uint32_t address, uint32_t bits)
 	__atomic_and_fetch(ixm_register(m, address), ~bits, __ATOMIC_ACQ_REL);
 }
 
-/* control.c: resets and what else the driver waits for. True where a reset was made. */
+static inline uint32_t ixm_rx_register(const struct ixm *m, unsigned queue, unsigned which)
+{
+	return RX_QUEUE + queue * QUEUE_STRIDE + which;
+}
+
+static inline uint32_t ixm_tx_register(const struct ixm *m, unsigned queue, unsigned which)
+{
+	return m->part->tx_queues + queue * QUEUE_STRIDE + which;
+}
+
+static inline uint32_t ixm_srrctl(const struct ixm *m, unsigned queue)
+{
+	return queue < 16 && !m->part->virtual ? SRRCTL0 + queue * 4 : ixm_rx_register(m, queue, Q_SRRCTL);
+}
+
+/* control.c: resets and what else the driver waits for. */
 void ixm_power_on(struct ixm *m);
-bool ixm_control_turn(struct ixm *m);
+void ixm_control_turn(struct ixm *m);
+/* virtual.c: the same for a VF. */
+void ixm_virtual_power_on(struct ixm *m);
+void ixm_virtual_turn(struct ixm *m);
 /* eeprom.c */
 void ixm_eeprom_fill(struct ixm *m, bool broken);
 void ixm_eeprom_turn(struct ixm *m);
@@ -176,6 +206,10 @@ void ixm_eeprom_turn(struct ixm *m);
 void ixm_link_reset(struct ixm *m);
 void ixm_link_turn(struct ixm *m);
 bool ixm_link_up(const struct ixm *m);
+/* phy.c */
+void ixm_phy_turn(struct ixm *m);
+/* firmware.c */
+void ixm_firmware_turn(struct ixm *m);
 /* queue.c */
 void ixm_queues_turn(struct ixm *m);
 void ixm_queues_reset(struct ixm *m);
@@ -208,6 +242,7 @@ void ixm_stats_hide(struct ixm *m);
 unsigned ixm_stats_counter(const struct ixm *m, unsigned queue);
 /* interrupt.c */
 void ixm_interrupt(struct ixm *m, unsigned rx_queue);
+void ixm_interrupt_mail(struct ixm *m);
 void ixm_interrupt_turn(struct ixm *m);
 /* dma.c: memory that the device may reach, or NULL with a fault counted. */
 int ixm_dma_start(struct ixm *m);

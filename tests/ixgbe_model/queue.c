@@ -37,10 +37,10 @@ static bool switched(struct ixm *m, uint32_t registers, bool was_on, uint32_t *h
 
 void ixm_queues_turn(struct ixm *m)
 {
-	for (unsigned i = 0; i < IXM_QUEUES; i++) {
+	for (unsigned i = 0; i < m->part->queues; i++) {
 		bool tx_was_on = m->tx[i].on;
-		m->rx[i].on = switched(m, ixm_rx_register(i, 0), m->rx[i].on, &m->rx[i].head);
-		m->tx[i].on = switched(m, ixm_tx_register(i, 0), tx_was_on, &m->tx[i].head);
+		m->rx[i].on = switched(m, ixm_rx_register(m, i, 0), m->rx[i].on, &m->rx[i].head);
+		m->tx[i].on = switched(m, ixm_tx_register(m, i, 0), tx_was_on, &m->tx[i].head);
 		if (m->tx[i].on && !tx_was_on)
 			memset(m->tx[i].context, 0, sizeof(m->tx[i].context));
 	}

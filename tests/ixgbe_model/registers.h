@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The registers of the 82599 that the model knows, by their names and numbers in the datasheet's chapter 8.2
- * (Device Registers - PF). Everything else in BAR 0 is memory that keeps what is written to it. */
+/* The registers that the model knows, by their names and numbers in the 82599 datasheet's chapter 8.2 (Device
+ * Registers - PF). What part.c does not name apart is the same in the other parts: rests on the driver's
+ * source, which uses one set of numbers for all of them. Everything else in BAR 0 is memory that keeps what
+ * is written to it. */
 #ifndef TESTS_IXGBE_MODEL_REGISTERS_H
 #define TESTS_IXGBE_MODEL_REGISTERS_H
 
@@ -8,9 +10,10 @@
 
 enum {
 	IXM_BAR_BYTES = 0x20000, /* 8.1.1: 128 KB of CSRs */
-	IXM_QUEUES = 64,	 /* 64 and more have other addresses; the driver's RSS uses 16 at most */
-	IXM_RSS_QUEUES = 16,	 /* 7.1.2.8: a RETA entry has four bits */
-	IXM_RETA_ENTRIES = 128,
+	IXM_VF_BAR_BYTES = 0x4000,
+	IXM_QUEUES = 64,	/* 64 and more have other addresses; the driver's RSS uses 16 at most */
+	IXM_RSS_QUEUES = 16,	/* 7.1.2.8: a RETA entry has four bits */
+	IXM_RETA_ENTRIES = 128, /* ... and so many the first table has; an X550 has another behind it */
 	IXM_RSS_KEY_BYTES = 40,
 	IXM_STAT_COUNTERS = 16,
 	IXM_DESCRIPTOR_BYTES = 16,
@@ -50,19 +53,34 @@ enum { /* 8.2.3.2 EEPROM */
 	EEMNGCTL_CFG_DONE0 = 1u << 18,
 };
 
+enum { /* the host interface of an X550's firmware: the driver's source */
+	FLEX_MNG = 0x15800,
+	HICR = 0x15f00,
+	HICR_EN = 1u << 0,
+	HICR_C = 1u << 1,
+	HICR_SV = 1u << 2,
+};
+
 enum { /* 8.2.3.22 MAC */
 	HLREG0 = 0x04240,
 	HLREG0_TXPADEN = 1u << 10,
 	HLREG0_JUMBOEN = 1u << 2,
 	HLREG0_LPBK = 1u << 15,
 	MSCA = 0x0425c,
+	MSCA_DEVICE_SHIFT = 16,
+	MSCA_PHY_SHIFT = 21,
+	MSCA_OP_SHIFT = 26,
+	MSCA_OP_WRITE = 1,
+	MSCA_OP_READ = 3,
 	MSCA_COMMAND = 1u << 30,
 	MSRWD = 0x04260,
+	MSRWD_READ_SHIFT = 16,
 	MAXFRS = 0x04268,
 	MAXFRS_SHIFT = 16,
 	AUTOC = 0x042a0,
 	AUTOC_AN_RESTART = 1u << 12,
 	AUTOC_LMS_SHIFT = 13,
+	AUTOC_LMS_10G = 1u, /* 10 Gbit/s, nothing negotiated */
 	AUTOC_LMS_KX4 = 4u, /* backplane with auto-negotiation of KX, KX4, KR */
 	AUTOC_KX_SUPP = 1u << 30,
 	LINKS = 0x042a4,
@@ -95,6 +113,7 @@ enum { /* 8.2.3.7 receive filters, 8.2.3.8 receive DMA */
 	MRQC = 0x05818,
 	MRQC_MRQE = 0xf,
 	MRQC_RSS = 1,
+	MRQC_POOLS_RSS = 0xa, /* pools of queues, and RSS within each */
 	MRQC_TCP4 = 1u << 16,
 	MRQC_IP4 = 1u << 17,
 	MRQC_IP6 = 1u << 20,
@@ -102,12 +121,37 @@ enum { /* 8.2.3.7 receive filters, 8.2.3.8 receive DMA */
 	MRQC_UDP4 = 1u << 22,
 	MRQC_UDP6 = 1u << 23,
 	RETA = 0x05c00,
+	ERETA = 0x0ee80, /* of an X550: the driver's source */
 	RSSRK = 0x05c80,
 	SECRXSTAT = 0x08d04,
 	SECRXSTAT_RDY = 1u << 0,
 	VFTA = 0x0a000,
 };
 #define RAH_AV (1u << 31)
+
+enum { /* 8.3, registers of a VF; those of its queues are laid out as the PF's */
+	VFLINKS = 0x00010,
+	VTEIMS = 0x00108,
+	VTEIMC = 0x0010c,
+	VTIVAR = 0x00120,
+	VFMBMEM = 0x00200,
+	VFMAILBOX = 0x002fc,
+	VFMAILBOX_REQ = 1u << 0,
+	VFMAILBOX_PFSTS = 1u << 4,
+	VFMAILBOX_PFACK = 1u << 5,
+	VFMAILBOX_RSTI = 1u << 6,
+	VFPSRTYPE = 0x00300,
+	PSRTYPE_RQPL_SHIFT = 29,
+	VF_TX_QUEUE = 0x02000,
+	VFGPRC = 0x0101c,
+	VFGORC = 0x01020,
+	VFMPRC = 0x01034,
+	VFGPTC = 0x0201c,
+	VFGOTC = 0x02020,
+	MAIL_CTS = 1u << 29,
+	MAIL_NACK = 1u << 30,
+};
+#define MAIL_ACK (1u << 31)
 
 enum { /* 8.2.3.9 transmit */
 	DMATXCTL = 0x04a80,
@@ -179,21 +223,6 @@ enum { /* 7.2.3.2.3 and 7.2.3.2.4 advanced transmit descriptors */
 	L4T_TCP = 1,
 };
 #define TXD_TSE (1u << 31)
-
-static inline uint32_t ixm_rx_register(unsigned queue, unsigned which)
-{
-	return RX_QUEUE + queue * QUEUE_STRIDE + which;
-}
-
-static inline uint32_t ixm_tx_register(unsigned queue, unsigned which)
-{
-	return TX_QUEUE + queue * QUEUE_STRIDE + which;
-}
-
-static inline uint32_t ixm_srrctl(unsigned queue)
-{
-	return queue < 16 ? SRRCTL0 + queue * 4 : ixm_rx_register(queue, Q_SRRCTL);
-}
 
 /* Receive addresses: 128, the first 16 where the 82598 had them. */
 static inline uint32_t ixm_ral(unsigned i)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Receive-side scaling, 7.1.2.8: a Toeplitz hash over addresses and ports, of which the low seven bits choose
- * one of 128 entries of four bits each. */
+ * one of 128 entries of four bits each (of an X550 nine bits, one of 512 entries of six). */
 #include "tests/ixgbe_model/private.h"
 
 #include <string.h>
@@ -70,6 +70,11 @@ static unsigned input_fill(const struct ixm_frame *f, unsigned type, uint8_t inp
 	return bytes + 4;
 }
 
+static bool hashes(uint32_t mrqc)
+{
+	return (mrqc & MRQC_MRQE) == MRQC_RSS || (mrqc & MRQC_MRQE) == MRQC_POOLS_RSS;
+}
+
 /* Without RSS, and for frames that no enabled hash fits, queue 0 and a hash of 0. */
 unsigned ixm_rss(const struct ixm *m, const struct ixm_frame *f, uint32_t *hash, unsigned *type)
 {
@@ -77,10 +82,16 @@ unsigned ixm_rss(const struct ixm *m, const struct ixm_frame *f, uint32_t *hash,
 	uint32_t mrqc = ixm_get(m, MRQC);
 
 	*hash = 0;
-	*type = (mrqc & MRQC_MRQE) == MRQC_RSS ? type_of(f, mrqc) : TYPE_NONE;
+	*type = hashes(mrqc) ? type_of(f, mrqc) : TYPE_NONE;
 	if (*type == TYPE_NONE)
 		return 0;
 	*hash = toeplitz(m, input, input_fill(f, *type, input));
-	unsigned entry = *hash % IXM_RETA_ENTRIES;
-	return ixm_get(m, RETA + (entry & ~3u)) >> (entry & 3) * 8 & 0xf;
+	unsigned entry = *hash % m->part->table_entries;
+	uint32_t at = entry < IXM_RETA_ENTRIES ? RETA + (entry & ~3u)
+					       : ERETA + ((entry - IXM_RETA_ENTRIES) & ~3u);
+	unsigned queue = ixm_get(m, at) >> (entry & 3) * 8 & m->part->table_mask;
+	if (!m->part->virtual)
+		return queue;
+	/* 8.3 VFPSRTYPE.RQPL: how many bits of it count within the VF's queues. */
+	return queue & ((1u << (ixm_get(m, VFPSRTYPE) >> PSRTYPE_RQPL_SHIFT)) - 1);
 }

@@ -39,8 +39,8 @@ static bool length_fits(struct ixm *m, const struct ixm_frame *f)
 }
 
 /* 7.1.11: IPv4's header, and TCP and UDP where the datagram is whole. A UDP checksum of 0 (none) is called an
- * error: 82599 erratum 44, for which the driver has a case of its own. */
-static uint32_t checksum_status(const struct ixm_frame *f)
+ * error by an 82599: erratum 44, for which the driver has a case of its own. */
+static uint32_t checksum_status(const struct ixm *m, const struct ixm_frame *f)
 {
 	uint32_t status = 0;
 
@@ -54,7 +54,8 @@ static uint32_t checksum_status(const struct ixm_frame *f)
 	bool good = ixm_sum_fold(ixm_sum(ixm_pseudo_sum(f), f->data + f->l4, f->end - f->l4)) == 0xffff;
 	if (f->protocol == IXM_UDP) {
 		status |= RXD_UDPCS;
-		good = good && wire_get16(f->data + f->l4 + 6) != 0;
+		if (wire_get16(f->data + f->l4 + 6) == 0)
+			good = !m->part->udp_without_checksum_is_bad;
 	}
 	return status | RXD_L4I | (good ? 0 : RXD_L4E);
 }
@@ -108,11 +109,11 @@ struct ring {
 
 static bool ring_open(struct ixm *m, unsigned queue, struct ring *r)
 {
-	uint32_t registers = ixm_rx_register(queue, 0);
+	uint32_t registers = ixm_rx_register(m, queue, 0);
 
 	r->queue = queue;
 	r->size = ixm_ring_size(m, registers);
-	r->buffer_bytes = (ixm_get(m, ixm_srrctl(queue)) & SRRCTL_BSIZE_KB) * 1024;
+	r->buffer_bytes = (ixm_get(m, ixm_srrctl(m, queue)) & SRRCTL_BSIZE_KB) * 1024;
 	r->head = m->rx[queue].head;
 	r->tail = ixm_get(m, registers + Q_TAIL);
 	if (r->size == 0 || r->buffer_bytes == 0 || r->head >= r->size || r->tail >= r->size)
@@ -154,11 +155,19 @@ static void frame_store(struct ixm *m, struct ring *r, const struct ixm_frame *f
 		m->count.rx_descriptors++;
 	}
 	m->rx[r->queue].head = r->head;
-	ixm_set(m, ixm_rx_register(r->queue, Q_HEAD), r->head);
+	ixm_set(m, ixm_rx_register(m, r->queue, Q_HEAD), r->head);
+}
+
+/* 8.2.3.8 SRRCTL.DROP_EN. The host has all queues of VFs drop (Linux's ixgbe_sriov.c: PFQDE), or one guest
+ * could hold up the others. */
+static bool drops(const struct ixm *m, unsigned queue)
+{
+	return m->part->virtual || (ixm_get(m, ixm_srrctl(m, queue)) & SRRCTL_DROP_EN);
 }
 
 /* Without a free descriptor the frame is dropped, or it stays and holds up all that came after it, as the
- * queue says (8.2.3.8 SRRCTL.DROP_EN). */
+ * queue says.
+ */
 static enum outcome deliver(struct ixm *m, struct ixm_frame *f, unsigned queue, struct write_back *w)
 {
 	struct ring r;
@@ -167,7 +176,7 @@ static enum outcome deliver(struct ixm *m, struct ixm_frame *f, unsigned queue, 
 		m->count.rx_no_queue++;
 		return GONE;
 	}
-	bool strip = f->tagged && (ixm_get(m, ixm_rx_register(queue, Q_DCTL)) & RXDCTL_VME);
+	bool strip = f->tagged && (ixm_get(m, ixm_rx_register(m, queue, Q_DCTL)) & RXDCTL_VME);
 	unsigned bytes = f->bytes - (strip ? TAG : 0);
 	unsigned free = m->faults.rx_stuck ? 0 : (r.tail + r.size - r.head) % r.size;
 	if ((bytes + r.buffer_bytes - 1) / r.buffer_bytes <= free) {
@@ -178,11 +187,16 @@ static enum outcome deliver(struct ixm *m, struct ixm_frame *f, unsigned queue, 
 		ixm_interrupt(m, queue);
 		return DELIVERED;
 	}
-	if (!(ixm_get(m, ixm_srrctl(queue)) & SRRCTL_DROP_EN))
+	if (!drops(m, queue))
 		return WAITS;
 	m->stats.qprdc[ixm_stats_counter(m, queue)]++;
 	m->count.rx_no_descriptor++;
 	return GONE;
+}
+
+static bool receives(const struct ixm *m)
+{
+	return m->part->virtual ? m->host.receive : ixm_get(m, RXCTRL) & RXCTRL_RXEN;
 }
 
 static enum outcome frame_in(struct ixm *m, const struct ixm_fifo_frame *in)
@@ -192,7 +206,7 @@ static enum outcome frame_in(struct ixm *m, const struct ixm_fifo_frame *in)
 	unsigned type;
 	bool inexact;
 
-	if (!(ixm_get(m, RXCTRL) & RXCTRL_RXEN)) {
+	if (!receives(m)) {
 		m->count.rx_off++;
 		return GONE;
 	}
@@ -213,7 +227,7 @@ static enum outcome frame_in(struct ixm *m, const struct ixm_fifo_frame *in)
 	}
 	unsigned queue = ixm_rss(m, &f, &w.hash, &type);
 	w.packet_info = type | packet_type(&f) << RXD_PTYPE_SHIFT;
-	w.status |= checksum_status(&f) | (inexact ? RXD_PIF : 0) | m->faults.rx_status_or;
+	w.status |= checksum_status(m, &f) | (inexact ? RXD_PIF : 0) | m->faults.rx_status_or;
 	return deliver(m, &f, queue, &w);
 }
 

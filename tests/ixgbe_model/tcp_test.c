@@ -58,6 +58,10 @@ static void connected(struct transport_conn *conn, int error)
 }
 
 static struct net *the_net; /* one at a time */
+static struct {
+	enum ixm_part_name part;
+	bool v6;
+} kind; /* of both ends */
 
 static void readable(struct transport_conn *conn)
 {
@@ -106,13 +110,16 @@ static void eal_start(void)
 
 static struct ip_addr address(unsigned i)
 {
-	return ip_v4(0x0a000001 + i);
+	struct ip_addr v6 = {.bytes = {0xfd, [13] = 0x77, [15] = (uint8_t)(1 + i)}};
+
+	return kind.v6 ? v6 : ip_v4(0x0a000001 + i);
 }
 
 static void port_make(struct side *s, unsigned i, unsigned mtu, uint32_t offloads)
 {
 	char name[32], error[512] = "";
-	const struct ixm_config device = {.address = name, .mac = {2, 0, 0, 0, 4, (uint8_t)i}};
+	const struct ixm_config device = {
+		.part = kind.part, .address = name, .mac = {2, 0, 0, 0, 4, (uint8_t)i}};
 	const struct port_config c = {
 		.device = name, .queues = 1, .mtu = mtu, .offloads = offloads, .rx_held = 1024};
 
@@ -135,7 +142,8 @@ static void side_make(struct net *n, unsigned i, unsigned mtu, uint32_t offloads
 	s->tx_pool = poison_pool_create(name, TX_MBUFS, RTE_PKTMBUF_HEADROOM + port_pool_room(mtu));
 	CU_ASSERT_PTR_NOT_NULL_FATAL(s->tx_pool);
 	stack_config_defaults(&c.stack);
-	stack_config_add(&c.stack, address(i), 24);
+	stack_config_add(&c.stack, address(i), kind.v6 ? 64 : 24);
+	c.stack.dad_transmits = 0;
 	c.port = s->port;
 	c.stack.tx_pool = s->tx_pool;
 	c.stack.conn_max = 16;
@@ -374,6 +382,19 @@ static void test_a_cable_that_flaps(void)
 	net_close(n);
 }
 
+/* Neighbours are found by groups, of which the host of a VF that it does not trust gives it those it lists.
+ */
+static void test_ipv6_over_vfs_that_are_not_trusted(void)
+{
+	kind.part = IXM_82599_VF;
+	kind.v6 = true;
+	struct net *n = net_open(1500, RX | TX | PORT_TX_MULTI_SEGMENT | PORT_TX_TSO, 0);
+	exchange(n, 2 << 20, NULL);
+	no_harm_was_done(n);
+	net_close(n);
+	memset(&kind, 0, sizeof(kind));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct unit_test tests[] = {
@@ -381,6 +402,7 @@ int main(int argc, char **argv)
 		{"losses_are_repaired", test_losses_are_repaired},
 		{"a_device_that_pauses", test_a_device_that_pauses},
 		{"a_cable_that_flaps", test_a_cable_that_flaps},
+		{"ipv6_over_vfs_that_are_not_trusted", test_ipv6_over_vfs_that_are_not_trusted},
 		{NULL, NULL},
 	};
 	int rc = unit_main(argc, argv, tests);

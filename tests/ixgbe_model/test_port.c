@@ -54,8 +54,11 @@ static void defaults(struct test_port_options *o)
 void tp_open(struct test_port *p, unsigned n, struct test_port_options o)
 {
 	char address[16], name[16], error[512] = "";
-	struct ixm_config c = {
-		.address = address, .mac = {2, 0, 0, 0, 0, (uint8_t)n}, .interrupts = o.interrupts};
+	struct ixm_config c = {.part = o.part,
+		.address = address,
+		.mac = {2, 0, 0, 0, 0, (uint8_t)n},
+		.host.trusted = true,
+		.interrupts = o.interrupts};
 
 	defaults(&o);
 	unit_eal();

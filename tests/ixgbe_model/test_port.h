@@ -12,6 +12,7 @@
 enum { TP_BURST = 32, TP_BUFFERS = 4096, TP_ROOM = 2 * TP_BURST };
 
 struct test_port_options {
+	enum ixm_part_name part;
 	unsigned queues, descriptors; /* 0: 1, 256 */
 	unsigned mtu;		      /* 0: 1500 */
 	unsigned room;		      /* of a receive buffer; 0: 2048 */

@@ -17,7 +17,7 @@ struct ring {
 
 static bool ring_open(struct ixm *m, unsigned queue, struct ring *r)
 {
-	uint32_t registers = ixm_tx_register(queue, 0);
+	uint32_t registers = ixm_tx_register(m, queue, 0);
 
 	r->queue = queue;
 	r->size = ixm_ring_size(m, registers);
@@ -148,7 +148,7 @@ static bool packet_take(struct ixm *m, struct ring *r)
 		m->count.tx_wrapped += q->head == 0;
 		m->count.tx_descriptors++;
 	}
-	ixm_set(m, ixm_tx_register(r->queue, Q_HEAD), q->head);
+	ixm_set(m, ixm_tx_register(m, r->queue, Q_HEAD), q->head);
 	return true;
 }
 
@@ -158,9 +158,11 @@ bool ixm_tx_turn(struct ixm *m)
 {
 	bool moved = false;
 
-	if (!(ixm_get(m, DMATXCTL) & DMATXCTL_TE) || m->faults.tx_stuck || !ixm_link_up(m))
+	if (m->part->transmit_switch && !(ixm_get(m, DMATXCTL) & DMATXCTL_TE))
 		return false;
-	for (unsigned i = 0; i < IXM_QUEUES; i++) {
+	if (m->faults.tx_stuck || !ixm_link_up(m))
+		return false;
+	for (unsigned i = 0; i < m->part->queues; i++) {
 		struct ring r;
 		if (!m->tx[i].on || !ring_open(m, i, &r))
 			continue;
