@@ -68,6 +68,14 @@ packages_ensure()
 	packages_install "${missing[@]}"
 }
 
+# packages_sources: the host's own Debian mirrors as apt lines; nothing where it has no index.
+packages_sources()
+{
+	# shellcheck disable=SC2016 # apt's variables, not the shell's
+	apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT) $(ORIGIN)' 'Identifier: Packages' |
+		awk '$4 == "Debian" && $2 ~ /^bookworm(-updates|-security)?$/ { print "deb", $1, $2, $3 }' | sort -u
+}
+
 packages_installed()
 {
 	dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' | sort -u

@@ -117,6 +117,7 @@ def where_time_goes(broker, work):
     for core in after["cores"]:
         need(core["turns"] >= core["turns_busy"] > 0 and 0 <= core["busy_percent"] < 50, core)
         need(core["turn_max_us"] >= core["turn_max_by_us"] > 0, core)
+        need(core["gap_us"] >= max(core["gap_max_us"], 20 * core["gaps"]), core)
         need(core["turn_max_by"] in {s["source"] for s in after["sources"]}, core)
     need({s["source"] for s in after["sources"]} >= {"calls", "bypass", "ksock", "amqp091"}, "sources")
     need(sum(r["given"] for r in after["rings"]) > 0 and all(r["full"] == 0 for r in after["rings"]), "rings")

@@ -84,4 +84,29 @@ def vlan(broker, work):
     need([line for line in lines if line.startswith("2\t")] == ["2\t7"], "the answers: %s" % lines)
 
 
-CASES = [both_ports_serve, several_addresses, vlan]
+def port_of(broker, name):
+    return {port["name"]: port for port in broker.status()["ports"]}[name]
+
+
+def eventually(of, wanted, text):
+    deadline = time.monotonic() + TIMEOUT_S
+    while not wanted(of()):
+        need(time.monotonic() < deadline, "%s: %s" % (text, of()))
+        time.sleep(0.1)
+
+
+def devices(broker, work):
+    """what the devices count is told, and a link that goes and comes back is logged; its connections go on"""
+    frames = port_of(broker, "wan")["rx_frames"]
+    with connect("wan") as s:
+        eventually(lambda: port_of(broker, "wan"), lambda p: p["device_rx_frames"] >= frames + 3 and p["link_up"], "counters")
+        subprocess.run(["ip", "link", "set", "wan", "down"], check=True)
+        eventually(lambda: port_of(broker, "wan")["link_up"], lambda up: not up, "link")
+        eventually(broker.log, lambda log: "wan: the link is down" in log, "log")
+        subprocess.run(["ip", "link", "set", "wan", "up"], check=True)
+        eventually(lambda: port_of(broker, "wan")["link_up"], lambda up: up, "link")
+        eventually(broker.log, lambda log: "wan: the link is up" in log, "log")
+        close_orderly(s)
+
+
+CASES = [both_ports_serve, several_addresses, vlan, devices]
