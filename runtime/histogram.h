@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A histogram of durations: four buckets to each power of two, so that a value is known to a quarter or
+/* A histogram of durations: 16 buckets to each power of two, so that a value is known to a sixteenth or
  * better, over the whole range of 40 bits. One core counts, any thread reads. */
 #ifndef RUNTIME_HISTOGRAM_H
 #define RUNTIME_HISTOGRAM_H
 
 #include <stdint.h>
 
-enum { HISTOGRAM_BUCKETS = 160 };
+enum {
+	HISTOGRAM_STEPS_LOG2 = 4,
+	HISTOGRAM_STEPS = 1 << HISTOGRAM_STEPS_LOG2,
+	HISTOGRAM_BUCKETS = 38 * HISTOGRAM_STEPS
+};
 
 struct histogram {
 	uint64_t count[HISTOGRAM_BUCKETS];
@@ -15,19 +19,19 @@ struct histogram {
 /* The bucket of a value; the last one takes all that are larger. */
 static inline unsigned histogram_bucket(uint64_t value)
 {
-	if (value < 4)
+	if (value < HISTOGRAM_STEPS)
 		return (unsigned)value;
-	unsigned power = 63 - (unsigned)__builtin_clzll(value);
-	unsigned at = (power - 1) * 4 + (unsigned)(value >> (power - 2) & 3);
+	unsigned shift = 63 - (unsigned)__builtin_clzll(value) - HISTOGRAM_STEPS_LOG2;
+	unsigned at = shift * HISTOGRAM_STEPS + (unsigned)(value >> shift);
 	return at < HISTOGRAM_BUCKETS ? at : HISTOGRAM_BUCKETS - 1;
 }
 
 /* The smallest value of a bucket; of HISTOGRAM_BUCKETS: where the last one ends. */
 static inline uint64_t histogram_from(unsigned bucket)
 {
-	if (bucket < 4)
+	if (bucket < HISTOGRAM_STEPS)
 		return bucket;
-	return (UINT64_C(4) + bucket % 4) << (bucket / 4 - 1);
+	return (UINT64_C(1) * HISTOGRAM_STEPS + bucket % HISTOGRAM_STEPS) << (bucket / HISTOGRAM_STEPS - 1);
 }
 
 /* On the core. */

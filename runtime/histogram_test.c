@@ -7,8 +7,8 @@ static void buckets(void)
 	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
 		CU_ASSERT_EQUAL(histogram_bucket(histogram_from(i)), i);
 		CU_ASSERT_EQUAL(histogram_bucket(histogram_from(i + 1) - 1), i);
-		/* a quarter at most */
-		CU_ASSERT_TRUE((histogram_from(i + 1) - histogram_from(i)) * 4 <= histogram_from(i) + 4);
+		/* a sixteenth at most */
+		CU_ASSERT_TRUE((histogram_from(i + 1) - histogram_from(i)) * 16 <= histogram_from(i) + 16);
 	}
 	CU_ASSERT_EQUAL(histogram_bucket(UINT64_MAX), HISTOGRAM_BUCKETS - 1);
 	CU_ASSERT_EQUAL(histogram_from(HISTOGRAM_BUCKETS), UINT64_C(1) << 41);
@@ -25,7 +25,7 @@ static void quantiles(void)
 	CU_ASSERT_EQUAL(total, 1000);
 	for (unsigned percent = 1; percent <= 100; percent++) {
 		uint64_t q = histogram_quantile(&copy, total, percent / 100.0);
-		CU_ASSERT(q >= percent * 10 && q <= percent * 10 + percent * 10 / 4 + 1);
+		CU_ASSERT(q >= percent * 10 && q <= percent * 10 + percent * 10 / 16 + 1);
 	}
 }
 

@@ -260,6 +260,14 @@ static void pause_briefly(void)
 		__builtin_ia32_pause();
 }
 
+static void note_gap(struct turn *t, uint64_t us)
+{
+	count(&t->stats.gaps, 1);
+	count(&t->stats.gap_us, us);
+	if (us > t->stats.gap_us_max)
+		__atomic_store_n(&t->stats.gap_us_max, us, __ATOMIC_RELAXED);
+}
+
 static void run_loop(struct turn *t)
 {
 	uint64_t now_us = clock_now_us(), work_us = now_us;
@@ -271,6 +279,8 @@ static void run_loop(struct turn *t)
 		uint64_t end_us = clock_now_us();
 		if (end_us - now_us > t->stats.turn_us_max)
 			__atomic_store_n(&t->stats.turn_us_max, end_us - now_us, __ATOMIC_RELAXED);
+		if (work == 0 && end_us - now_us > TURN_GAP_US)
+			note_gap(t, end_us - now_us);
 		now_us = end_us;
 		if (work > 0) {
 			work_us = now_us;
@@ -322,6 +332,9 @@ struct turn_stats turn_stats(const struct turn *t)
 		.sleeps = __atomic_load_n(&t->stats.sleeps, __ATOMIC_RELAXED),
 		.wakeups = __atomic_load_n(&t->stats.wakeups, __ATOMIC_RELAXED),
 		.turn_us_max = __atomic_load_n(&t->stats.turn_us_max, __ATOMIC_RELAXED),
+		.gaps = __atomic_load_n(&t->stats.gaps, __ATOMIC_RELAXED),
+		.gap_us = __atomic_load_n(&t->stats.gap_us, __ATOMIC_RELAXED),
+		.gap_us_max = __atomic_load_n(&t->stats.gap_us_max, __ATOMIC_RELAXED),
 		.ticks_busy = __atomic_load_n(&t->stats.ticks_busy, __ATOMIC_RELAXED),
 		.ticks_max = __atomic_load_n(&t->stats.ticks_max, __ATOMIC_RELAXED),
 		.ticks_max_name = __atomic_load_n(&t->stats.ticks_max_name, __ATOMIC_RELAXED),

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TURN_SOURCES_MAX = 16 };
+enum { TURN_SOURCES_MAX = 16, TURN_GAP_US = 20 };
 
 /* What a turn without work does: go on at once; go on after a pause that leaves the sibling hyperthread
  * more; spin for idle_spin_us after the last work, then sleep. */
@@ -40,6 +40,10 @@ struct turn_stats {
 	uint64_t sleeps;
 	uint64_t wakeups; /* sleeps that ended for a wake_fd or turn_wake, not for a deadline */
 	uint64_t turn_us_max;
+	/* Turns of turn_run without work that took longer than TURN_GAP_US: something else had the CPU
+	 * (another thread, an interrupt, a hypervisor). What it took in turns with work is not told apart
+	 * from the work. */
+	uint64_t gaps, gap_us, gap_us_max;
 	uint64_t ticks_busy;	    /* of turns with work */
 	uint64_t ticks_max;	    /* of the longest turn */
 	const char *ticks_max_name; /* the source that took most of it; NULL: there was no turn yet */

@@ -520,6 +520,39 @@ static void time_by_source(void)
 	turn_fini(&t);
 }
 
+struct gapped {
+	struct turn_source source;
+	struct turn *turn;
+	unsigned polls;
+};
+
+enum { GAPS = 5, GAP_US = 300 };
+
+/* Turns that take long without work, and with it, in turns. */
+static unsigned gapped_poll(struct turn_source *s, uint64_t now_us)
+{
+	struct gapped *g = caa_container_of(s, struct gapped, source);
+
+	burn(GAP_US);
+	if (++g->polls == 2 * GAPS)
+		turn_stop(g->turn);
+	return g->polls % 2;
+}
+
+static void gaps_are_counted(void)
+{
+	struct turn t;
+	struct gapped g = {.source = {.name = "gapped", .poll = gapped_poll, .wake_fd = -1}, .turn = &t};
+
+	CU_ASSERT_EQUAL(turn_init(&t, TURN_IDLE_POLL, 0), 0);
+	CU_ASSERT_EQUAL(turn_add(&t, &g.source), 0);
+	turn_run(&t);
+	struct turn_stats s = turn_stats(&t);
+	CU_ASSERT_EQUAL(s.gaps, GAPS);
+	CU_ASSERT(s.gap_us >= GAPS * GAP_US && s.gap_us_max >= GAP_US && s.gap_us_max <= s.gap_us);
+	turn_fini(&t);
+}
+
 static bool may_sleep = true;
 
 static bool probe_sleep_prepare(struct turn_source *s)
@@ -564,5 +597,6 @@ int main(int argc, char **argv)
 			{"no_wakeup_is_lost", no_wakeup_is_lost},
 			{"wakes_at_every_moment", wakes_at_every_moment},
 			{"asleep_is_offline", asleep_is_offline}, {"signals_do_no_harm", signals_do_no_harm},
-			{"time_by_source", time_by_source}, {"sleeps_by_hand", sleeps_by_hand}, {0}});
+			{"time_by_source", time_by_source}, {"gaps_are_counted", gaps_are_counted},
+			{"sleeps_by_hand", sleeps_by_hand}, {0}});
 }

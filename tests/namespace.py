@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """namespace.py STAGE: the outer part of a stage that needs a network of its own: makes a network namespace with a
-loopback and a folder, runs tests/STAGE/stage.py FOLDER inside, removes both again, also on failure."""
+loopback and a folder, runs tests/STAGE/stage.py FOLDER inside, removes both again, also on failure. Where GODWIT_CAPTURES
+names a folder, that is used, and stays."""
 import contextlib
 import os
 import shutil
@@ -18,8 +19,10 @@ def namespaces(name, ends=("",)):
     SIGTERM is it: (names, folder)."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     names = ["-".join(filter(None, ("gw", name, str(os.getpid()), end))) for end in ends]
-    folder = tempfile.mkdtemp(prefix=f"godwit-{name}-")
-    os.chmod(folder, 0o755)
+    keep = os.environ.get("GODWIT_CAPTURES")
+    folder = keep or tempfile.mkdtemp(prefix=f"godwit-{name}-")
+    if not keep:
+        os.chmod(folder, 0o755)
     made = []
     try:
         for namespace in names:
@@ -30,7 +33,8 @@ def namespaces(name, ends=("",)):
     finally:
         for namespace in made:
             subprocess.run(["ip", "netns", "delete", namespace])
-        shutil.rmtree(folder, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def main(stage):

@@ -9,14 +9,16 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.append(os.path.join(ROOT, "tests"))
 
-import check  # noqa: E402
+import guests  # noqa: E402
 import machine  # noqa: E402
+import machines  # noqa: E402
 import plan  # noqa: E402
 import raw  # noqa: E402
+from across import Across  # noqa: E402
 from measure import Comparison  # noqa: E402
 from namespace import namespaces  # noqa: E402
 from network import Network  # noqa: E402
-from results import Results  # noqa: E402
+from target import TargetError  # noqa: E402
 
 
 def say(words):
@@ -31,6 +33,7 @@ def options():
                         help="folder for raw lines, page and figures (build/compare)")
     parser.add_argument("--resume", action="store_true", help="goes on with the raw lines that are there")
     parser.add_argument("--page", action="store_true", help="measures nothing: page and figures from the raw lines")
+    parser.add_argument("--no-page", action="store_true", help="measures alone; --page draws the page later")
     parser.add_argument("--estimate", action="store_true", help="says how long it would take, and ends")
     parser.add_argument("--runs", type=int, help="instead of the profile's number of runs")
     parser.add_argument("--rows", help="only these of the profile's rows, with commas")
@@ -48,16 +51,35 @@ def profile_of(args):
     return profile
 
 
-def measure(args, profile, lines):
-    if os.geteuid():
-        sys.exit("bench/compare makes network namespaces and devices: it needs root")
-    cpus = sorted(os.sched_getaffinity(0))
+def begin(args, profile, lines, **facts):
+    """Writes down what is measured on what; the order's seed."""
     head = next(iter(lines.of("start")), None)
     seed = head["seed"] if head else args.seed if args.seed is not None else int(time.time())
     lines.add({"type": "start", "seed": seed, "profile": profile.name, "tree": profile.tree, "runs": profile.runs,
-               "words": {name: row.words() for name, row in profile.rows.items()}, "machine": machine.facts(ROOT, cpus)})
+               "words": {name: row.words() for name, row in profile.rows.items()}, **facts})
     say(f"profile {profile.name}, {profile.runs} runs, order of seed {seed}, about {profile.estimate_minutes():.0f} minutes, "
         f"load {os.getloadavg()[0]:.1f}")
+    return seed
+
+
+def measure_across(args, profile, lines):
+    wanted = max((number for row, number, _ in profile.picks if not row.external), default=0)
+    with guests.signals_end_it(), guests.Machines(profile.machines, wanted, say).up() as connected:
+        across = Across(connected)
+        facts = connected.facts()
+        seed = begin(args, profile, lines, machine=facts["client"], machines=facts)
+        comparison = Comparison(profile, lines, "", connected, (), say, across.visit)
+        comparison.run(seed)
+    return comparison.failures
+
+
+def measure(args, profile, lines):
+    if profile.machines:
+        return measure_across(args, profile, lines)
+    if os.geteuid():
+        sys.exit("bench/compare makes network namespaces and devices: it needs root")
+    cpus = sorted(os.sched_getaffinity(0))
+    seed = begin(args, profile, lines, machine=machine.facts(ROOT, cpus))
     with namespaces("compare", ("client", "broker")) as ((client, broker), work):
         comparison = Comparison(profile, lines, os.path.abspath(args.build), Network(client, broker, work), cpus, say)
         comparison.run(seed)
@@ -72,11 +94,17 @@ def main():
         return 0
     os.makedirs(args.out, exist_ok=True)
     lines = raw.Raw(os.path.join(args.out, f"{profile.name}.jsonl"), args.resume or args.page)
-    if lines.of("start") and not args.runs:
+    if lines.of("start") and args.page and not args.rows and not args.runs:
+        profile = plan.profile_recorded(lines.of("start")[-1])
+    elif lines.of("start") and not args.runs:
         profile.runs = lines.of("start")[-1]["runs"]
     failures = 0 if args.page else measure(args, profile, lines)
-    import page  # pylint: disable=import-outside-toplevel; matplotlib is slow to load, and not needed to measure
-    say(page.write(lines, profile, args.out))
+    # pylint: disable=import-outside-toplevel; matplotlib and numpy are slow to load, and not needed to measure
+    if not args.no_page:
+        import page
+        say(page.write(lines, profile, args.out))
+    import check
+    from results import Results
     wrong = list(check.complaints(Results(lines.lines), profile))
     for words in wrong:
         say(f"WRONG {words}")
@@ -86,5 +114,5 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (plan.PlanError, raw.RawError) as problem:
+    except (plan.PlanError, machines.MachinesError, raw.RawError, TargetError) as problem:
         sys.exit(f"bench/compare: {problem}")

@@ -29,3 +29,11 @@ def place(cpus, guests, broker, client):
     first, last = cpus[:half] or cpus, cpus[half:]
     enough = guests == 1 and half > 0
     return Placement((tuple(last[-broker:]),) * guests, (tuple(first[:client]),) * guests, not enough)
+
+
+def place_client(cpus, guests, client):
+    """The same on a machine that has clients alone: (CPUs of each guest's client, whether these are shared)."""
+    cpus = sorted(cpus)
+    if guests * client <= len(cpus):
+        return tuple(tuple(cpus[g * client:(g + 1) * client]) for g in range(guests)), False
+    return (tuple(cpus[:client]),) * guests, guests > 1

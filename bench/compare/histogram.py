@@ -49,23 +49,32 @@ def merge(histograms):
     return total
 
 
-def quantile_ns(buckets, part):
-    """What this part of the samples does not exceed; None where too few lie beyond it to know."""
-    count = sum(buckets.values())
-    if (1 - part) * count < BEYOND_MIN - 1e-6:
+def beyond(buckets, part):
+    """How many samples lie beyond a percentile."""
+    return (1 - part) * sum(buckets.values()) + 1e-6
+
+
+def quantile(buckets, part, end):
+    """What this part of the samples does not exceed, a bucket's end being end(bucket); None where too few lie beyond it to
+    know."""
+    if beyond(buckets, part) < BEYOND_MIN:
         return None
-    wanted, seen = math.ceil(part * count - 1e-9), 0
+    wanted, seen = math.ceil(part * sum(buckets.values()) - 1e-9), 0
     for bucket in sorted(buckets):
         seen += buckets[bucket]
         if seen >= wanted:
-            return until(bucket)
+            return end(bucket)
     return None
 
 
+def quantile_ns(buckets, part):
+    return quantile(buckets, part, until)
+
+
 def curve(buckets):
-    """(part beyond, ns) for each bucket that is not empty, but for the largest value, beyond which nothing is."""
+    """(part beyond, ns) for each bucket that is not empty and has samples enough beyond it."""
     left = count = sum(buckets.values())
     for bucket in sorted(buckets):
         left -= buckets[bucket]
-        if left:
+        if left >= BEYOND_MIN:
             yield left / count, until(bucket)

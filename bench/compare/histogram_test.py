@@ -34,8 +34,16 @@ class Histogram(unittest.TestCase):
         self.assertEqual(histogram.quantile_ns(buckets, 0.95), 255)
         self.assertIsNone(histogram.quantile_ns(buckets, 0.951))
 
+    def test_how_much_lies_beyond(self):
+        self.assertEqual(int(histogram.beyond({1: 90, 2: 10}, 0.9)), 10)
+        self.assertEqual(histogram.quantile({2.5: 99, 1.5: 1}, 0.01, float), 1.5)
+
     def test_a_curve_says_how_much_lies_beyond(self):
         self.assertEqual(list(histogram.curve(histogram.read(FILE))), [(0.1, 5), (0.05, 255)])
+
+    def test_a_curve_ends_where_too_few_lie_beyond(self):
+        self.assertEqual(list(histogram.curve({5: 950, 255: 1, 256: 49})), [(0.05, 5)])
+        self.assertEqual(list(histogram.curve({5: 49, 6: 49})), [])
 
 
 if __name__ == "__main__":

@@ -6,23 +6,23 @@ import time
 
 import clients
 import cores
+import inside
+import plan
 import servers
 from machine import Watch, tree_seconds
+from network import steer_xdp
+from target import TargetError, Unreachable
 
-# A throughput run is as long as it is to be once a first guess has shown the rate; the guess is one by itself.
-FIRST_COUNT, GUESS_S = 2000, 0.2
-WARM_PART = 5
 ATTEMPTS = 2
+KERNEL_SHARE_MS = 300
 
 
 class Comparison:
-    def __init__(self, profile, raw, build, network, cpus, say):
+    def __init__(self, profile, raw, build, network, cpus, say, visit_of=None):
+        """visit_of: makes a Visit of a comparison and a visit, where it is not one on this machine."""
         self.profile, self.raw, self.build, self.network, self.say = profile, raw, build, network, say
-        self.cpus = cpus
+        self.cpus, self.visit_of = cpus, visit_of or Visit
         self.failures = 0
-        # Messages a second of one publisher, as first found.
-        self.rates = {(line["row"], line["guests"], line["size"]): line["found_rate"] for line in raw.of("measurement")
-                      if "found_rate" in line}
 
     def run(self, seed):
         for name, row in self.profile.rows.items():
@@ -31,8 +31,22 @@ class Comparison:
                 self.raw.add({"type": "missing", "row": name, "why": why})
                 self.say(f"row {name} is missing: {why}")
         for visit in self.profile.visits(seed):
+            self.kernel_share(visit.run)
             if not servers.missing(visit.row):
                 self.visit(visit)
+
+    def kernel_share(self, run):
+        """Once in each run, before anything else of it. It is this machine's alone."""
+        if self.profile.machines or any(line["run"] == run for line in self.raw.of("kernel_share")):
+            return
+        placement = cores.place(self.cpus, 1, self.profile.cores["broker"], self.profile.cores["client"])
+        try:
+            found = clients.kernel_share(self.build, self.network.broker, placement.broker_cpus()[0],
+                                         placement.client_cpus()[0], KERNEL_SHARE_MS)
+        except (clients.ClientError, OSError, ValueError, servers.subprocess.SubprocessError) as problem:
+            self.failed("the kernel's own share", 1, run, None, problem)
+        else:
+            self.raw.add({"type": "kernel_share", "run": run, **found})
 
     def visit(self, visit):
         done = self.raw.done()
@@ -41,23 +55,30 @@ class Comparison:
             return
         began = time.monotonic()
         try:
-            Visit(self, visit).measure(tests)
-        except (clients.ClientError, servers.brokers.BrokerError, OSError, ValueError, KeyError,
+            self.visit_of(self, visit).measure(tests)
+        except Unreachable as problem:
+            self.fail(visit, None, problem)
+            raise
+        except (clients.ClientError, servers.brokers.BrokerError, TargetError, OSError, ValueError, KeyError,
                 servers.subprocess.SubprocessError) as problem:
             self.fail(visit, None, problem)
         self.say(f"run {visit.run + 1} of {self.profile.runs}: {visit.row.name}, {visit.guests} guest"
                  f"{'s' * (visit.guests > 1)}: {len(tests)} tests, {time.monotonic() - began:.1f} s")
 
     def fail(self, visit, test, problem):
+        self.failed(visit.row.name, visit.guests, visit.run, test, problem)
+
+    def failed(self, name, guests, run, test, problem):
         self.failures += 1
         words = f"{type(problem).__name__}: {problem}"
-        self.raw.add({"type": "failed", "row": visit.row.name, "guests": visit.guests, "run": visit.run, "test": test,
-                      "why": words})
-        self.say(f"FAILED {visit.row.name} {test or 'as a whole'}: {words}")
+        self.raw.add({"type": "failed", "row": name, "guests": guests, "run": run, "test": test, "why": words})
+        self.say(f"FAILED {name} {test or 'as a whole'}: {words}")
 
 
 class Visit:
     """A visit while its brokers run."""
+
+    settings = None   # of its brokers, where tests have different ones
 
     def __init__(self, comparison, visit):
         self.comparison, self.visit = comparison, visit
@@ -66,6 +87,7 @@ class Visit:
         # Who shares a CPU must leave it; who has his own one spins, on kernel sockets as well.
         self.idle = "adaptive" if self.placement.shared else "poll"
         self.places, self.servers = [], []
+        self.rates = {}   # {size: messages a second of a publisher at the row's most}
 
     def measure(self, tests):
         row, network = self.visit.row, self.comparison.network
@@ -76,6 +98,7 @@ class Visit:
                 server = servers.server_of(row, network.work, self.comparison.build, end, broker_cpus, self.idle, guest)
                 stack.callback(servers.end, server)
                 server.start()
+                steer_xdp(end, broker_cpus)
                 self.places.append((end, client_cpus))
                 self.servers.append(server)
             for kind, size in tests:
@@ -86,8 +109,9 @@ class Visit:
 
     def test(self, kind, size):
         """Again where the hypervisor took more than it may; the last one counts, and says so."""
+        of = self.comparison.profile.described(kind)
         for attempt in range(1, ATTEMPTS + 1):
-            line = self.attempt(kind, size)
+            line = self.attempt(kind, size, of)
             line["attempt"] = attempt
             line["disturbed"] = line["cpu"]["steal"] > self.comparison.profile.steal_max
             if not line["disturbed"] or attempt == ATTEMPTS:
@@ -95,47 +119,49 @@ class Visit:
                 return
             self.comparison.raw.add({**line, "type": "discarded"})
 
-    def attempt(self, kind, size):
+    def attempt(self, kind, size, of):
         visit, build, work = self.visit, self.comparison.build, self.comparison.network.work
         line = {"type": "measurement", "row": visit.row.name, "guests": visit.guests, "run": visit.run, "kind": kind,
                 "size": size, "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-                "shared_cpus": self.placement.shared, "version": self.servers[0].version()}
+                **self.about()}
         profile = self.comparison.profile
-        of = profile.throughput if kind == "throughput" else profile.variants.get(kind, profile.latency)
-        if kind == "throughput" and "count" not in of or "share" in of:
-            line["found_rate"] = self.rate(size)
-        if kind == "throughput":
-            line["count"] = of["count"] if "count" in of else max(int(line["found_rate"] * of["seconds"]), 1)
-            self.throughput(size, max(line["count"] // WARM_PART, 1))
-            of = {"queues": of["queues"], "count": line["count"], "patience": of.get("seconds", 60)}
-        elif "share" in of:
+        if "share" in of:
             # What perftest's publishers managed together, on as many queues.
+            line["found_rate"] = self.rate(size)
             of = {**of, "queues": profile.throughput["queues"], "rate": max(int(of["share"] * line["found_rate"]), 1)}
-        watch, used = Watch(), self.used()
+        watched, used = self.watch(), self.used()
         if not profile.is_throughput(kind):
             line["rate"], line["queues"] = of["rate"], of.get("queues", 1)
-            line["results"] = clients.latency(build, self.places, of, size, self.idle, work)
+            looks = [inside.Look(server) for server in self.servers]
+            line["results"] = clients.latency(build, self.places, of, size, self.idle, work, looks)
+            for guest, look in zip(line["results"], looks):
+                guest.update(look.found())
         else:
-            line["results"] = clients.throughput(build, self.places, of, size, self.idle)
-            line["queues"] = of["queues"]
-        line["cpu"] = watch.end({"broker": self.placement.broker_cpus(), "client": self.placement.client_cpus()})
+            ask = clients.nats if visit.row.client == "nats" else clients.throughput
+            line["results"] = ask(build, self.places, of, size, self.idle)
+            line["queues"] = line["results"][0]["qt"]
+        line["cpu"] = watched()
         line["broker_process"] = {kind: round(self.used()[kind] - used[kind], 3) for kind in used}
         return line
+
+    def about(self):
+        """What a line says besides its results."""
+        return {"shared_cpus": self.placement.shared, "version": self.servers[0].version(), "given": self.servers[0].given}
+
+    def watch(self):
+        """Call what it returns for what the CPUs of both sides did since."""
+        watch = Watch()
+        return lambda: watch.end({"broker": self.placement.broker_cpus(), "client": self.placement.client_cpus()})
 
     def used(self):
         each = [tree_seconds(server.process.pid) for server in self.servers if server.process]
         return {kind: sum(one[kind] for one in each) for kind in ("user", "system")}
 
-    def throughput(self, size, count):
-        """Messages a second of the slowest publisher's kind, by a run of so many."""
-        of = {"queues": self.comparison.profile.throughput["queues"], "count": count}
-        results = clients.throughput(self.comparison.build, self.places, of, size, self.idle)
-        return min(result["publishes_per_s"]["mean"] for result in results)
-
     def rate(self, size):
-        """Messages a second of a publisher at the row's most, found once, so that all runs ask for the same."""
-        key = self.visit.row.name, self.visit.guests, size
-        if key not in self.comparison.rates:
-            guess = max(int(self.throughput(size, FIRST_COUNT) * GUESS_S), 1)
-            self.comparison.rates[key] = self.throughput(size, guess)
-        return self.comparison.rates[key]
+        """Messages a second of a publisher at the row's most, found in this visit: a machine that is slower for a while
+        is so for the shares of it, too."""
+        if size not in self.rates:
+            of = {"queues": self.comparison.profile.throughput["queues"], **plan.PROBE}
+            results = clients.throughput(self.comparison.build, self.places, of, size, self.idle)
+            self.rates[size] = min(result["publishes_per_s"]["mean"] for result in results)
+        return self.rates[size]

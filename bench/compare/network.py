@@ -2,10 +2,15 @@
 """What lies between client and broker: made for a visit, in namespaces of our own, and removed after it."""
 import contextlib
 import dataclasses
+import glob
 import os
 import subprocess
+import time
+
+from target import HERE, Here
 
 PORT = 5672
+NAPI_PATIENCE_S = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +22,11 @@ class End:
     port: int = PORT
     client_device: tuple = ()   # options for the tools
     broker_port: str = ""       # an entry of `ports`, without its name; empty: kernel sockets
+    client: Here = HERE         # the client's machine
+    beside: tuple = ()          # CPUs of a broker that is in the tools' own process
+    prefix: str = "godwit-"     # of the tools' names
+    programs: str = ""          # where the tools are there, if not where they are here
+    napi: str = ""              # a device whose XDP program the kernel shall run on the broker's CPUs
 
 
 def ip(namespace, words):
@@ -31,6 +41,29 @@ def steer(namespace, device, cpus):
     """What arrives at this end is work of these CPUs (RPS), and not of the other end's: equal cores would not be."""
     mask = f"{sum(1 << cpu for cpu in cpus):x}"
     inside(namespace, "sh", "-c", f"echo {mask} >/sys/class/net/{device}/queues/rx-0/rps_cpus")
+
+
+def napi_threads(device):
+    """The kernel's threads that take in what arrives at a device, where it has been told to have such."""
+    for path in glob.glob("/proc/[0-9]*/comm"):
+        with contextlib.suppress(OSError), open(path, encoding="utf-8") as f:
+            if f.read().startswith(f"napi/{device}-"):
+                yield int(path.split("/")[2])
+
+
+def steer_xdp(end, cpus):
+    """RPS comes after XDP, which a veth device runs on the CPU of who sends: so a thread of the kernel's does it, which there is
+    once the broker has put its program there, and which belongs on the broker's CPUs."""
+    if not end.napi:
+        return
+    inside(end.broker_namespace, "sh", "-c", f"echo 1 >/sys/class/net/{end.napi}/threaded")
+    until = time.monotonic() + NAPI_PATIENCE_S
+    while not (found := list(napi_threads(end.napi))):
+        if time.monotonic() > until:
+            raise OSError(f"{end.napi}: the kernel has no NAPI thread for it: an AF_XDP row wants one on the broker's CPUs")
+        time.sleep(0.05)
+    for thread in found:
+        os.sched_setaffinity(thread, cpus)
 
 
 def device_of(kind, interface):
@@ -57,7 +90,7 @@ class Network:
     @contextlib.contextmanager
     def network(self, row, _guest, _client_cpus, _broker_cpus):
         host, port = row.broker.rsplit(":", 1)
-        yield End("", "", host, int(port))
+        yield End("", "", host.strip("[]"), int(port))
 
     @contextlib.contextmanager
     def veth(self, row, guest, client_cpus, broker_cpus):
@@ -80,7 +113,8 @@ class Network:
                     end, client_device=("--dpdk-port", device_of(row.client, here), "--address", f"{ours}/24"))
             if row.bypass:
                 end = dataclasses.replace(end, broker_port=f"device: '{device_of(row.broker, there)}', "
-                                                           f"address: {theirs}/24, gateway6: none")
+                                                           f"address: {theirs}/24, gateway6: none",
+                                          napi=there if row.broker == "af_xdp" else "")
             yield end
         finally:
             ip(self.client, f"link delete {here}")
@@ -93,15 +127,21 @@ class Network:
                   broker_port=f"device: tap, host_address: {subnet}.1/24, address: {subnet}.2/24, gateway6: none")
 
     @contextlib.contextmanager
-    def memory(self, _row, guest, _client_cpus, _broker_cpus):
+    def process(self, _row, _guest, _client_cpus, broker_cpus):
+        # As rings.c has them.
+        yield End(self.client, self.client, "10.9.0.1", client_device=("--dpdk-port", "net_ring0", "--address", "10.9.0.2/24"),
+                  beside=tuple(broker_cpus[:1]), prefix="bench/compare/compare_rings_")
+
+    @contextlib.contextmanager
+    def memory(self, row, guest, _client_cpus, _broker_cpus):
         subnet, path = f"198.18.{20 + guest}", os.path.join(self.work, f"vhost{guest}")
         mac = f"02:47:77:63:00:{guest:02x}"
         device = f"net_virtio_user{guest},path={path},queues=1,queue_size=1024,mac={mac}"
         try:
             yield End(self.client, self.broker, f"{subnet}.2",
-                      client_device=("--dpdk-port", device, "--address", f"{subnet}.1/24"),
-                      broker_port=f"device: 'net_vhost{guest},iface={path},queues=1', address: {subnet}.2/24, "
-                                  "gateway6: none")
+                      client_device=("--dpdk-port", device, "--address", f"{subnet}.1/24", "--mtu", str(row.mtu)),
+                      broker_port=f"device: 'net_vhost{guest},iface={path},queues=1', mtu: {row.mtu}, "
+                                  f"address: {subnet}.2/24, gateway6: none")
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)

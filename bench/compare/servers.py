@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The brokers that are compared: started for a visit, pinned, and ended after it."""
 import os
+import shutil
 import subprocess
 import sys
 
@@ -20,9 +21,20 @@ log: {level: warn}
 """
 
 
+def config_of(cpus, idle, port, address, tcp_port, control):
+    """Godwit's configuration; port: an entry of `ports`, or empty: then it listens at address on the kernel's sockets."""
+    listener = "transport: bypass" if port else f"transport: kernel, address: '{address}'"
+    return CONFIG % (", ".join(map(str, cpus)), idle, f"{{{port}}}" if port else "",
+                     f"{{name: amqp, {listener}, tcp_port: {tcp_port}}}", control)
+
+
 def prefix_of(namespace, cpus):
     pinned = ["taskset", "-c", ",".join(map(str, cpus))]
     return ["ip", "netns", "exec", namespace, *pinned] if namespace else pinned
+
+
+def given_cpus(cpus):
+    return f"CPU{'s' * (len(cpus) > 1)} {', '.join(map(str, cpus))}"
 
 
 class Godwit(brokers.Process):
@@ -33,12 +45,12 @@ class Godwit(brokers.Process):
         self.log_path = os.path.join(work, f"godwit{guest}.log")
         self.prefix = prefix_of(end.broker_namespace, cpus)
         self.config = os.path.join(work, f"godwit{guest}.yaml")
-        port = f"{{name: port{guest}, {end.broker_port}}}" if end.broker_port else ""
-        listener = "transport: bypass" if port else f"transport: kernel, address: {end.address}"
+        self.control = os.path.join(work, f"control{guest}.sock") if end.broker_port else None
         with open(self.config, "w", encoding="utf-8") as f:
-            f.write(CONFIG % (", ".join(map(str, cpus)), idle, port, f"{{name: amqp, {listener}}}",
+            f.write(config_of(cpus, idle, end.broker_port and f"name: port{guest}, {end.broker_port}", end.address, end.port,
                               os.path.join(work, f"control{guest}.sock")))
         self.program = os.path.join(build, "godwit")
+        self.given = f"{given_cpus(cpus)}, idle: {idle}" + f", and there the NAPI threads of {end.napi}" * bool(end.napi)
 
     def start(self):
         with open(self.log_path, "wb"):
@@ -56,8 +68,12 @@ class Godwit(brokers.Process):
         return seconds, status
 
     def version(self):
-        words = subprocess.run([self.program, "--version"], capture_output=True, text=True, check=True)
-        return words.stdout.strip()
+        return version_of(os.path.dirname(self.program))
+
+
+def version_of(build):
+    words = subprocess.run([os.path.join(build, "godwit"), "--version"], capture_output=True, text=True, check=True)
+    return words.stdout.strip()
 
 
 class RabbitMQ(brokers.RabbitMQ):
@@ -68,8 +84,11 @@ class RabbitMQ(brokers.RabbitMQ):
         super().__init__(work)
         self.address = end.address
         self.namespace = end.broker_namespace
-        self.prefix = [*prefix_of(end.broker_namespace, cpus), "env",
-                       f"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S {len(cpus)}:{len(cpus)}"]
+        # As many schedulers as CPUs, which spin as Godwit does (RabbitMQ's own default is that they sleep at once). Not so
+        # those of long calls (dirty ones): they would spin on the same CPUs.
+        arguments = f"+S {len(cpus)}:{len(cpus)} +sbwt very_long +sbwtdcpu none +sbwtdio none"
+        self.prefix = [*prefix_of(end.broker_namespace, cpus), "env", f"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS={arguments}"]
+        self.given = f"{given_cpus(cpus)}, {arguments}"
 
     def start(self):
         with open(self.log_path, "wb"):
@@ -92,10 +111,60 @@ class RabbitMQ(brokers.RabbitMQ):
         return "rabbitmq-server " + words.stdout.strip()
 
 
+class Nats(brokers.Process):
+    """nats-server without anything that it does not do by itself: no persistence, no clustering, no monitoring."""
+    name = "nats"
+
+    def __init__(self, work, end, cpus):
+        super().__init__(work)
+        # Go has as many threads at work as it may use CPUs.
+        self.prefix = prefix_of(end.broker_namespace, cpus)
+        self.config = os.path.join(work, "nats.conf")
+        self.given = f"{given_cpus(cpus)}, so as many threads at work"
+        with open(self.config, "w", encoding="utf-8") as f:
+            f.write(f'listen: "{end.address}:{end.port}"\n')
+
+    def start(self):
+        with open(self.log_path, "wb"):
+            pass
+        self.spawn([nats_server(), "-c", self.config])
+        self.wait_ready()
+
+    def is_ready(self):
+        return "Server is ready" in self.log_text()
+
+    @classmethod
+    def version(cls):
+        words = subprocess.run([nats_server(), "--version"], capture_output=True, text=True, check=True)
+        return words.stdout.strip().replace(":", "")
+
+
+def nats_server():
+    """Where Debian's is, which is not in everybody's PATH, or another one; None."""
+    return shutil.which("nats-server", path=os.environ.get("PATH", "") + ":/usr/sbin")
+
+
+class Inside:
+    """A broker that is in its client's process, which starts and ends it."""
+
+    process = None
+    given = "a thread that spins"
+
+    def __init__(self, build):
+        self.build = build
+
+    def start(self):
+        pass
+
+    def version(self):
+        return f"{version_of(self.build)}, its layers"
+
+
 class Elsewhere:
     """Somebody else's broker, which runs already."""
 
     process = None
+    given = "what is not known here"
 
     def __init__(self, row):
         self.row = row
@@ -114,14 +183,20 @@ def missing(row):
     """Why a row cannot be had on this machine, or None."""
     if row.broker == "rabbitmq" and not os.path.exists(brokers.RabbitMQ.server):
         return "Debian's rabbitmq-server is not installed"
+    if row.broker == "nats" and not nats_server():
+        return "Debian's nats-server is not installed"
     return None
 
 
 def server_of(row, work, build, end, cpus, idle, guest):
     if row.external:
         return Elsewhere(row)
+    if row.broker == "rings":
+        return Inside(build)
     if row.broker == "rabbitmq":
         return RabbitMQ(work, end, cpus)
+    if row.broker == "nats":
+        return Nats(work, end, cpus)
     return Godwit(work, build, end, cpus, idle, guest)
 
 

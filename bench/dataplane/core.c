@@ -51,16 +51,6 @@ static void no_wake(void *ctx)
 {
 }
 
-/* What rte_eth_from_rings hands its driver: a port is opened by name, so it is handed over by hand. */
-struct ring_arguments {
-	struct rte_ring *const *rx;
-	unsigned rx_count;
-	struct rte_ring *const *tx;
-	unsigned tx_count;
-	unsigned node;
-	void *self;
-};
-
 static struct rte_ring *ring_make(const char *what, unsigned index)
 {
 	char name[32];
@@ -162,11 +152,11 @@ static struct message_store *store_make(const struct bench_options *o)
 	return s;
 }
 
-void cluster_open(struct cluster *c, const struct bench_options *o, bool with_ports)
+void cluster_open(struct cluster *c, const struct bench_options *o, bool with_ports, uint64_t now_us)
 {
 	const uint32_t queues = o->queues * o->fanout * o->cores + 16;
 
-	*c = (struct cluster){.o = o, .now_us = 1000000};
+	*c = (struct cluster){.o = o, .now_us = now_us};
 	c->broker = broker_create(&(struct broker_config){.limits = {.queues = queues,
 								  .exchanges = 16 + o->cores,
 								  .bindings = o->bindings * o->cores + queues,

@@ -326,7 +326,7 @@ static void begin(struct path *p, const struct bench_options *o)
 	} else {
 		reclaim_start_manual();
 	}
-	cluster_open(&p->cluster, o, true);
+	cluster_open(&p->cluster, o, true, CORE_BEGIN_US);
 	for (unsigned i = 0; i < o->cores; i++) {
 		struct side *s = &p->sides[i];
 		s->path = p;

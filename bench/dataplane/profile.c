@@ -3,6 +3,7 @@
 
 #include "runtime/check.h"
 
+#include <rte_cycles.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,7 +37,8 @@ void profile_stop(struct cluster *c, struct phase_watch *w, double ns)
 		snprintf(name, sizeof(name), "%s", phase_name(p));
 		for (char *space; (space = strchr(name, ' '));)
 			*space = '-';
-		printf("phase=%s seen=%llu of=%llu share=%.4f ns=%.1f\n", name,
-			(unsigned long long)sum.seen[p], (unsigned long long)all, share, share * ns);
+		printf("phase=%s seen=%llu of=%llu share=%.4f ns=%.1f cycles=%.1f\n", name,
+			(unsigned long long)sum.seen[p], (unsigned long long)all, share, share * ns,
+			share * ns * (double)rte_get_tsc_hz() / 1e9);
 	}
 }

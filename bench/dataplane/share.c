@@ -213,7 +213,7 @@ static void begin(struct share *s, const struct bench_options *o)
 {
 	s->o = o;
 	reclaim_start_manual();
-	cluster_open(&s->cluster, o, false);
+	cluster_open(&s->cluster, o, false, CORE_BEGIN_US);
 	s->now_us = s->cluster.now_us;
 	s->pool = port_pool_create("share", MBUFS, port_pool_room(1500), -1);
 	plan_make(&s->plan, o, 0);

@@ -83,7 +83,7 @@ PARTS = {
     "topic": ("Topic exchange, 1,021 keys in turns, each matches one binding", topic_rows),
     "queues": ("Queues, each with a publisher and a consumer", queue_rows),
     "backlog": ("Backlog that stays in the queue, acked", backlog_rows),
-    "profile": ("One core: ns of a delivery by phase", profile_rows),
+    "profile": ("One core: ns / cycles of the TSC of a delivery by phase", profile_rows),
     "cores": ("Broker cores, each with a load of its own", core_rows),
 }
 
@@ -155,7 +155,8 @@ def profile(program, args, title, rows):
                 found.setdefault(phase["phase"], {}).setdefault(row.name, []).append(phase)
     lines = []
     for phase, of in found.items():
-        cells = [f"{statistics.median(float(p['ns']) for p in of[row.name]):.1f} "
+        cells = [f"{statistics.median(float(p['ns']) for p in of[row.name]):.1f} / "
+                 f"{statistics.median(float(p['cycles']) for p in of[row.name]):.0f} "
                  f"({statistics.median(float(p['share']) for p in of[row.name]):4.0%})" for row in rows]
         lines.append([phase.replace("-", " "), *cells])
     table(title, ["", *(row.name for row in rows)], lines)

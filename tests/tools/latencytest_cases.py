@@ -4,7 +4,7 @@ import csv
 import json
 import os
 
-from rig import need, refused, run
+from rig import finish, need, refused, run, start
 
 SHORT = ["--warmup", "100", "--floor", "100"]
 
@@ -40,6 +40,36 @@ def queues_and_series(_broker, work, where):
     need(merged["all"]["count"] == 10000 and "p99_ms" in merged["all"], merged)
 
 
+def qpids_reports(_broker, _work, where):
+    """latencytest: qpid's --prefetch and --report-frequency"""
+    out = run("latencytest", *where, "--prefetch", "10", "--report-frequency", "200", "--count", "1000", "--json", *SHORT)
+    *lines, last = out.splitlines()
+    rows = list(csv.DictReader(lines))
+    need(json.loads(last)["all"]["count"] == 1000, last)
+    need(len(rows) >= 5 and [r["second"] for r in rows[:5]] == ["0", "0.2", "0.4", "0.6", "0.8"], out)
+    need(sum(int(r["count"]) for r in rows) == 1000, out)
+
+
+def floor_of_a_sleeper(_broker, _work, where):
+    """latencytest: a client that sleeps wakes for each message of the floor as well"""
+    result = json.loads(run("latencytest", *where, "--idle", "adaptive", "--count", "100", "--json", "--warmup", "0", "--floor", "1000"))
+    # One that wakes when it looks up anyway, every 5 ms, has a median of 2.5.
+    need(result["floor"]["count"] == 1000 and result["floor"]["p50_ms"] < 1.5, result["floor"])
+
+
+def without_gaps(_broker, work, where):
+    """latencytest: the samples without gaps as a histogram, and marks while all are connected"""
+    file = os.path.join(work, "calm")
+    process = start("latencytest", *where, "--count", "300", "--json", "--no-gaps", file, "--marks", *SHORT)
+    status, out, err = finish(process)
+    need(status == 0 and err == "sending\nreceived\n", err)
+    counted = json.loads(out)["no_gaps"]["count"]
+    with open(file) as f:
+        need(f.read().splitlines()[1].startswith("count %d " % counted), "the histogram has other samples than no_gaps")
+    refused("latencytest", 2, "sees no gaps", "--no-gaps", file, "--idle", "adaptive")
+    refused("latencytest", 2, "makes one histogram", "--no-gaps", file, "--merge", file)
+
+
 def sizes(_broker, _work, where):
     """latencytest: messages too small for a number, and large ones"""
     for size in (0, 7, 8, 100000):
@@ -67,5 +97,5 @@ def bad_words(_broker, work, where):
     refused("latencytest", 1, "No such file", "--merge", broken + ".not")
 
 
-CASES = [the_reports_command, queues_and_series, sizes, confirms_and_bursts, bad_words]
+CASES = [the_reports_command, queues_and_series, qpids_reports, floor_of_a_sleeper, without_gaps, sizes, confirms_and_bursts, bad_words]
 BYPASS_CASES = [the_reports_command, queues_and_series]

@@ -3,7 +3,7 @@
 import json
 import time
 
-from rig import finish, need, refused, run, start
+from rig import CLIENT, DEVICE, finish, need, refused, run, start
 
 NEVER_DONE = ["--count", "1000000000", "--size", "16"]
 
@@ -54,6 +54,14 @@ def warmed_and_timed(_broker, _work, where):
     lines = run("perftest", *where, "--size", "16", "--count", "300", "--warmup", "100", "--iterations", "2",
                 "--json").splitlines()
     need([json.loads(line)["transfers"] for line in lines] == [600, 600], lines)
+
+
+def paced(_broker, _work, where):
+    """perftest: qpid's delays of publishers and subscribers, and PerfTest's rate"""
+    for words, least_s in (("--interval_pub 5 --count 60", 0.29), ("--interval_sub 5 --count 60", 0.29),
+                           ("-r 200 -C 60 -q 10", 0.29), ("-a -f persistent -C 60", 0), ("--queue-durable yes -A 3 -C 60", 0)):
+        result = json.loads(run("perftest", *where, "--size", "16", "--json", *words.split()))
+        need(result["transfers"] == 120 and result["seconds"] >= least_s, words + ": %s" % result)
 
 
 def larger_than_buffers(_broker, _work, where):
@@ -122,8 +130,22 @@ def bad_words(_broker, _work, where):
     refused("perftest", 2, "needs --address", "--port", "net_af_packet0,iface=client0")
     refused("perftest", 2, "is for --dpdk-port", "--address", "10.0.0.1")
     refused("perftest", 2, "nor a numbered vdev of", "--dpdk-port", "net_nosuch0", "--address", "10.0.0.1/24")
+    refused("perftest", 2, "HOST, HOST:PORT, an IPv6 address, or [ADDRESS]:PORT is wanted", "-b", "[::1]:0")
+    refused("perftest", 2, "name two ports", "-b", "[::1]:5673", "-p", "5672")
+    refused("perftest", 2, "no IPv4 address, which --address is", "-b", "::1", "--dpdk-port", DEVICE, "--address", CLIENT)
+    refused("perftest", 2, "different versions of IP", "-b", "::1", "--dpdk-port", DEVICE, "--address", "fd00::1",
+            "--gateway", "10.0.0.1")
     refused("perftest", 1, "403", *where, "--password", "wrong")
     refused("perftest", 1, "tx.select", *where, "--tx", "10", "--count", "10")
+
+
+def transactions(_broker, _work, where):
+    """perftest: transactions of publishers and subscribers, which RabbitMQ has"""
+    for words, transfers in (("--tx 10", 2000), ("--tx 7 --sub-ack 3 --qt 2", 4000), ("-m 1 -C 50", 100),
+                             ("--tx 300 --nsubs 2 --sub-ack 10 --iterations 2", 2000)):
+        lines = run("perftest", *where, "--count", "1000", "--size", "16", "--json", *words.split()).splitlines()
+        need([json.loads(line)["transfers"] for line in lines] == [transfers] * (1 + ("--iterations" in words)), words + ": %s" % lines)
+    refused("perftest", 2, "exclude each other", *where, "--tx", "3", "--sync-publish")
 
 
 def the_ceiling(_broker, _work, _where):
@@ -132,6 +154,7 @@ def the_ceiling(_broker, _work, _where):
     need("publishes/s" in out and "receives/s" in out, out)
 
 
-CASES = [the_reports_command, all_modes, warmed_and_timed, larger_than_buffers, csv_and_table, parts, a_killed_worker, a_lost_message,
+CASES = [the_reports_command, all_modes, warmed_and_timed, paced, larger_than_buffers, csv_and_table, parts, a_killed_worker, a_lost_message,
          bad_words, the_ceiling]
+RABBITMQ_CASES = [the_reports_command, transactions]
 BYPASS_CASES = [the_reports_command, all_modes, larger_than_buffers]

@@ -9,6 +9,7 @@ TIMEOUT_S = 120
 KERNEL = "198.18.12.2"   # the broker on kernel sockets, over the pair
 BYPASS = "198.18.12.3"   # the broker's own stack on the same interface
 CLIENT = "198.18.12.1/24"
+KERNEL6, BYPASS6, CLIENT6 = "fd00:18:12::2", "fd00:18:12::3", "fd00:18:12::1/64"
 DEVICE = "net_af_packet0,iface=client0"
 LOGIN = ["--username", "bench", "--password", "secret"]
 
@@ -17,15 +18,19 @@ ports:
 %s
 listeners:
   - {name: loopback, transport: kernel, address: 127.0.0.1}
+  - {name: loopback6, transport: kernel, address: "::1", tcp_port: 5673}
 %s
 users: [{name: bench, password: secret}, {name: guest, password: guest}]
 memory: {messages: 64M, buffers: 4096, hugepages: off}
 limits: {connections: 256}
 control: {socket: %s}
 """
-PORT = "  - {name: pair, device: 'net_af_packet0,iface=broker0', address: 198.18.12.3/24, gateway6: none}"
-LISTEN_KERNEL = "  - {name: pair-kernel, transport: kernel, address: 198.18.12.2}"
-LISTEN_BYPASS = "  - {name: pair-bypass, transport: bypass, port: pair}"
+PORT = ("  - {name: pair, device: 'net_af_packet0,iface=broker0', address: 198.18.12.3/24,\n"
+        "     addresses: ['fd00:18:12::3/64'], gateway6: none}")
+LISTEN_KERNEL = ("  - {name: pair-kernel, transport: kernel, address: 198.18.12.2}\n"
+                 "  - {name: pair-kernel6, transport: kernel, address: 'fd00:18:12::2'}")
+LISTEN_BYPASS = ("  - {name: pair-bypass, transport: bypass, port: pair}\n"
+                 "  - {name: pair-bypass6, transport: bypass, port: pair, address: 'fd00:18:12::3'}")
 
 
 def need(condition, text):

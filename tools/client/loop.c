@@ -40,9 +40,16 @@ static unsigned buffer_room(const struct loop_config *c)
 
 uint64_t loop_memory_bytes(const struct loop_config *c, bool on_port)
 {
-	/* Before a port is open its frames are taken to be of 1500 bytes. */
 	return port_pool_memory_bytes(
-		buffer_count(c, on_port), on_port ? port_pool_room(1500) : (unsigned)KSOCK_ROOM);
+		buffer_count(c, on_port), on_port ? port_pool_room(c->mtu) : (unsigned)KSOCK_ROOM);
+}
+
+static unsigned first_poll(struct turn_source *s, uint64_t now_us)
+{
+	struct loop *l = caa_container_of(s, struct loop, first);
+
+	l->config.begin(l);
+	return 0;
 }
 
 static struct loop *loop_of(struct turn_source *s)
@@ -75,6 +82,8 @@ static int bypass_open(struct loop *l)
 
 	stack_config_defaults(&bc.stack);
 	stack_config_add(&bc.stack, c->address, c->prefix_bits);
+	/* The one who starts a test answers for its address, of IPv6 as of IPv4: it is used at once. */
+	bc.stack.dad_transmits = 0;
 	if (ip_is_v4(&c->gateway))
 		bc.stack.gateway_v4 = c->gateway;
 	else
@@ -122,7 +131,10 @@ int loop_open(struct loop *l, const struct loop_config *config, char *error, siz
 		loop_close(l);
 		return -1;
 	}
-	status = config->port_or_null ? bypass_open(l) : ksock_open(l);
+	l->first = (struct turn_source){.name = "begin", .poll = first_poll, .wake_fd = -1};
+	status = config->begin ? turn_add(&l->turn, &l->first) : 0;
+	if (status == 0)
+		status = config->port_or_null ? bypass_open(l) : ksock_open(l);
 	if (status == 0)
 		status = turn_add(&l->turn, &l->source);
 	if (status) {

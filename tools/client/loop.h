@@ -16,10 +16,13 @@ struct loop_config {
 	struct port *port_or_null; /* NULL: kernel sockets; else the queue `index` of this port */
 	struct ip_addr address;	   /* ours on the port */
 	uint8_t prefix_bits;
+	unsigned mtu;		/* of that port */
 	struct ip_addr gateway; /* unspecified: none */
 	uint32_t conn_max;
 	uint32_t buffer_bytes; /* that a connection may be ahead with what it writes */
 	enum turn_idle idle;
+	/* Called as a turn begins, before anything is received. NULL: nobody wants it. */
+	void (*begin)(struct loop *l);
 	/* The application's part of a turn: work items, and when it is wanted next (UINT64_MAX: not by the
 	 * clock).
 	 */
@@ -31,15 +34,15 @@ struct loop_config {
 struct loop {
 	struct loop_config config;
 	struct turn turn;
-	struct turn_source source;
+	struct turn_source first, source;
 	struct ksock *ksock;
 	struct bypass *bypass;
 	struct rte_mempool *pool;
 	uint64_t now_us; /* of this turn */
 };
 
-/* Bytes of packet memory that a loop with this configuration takes, on a port (whatever the configuration
- * says of it) or not: for EAL's start. */
+/* Bytes of packet memory that a loop with this configuration takes, on a port (with its
+ * mtu, whatever else the configuration says of it) or not: for EAL's start. */
 uint64_t loop_memory_bytes(const struct loop_config *config, bool on_port);
 
 /* The config is copied. 0, or -1 with error. Control thread, EAL runs. */

@@ -3,6 +3,7 @@
 
 #include "dpdk_port/cpus.h"
 #include "dpdk_port/eal.h"
+#include "dpdk_port/keeper.h"
 #include "runtime/log.h"
 #include "runtime/reclaim.h"
 #include "tools/client/endpoint.h"
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
 	AMQP_PORT = 5672,
@@ -19,7 +21,10 @@ enum {
 	FRAME_BYTES = 65535,
 	EAL_MB = 64,
 	PORT_QUEUE_MB = 48,
+	PORT_QUEUE_JUMBO_MB = 192, /* from 3000 bytes on */
+	JUMBO_BYTES = 3000,
 	RX_HELD = 8192,
+	DEVICE_MTU = 1500,
 };
 
 static bool is_number(const char *text)
@@ -27,18 +32,36 @@ static bool is_number(const char *text)
 	return *text && strspn(text, "0123456789") == strlen(text);
 }
 
+/* After the device: a name's address is to be of its version of IP. */
 static int prepare_broker(struct machine *m, const struct machine_options *o, char *error, size_t room)
 {
-	unsigned long port = AMQP_PORT;
+	const char *broker = o->broker ? o->broker : "127.0.0.1";
+	unsigned long port = o->port && is_number(o->port) ? strtoul(o->port, NULL, 10) : 0;
+	char host[ENDPOINT_HOST_BYTES];
+	uint16_t with;
 
-	if (o->port && is_number(o->port)) {
-		port = strtoul(o->port, NULL, 10);
-		if (port < 1 || port > UINT16_MAX) {
-			snprintf(error, room, "--port %.20s: TCP ports are 1 to 65535", o->port);
-			return -1;
-		}
+	if (o->port && is_number(o->port) && (port < 1 || port > UINT16_MAX)) {
+		snprintf(error, room, "--port %.20s: TCP ports are 1 to 65535", o->port);
+		return -1;
 	}
-	return endpoint_resolve(o->broker ? o->broker : "127.0.0.1", (uint16_t)port, &m->broker, error, room);
+	if (!endpoint_split(broker, host, &with)) {
+		snprintf(error, room,
+			"--broker %.60s: HOST, HOST:PORT, an IPv6 address, or [ADDRESS]:PORT is wanted",
+			broker);
+		return -1;
+	}
+	if (with && port && with != port) {
+		snprintf(error, room, "--broker %.60s and --port %lu name two ports", broker, port);
+		return -1;
+	}
+	enum endpoint_family family = !m->device		     ? ENDPOINT_ANY
+				      : ip_is_v4(&m->config.address) ? ENDPOINT_V4
+								     : ENDPOINT_V6;
+	return endpoint_resolve(host,
+		with   ? with
+		: port ? (uint16_t)port
+		       : AMQP_PORT,
+		family, &m->broker, error, room);
 }
 
 static int prepare_device(struct machine *m, const struct machine_options *o, char *error, size_t room)
@@ -47,10 +70,12 @@ static int prepare_device(struct machine *m, const struct machine_options *o, ch
 	char why[256];
 
 	m->device = device;
+	m->config.mtu = o->mtu ? (unsigned)o->mtu : DEVICE_MTU;
 	if (!device) {
-		if (o->address || o->gateway)
-			snprintf(error, room, "--%s is for --dpdk-port", o->address ? "address" : "gateway");
-		return o->address || o->gateway ? -1 : 0;
+		const char *which = o->address ? "address" : o->gateway ? "gateway" : o->mtu ? "mtu" : NULL;
+		if (which)
+			snprintf(error, room, "--%s is for --dpdk-port", which);
+		return which ? -1 : 0;
 	}
 	m->hugepages = o->hugepages || dpdk_pci_address_valid(device);
 	if (!dpdk_pci_address_valid(device) && dpdk_vdev_check(device, why, sizeof(why))) {
@@ -58,15 +83,16 @@ static int prepare_device(struct machine *m, const struct machine_options *o, ch
 		return -1;
 	}
 	if (!o->address || !endpoint_prefix(o->address, &m->config.address, &m->config.prefix_bits)) {
-		snprintf(error, room, "--dpdk-port needs --address IP/LEN, such as 192.0.2.7/24");
+		snprintf(error, room,
+			"--dpdk-port needs --address IP/LEN, such as 192.0.2.7/24 or 2001:db8::7/64");
 		return -1;
 	}
 	if (o->gateway && !endpoint_address(o->gateway, &m->config.gateway)) {
 		snprintf(error, room, "--gateway %.60s is no address", o->gateway);
 		return -1;
 	}
-	if (ip_is_v4(&m->config.address) != (m->broker.family == 4)) {
-		snprintf(error, room, "--address and --broker are of different versions of IP");
+	if (o->gateway && ip_is_v4(&m->config.gateway) != ip_is_v4(&m->config.address)) {
+		snprintf(error, room, "--address and --gateway are of different versions of IP");
 		return -1;
 	}
 	return 0;
@@ -129,11 +155,17 @@ int machine_prepare(struct machine *m, const struct machine_options *o, char *er
 				 : ahead < BUFFER_BYTES_MIN ? BUFFER_BYTES_MIN
 				 : ahead > BUFFER_BYTES_MAX ? BUFFER_BYTES_MAX
 							    : (uint32_t)ahead;
-	if (prepare_broker(m, o, error, room) || prepare_device(m, o, error, room) ||
+	if (prepare_device(m, o, error, room) || prepare_broker(m, o, error, room) ||
 		prepare_cpus(m, o->cpus, error, room) || prepare_idle(m, o->idle, error, room) ||
 		prepare_login(m, o, error, room))
 		return -1;
 	return 0;
+}
+
+/* Of a port's own buffers. */
+static unsigned port_queue_mb(const struct machine *m)
+{
+	return m->config.mtu < JUMBO_BYTES ? PORT_QUEUE_MB : PORT_QUEUE_JUMBO_MB;
 }
 
 static int start_eal(struct machine *m, unsigned threads, char *error, size_t room)
@@ -144,12 +176,16 @@ static int start_eal(struct machine *m, unsigned threads, char *error, size_t ro
 		.pci = &m->device,
 		.pci_count = pci,
 		.hugepages = m->hugepages,
-		.memory_mb = (unsigned)(EAL_MB + (bytes >> 20) + (m->device ? threads * PORT_QUEUE_MB : 0)),
-		.data_cores = threads,
+		.shared = m->device && dpdk_device_shares_memory(m->device),
+		.memory_mb =
+			(unsigned)(EAL_MB + (bytes >> 20) + (m->device ? threads * port_queue_mb(m) : 0)) +
+			machine_beside.memory_mb,
+		.data_cores = threads + machine_beside.cores,
 		.data_core_cpus = m->cpu_count ? m->cpus : NULL};
 
-	if (m->cpu_count && m->cpu_count < threads) {
-		snprintf(error, room, "--cpus names %u, and there are %u threads", m->cpu_count, threads);
+	if (m->cpu_count && m->cpu_count < o.data_cores) {
+		snprintf(
+			error, room, "--cpus names %u, and there are %u threads", m->cpu_count, o.data_cores);
 		return -1;
 	}
 	log_set_level(LOG_LEVEL_ERROR);
@@ -160,16 +196,32 @@ static int start_eal(struct machine *m, unsigned threads, char *error, size_t ro
 	return 0;
 }
 
+/* Who is not root has changed nothing that would stay. Before there are threads. */
+static int start_keeper(struct machine *m, char *error, size_t room)
+{
+	return m->device && geteuid() == 0 ? keeper_start(NULL, &m->keeper, error, room) : 0;
+}
+
 static int open_port(struct machine *m, unsigned threads, char *error, size_t room)
 {
-	struct port_config c = {
-		.device = m->device, .queues = threads, .offloads = PORT_OFFLOADS_ALL, .rx_held = RX_HELD};
+	struct port_config c = {.device = m->device,
+		.queues = threads,
+		.mtu = m->config.mtu,
+		.offloads = PORT_OFFLOADS_ALL,
+		.rx_held = RX_HELD};
 	char why[256];
 
-	if (port_open(&c, &m->port, why, sizeof(why)) == 0)
-		return 0;
-	snprintf(error, room, "%.60s: %s", m->device, why);
-	return -1;
+	/* Where there is no such interface, the port says so better. */
+	int before = keeper_remember_device(m->keeper, m->device, m->config.mtu);
+	if (port_open(&c, &m->port, why, sizeof(why))) {
+		snprintf(error, room, "%.60s: %s", m->device, why);
+		return -1;
+	}
+	int after = keeper_remember_device_opened(m->keeper, m->device);
+	if (before || after)
+		fprintf(stderr, "%.60s: not all that it changes on the host will be undone: %s\n", m->device,
+			strerror(before ? -before : -after));
+	return 0;
 }
 
 static void wake(void *ctx)
@@ -180,7 +232,9 @@ static void wake(void *ctx)
 int machine_open(struct machine *m, unsigned threads, unsigned conns_a_loop, char *error, size_t room)
 {
 	m->config.conn_max = conns_a_loop;
-	if (start_eal(m, threads, error, room) || (m->device && open_port(m, threads, error, room)))
+	if (start_keeper(m, error, room) || start_eal(m, threads, error, room) ||
+		(machine_beside.open && machine_beside.open(threads, &m->device, error, room)) ||
+		(m->device && open_port(m, threads, error, room)))
 		return -1;
 	m->config.port_or_null = m->port;
 	for (unsigned i = 0; i < threads; i++) {
@@ -199,12 +253,18 @@ void machine_close(struct machine *m)
 {
 	for (unsigned i = 0; i < m->count; i++)
 		loop_close(&m->loops[i]);
+	if (machine_beside.stop)
+		machine_beside.stop();
 	port_close(m->port);
+	if (machine_beside.free)
+		machine_beside.free();
 	for (unsigned i = 0; i < m->count; i++)
 		loop_free(&m->loops[i]);
 	m->count = 0;
 	if (m->with_eal)
 		dpdk_eal_stop();
+	keeper_finish(m->keeper);
+	m->keeper = NULL;
 }
 
 static int run(void *context)

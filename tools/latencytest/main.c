@@ -30,13 +30,14 @@ static int merge(struct recorder *r, char **files, int count)
 	return 0;
 }
 
-static int keep(const struct recorder *r, const char *file)
+static int keep(const struct distribution *d, const char *file)
 {
+	if (!file)
+		return 0;
 	FILE *out = fopen(file, "w");
-
 	if (!out)
 		return complain(file, strerror(errno));
-	int status = distribution_write(&r->all, out);
+	int status = distribution_write(d, out);
 	if (fclose(out) || status)
 		return complain(file, strerror(errno));
 	return 0;
@@ -60,7 +61,8 @@ static int test(struct run *r, struct recorder *sum, char **argv)
 	if (status)
 		return status;
 	report_print(stdout, o, sum);
-	return o->histogram ? keep(sum, o->histogram) : 0;
+	status = keep(&sum->all, o->histogram);
+	return status ? status : keep(&sum->calm, o->no_gaps);
 }
 
 int main(int argc, char **argv)

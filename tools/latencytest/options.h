@@ -8,9 +8,11 @@ enum latency_format { LATENCY_TABLE, LATENCY_CSV, LATENCY_JSON };
 
 struct latency_options {
 	struct machine_options machine;
-	const char *base, *histogram, *series;
+	const char *base, *histogram, *no_gaps, *series, *flag;
 	uint64_t rate, size, count, time_limit_s, queues, ack, burst, warmup_ms, floor_ms, gap_us, timeout_s;
-	bool durable, confirm, csv, json, merge, help, cumulative;
+	uint64_t prefetch; /* 0: no acks */
+	uint64_t report_ms;
+	bool durable, confirm, autoack, csv, json, merge, marks, help, cumulative;
 
 	enum latency_format format;
 	uint64_t warmup_count, total; /* messages of a queue: that are not counted, and all */

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-enum { PREFETCH_MIN = 2000 };
-
 static struct probe *probe_of(struct client *c)
 {
 	return (struct probe *)c->user;
@@ -21,7 +19,7 @@ static void fail(struct probe *p, const char *why)
 
 	p->broken = true;
 	snprintf(text, sizeof(text), "queue %u: %s", p->index, why);
-	run_fail(p->run, text);
+	outcome_fail(&p->run->outcome, text);
 }
 
 static void on_ready(struct client *c)
@@ -39,6 +37,7 @@ static void acknowledge(struct probe *p)
 {
 	uint8_t ack[SCRIPT_ACK_BYTES];
 
+	recorder_work(p->recorder);
 	script_ack_put(ack, p->tag, true);
 	if (client_write(&p->receiver, ack, sizeof(ack)))
 		p->acked = p->tag;
@@ -71,12 +70,20 @@ static bool number_of(struct probe *p, const struct reader_delivery *d, uint64_t
 	return true;
 }
 
+/* How late they were, noted when they are on their way: before, it would make them later. */
+static void late_note(struct probe *p)
+{
+	for (; p->noted < p->sent; p->noted++)
+		distribution_add(&p->recorder->late, p->sent_ns - schedule_due_ns(&p->schedule, p->noted));
+}
+
 static void look(struct probe *p)
 {
 	const struct latency_options *o = options(p);
 
 	if (p->done || p->received < o->total || (o->confirm && confirms_due(&p->confirms)))
 		return;
+	late_note(p);
 	p->done = true;
 	__atomic_add_fetch(&p->run->done, 1, __ATOMIC_ACQ_REL);
 }
@@ -87,6 +94,7 @@ static void on_delivery(struct client *c, const struct reader_delivery *d)
 	const struct latency_options *o = options(p);
 	uint64_t now_ns = recorder_clock_ns(), number;
 
+	recorder_work(p->recorder);
 	recorder_look(p->recorder, now_ns);
 	if (p->broken || !number_of(p, d, &number))
 		return;
@@ -104,6 +112,8 @@ static void on_confirm(struct probe *p, uint64_t tag, bool multiple)
 {
 	uint64_t now_ns = recorder_clock_ns(), until = multiple && !tag ? p->confirms.published : tag;
 
+	recorder_work(p->recorder);
+	recorder_look(p->recorder, now_ns);
 	for (uint64_t t = multiple ? p->confirms.floor + 1 : tag;
 		t <= until && until <= p->confirms.published; t++) {
 		if (t > options(p)->warmup_count && !confirms_is_early(&p->confirms, t))
@@ -164,10 +174,7 @@ bool probe_init(
 		script_confirm_select(&p->sender.setup);
 	script_declare(&p->receiver.setup, queue, SCRIPT_AUTO_DELETE | (o->durable ? SCRIPT_DURABLE : 0));
 	if (o->ack)
-		script_qos(&p->receiver.setup,
-			(uint16_t)(2 * o->ack > PREFETCH_MIN
-					   ? 2 * o->ack > UINT16_MAX ? UINT16_MAX : 2 * o->ack
-					   : PREFETCH_MIN));
+		script_qos(&p->receiver.setup, (uint16_t)o->prefetch);
 	script_consume(&p->receiver.setup, queue, "data", o->ack == 0);
 	return stamp_account_init(&p->account, index, 1, false);
 }
@@ -191,17 +198,16 @@ void probe_send(struct probe *p, uint64_t now_ns)
 {
 	uint64_t due = schedule_due(&p->schedule, now_ns, options(p)->total);
 
+	late_note(p);
 	lap_send(&p->lap, &p->sender);
 	while (p->sent < due && lap_is_sent(&p->lap)) {
 		uint64_t left = due - p->sent;
 		uint32_t n = left < p->lap.count ? (uint32_t)left : p->lap.count;
 		lap_fill(&p->lap, p->index, p->sent, n);
-		for (uint32_t i = 0; i < n; i++)
-			distribution_add(
-				&p->recorder->late, now_ns - schedule_due_ns(&p->schedule, p->sent + i));
+		p->sent_ns = now_ns;
 		p->sent += n;
 		p->confirms.published += n;
-		recorder_work(p->recorder, now_ns);
+		recorder_work(p->recorder);
 		lap_send(&p->lap, &p->sender);
 	}
 }

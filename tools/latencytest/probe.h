@@ -19,6 +19,7 @@ struct probe {
 	struct schedule schedule;
 	struct stamp_account account;
 	uint64_t sent, received;
+	uint64_t noted, sent_ns; /* of those sent: how many are in `late`; when the others were sent */
 	struct confirms confirms;
 	uint64_t tag, acked;
 	bool broken, done;

@@ -21,14 +21,6 @@ void loop_connect(struct loop *l, struct client *c, const struct transport_addre
 	abort();
 }
 
-void run_fail(struct run *run, const char *why)
-{
-	if (run->failing)
-		return;
-	run->failing = 1;
-	snprintf(run->why, sizeof(run->why), "%s", why);
-}
-
 static void make_ready(struct client *c, struct sink *sink)
 {
 	sink_open(sink, c);
@@ -82,19 +74,22 @@ static void open_loop(void)
 	begin("--rate 1000 --count 90 --warmup 10 --floor 0", 1 * S);
 	CU_ASSERT_EQUAL(r.options.total, 100);
 	probe_send(&probe, recorder_clock_ns());
+	/* noted when it is on its way */
+	CU_ASSERT(probe.sent == 100 && recorder.late.count == 0);
+	probe_send(&probe, recorder_clock_ns());
 	CU_ASSERT(probe.sent == 100 && recorder.late.count == 100);
 	CU_ASSERT(recorder.late.max >= 1 * S && recorder.late.min >= 1 * S - 99 * MS);
 	for (unsigned i = 0; i < 100; i++) {
 		CU_ASSERT_EQUAL(r.done, 0);
 		deliver(i);
 	}
-	CU_ASSERT(r.done == 1 && r.failing == 0);
+	CU_ASSERT(r.done == 1 && r.outcome.failed == 0);
 	/* those of the warm-up do not count */
 	CU_ASSERT_EQUAL(recorder.all.count, 90);
 	CU_ASSERT(recorder.all.min >= 1 * S - 99 * MS && recorder.all.max >= 1 * S - 10 * MS);
 	CU_ASSERT(recorder.all.mean > (double)(1 * S - 60 * MS));
 	deliver(99);
-	CU_ASSERT_PTR_NOT_NULL(strstr(r.why, "queue 0: came again"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(r.outcome.why, "queue 0: came again"));
 	probe_free(&probe);
 }
 
@@ -108,14 +103,14 @@ static void not_before_its_time(void)
 	probe_send(&probe, probe.schedule.start_ns + 300 * MS);
 	CU_ASSERT_EQUAL(probe.sent, 4);
 	deliver(0);
-	CU_ASSERT_EQUAL(r.failing, 0);
+	CU_ASSERT_EQUAL(r.outcome.failed, 0);
 	deliver(2);
-	CU_ASSERT_PTR_NOT_NULL(strstr(r.why, "lost or overtaken"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(r.outcome.why, "lost or overtaken"));
 	probe_free(&probe);
 	/* what was not sent cannot come */
 	begin("--rate 10 --count 5 --warmup 0 --floor 0", 250 * MS);
 	deliver(0);
-	CU_ASSERT_PTR_NOT_NULL(strstr(r.why, "not sent yet"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(r.outcome.why, "not sent yet"));
 	probe_free(&probe);
 }
 
@@ -132,9 +127,9 @@ static void confirms(void)
 		deliver(i);
 	CU_ASSERT_EQUAL(r.done, 0);
 	confirm(0, true);
-	CU_ASSERT(r.done == 1 && recorder.confirmed.count == 9 && r.failing == 0);
+	CU_ASSERT(r.done == 1 && recorder.confirmed.count == 9 && r.outcome.failed == 0);
 	confirm(10, false);
-	CU_ASSERT_PTR_NOT_NULL(strstr(r.why, "a confirm came for nothing"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(r.outcome.why, "a confirm came for nothing"));
 	probe_free(&probe);
 }
 

@@ -22,8 +22,8 @@ static unsigned rows_of(const struct latency_options *o, const struct recorder *
 	if (o->merge)
 		return n;
 	if (r->gaps.watched_ns)
-		rows[n++] = (struct row){
-			"no_gaps", "those during which this client was never away from its loop", &r->calm};
+		rows[n++] = (struct row){"no_gaps",
+			"those that came, and were to be sent, while this client was at its loop", &r->calm};
 	if (o->confirm)
 		rows[n++] = (struct row){
 			"confirmed", "from the same time until the broker confirmed", &r->confirmed};
@@ -46,6 +46,20 @@ static void table_row(FILE *out, const struct row *row)
 			fprintf(out, " %9s", "-");
 	}
 	fprintf(out, "\n");
+}
+
+/* From so much of the average latency on, it is the client's own doing. */
+enum { LATE_PERCENT = 10 };
+
+static void table_late(FILE *out, const struct recorder *r)
+{
+	double percent = r->all.count ? 100 * r->late.mean / r->all.mean : 0;
+
+	if (percent > LATE_PERCENT)
+		fprintf(out,
+			"the client itself was late by %.0f %% of the average: it may be the limit "
+			"(--threads, a lower --rate)\n",
+			percent);
 }
 
 static void table(FILE *out, const struct latency_options *o, const struct recorder *r)
@@ -72,6 +86,7 @@ static void table(FILE *out, const struct latency_options *o, const struct recor
 		fprintf(out, "%-10s %llu of more than %llu us, the longest %.3f ms, %.3f %% of the time\n",
 			"gaps", (unsigned long long)r->gaps.count, (unsigned long long)o->gap_us,
 			(double)r->gaps.ns_max / 1e6, 100 * (double)r->gaps.ns / (double)r->gaps.watched_ns);
+	table_late(out, r);
 }
 
 static void csv(FILE *out, const struct latency_options *o, const struct recorder *r)

@@ -48,11 +48,24 @@ static void options(void)
 	CU_ASSERT(o.count == 60000 && o.warmup_count == 1000 && o.total == 61000);
 	CU_ASSERT_EQUAL(parse("-r 500 --time-limit 3 --warmup 0 --json"), 0);
 	CU_ASSERT(o.count == 1500 && o.total == 1500 && o.format == LATENCY_JSON);
+	CU_ASSERT(o.ack == 0 && o.prefetch == 0 && o.report_ms == 1000 && !o.series);
+	/* qpid's others, and PerfTest's letters */
+	CU_ASSERT_EQUAL(
+		parse("--prefetch 100 --report-frequency 200 --queue-base-name x --concurrentTests 3"), 0);
+	CU_ASSERT(o.ack == 50 && o.prefetch == 100 && o.report_ms == 200 && o.queues == 3);
+	CU_ASSERT(!strcmp(o.series, "-") && !strcmp(o.base, "x"));
+	CU_ASSERT_EQUAL(parse("-s 64 -q 1 -f persistent"), 0);
+	CU_ASSERT(o.size == 64 && o.ack == 1 && o.prefetch == 1 && o.durable);
+	CU_ASSERT_EQUAL(parse("-A 3000"), 0);
+	CU_ASSERT(o.ack == 3000 && o.prefetch == 6000);
 	CU_ASSERT_EQUAL(parse("--merge a b"), 0);
 	CU_ASSERT_EQUAL(o.files, 2);
 	static const char *const bad[][2] = {{"a", "for --merge"}, {"--merge", "needs files"},
 		{"--count 3 --time-limit 3", "exclude"}, {"--csv --json", "exclude"},
-		{"--rate 0", "--rate is a number"}, {"--threads 2", "each needs a queue"}};
+		{"--rate 0", "--rate is a number"}, {"-a -q 3", "want acks"},
+		{"-q 3 -A 4", "no more than --prefetch"}, {"-f mandatory", "--flag is persistent"},
+		{"--report-frequency 5", "--report-frequency is a number"},
+		{"--threads 2", "each needs a queue"}};
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		CU_ASSERT_EQUAL(parse(bad[i][0]), -1);
 		CU_ASSERT_PTR_NOT_NULL(strstr(error, bad[i][1]));
@@ -91,7 +104,26 @@ static void formats(void)
 	free(text);
 }
 
+/* The average is 0.2 ms. */
+static void a_late_client(void)
+{
+	static const uint64_t late_ns[] = {19000, 50000};
+
+	memset(&r, 0, sizeof(r));
+	distribution_add(&r.all, 200000);
+	for (unsigned i = 0; i < 2; i++) {
+		distribution_clear(&r.late);
+		distribution_add(&r.late, late_ns[i]);
+		char *text = print("");
+		CU_ASSERT_EQUAL(
+			strstr(text, "late by 25 % of the average: it may be the limit") != NULL, i == 1);
+		free(text);
+	}
+}
+
 int main(int argc, char **argv)
 {
-	return unit_main(argc, argv, (struct unit_test[]){{"options", options}, {"formats", formats}, {0}});
+	return unit_main(argc, argv,
+		(struct unit_test[]){
+			{"options", options}, {"formats", formats}, {"a late client", a_late_client}, {0}});
 }

@@ -4,27 +4,18 @@
 #include "tools/latencytest/probe.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { LOOK_US = 5000, LEAD_NS = 20000000, LEAVE_US = 2000000, MS_NS = 1000000, CONNECT_S = 10 };
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int signal)
-{
-	interrupted = signal;
-}
-
-void run_fail(struct run *r, const char *why)
-{
-	if (__atomic_exchange_n(&r->failed, 1, __ATOMIC_ACQ_REL))
-		return;
-	snprintf(r->why, sizeof(r->why), "%s", why);
-	__atomic_store_n(&r->failing, 1, __ATOMIC_RELEASE);
-}
+enum {
+	LOOK_US = 5000,
+	LEAD_NS = 20000000,
+	LEAVE_US = 2000000,
+	MARK_HOLD_NS = 100000000,
+	MS_NS = 1000000,
+	CONNECT_S = 10
+};
 
 /* A loop's probes, and what it has done about the phase that it knows of. */
 struct loop_state {
@@ -32,7 +23,7 @@ struct loop_state {
 	struct recorder *recorder;
 	enum run_phase phase;
 	unsigned first, step, count; /* probes: first, first + step, ... below count */
-	uint64_t next_ns;	     /* the next message's time */
+	uint64_t next_ns;	     /* the next message's time, or the next one's that is pretended */
 };
 
 static struct loop_state states[MACHINE_LOOPS_MAX];
@@ -47,10 +38,27 @@ static uint64_t phase_ns(const struct run *r, const struct probe *p)
 	return SCHEDULE_SECOND_NS / r->options.rate * p->index / r->options.queues;
 }
 
+/* When the first of the messages that are left of each probe's `total` is due. */
+static uint64_t next_due_ns(const struct loop_state *s, uint64_t total)
+{
+	uint64_t next_ns = UINT64_MAX;
+
+	EACH_PROBE(s, p)
+	{
+		uint64_t due_ns = schedule_due_ns(&p->schedule, p->sent);
+		if (p->sent < total && due_ns < next_ns)
+			next_ns = due_ns;
+	}
+	return next_ns;
+}
+
 static void pretend(struct loop_state *s, uint64_t now_ns)
 {
+	uint64_t total = s->run->options.rate * s->run->options.floor_ms / 1000;
+
 	EACH_PROBE(s, p)
-	probe_pretend(p, now_ns, s->run->options.rate * s->run->options.floor_ms / 1000);
+	probe_pretend(p, now_ns, total);
+	s->next_ns = next_due_ns(s, total);
 }
 
 static void enter(struct loop_state *s, enum run_phase phase)
@@ -75,24 +83,27 @@ static void enter(struct loop_state *s, enum run_phase phase)
 	}
 	if (phase != RUN_SENDING)
 		return;
+	s->next_ns = r->start_ns;
 	s->recorder->gap_limit_ns =
 		s->run->machine.config.idle == TURN_IDLE_ADAPTIVE ? 0 : r->options.gap_us * 1000;
 	const struct schedule counted = {r->start_ns, r->options.rate, 1};
+	s->recorder->series.period_ns = r->options.report_ms * MS_NS;
 	s->recorder->series.start_ns = schedule_due_ns(&counted, r->options.warmup_count);
 }
 
 static void send_due(struct loop_state *s, uint64_t now_ns)
 {
-	uint64_t next_ns = UINT64_MAX;
-
 	EACH_PROBE(s, p)
-	{
-		probe_send(p, now_ns);
-		uint64_t due_ns = schedule_due_ns(&p->schedule, p->sent);
-		if (p->sent < s->run->options.total && due_ns < next_ns)
-			next_ns = due_ns;
-	}
-	s->next_ns = next_ns;
+	probe_send(p, now_ns);
+	s->next_ns = next_due_ns(s, s->run->options.total);
+}
+
+static void loop_begin(struct loop *l)
+{
+	struct loop_state *s = &states[l->config.index];
+
+	if (s->phase == RUN_SENDING)
+		recorder_turn(s->recorder, recorder_clock_ns());
 }
 
 static unsigned loop_poll(struct loop *l, uint64_t now_us)
@@ -104,7 +115,8 @@ static unsigned loop_poll(struct loop *l, uint64_t now_us)
 	if (phase != s->phase)
 		enter(s, phase);
 	if (phase == RUN_FLOOR) {
-		pretend(s, now_ns);
+		if (now_ns >= s->next_ns)
+			pretend(s, now_ns);
 	} else if (phase == RUN_SENDING) {
 		recorder_look(s->recorder, now_ns);
 		series_advance(&s->recorder->series, now_ns);
@@ -120,7 +132,9 @@ static uint64_t loop_next_us(struct loop *l)
 	const struct loop_state *s = &states[l->config.index];
 	uint64_t look_us = l->now_us + LOOK_US;
 
-	return s->phase == RUN_SENDING && s->next_ns / 1000 < look_us ? s->next_ns / 1000 : look_us;
+	bool scheduled = s->phase == RUN_SENDING || s->phase == RUN_FLOOR;
+
+	return scheduled && s->next_ns / 1000 < look_us ? s->next_ns / 1000 : look_us;
 }
 
 static bool make_probes(struct run *r)
@@ -149,39 +163,43 @@ static bool make_probes(struct run *r)
 	return true;
 }
 
-/* Seconds that are over on every loop, to the series' file. */
-static void take_series(struct run *r, FILE *out, struct distribution *d, uint64_t *second)
+/* In seconds. */
+static double begin_s(const struct run *r, uint64_t period)
 {
-	for (;; (*second)++) {
+	return (double)(period * r->options.report_ms) / 1000;
+}
+
+/* Periods that are over on every loop, to the series' file. */
+static void take_series(struct run *r, FILE *out, struct distribution *d, uint64_t *period)
+{
+	for (;; (*period)++) {
 		for (unsigned i = 0; i < r->machine.count; i++)
-			if (series_over(&r->recorders[i].series) <= *second)
+			if (series_over(&r->recorders[i].series) <= *period)
 				return;
 		distribution_clear(d);
 		for (unsigned i = 0; i < r->machine.count; i++)
 			series_take(&r->recorders[i].series, d);
-		series_line(out, *second, d);
+		series_line(out, begin_s(r, *period), d);
 	}
 }
 
 struct watch {
 	FILE *series; /* NULL: nobody wants it */
-	struct distribution *second_of;
-	uint64_t second;
+	struct distribution *period_of;
+	uint64_t period;
 };
 
 static bool wait_until(
 	struct run *r, const unsigned *counter, unsigned wanted, uint64_t until_ns, struct watch *w)
 {
-	while (!run_has_failed(r) && __atomic_load_n(counter, __ATOMIC_ACQUIRE) != wanted) {
+	while (outcome_goes_on(&r->outcome) && __atomic_load_n(counter, __ATOMIC_ACQUIRE) != wanted) {
 		usleep(LOOK_US);
-		if (interrupted)
-			run_fail(r, "interrupted");
 		if (w->series)
-			take_series(r, w->series, w->second_of, &w->second);
+			take_series(r, w->series, w->period_of, &w->period);
 		if (recorder_clock_ns() > until_ns)
 			return false;
 	}
-	return !run_has_failed(r);
+	return !outcome_has_failed(&r->outcome);
 }
 
 static void set_phase(struct run *r, enum run_phase phase, uint64_t start_ns)
@@ -204,9 +222,16 @@ static void complain_of_missing(struct run *r)
 			"queue %u: %llu of %llu messages had come %llu s after the last one was due", i,
 			(unsigned long long)got, (unsigned long long)o->total,
 			(unsigned long long)o->timeout_s);
-		run_fail(r, why);
+		outcome_fail(&r->outcome, why);
 		return;
 	}
+}
+
+/* Somebody who reads this may ask the broker what it has counted; at the end there is time for it. */
+static void mark(const struct run *r, const char *what)
+{
+	if (r->options.marks)
+		fprintf(stderr, "%s\n", what);
 }
 
 static void conduct(struct run *r, struct watch *w)
@@ -218,9 +243,10 @@ static void conduct(struct run *r, struct watch *w)
 	wait_until(r, &never, 1, r->start_ns + o->floor_ms * MS_NS, w);
 	set_phase(r, RUN_CONNECTING, 0);
 	if (!wait_until(r, &r->ready, conns, recorder_clock_ns() + CONNECT_S * second_ns, w)) {
-		run_fail(r, "the broker does not answer");
+		outcome_fail(&r->outcome, "the broker does not answer");
 		return;
 	}
+	mark(r, "sending");
 	uint64_t start_ns = recorder_clock_ns() + LEAD_NS;
 	const struct schedule all = {start_ns, o->rate, 1};
 	set_phase(r, RUN_SENDING, start_ns);
@@ -229,24 +255,27 @@ static void conduct(struct run *r, struct watch *w)
 		complain_of_missing(r);
 		return;
 	}
+	mark(r, "received");
+	if (o->marks)
+		wait_until(r, &never, 1, recorder_clock_ns() + MARK_HOLD_NS, w);
 	set_phase(r, RUN_ENDING, 0);
 	wait_until(r, &r->left, 0, recorder_clock_ns() + LEAVE_US * UINT64_C(1000), w);
 }
 
-/* The last seconds, of which the loops say nothing more. */
+/* The last periods, of which the loops say nothing more. */
 static void end_series(struct run *r, struct watch *w)
 {
 	uint64_t last = 0;
 
 	for (unsigned i = 0; i < r->machine.count; i++)
-		last = r->recorders[i].series.second > last ? r->recorders[i].series.second : last;
-	for (; w->second <= last; w->second++) {
-		distribution_clear(w->second_of);
+		last = r->recorders[i].series.period > last ? r->recorders[i].series.period : last;
+	for (; w->period <= last; w->period++) {
+		distribution_clear(w->period_of);
 		for (unsigned i = 0; i < r->machine.count; i++)
-			if (r->recorders[i].series.second >= w->second)
-				series_take(&r->recorders[i].series, w->second_of);
-		if (w->second < last || w->second_of->count)
-			series_line(w->series, w->second, w->second_of);
+			if (r->recorders[i].series.period >= w->period)
+				series_take(&r->recorders[i].series, w->period_of);
+		if (w->period < last || w->period_of->count)
+			series_line(w->series, begin_s(r, w->period), w->period_of);
 	}
 }
 
@@ -258,8 +287,8 @@ static int open_watch(struct run *r, struct watch *w)
 	if (!name)
 		return 0;
 	w->series = strcmp(name, "-") ? fopen(name, "w") : stdout;
-	w->second_of = malloc(sizeof(*w->second_of));
-	if (!w->series || !w->second_of) {
+	w->period_of = malloc(sizeof(*w->period_of));
+	if (!w->series || !w->period_of) {
 		fprintf(stderr, "godwit-latencytest: --series %s: %s\n", name, strerror(errno));
 		return -1;
 	}
@@ -269,7 +298,7 @@ static int open_watch(struct run *r, struct watch *w)
 
 static void close_watch(struct watch *w)
 {
-	free(w->second_of);
+	free(w->period_of);
 	if (w->series && w->series != stdout)
 		fclose(w->series);
 }
@@ -302,26 +331,24 @@ int run_all(struct run *r, struct recorder *sum)
 
 	if (open_watch(r, &watch))
 		return 1;
+	r->machine.config.begin = loop_begin;
 	r->machine.config.poll = loop_poll;
 	r->machine.config.next_us = loop_next_us;
 	if (machine_open(&r->machine, threads, 2 * ((unsigned)o->queues / threads + 1) + 2, error,
 		    sizeof(error))) {
-		run_fail(r, error);
+		outcome_fail(&r->outcome, error);
 	} else {
-		signal(SIGINT, on_signal);
-		signal(SIGTERM, on_signal);
+		outcome_catch_signals();
 		r->start_ns = recorder_clock_ns() + LEAD_NS;
 		if (make_probes(r))
 			run_probes(r, &watch);
 		else
-			run_fail(r, "no memory");
+			outcome_fail(&r->outcome, "no memory");
 		for (unsigned i = 0; r->recorders && i < r->machine.count; i++)
 			recorder_merge(sum, &r->recorders[i]);
 	}
 	machine_close(&r->machine);
 	free_all(r);
 	close_watch(&watch);
-	if (run_has_failed(r))
-		fprintf(stderr, "godwit-latencytest: %s\n", r->why);
-	return run_has_failed(r) ? 1 : 0;
+	return outcome_tell(&r->outcome, "godwit-latencytest");
 }

@@ -4,6 +4,7 @@
 #define TOOLS_LATENCYTEST_RUN_H
 
 #include "tools/client/machine.h"
+#include "tools/client/outcome.h"
 #include "tools/latencytest/options.h"
 #include "tools/latencytest/recorder.h"
 
@@ -20,16 +21,8 @@ struct run {
 	/* Any thread. */
 	enum run_phase phase;
 	unsigned ready, done, left; /* connections; probes; connections */
-	unsigned failed, failing;   /* why is set between the two */
-	char why[520];
+	struct outcome outcome;
 };
-
-/* Any thread; the first one counts. */
-void run_fail(struct run *r, const char *why);
-static inline bool run_has_failed(const struct run *r)
-{
-	return __atomic_load_n(&r->failing, __ATOMIC_ACQUIRE);
-}
 
 /* 0 and what all loops have seen is in `sum`; or 1, and why is told on stderr. */
 int run_all(struct run *r, struct recorder *sum);

@@ -117,6 +117,7 @@ int ceiling_run(struct run *r)
 	/* Nothing of what only a broker can answer. */
 	r->options.confirm = r->options.competing = false;
 	r->options.tx = r->options.window = r->options.ack = 0;
+	r->options.rate = r->options.interval_pub_ms = 0;
 	double published = publish(r, l), received = receive(r, l);
 	fprintf(r->out,
 		"ceiling of one thread of this client, %llu bytes, memory instead of broker and network: "

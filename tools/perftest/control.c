@@ -11,6 +11,7 @@ enum {
 	SECOND_US = 1000000,
 	WARM_STEP_US = 100000, /* the shortest warm-up whose rate is believed */
 	WARM_GROWTH = 100,     /* a short one may mislead by so much */
+	PART_US_MIN = 200000,  /* a shorter part would be all beginning and end */
 };
 
 static unsigned worker_count(const struct control *c)
@@ -142,14 +143,40 @@ static void leave(struct control *c)
 	say_all(c, 0, worker_count(c), "bye");
 }
 
-static void report(struct control *c, uint64_t us)
+static void part_add(struct control *c, uint64_t us)
+{
+	double busy = c->app->busy(c->ctx);
+
+	for (unsigned i = 0; i < worker_count(c); i++) {
+		struct control_worker *w = &c->workers[i];
+		w->part_count += (double)w->count;
+		w->part_seconds += w->rate > 0 ? (double)w->count / w->rate : 0;
+	}
+	c->parts_busy_us = busy < 0 || c->parts_busy_us < 0 ? -1 : c->parts_busy_us + busy * (double)us;
+	c->parts_us += us;
+	c->parts_count += c->count;
+}
+
+static void parts_clear(struct control *c)
+{
+	c->parts_us = c->parts_count = 0;
+	c->parts_busy_us = 0;
+	for (unsigned i = 0; i < worker_count(c); i++)
+		c->workers[i].part_count = c->workers[i].part_seconds = 0;
+}
+
+static void report(struct control *c)
 {
 	struct summary *s = &c->summaries[c->reported];
 
-	for (unsigned i = 0; i < worker_count(c); i++)
-		summary_rate(i < c->o->pubs ? &s->publish : &s->receive, c->workers[i].rate);
-	summary_finish(s, (double)us / SECOND_US, c->count, perftest_transfers(c->o, c->count), c->o->size);
-	s->client_busy = c->app->busy(c->ctx);
+	for (unsigned i = 0; i < worker_count(c); i++) {
+		const struct control_worker *w = &c->workers[i];
+		summary_rate(i < c->o->pubs ? &s->publish : &s->receive,
+			w->part_seconds > 0 ? w->part_count / w->part_seconds : 0);
+	}
+	summary_finish(s, (double)c->parts_us / SECOND_US, c->parts_count,
+		perftest_transfers(c->o, c->parts_count), c->o->size);
+	s->client_busy = c->parts_busy_us < 0 ? -1 : c->parts_busy_us / (double)c->parts_us;
 	c->app->iteration(c->ctx, c->reported, s);
 	c->reported++;
 }
@@ -160,6 +187,23 @@ static uint64_t count_of(const struct control *c, uint64_t us, uint64_t wanted_u
 	double n = (double)c->count * (double)wanted_us / (double)us;
 
 	return n < 1 ? 1 : (uint64_t)n;
+}
+
+/* A part that counts is over. */
+static void measured(struct control *c, uint64_t us)
+{
+	uint64_t limit_us = c->o->time_limit_s * SECOND_US;
+
+	part_add(c, us);
+	if (c->parts_us < limit_us) {
+		uint64_t left_us = limit_us - c->parts_us;
+		c->count = count_of(c, us, left_us > PART_US_MIN ? left_us : PART_US_MIN);
+		return;
+	}
+	report(c);
+	if (limit_us)
+		c->count = count_of(c, us, limit_us);
+	parts_clear(c);
 }
 
 static void warmed(struct control *c, uint64_t us)
@@ -189,7 +233,7 @@ static void iteration_done(struct control *c, uint64_t now_us)
 	if (c->warming)
 		warmed(c, us);
 	else
-		report(c, us);
+		measured(c, us);
 	c->iteration++;
 	if (c->reported == c->o->iterations) {
 		leave(c);

@@ -11,8 +11,10 @@
  * and hear, each on a queue of its own, COUNT being each publisher's messages in iteration I:
  *   start I COUNT, next I COUNT (subscribers), bye, stop WHY, alive.
  *
- * Warm-ups are iterations that are not reported, each as long as the last one's rate says, until they took
- * --warmup together; the last one's rate says how many messages --time-limit is. */
+ * What is an iteration to the workers may be less to whoever reads the report. Warm-ups are not reported,
+ * each as long as the last one's rate says, until they took --warmup together. With --time-limit the last
+ * one's rate says how many messages that is; where they took less time after all, another part follows, until
+ * all parts together took it. */
 #ifndef TOOLS_PERFTEST_CONTROL_H
 #define TOOLS_PERFTEST_CONTROL_H
 
@@ -35,6 +37,7 @@ struct control_worker {
 	uint64_t count, sum; /* of this iteration; sum: of all */
 	uint64_t seen;	     /* as it last said that it is alive */
 	double rate;
+	double part_seconds, part_count; /* of the parts of this report so far */
 	uint64_t heard_us;
 };
 
@@ -50,6 +53,9 @@ struct control {
 	uint64_t count;			/* messages of each publisher in this iteration */
 	uint64_t published;		/* and in all before */
 	uint64_t warmed_us;
+	/* Of the parts so far, what is being measured alone. */
+	uint64_t parts_us, parts_count;
+	double parts_busy_us; /* below 0: not known */
 	uint64_t began_us, progress_us, alive_us;
 	uint64_t progress;
 	struct summary *summaries;

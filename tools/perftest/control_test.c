@@ -197,6 +197,28 @@ static void timed(void)
 	CU_ASSERT_DOUBLE_EQUAL(r.last.transfers_a_second, 500000, 1e-3);
 	CU_ASSERT_EQUAL(r.byes, 2);
 	end();
+	/* What took less time than it was to take goes on. */
+	BEGIN("--time-limit", "2", "--warmup", "200", "--iterations", "2");
+	iteration_of_one(0, 1000);
+	iteration_of_one(1, 200 * 1000);
+	CU_ASSERT_EQUAL(r.c.count, 1000000);
+	iteration_of_one(2, 1500 * 1000);
+	CU_ASSERT_EQUAL(r.iterations, 0);
+	CU_ASSERT_EQUAL(r.c.count, 333333);
+	iteration_of_one(3, 499 * 1000);
+	CU_ASSERT_EQUAL(r.iterations, 0);
+	iteration_of_one(4, 200 * 1000); /* the shortest part */
+	CU_ASSERT_EQUAL(r.iterations, 1);
+	CU_ASSERT_DOUBLE_EQUAL(r.last.seconds, 2.199, 1e-9);
+	CU_ASSERT_EQUAL(r.last.count, 1000000 + 333333 + 133600);
+	CU_ASSERT_EQUAL(r.last.transfers, 2 * r.last.count);
+	CU_ASSERT_EQUAL(r.last.client_busy, 0.75);
+	CU_ASSERT_EQUAL(r.c.count, 1336000);
+	iteration_of_one(5, 2 * SECOND_US);
+	CU_ASSERT_EQUAL(r.iterations, 2);
+	CU_ASSERT_EQUAL(r.last.count, 1336000);
+	CU_ASSERT_EQUAL(r.byes, 2);
+	end();
 	/* Also where no warm-up is wanted a rate is: of 100 ms at least. */
 	BEGIN("--time-limit", "1", "--warmup", "0");
 	iteration_of_one(0, 50 * 1000);

@@ -9,7 +9,10 @@ enum {
 	WORKERS_MAX = 20000,
 	SIZE_MAX_BYTES = 64 << 20,
 	BASE_MAX = 64,
+	ACK_MAX = 32767,
+	INTERVAL_MS_MAX = 10000,
 	COUNT_DEFAULT = 500000,
+	PREFETCH_MIN = 2000,
 	WARMUP_TIMED_MS = 1000
 };
 
@@ -25,6 +28,10 @@ enum {
 	{                                                               \
 		name, 0, OPTION_YES_NO, AT(field), 0, 0, "yes|no", help \
 	}
+#define TEXT(name, letter, field, value, help)                          \
+	{                                                               \
+		name, letter, OPTION_TEXT, AT(field), 0, 0, value, help \
+	}
 #define FLAG(name, letter, field, help)                                \
 	{                                                              \
 		name, letter, OPTION_FLAG, AT(field), 0, 0, NULL, help \
@@ -37,34 +44,47 @@ static const struct option_row rows[] = {
 	FLAG("control", 0, control, "only the part: start, stop, report"),
 	FLAG("publish", 0, publish, "only the part: all publishers"),
 	FLAG("subscribe", 0, subscribe, "only the part: all subscribers; without any of these: all of them"),
-	{"mode", 0, OPTION_TEXT, AT(mode_word), 0, 0, "shared|fanout|topic",
-		"--qt queues; or a fanout exchange; or --qt topics [shared]"},
+	TEXT("mode", 0, mode_word, "shared|fanout|topic",
+		"--qt queues; or a fanout exchange; or --qt topics [shared]"),
 	NUMBER("npubs", 'x', npubs, 1, WORKERS_MAX, "publishers a queue or topic [1]"),
 	NUMBER("nsubs", 'y', nsubs, 1, WORKERS_MAX, "subscribers a queue or topic [1]"),
 	NUMBER("qt", 0, qt, 1, WORKERS_MAX, "queues or topics [1]"),
 	NUMBER("count", 'C', count, 1, UINT64_C(1) << 40, "messages that each publisher sends [500000]"),
 	NUMBER("time-limit", 'z', time_limit_s, 1, 86400,
-		"instead: as many as take so many seconds, by what the warm-up shows"),
+		"instead: as many as take so many seconds, or a little more"),
 	NUMBER("warmup", 0, warmup_ms, 0, 1000000,
 		"milliseconds of messages before, which do not count [0; with --time-limit 1000]"),
 	NUMBER("size", 0, size, 0, SIZE_MAX_BYTES,
 		"bytes of a message; from 8 on its order is checked [1024]"),
 	NUMBER("iterations", 0, iterations, 1, 1000000, "runs one after the other [1]"),
 	YES_NO("durable", durable, "persistent messages, durable queues [no]"),
-	YES_NO("confirm", confirm, "publishers wait for confirms at the end [yes]"),
-	YES_NO("pub-confirm", confirm, NULL),
+	TEXT("flag", 'f', flag, "persistent", "as --durable"),
+	YES_NO("queue-durable", queue_durable, "durable queues, whatever the messages are [no]"),
+	YES_NO("pub-confirm", confirm, "publishers wait for confirms at the end [yes]"),
+	YES_NO("confirm", confirm, NULL),
 	NUMBER("window", 'c', window, 0, UINT32_MAX,
 		"messages that wait for their confirms at once; 0: any [0]"),
 	YES_NO("sync-publish", sync, "as --window 1 [no]"),
 	YES_NO("sync-pub", sync, NULL),
-	NUMBER("ack", 0, ack, 0, 32767, "one ack for N messages; 0: none is wanted [0]"),
-	NUMBER("sub-ack", 0, ack, 0, 32767, NULL),
-	NUMBER("tx", 0, tx, 0, UINT32_MAX, "messages a transaction; 0: none [0]"),
+	NUMBER("rate", 'r', rate, 0, UINT32_MAX, "messages a second of each publisher at most; 0: any [0]"),
+	NUMBER("interval_pub", 0, interval_pub_ms, 0, INTERVAL_MS_MAX,
+		"milliseconds between two messages of a publisher [0]"),
+	NUMBER("interval-pub", 0, interval_pub_ms, 0, INTERVAL_MS_MAX, NULL),
+	NUMBER("sub-ack", 'A', ack, 0, ACK_MAX, "one ack for N messages; 0: none is wanted [0]"),
+	NUMBER("ack", 0, ack, 0, ACK_MAX, NULL),
+	FLAG("autoack", 'a', autoack, "as --sub-ack 0"),
+	NUMBER("prefetch", 'q', prefetch, 0, UINT16_MAX,
+		"messages that a subscriber has at most without an ack; --sub-ack is half of it unless "
+		"given [2000, where there are acks]"),
+	NUMBER("interval_sub", 0, interval_sub_ms, 0, INTERVAL_MS_MAX,
+		"milliseconds between two messages of a subscriber, whose acks hold the next one back; "
+		"--prefetch and --sub-ack are 1 unless given [0]"),
+	NUMBER("interval-sub", 0, interval_sub_ms, 0, INTERVAL_MS_MAX, NULL),
+	NUMBER("tx", 'm', tx, 0, UINT32_MAX, "messages a transaction; 0: none [0]"),
 	YES_NO("unique-data", unique, "accepted: every message has its own number"),
 	NUMBER("timeout", 0, timeout_s, 1, UINT32_MAX,
 		"seconds without progress, or word of a worker: it failed [30]"),
-	{"base-name", 0, OPTION_TEXT, AT(base), 0, 0, "NAME",
-		"what the queues' names begin with [godwit-perftest]"},
+	TEXT("base-name", 0, base, "NAME", "what the queues' names begin with [godwit-perftest]"),
 	FLAG("summary", 's', summary, "publishes/s, receives/s, transfers/s, MB/s with tabs between"),
 	FLAG("csv", 0, csv, "a head and a line an iteration"),
 	FLAG("json", 0, json, "an object an iteration"),
@@ -106,6 +126,14 @@ static int check(struct perftest_options *o, char *error, size_t room)
 		return refuse(error, room, "--mode fanout has one exchange: --qt must be 1");
 	if (o->npubs * o->qt > WORKERS_MAX || o->nsubs * o->qt > WORKERS_MAX)
 		return refuse(error, room, "--npubs and --nsubs times --qt may be 20000 at most");
+	if (o->flag && strcmp(o->flag, "persistent") != 0)
+		return refuse(error, room, "--flag is persistent: others are not known here");
+	if (o->rate && o->interval_pub_ms)
+		return refuse(error, room, "--rate and --interval_pub exclude each other");
+	if (o->autoack && (o->ack || o->prefetch || o->interval_sub_ms))
+		return refuse(error, room, "--autoack: --sub-ack, --prefetch and --interval_sub want acks");
+	if (o->prefetch && o->ack > o->prefetch)
+		return refuse(error, room, "--sub-ack: no more than --prefetch ever wait for one");
 	if (o->tx && o->sync)
 		return refuse(error, room, "--tx and --sync-publish exclude each other");
 	if (o->count && o->time_limit_s)
@@ -117,8 +145,23 @@ static int check(struct perftest_options *o, char *error, size_t room)
 	return 0;
 }
 
+static void follow_acks(struct perftest_options *o)
+{
+	if (o->interval_sub_ms && !o->prefetch)
+		o->prefetch = o->ack ? o->ack : 1;
+	if (o->prefetch && !o->ack)
+		o->ack = o->prefetch > 1 && !o->interval_sub_ms ? o->prefetch / 2 : 1;
+	if (o->ack && !o->prefetch)
+		o->prefetch = 2 * o->ack > PREFETCH_MIN ? 2 * o->ack : PREFETCH_MIN;
+	if (o->ack > ACK_MAX)
+		o->ack = ACK_MAX;
+}
+
 static void follow(struct perftest_options *o)
 {
+	o->durable = o->durable || o->flag;
+	o->queue_durable = o->queue_durable || o->durable;
+	follow_acks(o);
 	o->format = o->summary ? PERFTEST_SUMMARY
 		    : o->csv   ? PERFTEST_CSV
 		    : o->json  ? PERFTEST_JSON

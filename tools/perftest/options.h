@@ -11,10 +11,11 @@ enum perftest_format { PERFTEST_TABLE, PERFTEST_SUMMARY, PERFTEST_CSV, PERFTEST_
 
 struct perftest_options {
 	struct machine_options machine;
-	const char *mode_word, *base;
+	const char *mode_word, *base, *flag;
 	uint64_t npubs, nsubs, qt, count, size, iterations, ack, tx, window, timeout_s, time_limit_s,
-		warmup_ms;
-	bool durable, confirm, sync, unique;
+		warmup_ms, rate, interval_pub_ms, interval_sub_ms;
+	uint64_t prefetch; /* 0: no acks */
+	bool durable, queue_durable, confirm, sync, unique, autoack;
 	bool setup, control, publish, subscribe;
 	bool summary, csv, json, ceiling, help;
 

@@ -3,6 +3,8 @@
 
 #include "tests/unit/unit.h"
 
+#include <stdlib.h>
+
 static struct perftest_options o;
 static char error[300];
 
@@ -52,6 +54,43 @@ static void accepted(void)
 	CU_ASSERT(o.count == 7 && o.warmup_ms == 50 && o.first == PERFTEST_WARM_FIRST);
 }
 
+/* qpid's names, and PerfTest's letters. */
+static void other_names(void)
+{
+	CU_ASSERT_EQUAL(parse("--sub-ack 7 --queue-durable yes --interval_pub 5"), 0);
+	CU_ASSERT(
+		o.ack == 7 && o.prefetch == 2000 && o.queue_durable && !o.durable && o.interval_pub_ms == 5);
+	CU_ASSERT_EQUAL(parse("-q 100 -r 50 -m 3 -f persistent"), 0);
+	CU_ASSERT(o.ack == 50 && o.prefetch == 100 && o.rate == 50 && o.tx == 3 && o.durable &&
+		  o.queue_durable);
+	CU_ASSERT_EQUAL(parse("-A 2000 --confirm no"), 0);
+	CU_ASSERT(o.ack == 2000 && o.prefetch == 4000 && !o.confirm);
+	CU_ASSERT_EQUAL(parse("--interval_sub 5"), 0);
+	CU_ASSERT(o.interval_sub_ms == 5 && o.ack == 1 && o.prefetch == 1);
+	CU_ASSERT_EQUAL(parse("--interval-sub 5 --sub-ack 3"), 0);
+	CU_ASSERT(o.ack == 3 && o.prefetch == 3);
+	CU_ASSERT_EQUAL(parse("-a"), 0);
+	CU_ASSERT(o.ack == 0 && o.prefetch == 0);
+}
+
+/* What is shown is qpid's name, whatever else is taken. */
+static void help(void)
+{
+	char *text = NULL;
+	size_t n;
+	FILE *f = open_memstream(&text, &n);
+
+	perftest_options_help(f);
+	fclose(f);
+	static const char *const shown[] = {"--pub-confirm", "--sub-ack", "--sync-publish", "--queue-durable",
+		"--interval_pub", "--interval_sub"};
+	for (unsigned i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
+		CU_ASSERT_PTR_NOT_NULL(strstr(text, shown[i]));
+	CU_ASSERT_PTR_NULL(strstr(text, " --confirm"));
+	CU_ASSERT_PTR_NULL(strstr(text, " --ack"));
+	free(text);
+}
+
 static void refuse(const char *line, const char *part)
 {
 	CU_ASSERT_EQUAL(parse(line), -1);
@@ -66,6 +105,10 @@ static void refused(void)
 	refuse("--summary --csv", "exclude each other");
 	refuse("--tx 3 --sync-publish", "exclude each other");
 	refuse("--npubs 200 --qt 200", "20000 at most");
+	refuse("-f mandatory", "--flag is persistent");
+	refuse("--rate 3 --interval_pub 3", "exclude each other");
+	refuse("-a --interval_sub 3", "want acks");
+	refuse("-q 5 -A 6", "no more than --prefetch");
 	refuse("--size -1", "--size is a number");
 	refuse("--count", "--count needs a value");
 	refuse("--nosuch", "no option --nosuch");
@@ -73,5 +116,7 @@ static void refused(void)
 
 int main(int argc, char **argv)
 {
-	return unit_main(argc, argv, (struct unit_test[]){{"accepted", accepted}, {"refused", refused}, {0}});
+	return unit_main(argc, argv,
+		(struct unit_test[]){{"accepted", accepted}, {"other names", other_names}, {"help", help},
+			{"refused", refused}, {0}});
 }

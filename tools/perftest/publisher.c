@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { SECOND_US = 1000000 };
+enum { SECOND_US = 1000000, MS_US = 1000 };
 
 static struct publisher *publisher_of(struct client *c)
 {
@@ -15,15 +15,28 @@ static const struct perftest_options *options(const struct publisher *p)
 	return &p->worker.run->options;
 }
 
+/* How many of this iteration's are due by its clock. */
+static uint64_t due(const struct publisher *p)
+{
+	const struct perftest_options *o = options(p);
+	uint64_t us = p->worker.loop->now_us - p->began_us;
+
+	if (o->interval_pub_ms)
+		return us / (o->interval_pub_ms * MS_US) + 1;
+	return o->rate ? us * o->rate / SECOND_US + 1 : UINT64_MAX;
+}
+
 /* How many messages may be sent now. */
 static uint32_t allowed(const struct publisher *p)
 {
 	const struct perftest_options *o = options(p);
 	uint64_t n = p->left < p->lap.count ? p->left : p->lap.count;
+	uint64_t sent = p->count - p->left, by_now = due(p);
 
 	/* There are brokers that take nothing before they have answered a commit. */
-	if (p->commits_due)
+	if (p->commits_due || sent >= by_now)
 		return 0;
+	n = n < by_now - sent ? n : by_now - sent;
 	if (o->window && o->confirm) {
 		uint64_t out = confirms_due(&p->confirms), room = out < o->window ? o->window - out : 0;
 		n = n < room ? n : room;

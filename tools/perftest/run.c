@@ -5,7 +5,6 @@
 #include "tools/perftest/steering.h"
 #include "tools/perftest/subscriber.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,21 +16,6 @@ enum {
 	LOOK_US = 2000,		/* how soon the main thread sees an end */
 	LAST_WORDS_US = 100000, /* for what a failing worker says to be sent */
 };
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int signal)
-{
-	interrupted = signal;
-}
-
-void run_fail(struct run *r, const char *why)
-{
-	if (__atomic_exchange_n(&r->failed, 1, __ATOMIC_ACQ_REL))
-		return;
-	snprintf(r->why, sizeof(r->why), "%s", why);
-	__atomic_store_n(&r->failing, 1, __ATOMIC_RELEASE);
-}
 
 void run_leave(struct run *r)
 {
@@ -166,12 +150,9 @@ static void begin(struct run *r)
 
 static void wait_for_end(struct run *r)
 {
-	while (__atomic_load_n(&r->left, __ATOMIC_ACQUIRE) && !run_has_failed(r)) {
+	while (__atomic_load_n(&r->left, __ATOMIC_ACQUIRE) && outcome_goes_on(&r->outcome))
 		usleep(LOOK_US);
-		if (interrupted)
-			run_fail(r, "interrupted");
-	}
-	if (run_has_failed(r))
+	if (outcome_has_failed(&r->outcome))
 		usleep(LAST_WORDS_US);
 	machine_stop(&r->machine);
 	machine_join(&r->machine);
@@ -187,21 +168,18 @@ int run_all(struct run *r)
 	r->machine.config.poll = loop_poll;
 	r->machine.config.next_us = loop_next_us;
 	if (machine_open(&r->machine, threads, conns, error, sizeof(error))) {
-		fprintf(stderr, "godwit-perftest: %s\n", error);
+		outcome_fail(&r->outcome, error);
 		machine_close(&r->machine);
-		return 1;
+		return outcome_tell(&r->outcome, "godwit-perftest");
 	}
-	signal(SIGINT, on_signal);
-	signal(SIGTERM, on_signal);
+	outcome_catch_signals();
 	if (make_workers(r)) {
 		begin(r);
 		wait_for_end(r);
 	} else {
-		run_fail(r, "no memory for the workers");
+		outcome_fail(&r->outcome, "no memory for the workers");
 	}
 	machine_close(&r->machine);
 	free_workers(r);
-	if (run_has_failed(r))
-		fprintf(stderr, "godwit-perftest: %s\n", r->why);
-	return run_has_failed(r) ? 1 : 0;
+	return outcome_tell(&r->outcome, "godwit-perftest");
 }

@@ -4,6 +4,7 @@
 #define TOOLS_PERFTEST_RUN_H
 
 #include "tools/client/machine.h"
+#include "tools/client/outcome.h"
 #include "tools/perftest/options.h"
 
 struct publisher;
@@ -20,20 +21,11 @@ struct run {
 	/* Any thread. */
 	unsigned connect; /* workers may connect: the queues are there */
 	unsigned left;	  /* connections that are not over */
-	unsigned failed;  /* why is set by who sets this first, and read after `failing` */
-	unsigned failing;
-	char why[520];
+	struct outcome outcome;
 };
 
-/* Any thread; the first one counts. */
-void run_fail(struct run *r, const char *why);
 /* A connection is over. */
 void run_leave(struct run *r);
-
-static inline bool run_has_failed(const struct run *r)
-{
-	return __atomic_load_n(&r->failing, __ATOMIC_ACQUIRE);
-}
 
 /* From start to end, with messages for people on stderr: 0, or 1 where anything failed. */
 int run_all(struct run *r);

@@ -30,7 +30,7 @@ static void each_queue(const struct perftest_options *o, struct script *s,
 
 static void make(struct script *s, const char *name, const struct perftest_options *o, bool data)
 {
-	script_declare(s, name, data && o->durable ? SCRIPT_DURABLE : 0);
+	script_declare(s, name, data && o->queue_durable ? SCRIPT_DURABLE : 0);
 	script_purge(s, name);
 }
 
@@ -75,7 +75,7 @@ static void on_ended(struct client *c, const char *why)
 
 	if (why) {
 		snprintf(text, sizeof(text), "%s: %s", s->steers ? "control" : "setup", why);
-		run_fail(s->run, text);
+		outcome_fail(&s->run->outcome, text);
 	}
 	run_leave(s->run);
 }
@@ -142,7 +142,7 @@ static void over(void *ctx, const char *why)
 	struct script script = {0};
 
 	if (why) {
-		run_fail(s->run, why);
+		outcome_fail(&s->run->outcome, why);
 		return;
 	}
 	s->deleting = true;
@@ -197,7 +197,7 @@ void steering_connect(struct steering *s)
 void steering_tick(struct steering *s, uint64_t now_us)
 {
 	client_try(&s->client);
-	if (run_has_failed(s->run) && !s->deleting)
+	if (outcome_has_failed(&s->run->outcome) && !s->deleting)
 		clean_up(s);
 	if (s->steers && s->client.state == CLIENT_READY)
 		control_tick(&s->control, now_us);

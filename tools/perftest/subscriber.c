@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { SECOND_US = 1000000, PREFETCH_MIN = 2000, QUIET_US = 1000 };
+enum { SECOND_US = 1000000, MS_US = 1000, QUIET_US = 1000 };
 
 static struct subscriber *subscriber_of(struct client *c)
 {
@@ -31,10 +31,14 @@ static void acknowledge(struct subscriber *s)
 
 	if (s->tag == s->acked || s->committing)
 		return;
+	/* It takes its time; but what an iteration leaves without an ack would come again. */
+	if (s->count < s->quota && s->worker.loop->now_us < s->next_ack_us)
+		return;
 	script_ack_put(ack, s->tag, true);
 	/* Without room it is tried again; the next one covers it as well. */
 	if (!client_write(&s->worker.client, ack, sizeof(ack)))
 		return;
+	s->next_ack_us = s->worker.loop->now_us + o->interval_sub_ms * MS_US * o->ack;
 	s->uncommitted += s->tag - s->acked;
 	s->acked = s->tag;
 	if (o->tx && (s->uncommitted >= o->tx || s->count == s->quota)) {
@@ -184,9 +188,10 @@ bool subscriber_init(struct subscriber *s, struct run *run, struct loop *loop, u
 		snprintf(name, sizeof(name), "%s_data_%u", o->base, index);
 		own_queue(s, name);
 	}
-	uint64_t prefetch = 2 * o->ack > PREFETCH_MIN ? 2 * o->ack : PREFETCH_MIN;
+	/* Acks of an open transaction make no room. */
+	uint64_t prefetch = o->prefetch + o->tx;
 	if (o->ack)
-		script_qos(setup, (uint16_t)(prefetch + o->tx > UINT16_MAX ? UINT16_MAX : prefetch + o->tx));
+		script_qos(setup, (uint16_t)(prefetch > UINT16_MAX ? UINT16_MAX : prefetch));
 	if (o->ack && o->tx)
 		script_tx_select(setup);
 	script_consume(setup, name, "data", o->ack == 0);

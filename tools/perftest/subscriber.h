@@ -13,7 +13,7 @@ struct subscriber {
 	uint64_t count;		    /* of this iteration */
 	uint64_t told;		    /* of which control knows */
 	uint64_t began_us, last_us; /* start, or its first message where that was before; its last one */
-	uint64_t tag, acked;
+	uint64_t tag, acked, next_ack_us;
 	uint64_t uncommitted; /* acks in the open transaction */
 	bool committing;      /* nothing is said until that is answered */
 	struct script commit;

@@ -56,12 +56,12 @@ void worker_fail(struct worker *w, bool between, const char *why)
 {
 	char text[400];
 
-	if (run_has_failed(w->run))
+	if (outcome_has_failed(&w->run->outcome))
 		return;
 	if (between && w->client.state == CLIENT_READY)
 		worker_say(w, "failed %s", why);
 	snprintf(text, sizeof(text), "%s %u: %s", w->pub ? "pub" : "sub", w->index, why);
-	run_fail(w->run, text);
+	outcome_fail(&w->run->outcome, text);
 }
 
 void worker_ended(struct client *c, const char *why)
@@ -90,7 +90,7 @@ enum worker_word worker_heard(struct worker *w, const struct reader_delivery *d,
 		worker_say(w, "bye");
 		client_close(&w->client);
 	} else if (!strncmp(words, "stop ", 5)) {
-		run_fail(w->run, words + 5);
+		outcome_fail(&w->run->outcome, words + 5);
 	}
 	return WORKER_NOTHING;
 }

@@ -28,14 +28,6 @@ void run_leave(struct run *run)
 	run->left--;
 }
 
-void run_fail(struct run *run, const char *why)
-{
-	if (run->failing)
-		return;
-	run->failing = 1;
-	snprintf(run->why, sizeof(run->why), "%s", why);
-}
-
 static void on_method(void *ctx, uint16_t channel, const struct amqp091_method *m, bool decoded)
 {
 	bool says = channel == WORKER_SAY_CHANNEL;
@@ -149,15 +141,15 @@ static void confirms(void)
 	CU_ASSERT_EQUAL(counts.said, 1);
 	confirm(&p->worker.client, 9, false);
 	CU_ASSERT_EQUAL(counts.said, 2);
-	CU_ASSERT_EQUAL(r.failing, 0);
+	CU_ASSERT_EQUAL(r.outcome.failed, 0);
 	confirm(&p->worker.client, 9, false);
-	CU_ASSERT_EQUAL(r.failing, 1);
+	CU_ASSERT_EQUAL(r.outcome.failed, 1);
 	publisher_end(p);
 
 	p = publisher_begin("--count 10 --size 16");
 	CU_ASSERT_EQUAL(counts.published, 10);
 	answer(&p->worker.client, &(struct amqp091_method){.id = AMQP091_METHOD_BASIC_NACK});
-	CU_ASSERT_PTR_NOT_NULL(strstr(r.why, "pub 0: the broker did not take a message"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(r.outcome.why, "pub 0: the broker did not take a message"));
 	publisher_end(p);
 }
 
@@ -189,6 +181,29 @@ static void barrier(void)
 	answer(&p->worker.client, &(struct amqp091_method){.id = AMQP091_METHOD_BASIC_QOS_OK});
 	CU_ASSERT_EQUAL(counts.said, 2);
 	publisher_end(p);
+}
+
+/* As many as are due, at once where the loop was away. */
+static void pace(void)
+{
+	static const char *const lines[] = {
+		"--count 5 --size 16 --interval_pub 10", "--count 5 --size 16 --rate 100"};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct publisher *p = publisher_begin(lines[i]);
+		static const struct {
+			uint64_t after_us;
+			unsigned published;
+		} steps[] = {{9999, 1}, {1, 2}, {25000, 4}, {1000000, 5}};
+		CU_ASSERT_EQUAL(counts.published, 1);
+		for (unsigned k = 0; k < sizeof(steps) / sizeof(steps[0]); k++) {
+			loop.now_us += steps[k].after_us;
+			publisher_pump(p);
+			listen_to();
+			CU_ASSERT_EQUAL(counts.published, steps[k].published);
+		}
+		publisher_end(p);
+	}
 }
 
 static struct subscriber *subscriber_begin(const char *line)
@@ -226,9 +241,9 @@ static void acknowledgements(void)
 		take(s, i + 1, i, 16);
 		CU_ASSERT_EQUAL(counts.acks, i == 6 ? 3 : (i + 1) / 3);
 	}
-	CU_ASSERT(counts.ack_tag == 7 && counts.said == 2 && r.failing == 0);
+	CU_ASSERT(counts.ack_tag == 7 && counts.said == 2 && r.outcome.failed == 0);
 	take(s, 8, 7, 16);
-	CU_ASSERT_PTR_NOT_NULL(strstr(r.why, "sub 0: more messages came than were published"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(r.outcome.why, "sub 0: more messages came than were published"));
 	subscriber_end(s);
 
 	s = subscriber_begin("--count 9 --size 16 --ack 1 --tx 2");
@@ -237,6 +252,29 @@ static void acknowledgements(void)
 	CU_ASSERT(counts.acks == 2 && counts.commits == 1);
 	answer(&s->worker.client, &(struct amqp091_method){.id = AMQP091_METHOD_TX_COMMIT_OK});
 	CU_ASSERT(counts.acks == 3 && counts.ack_tag == 5 && counts.commits == 2);
+	subscriber_end(s);
+}
+
+/* Its acks hold the next messages back, but for the last one. */
+static void slow_subscriber(void)
+{
+	struct subscriber *s = subscriber_begin("--count 7 --size 16 --interval_sub 10 --sub-ack 2");
+
+	s->worker.heard_us = s->worker.alive_us = loop.now_us;
+	for (unsigned i = 0; i < 4; i++)
+		take(s, i + 1, i, 16);
+	CU_ASSERT(counts.acks == 1 && counts.ack_tag == 2);
+	loop.now_us += 19999;
+	subscriber_tick(s, loop.now_us);
+	listen_to();
+	CU_ASSERT_EQUAL(counts.acks, 1);
+	loop.now_us++;
+	subscriber_tick(s, loop.now_us);
+	listen_to();
+	CU_ASSERT(counts.acks == 2 && counts.ack_tag == 4);
+	for (unsigned i = 4; i < 7; i++)
+		take(s, i + 1, i, 16);
+	CU_ASSERT(counts.acks == 3 && counts.ack_tag == 7 && r.outcome.failed == 0);
 	subscriber_end(s);
 }
 
@@ -251,10 +289,10 @@ static void complaints(void)
 	for (unsigned i = 0; i < 3; i++) {
 		struct subscriber *s = subscriber_begin("--count 9 --size 16");
 		take(s, 1, 0, 16);
-		CU_ASSERT_EQUAL(r.failing, 0);
+		CU_ASSERT_EQUAL(r.outcome.failed, 0);
 		take(s, 2, bad[i].number, bad[i].bytes);
-		CU_ASSERT_EQUAL(r.failing, 1);
-		CU_ASSERT_PTR_NOT_NULL(strstr(r.why, bad[i].why));
+		CU_ASSERT_EQUAL(r.outcome.failed, 1);
+		CU_ASSERT_PTR_NOT_NULL(strstr(r.outcome.why, bad[i].why));
 		CU_ASSERT_EQUAL(counts.said, 2);
 		subscriber_end(s);
 	}
@@ -264,6 +302,6 @@ int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"confirms", confirms}, {"transactions", transactions},
-			{"barrier", barrier}, {"acknowledgements", acknowledgements},
-			{"complaints", complaints}, {0}});
+			{"barrier", barrier}, {"pace", pace}, {"acknowledgements", acknowledgements},
+			{"slow subscriber", slow_subscriber}, {"complaints", complaints}, {0}});
 }
