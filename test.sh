@@ -6,8 +6,8 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" || exit 1
 . tests/lib.sh
 
 # The quick ones first. A stage is a folder of tests with an executable `run`; tests/lib.sh has the contract.
-order=(lint unit tsan interleave script compliance mutants sim world fuzz interop cores kerneltcp diff operator tools bench soak appliance fresh)
-# Their length depends on chance: a connection whose client is gone may wait for the last of TCP's timers.
+order=(lint unit tsan interleave script compliance mutants sim world fuzz interop cores kerneltcp diff operator tools bench soak appliance vm fresh)
+# chaos: its length depends on chance, a connection whose client is gone may wait for the last of TCP's timers.
 by_name=(chaos)
 
 usage()

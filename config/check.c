@@ -74,6 +74,8 @@ static void check_addresses(struct load *l, uint32_t i)
 	if (p->tso && !p->checksum_offload)
 		BREAKS(l, "ports", i, "tso", "found true; allowed: %s",
 			"false, as checksum_offload is false");
+	if (p->tso && !p->tx_offload)
+		BREAKS(l, "ports", i, "tso", "found true; allowed: %s", "false, as tx_offload is false");
 	if (has_ipv6(p) && p->mtu_bytes < IPV6_MTU_MIN)
 		BREAKS(l, "ports", i, "mtu", "found %" PRIu32 "; allowed: at least %d, as addresses has IPv6",
 			p->mtu_bytes, IPV6_MTU_MIN);

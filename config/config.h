@@ -86,11 +86,13 @@ struct config_port {
 	uint16_t vlan; /* 0: untagged */
 	bool probe;    /* addresses of IPv4 before they are used */
 	bool checksum_offload;
-	bool tso; /* only with checksum_offload */
+	bool tx_offload;
+	bool tso; /* only with checksum_offload and tx_offload */
 	uint32_t mtu_bytes;
 	bool mac_set;	/* false: the device's own, or one made up for a TAP */
 	uint8_t mac[6]; /* unicast; zero where not set */
 	uint32_t rx_descriptors, tx_descriptors;
+	uint32_t rx_free_threshold, tx_free_threshold, tx_rs_threshold; /* 0: the driver's */
 };
 
 struct config_listener {

@@ -140,10 +140,10 @@ static void test_everything_set(void)
 		"     mtu: 9000, mac: 02:00:00:00:00:FF, rx_descriptors: 64, tx_descriptors: 4096, vlan: "
 		"4094,\n"
 		"     addresses: [10.1.2.4/8, \"2001:db8::10/64\"], gateway6: \"2001:db8::1\", "
-		"tso: true, probe: true}\n"
+		"tso: true, probe: true, rx_free_threshold: 64, tx_free_threshold: 96, tx_rs_threshold: "
+		"2048}\n"
 		"  - {name: tap9, device: tap, host_address: 192.0.2.1/24, address: 192.0.2.2/24, "
-		"checksum_offload: "
-		"false}\n"
+		"checksum_offload: false, tx_offload: false}\n"
 		"listeners:\n"
 		"  - {name: b, transport: bypass, port: tap9, tcp_port: 1, congestion: newreno, rto_min: "
 		"2ms,\n"
@@ -170,12 +170,14 @@ static void test_everything_set(void)
 	CU_ASSERT_TRUE(one.ports[0].mac_set);
 	CU_ASSERT_EQUAL(one.ports[0].mac[5], 0xff);
 	CU_ASSERT_EQUAL(one.ports[0].host_address.prefix_bits, 0);
-	CU_ASSERT(one.ports[0].vlan == 4094 && one.ports[0].checksum_offload && one.ports[0].tso &&
-		  one.ports[0].probe);
+	CU_ASSERT(one.ports[0].vlan == 4094 && one.ports[0].checksum_offload && one.ports[0].tx_offload &&
+		  one.ports[0].tso && one.ports[0].probe);
+	CU_ASSERT(one.ports[0].rx_free_threshold == 64 && one.ports[0].tx_free_threshold == 96 &&
+		  one.ports[0].tx_rs_threshold == 2048 && one.ports[1].tx_rs_threshold == 0);
 	CU_ASSERT(one.ports[0].addresses.count == 2 && one.ports[0].addresses.entry[0].bits == 8);
 	CU_ASSERT(one.ports[0].gateway6.address.version == 6 && !one.ports[0].gateway6.automatic);
-	CU_ASSERT(one.ports[1].vlan == 0 && !one.ports[1].checksum_offload && !one.ports[1].tso &&
-		  !one.ports[1].probe && one.ports[1].gateway6.automatic);
+	CU_ASSERT(one.ports[1].vlan == 0 && !one.ports[1].checksum_offload && !one.ports[1].tx_offload &&
+		  !one.ports[1].tso && !one.ports[1].probe && one.ports[1].gateway6.automatic);
 	CU_ASSERT_EQUAL(one.listeners[0].port_index, 1);
 	CU_ASSERT_EQUAL(config_address_ipv4(&one.listeners[0].address), 0xc0000202);
 	CU_ASSERT_EQUAL(one.listeners[1].tcp_port, 65535);

@@ -75,7 +75,9 @@ static const struct schema_key memory_keys[] = {
 		.initial = "auto",
 		.help = "Whether packet buffers and messages lie in hugepages. `auto` uses them if they can "
 			"be had, "
-			"`on` does not start without, `off` (and --no-huge) uses ordinary pages."},
+			"`on` does not start without, `off` (and --no-huge) uses ordinary pages. "
+			"Pages of 1 GiB that are reserved and free are taken first, as many as "
+			"the memory fills; the rest is of 2 MiB, which root makes where they are missing."},
 	{.name = "lock",
 		.type = SCHEMA_WORD,
 		FIELD(config_memory, lock),
@@ -191,6 +193,32 @@ static const struct schema_key port_keys[] = {
 		.max = 4096,
 		.initial = "1024",
 		.help = "Size of the transmit ring. The device may round it."},
+	{.name = "rx_free_threshold",
+		.type = SCHEMA_COUNT,
+		FIELD(config_port, rx_free_threshold),
+		.max = 2048,
+		.initial = "0",
+		.help = "After how many received descriptors the driver gives the device new ones; 0: what "
+			"the "
+			"driver prefers. Drivers refuse what does not fit their ring; ixgbe's wants 32 at "
+			"least, "
+			"and a divisor of the ring, for its vector path."},
+	{.name = "tx_free_threshold",
+		.type = SCHEMA_COUNT,
+		FIELD(config_port, tx_free_threshold),
+		.max = 2048,
+		.initial = "0",
+		.help = "With fewer free transmit descriptors than this the driver looks which are done; 0: "
+			"what "
+			"the driver prefers. ixgbe's wants tx_rs_threshold or more."},
+	{.name = "tx_rs_threshold",
+		.type = SCHEMA_COUNT,
+		FIELD(config_port, tx_rs_threshold),
+		.max = 2048,
+		.initial = "0",
+		.help = "Every how manieth transmit descriptor the device reports; 0: what the driver "
+			"prefers. "
+			"ixgbe's wants 32 at most and a divisor of the ring, and 32 for its vector path."},
 	{.name = "vlan",
 		.type = SCHEMA_COUNT,
 		FIELD(config_port, vlan),
@@ -213,6 +241,14 @@ static const struct schema_key port_keys[] = {
 		.help = "Whether the device computes and checks the checksums of IPv4 and TCP where it can. "
 			"`false` "
 			"does all of it in software."},
+	{.name = "tx_offload",
+		.type = SCHEMA_BOOL,
+		FIELD(config_port, tx_offload),
+		.initial = "true",
+		.help = "Whether the device computes checksums of what is sent, and takes frames that lie in "
+			"several buffers, where it can. `false`: the broker's own TCP sums and copies, and "
+			"drivers that have a quicker way for frames that ask for nothing, such as ixgbe's, "
+			"take it. bench/README.md says what that wins and costs."},
 	{.name = "tso",
 		.type = SCHEMA_BOOL,
 		FIELD(config_port, tso),
@@ -220,7 +256,7 @@ static const struct schema_key port_keys[] = {
 		.help = "Whether the device is handed large TCP segments, which it cuts (TCP segmentation "
 			"offload), where it can do that and checksums. Meant for NICs; virtual devices cut "
 			"in "
-			"software, if at all. Needs `checksum_offload`."},
+			"software, if at all. Needs `checksum_offload` and `tx_offload`."},
 	{0},
 };
 

@@ -19,6 +19,7 @@
 enum {
 	CHECKSUMS = PORT_RX_IPV4_CHECKSUM | PORT_RX_TCP_CHECKSUM | PORT_TX_IPV4_CHECKSUM |
 		    PORT_TX_TCP_CHECKSUM,
+	TRANSMITTING = PORT_TX_IPV4_CHECKSUM | PORT_TX_TCP_CHECKSUM | PORT_TX_MULTI_SEGMENT,
 };
 
 static bool is_root(void)
@@ -72,26 +73,38 @@ struct wanted {
 	bool port[CONFIG_PORTS_MAX];
 	bool nic; /* a PCI device is among them */
 	struct hugepages_plan hugepages;
+	unsigned giant; /* pages of 1 GiB that are there for messages and buffers */
 };
+
+static void port_text(const struct config_port *p, char *text, size_t bytes)
+{
+	uint32_t a = p->host_address.address;
+
+	if (p->device_kind == CONFIG_DEVICE_TAP)
+		snprintf(text, bytes, "TAP %s with %u.%u.%u.%u/%u on the host's side", p->name, a >> 24,
+			a >> 16 & 255, a >> 8 & 255, a & 255, p->host_address.prefix_bits);
+	else
+		keeper_device_text(p->device, text, bytes);
+}
 
 static void say_plan(const struct instance *in, const struct wanted *w, unsigned pages)
 {
 	const struct config *c = &in->config;
-	char text[ERROR_BYTES] = "";
+	char text[ERROR_BYTES] = "", one[ERROR_BYTES];
 	size_t n = 0;
 
 	for (uint32_t i = 0; i < c->port_count; i++) {
-		const struct config_port *p = &c->ports[i];
-		uint32_t a = p->host_address.address;
-		if (!w->port[i] || p->device_kind != CONFIG_DEVICE_TAP || n >= sizeof(text))
-			continue;
-		n += (size_t)snprintf(text + n, sizeof(text) - n,
-			"%sTAP %s with %u.%u.%u.%u/%u on the host's side", n ? ", " : "", p->name, a >> 24,
-			a >> 16 & 255, a >> 8 & 255, a & 255, p->host_address.prefix_bits);
+		port_text(&c->ports[i], one, sizeof(one));
+		if (w->port[i] && one[0] && n < sizeof(text))
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", n ? ", " : "", one);
 	}
 	if (in->hugepages && w->hugepages.missing && n < sizeof(text))
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%u more hugepages of %u MiB (%u in use)",
 			n ? ", " : "", w->hugepages.missing, HUGEPAGE_MB, pages);
+	if (in->hugepages && w->giant)
+		LOG_INFO("host",
+			"messages and buffers begin with %u hugepages of 1 GiB, which are reserved here",
+			w->giant);
 	LOG_INFO("host", "will make on this host, and undo at exit: %s", n ? text : "nothing");
 }
 
@@ -109,14 +122,21 @@ static int no_hugepages(struct instance *in, const char *why)
 static int plan_hugepages(struct instance *in, struct wanted *w, unsigned pages)
 {
 	const struct config *c = &in->config;
-	char error[ERROR_BYTES] = "only root can reserve them";
+	char error[ERROR_BYTES];
 	bool may = c->memory.hugepages != CONFIG_HUGEPAGES_OFF;
 
 	in->hugepages = false;
 	if (!may)
 		return 0;
-	int code = is_root() ? hugepages_plan(HUGEPAGES_POOL, pages, &w->hugepages, error, sizeof(error))
-			     : -EPERM;
+	int code = hugepages_plan(HUGEPAGES_POOL, pages, &w->hugepages, error, sizeof(error));
+	/* Those that are there already are for everybody. */
+	if (code == 0 && w->hugepages.missing && !is_root()) {
+		snprintf(error, sizeof(error),
+			"%u more of 2 MiB are wanted, and only root can reserve them: reserve them at boot "
+			"(hugepages=), or start as root",
+			w->hugepages.missing);
+		code = -EPERM;
+	}
 	if (code == 0) {
 		in->hugepages = true;
 		return 0;
@@ -201,6 +221,7 @@ static int start_eal(struct instance *in, const struct wanted *w)
 	struct eal_options o = {
 		.pci = pci,
 		.hugepages = in->hugepages,
+		.shared = buffers_apart(c, w),
 		.memory_mb = MEMORY_EAL_MB + (in->heap && !buffers_apart(c, w) ? 0 : in->memory_mb),
 		.data_cores = c->lcore_count,
 		.data_core_cpus = c->lcores_auto ? NULL : cpus,
@@ -240,17 +261,34 @@ static bool wants_lock(const struct config *c)
 	       (c->memory.lock == CONFIG_LOCK_AUTO && c->idle != CONFIG_IDLE_ADAPTIVE);
 }
 
+static unsigned heap_mb(const struct instance *in, const struct wanted *w, unsigned messages_mb)
+{
+	return (buffers_apart(&in->config, w) ? 0 : in->memory_mb) + messages_mb;
+}
+
+/* Of 2 MiB; where there are some of 1 GiB they come first. */
+static unsigned pages_wanted(const struct instance *in, struct wanted *w, unsigned messages_mb)
+{
+	unsigned all_mb = MEMORY_EAL_MB + in->memory_mb + messages_mb, giant_mb;
+
+	w->giant = hugepages_giant(HUGEPAGES_GIANT_POOL, HUGEPAGES_POOL, heap_mb(in, w, messages_mb));
+	giant_mb = w->giant * HUGEPAGE_GIANT_MB;
+	if (giant_mb > heap_mb(in, w, messages_mb))
+		giant_mb = heap_mb(in, w, messages_mb);
+	return (all_mb - giant_mb) / HUGEPAGE_MB;
+}
+
 /* Buffers and messages from one place: hugepages, or ordinary pages that are locked. Otherwise EAL and the
  * message store take theirs when they need it, and the kernel makes pages as they are touched. */
 static int take_heap(struct instance *in, const struct wanted *w, unsigned messages_mb)
 {
 	const struct config *c = &in->config;
 	char error[ERROR_BYTES];
-	bool apart = buffers_apart(c, w);
 	struct dpdk_heap_options o = {
-		.bytes = (uint64_t)((apart ? 0 : in->memory_mb) + messages_mb) << 20,
-		.no_packets = apart,
+		.bytes = (uint64_t)heap_mb(in, w, messages_mb) << 20,
+		.no_packets = buffers_apart(c, w),
 		.hugepages = in->hugepages,
+		.giant = in->hugepages ? w->giant : 0,
 		.node = heap_node(c, w),
 	};
 
@@ -258,6 +296,7 @@ static int take_heap(struct instance *in, const struct wanted *w, unsigned messa
 	if (in->hugepages && dpdk_heap_take(&o, error, sizeof(error)) != 0 && no_hugepages(in, error) != 0)
 		return -1;
 	o.hugepages = false;
+	o.giant = 0;
 	in->heap = in->hugepages;
 	if (in->heap || !wants_lock(c))
 		return 0;
@@ -276,7 +315,9 @@ static uint32_t offloads_of(const struct config_port *p)
 {
 	uint32_t wanted = PORT_OFFLOADS_ALL | (p->tso ? PORT_TX_TSO : 0);
 
-	return p->checksum_offload ? wanted : wanted & ~CHECKSUMS;
+	if (!p->checksum_offload)
+		wanted &= ~CHECKSUMS;
+	return p->tx_offload ? wanted : wanted & ~TRANSMITTING;
 }
 
 static int open_port(struct instance *in, uint32_t i)
@@ -290,6 +331,9 @@ static int open_port(struct instance *in, uint32_t i)
 		.queues = c->lcore_count,
 		.rx_descriptors = p->rx_descriptors,
 		.tx_descriptors = p->tx_descriptors,
+		.rx_free_threshold = p->rx_free_threshold,
+		.tx_free_threshold = p->tx_free_threshold,
+		.tx_rs_threshold = p->tx_rs_threshold,
 		.mtu = p->mtu_bytes,
 		.offloads = offloads_of(p),
 		.rx_held = sizes_rx_held(c),
@@ -302,10 +346,16 @@ static int open_port(struct instance *in, uint32_t i)
 		snprintf(device, sizeof(device), "%s", p->device);
 	if (p->mac_set)
 		memcpy(pc.mac, p->mac, sizeof(pc.mac));
+	/* Where there is no such interface, the port says so better. */
+	int before = keeper_remember_device(in->keeper, device, pc.mtu);
 	if (port_open(&pc, &in->ports[i], error, sizeof(error)) != 0) {
 		LOG_ERROR("host", "port %s (%s): %s", p->name, device, error);
 		return -1;
 	}
+	int after = keeper_remember_device_opened(in->keeper, device);
+	if (before != 0 || after != 0)
+		LOG_WARN("host", "port %s: not all that it changes on the host will be undone: %s", p->name,
+			strerror(before ? -before : -after));
 	if (p->device_kind != CONFIG_DEVICE_TAP)
 		return 0;
 	describe_tap(&h, keys, c, i);
@@ -329,7 +379,7 @@ int host_prepare(struct instance *in)
 		w.nic |= w.port[i] && c->ports[i].device_kind == CONFIG_DEVICE_PCI;
 	}
 	in->memory_mb = memory_pools_mb(c, w.port);
-	unsigned pages = (MEMORY_EAL_MB + in->memory_mb + messages_mb) / HUGEPAGE_MB;
+	unsigned pages = pages_wanted(in, &w, messages_mb);
 	if (start_keeper(in) != 0 || plan_hugepages(in, &w, pages) != 0)
 		return -1;
 	say_plan(in, &w, pages);

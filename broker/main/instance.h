@@ -15,6 +15,7 @@
 #include "config/cli.h"
 #include "config/config.h"
 #include "dpdk_port/keeper.h"
+#include "runtime/reclaim.h"
 #include "transport/bypass.h"
 #include "transport/ksock.h"
 #include "transport/ksock_spread.h"
@@ -44,6 +45,18 @@ struct data_core {
 	uint32_t conns_left; /* at shutdown: written on the core, read after the call */
 };
 
+/* A device that wants to be set up anew rests first, until every core has left it. */
+enum device_state { DEVICE_RUNS, DEVICE_RESTS, DEVICE_IS_LEFT };
+
+/* What a port's device told when it was last asked. */
+struct device_view {
+	enum device_state state;
+	struct reclaim_node grace;
+	struct port_link link;
+	struct port_device_counters counters;
+	bool counted; /* the driver counts */
+};
+
 struct instance {
 	struct cli cli;
 	struct config config;
@@ -52,6 +65,8 @@ struct instance {
 	struct broker *broker;
 	struct keeper *keeper;
 	struct port *ports[CONFIG_PORTS_MAX]; /* NULL: could not be had */
+	struct device_view devices[CONFIG_PORTS_MAX];
+	uint64_t devices_next_us; /* when they are asked again */
 	struct listener_state listeners[CONFIG_LISTENERS_MAX];
 	uint32_t connections; /* of all cores together: theirs to count, where there are several */
 	struct ksock_spread *ksock_spread; /* hands kernel connections to the cores */
@@ -121,6 +136,12 @@ struct control_stream *connections_open(void *ctx, const json_t *arguments, char
 
 /* users.c: the configured users as auth.h wants them; free() it. NULL without memory. */
 struct auth_user *instance_users(const struct config *c);
+
+/* devices.c: asks every device for its link and its counters, and logs what has changed. Control thread. */
+enum { DEVICES_PERIOD_US = 2000000 };
+void devices_begin(struct instance *in, uint64_t now_us);
+int devices_wait_ms(const struct instance *in, uint64_t now_us); /* until it is worth calling devices_look */
+void devices_look(struct instance *in, uint64_t now_us);
 
 /* operate.c: signals, control socket, reload, shutdown. Returns the exit code. */
 int operate(struct instance *in);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The control thread while the broker runs: signals, the control socket, reload, and the orderly end. */
+/* The control thread while the broker runs: signals, the control socket, reload, devices, and the orderly
+ * end. */
 #include "broker/control/control.h"
 #include "broker/main/instance.h"
 #include "broker/main/sizes.h"
@@ -172,8 +173,9 @@ int operate(struct instance *in)
 	}
 	if (in->control)
 		fds[1].fd = control_fd(in->control);
+	devices_begin(in, clock_now_us());
 	for (bool end = false; !end;) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR) {
+		if (poll(fds, 2, devices_wait_ms(in, clock_now_us())) < 0 && errno != EINTR) {
 			LOG_ERROR("main", "poll: %s", strerror(errno));
 			break;
 		}
@@ -181,6 +183,7 @@ int operate(struct instance *in)
 			end = take_signal(in, fd);
 		if (fds[1].revents)
 			control_serve(in->control);
+		devices_look(in, clock_now_us());
 	}
 	shut_down(in);
 	if (in->control)

@@ -42,6 +42,9 @@ static void add_core(json_t *rows, const struct data_core *d, double per_us)
 	set_percent(o, "busy_percent", t.ticks_busy, turn_ticks() - d->turn.began_ticks);
 	set_int(o, "sleeps", t.sleeps);
 	set_int(o, "wakeups", t.wakeups);
+	set_int(o, "gaps", t.gaps);
+	set_int(o, "gap_us", t.gap_us);
+	set_int(o, "gap_max_us", t.gap_us_max);
 	set_us(o, "turn_max_us", t.ticks_max, per_us);
 	json_object_set_new(o, "turn_max_by", t.ticks_max_name ? json_string(t.ticks_max_name) : json_null());
 	set_us(o, "turn_max_by_us", t.ticks_max_source, per_us);
@@ -127,6 +130,7 @@ static void add_turnaround(
 			continue;
 		json_t *bucket = row_of(d);
 		json_object_set_new(bucket, "port", json_string(port));
+		set_int(bucket, "bucket", i);
 		set_us(bucket, "from_us", histogram_from(i), per_us);
 		set_us(bucket, "to_us", histogram_from(i + 1), per_us);
 		set_int(bucket, "count", h.count[i]);

@@ -189,6 +189,10 @@ static void add_broker(struct data_core *d, json_t *result)
 	set_int(o, "acked", b.acked);
 	set_int(o, "requeued", b.requeued);
 	set_int(o, "dropped", b.dropped);
+	set_int(o, "expired", b.expired);
+	set_int(o, "dropped_length", b.dropped_length);
+	set_int(o, "refused", b.refused);
+	set_int(o, "queues_expired", b.queues_expired);
 	if (d->index == 0) { /* these are the whole broker's */
 		set_int(o, "queues", b.queues);
 		set_int(o, "exchanges", b.exchanges);
@@ -230,10 +234,28 @@ static void add_addresses(json_t *o, const struct config_port *p)
 	set_int(o, "vlan", p->vlan);
 }
 
-static void add_port(json_t *ports, const struct config_port *p, struct port *port)
+/* As of the last reading: nothing here asks a device. */
+static void add_device(json_t *o, const struct device_view *v)
+{
+	json_object_set_new(o, "link_up", json_boolean(v->link.up));
+	if (v->link.speed_mbps)
+		set_int(o, "link_mbps", v->link.speed_mbps);
+	if (!v->counted)
+		return;
+	set_int(o, "device_rx_frames", v->counters.rx_frames);
+	set_int(o, "device_rx_bytes", v->counters.rx_bytes);
+	set_int(o, "device_tx_frames", v->counters.tx_frames);
+	set_int(o, "device_tx_bytes", v->counters.tx_bytes);
+	set_int(o, "device_rx_missed", v->counters.rx_missed);
+	set_int(o, "device_rx_no_buffer", v->counters.rx_no_buffer);
+	set_int(o, "device_rx_errors", v->counters.rx_errors);
+	set_int(o, "device_tx_errors", v->counters.tx_errors);
+}
+
+static void add_port(
+	json_t *ports, const struct config_port *p, struct port *port, const struct device_view *v)
 {
 	const struct port_info *info = port_info(port);
-	struct port_link link = port_link(port);
 	struct port_counters k;
 	json_t *o = json_object();
 	char text[32];
@@ -247,7 +269,7 @@ static void add_port(json_t *ports, const struct config_port *p, struct port *po
 	json_object_set_new(o, "mac", json_string(text));
 	add_addresses(o, p);
 	set_int(o, "mtu", info->mtu);
-	json_object_set_new(o, "link_up", json_boolean(link.up));
+	add_device(o, v);
 	set_int(o, "rx_frames", k.rx_frames);
 	set_int(o, "rx_bytes", k.rx_bytes);
 	set_int(o, "tx_frames", k.tx_frames);
@@ -355,7 +377,7 @@ json_t *status_handler(void *ctx, const json_t *arguments, char *error, size_t e
 	json_t *ports = json_array();
 	for (uint32_t i = 0; i < CONFIG_PORTS_MAX; i++) {
 		if (in->ports[i])
-			add_port(ports, &in->config.ports[i], in->ports[i]);
+			add_port(ports, &in->config.ports[i], in->ports[i], &in->devices[i]);
 	}
 	json_object_set_new(result, "ports", ports);
 	add_listeners(in, result);
