@@ -50,6 +50,7 @@ static struct amqp091_channel *channel_create(struct amqp091_conn *c, uint16_t n
 	ch->number = number;
 	ch->tag_next = 1;
 	unacked_begin(ch);
+	transaction_begin(ch);
 	CDS_INIT_LIST_HEAD(&ch->consumers);
 	CDS_INIT_LIST_HEAD(&ch->confirm_link);
 	if (!channel_place(c, number, ch)) {
@@ -84,6 +85,7 @@ void channel_stop(struct amqp091_channel *ch)
 	struct amqp091_conn *c = ch->conn;
 
 	publish_drop(ch);
+	transaction_drop(ch);
 	if (c->asking == ch) {
 		if (c->call)
 			queue_call_abandon(c->call);
@@ -141,6 +143,11 @@ static void confirm_select(struct amqp091_channel *ch, const struct amqp091_meth
 {
 	struct amqp091_method ok = {.id = AMQP091_METHOD_CONFIRM_SELECT_OK};
 
+	if (ch->tx.on) {
+		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, m->id,
+			"cannot switch from tx to confirm mode");
+		return;
+	}
 	ch->confirming = true;
 	if (!m->args.confirm_select.no_wait)
 		conn_send_method(ch->conn, ch->number, &ok);
@@ -185,8 +192,7 @@ static void open_channel_method(struct amqp091_channel *ch, const struct amqp091
 		basic_method(ch, m);
 		return;
 	case AMQP091_CLASS_TX:
-		conn_exception(ch->conn, AMQP091_REPLY_NOT_IMPLEMENTED, m->id, "%s is not implemented yet",
-			amqp091_method_info(m->id)->name);
+		transaction_method(ch, m->id);
 		return;
 	default:
 		conn_exception(ch->conn, AMQP091_REPLY_COMMAND_INVALID, m->id,

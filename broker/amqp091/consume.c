@@ -449,7 +449,7 @@ static void recover(struct amqp091_channel *ch, uint32_t id, bool requeue, bool 
 		conn_exception(ch->conn, AMQP091_REPLY_NOT_IMPLEMENTED, id, "requeue=false");
 		return;
 	}
-	settle(ch, 0, true, false, true, id);
+	ch->conn->frame_again = unacked_recover(ch) == SETTLE_AGAIN;
 	if (ch->conn->frame_again)
 		return;
 	channel_wake(ch);

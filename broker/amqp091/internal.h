@@ -129,12 +129,16 @@ struct amqp091_conn {
 	char user[AMQP091_TEXT_MAX + 1];
 };
 
+/* What tx.commit does with an unsettled delivery. */
+enum settlement { SETTLEMENT_NONE, SETTLEMENT_ACK, SETTLEMENT_REQUEUE, SETTLEMENT_DROP };
+
 struct unacked {
-	struct cds_list_head link; /* channel->unacked, by tag */
+	struct cds_list_head link; /* channel->unacked, by tag; or its transaction's */
 	struct unacked *index_next;
 	uint64_t serial; /* the channel's */
 	uint64_t tag;
 	uint32_t chain;
+	enum settlement kept;
 	struct delivery delivery;
 	pool_handle consumer; /* 0: basic.get */
 };
@@ -199,6 +203,26 @@ struct content_in {
 	uint8_t exchange[AMQP091_TEXT_MAX], key[AMQP091_TEXT_MAX];
 };
 
+/* transaction.c: class tx of a channel. */
+struct transaction {
+	bool on, committing;
+	bool refused;			  /* a queue would not take a message */
+	struct cds_list_head publishes;	  /* in their order */
+	struct cds_list_head settlements; /* unacked, in the order in which they were settled */
+};
+
+/* A whole message, and whose headers name further keys (as in content_in). */
+struct publish_content {
+	struct message *message, *keys;
+	bool mandatory;
+};
+
+/* A publish that waits for tx.commit; both references are its own. */
+struct kept_publish {
+	struct cds_list_head link;
+	struct publish_content content;
+};
+
 /* A publish that was accepted, and how many were until then. */
 struct confirm_point {
 	uint64_t seq, count;
@@ -226,6 +250,7 @@ struct amqp091_channel {
 	uint32_t unacked_count;		   /* of consumers: what prefetch_channel limits */
 	struct cds_list_head unacked, consumers;
 	struct content_in in;
+	struct transaction tx;
 	struct publish_template template;
 	uint8_t last_queue_bytes;
 	bool has_last_queue;
@@ -249,10 +274,12 @@ struct amqp091_server {
 	struct phase_mark *phase; /* the core's */
 	struct amqp091_counters counters;
 	struct auth_port *auth_port;
-	struct pool *conns_pool, *channels_pool, *pages_pool, *consumers_pool, *unacked_pool;
+	struct pool *conns_pool, *channels_pool, *pages_pool, *consumers_pool, *unacked_pool, *kept_pool;
+	uint64_t kept_bytes, kept_bytes_max; /* of the messages in transactions */
 	struct unacked_index unacked_index;
 	struct timer_wheel wheel;
 	struct cds_list_head conns, dying, waiting, confirms;
+	struct cds_list_head forgotten; /* messages of transactions whose channels are gone */
 	struct cds_list_head
 		abandoned; /* unsettled deliveries of channels that are gone: back to their queues */
 	uint32_t gets;	   /* under way to other cores */
@@ -364,16 +391,24 @@ void conn_answered(struct amqp091_conn *c);
 /* Asks a queue; done runs now or later. A refusal is the channel's exception. */
 void channel_call(struct amqp091_channel *ch, const struct queue_call_request *r, uint32_t id, bool no_wait);
 
+enum settle { SETTLE_DONE, SETTLE_AGAIN, SETTLE_ERROR };
+
 /* unacked.c. The index belongs to the server; 0 or -1. */
 int unacked_index_create(struct unacked_index *x, uint32_t unacked_max);
 void unacked_index_destroy(struct unacked_index *x);
 void unacked_begin(struct amqp091_channel *ch);
 struct unacked *unacked_add(struct amqp091_channel *ch, struct amqp091_consumer *k, const struct delivery *d);
 void unacked_settle(struct amqp091_channel *ch, struct unacked *u, bool ack, bool requeue);
-/* SETTLE_AGAIN: the connection's share of the turn is used up; the same call has to be made again in the next
- * one, and nothing else of the channel in between. SETTLE_ERROR: an exception was raised. Tag 0 with multiple
- * is all that was delivered before the first of these calls. A tag is found in O(1), in whatever order. */
-enum settle { SETTLE_DONE, SETTLE_AGAIN, SETTLE_ERROR };
+/* Its queue can be told now. */
+bool unacked_ready(struct amqp091_channel *ch, const struct unacked *u);
+/* Puts back among the unsettled what a transaction had; returns how many it had to pass. */
+uint32_t unacked_restore(struct amqp091_channel *ch, struct unacked *u);
+/* basic.recover: all of them to their queues, whatever a transaction keeps. */
+enum settle unacked_recover(struct amqp091_channel *ch);
+/* In a transaction it is kept what is said. SETTLE_AGAIN: the connection's share of the turn is used up; the
+ * same call has to be made again in the next one, and nothing else of the channel in between. SETTLE_ERROR:
+ * an exception was raised. Tag 0 with multiple is all that was delivered before the first of these calls. A
+ * tag is found in O(1), in whatever order. */
 enum settle unacked_settle_tags(
 	struct amqp091_channel *ch, uint64_t tag, bool multiple, bool ack, bool requeue, uint32_t id);
 /* Everything of the channel, which is ending, goes back to its queues: some at once, the rest in later turns.
@@ -401,8 +436,13 @@ void stage_flush(struct amqp091_server *s); /* before anything else is sent to i
 void stage_drop(struct amqp091_conn *c);
 
 /* publish.c */
-/* The channel's message is complete. */
+/* The channel's message is complete and no transaction keeps it. */
 void publish_route(struct amqp091_channel *ch);
+/* Routes it, which keeps its references, and sends it back where it is mandatory and no queue is there for
+ * it. */
+enum publish_result publish_offer(struct amqp091_channel *ch, const struct publish_content *content,
+	struct publish_marks *marks, struct failure *f);
+void publish_give_back(struct amqp091_channel *ch, struct message *m); /* basic.return */
 /* Where a run of messages like this one goes (publish_run_begin); and n of them have gone there. */
 struct publish_run publish_run_like(struct amqp091_channel *ch, struct message *like);
 void publish_run_done(struct amqp091_channel *ch, const struct publish_run *run, uint32_t n);
@@ -416,6 +456,20 @@ void publish_drop(struct amqp091_channel *ch);
 /* HOLD_ROUTE: offers the message again. */
 void publish_again(struct amqp091_channel *ch);
 void confirm_flush(struct amqp091_channel *ch);
+
+/* transaction.c */
+/* How many octets of messages transactions of a core may keep: they must not be all of the memory, which
+ * nobody else could free. */
+uint64_t kept_bytes_max(struct broker_core *core);
+void transaction_begin(struct amqp091_channel *ch); /* none */
+void transaction_method(struct amqp091_channel *ch, uint32_t id);
+/* Keeps the channel's complete message, or tells why not. */
+void transaction_publish(struct amqp091_channel *ch);
+/* Keeps what was said of a delivery. */
+void transaction_settle(struct amqp091_channel *ch, struct unacked *u, enum settlement how);
+/* The channel ends: its messages go, in slices, and its deliveries are unsettled. */
+void transaction_drop(struct amqp091_channel *ch);
+unsigned transaction_drain(struct amqp091_server *s, unsigned n); /* such a slice; how many */
 
 /* expiration.c: how long a message lives. False: the channel has been told that this is no such time. */
 bool expiration_read(struct amqp091_channel *ch, struct amqp091_shortstr text, uint64_t *us);

@@ -110,7 +110,7 @@ void publish_drop(struct amqp091_channel *ch)
 	keys_drop(ch);
 }
 
-static void give_back(struct amqp091_channel *ch, struct message *m)
+void publish_give_back(struct amqp091_channel *ch, struct message *m)
 {
 	struct amqp091_method r = {.id = AMQP091_METHOD_BASIC_RETURN};
 	static const char why[] = "NO_ROUTE";
@@ -143,17 +143,22 @@ void publish_run_done(struct amqp091_channel *ch, const struct publish_run *run,
 		accepted(ch, n);
 }
 
-static enum publish_result publish_offer(struct amqp091_channel *ch, uint32_t *queues, struct failure *f)
+enum publish_result publish_offer(struct amqp091_channel *ch, const struct publish_content *content,
+	struct publish_marks *marks, struct failure *f)
 {
 	struct amqp091_conn *c = ch->conn;
-	struct message *m = ch->in.message, *keys = ch->in.keys;
+	struct message *m = content->message, *keys = content->keys;
+	uint32_t queues;
 	struct header_lookup lookup = {
 		.message = keys ? keys : m, .block = c->server->scratch, .selected = keys != NULL};
 	struct header_source headers = header_source(&lookup);
 	struct key_source more = key_source(&lookup);
 	struct publish p = {message_exchange(m), message_routing_key(m), &headers, m, keys ? &more : NULL};
 
-	return exchange_publish(&c->session, &p, ch->confirming ? &ch->marks : NULL, queues, f);
+	enum publish_result result = exchange_publish(&c->session, &p, marks, &queues, f);
+	if (queues == 0 && content->mandatory && result == PUBLISH_DONE)
+		publish_give_back(ch, m);
+	return result;
 }
 
 void publish_route(struct amqp091_channel *ch)
@@ -161,8 +166,8 @@ void publish_route(struct amqp091_channel *ch)
 	struct content_in *in = &ch->in;
 	struct amqp091_conn *c = ch->conn;
 	struct failure f;
-	uint32_t queues = 0;
-	enum publish_result result = publish_offer(ch, &queues, &f);
+	struct publish_content content = {in->message, in->keys, in->mandatory};
+	enum publish_result result = publish_offer(ch, &content, ch->confirming ? &ch->marks : NULL, &f);
 
 	if (result == PUBLISH_AGAIN) {
 		c->routing = ch;
@@ -179,8 +184,6 @@ void publish_route(struct amqp091_channel *ch)
 		channel_failure(ch, AMQP091_METHOD_BASIC_PUBLISH, &f);
 		return;
 	}
-	if (queues == 0 && in->mandatory)
-		give_back(ch, m);
 	message_unref(conn_cache(c), m);
 	if (ch->confirming && result == PUBLISH_REFUSED)
 		refused(ch);
@@ -192,6 +195,14 @@ void publish_again(struct amqp091_channel *ch)
 {
 	ch->conn->routing = NULL;
 	publish_route(ch);
+}
+
+static void publish_complete(struct amqp091_channel *ch)
+{
+	if (ch->tx.on)
+		transaction_publish(ch);
+	else
+		publish_route(ch);
 }
 
 static void too_large(struct amqp091_channel *ch, uint64_t bytes, uint64_t most)
@@ -334,7 +345,7 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 		in->keys = in->message;
 	}
 	if (h.body_size == 0)
-		publish_route(ch);
+		publish_complete(ch);
 	return true;
 }
 
@@ -371,5 +382,5 @@ void publish_body_end(struct amqp091_channel *ch)
 	if (!ch->in.message || message_missing_bytes(ch->in.message) > 0)
 		return;
 	message_received(ch->in.message, ch->conn->server->now_us);
-	publish_route(ch);
+	publish_complete(ch);
 }

@@ -13,7 +13,7 @@ void publish_learn_method(struct amqp091_channel *ch, const uint8_t *frame, uint
 	struct publish_template *t = &ch->template;
 
 	t->method_bytes = t->header_bytes = 0;
-	if (n > AMQP091_TEMPLATE_FRAME_MAX)
+	if (n > AMQP091_TEMPLATE_FRAME_MAX || ch->tx.on)
 		return;
 	memcpy(t->octets, frame, n);
 	t->method_bytes = (uint8_t)n;

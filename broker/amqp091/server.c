@@ -4,6 +4,7 @@
 
 #include "runtime/log.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 static struct amqp091_server *server_of(struct turn_source *s)
@@ -221,6 +222,7 @@ static unsigned source_poll(struct turn_source *source, uint64_t now_us)
 	work += broker_core_poll(s->config.core);
 	work += retry_waiting(s);
 	work += unacked_drain(s, AMQP091_ABANDON_BUDGET);
+	work += transaction_drain(s, AMQP091_ABANDON_BUDGET);
 	uint64_t came = s->counters.messages_received - s->received_before;
 	work += broker_core_deliver(s->config.core, AMQP091_DELIVER_BUDGET + (unsigned)came);
 	stage_flush(s);
@@ -255,7 +257,8 @@ static bool source_sleep_prepare(struct turn_source *source)
 {
 	struct amqp091_server *s = server_of(source);
 
-	if (s->turn_short || !cds_list_empty(&s->abandoned) || broker_core_busy(s->config.core))
+	if (s->turn_short || !cds_list_empty(&s->abandoned) || !cds_list_empty(&s->forgotten) ||
+		broker_core_busy(s->config.core))
 		return false;
 	/* What lies in an idle core's cache is no use to the others. */
 	message_cache_flush(broker_core_cache(s->config.core));
@@ -264,8 +267,8 @@ static bool source_sleep_prepare(struct turn_source *source)
 
 static void server_free(struct amqp091_server *s)
 {
-	struct pool *pools[] = {
-		s->conns_pool, s->channels_pool, s->pages_pool, s->consumers_pool, s->unacked_pool};
+	struct pool *pools[] = {s->conns_pool, s->channels_pool, s->pages_pool, s->consumers_pool,
+		s->unacked_pool, s->kept_pool};
 
 	for (unsigned i = 0; i < sizeof(pools) / sizeof(*pools); i++) {
 		if (pools[i])
@@ -295,6 +298,7 @@ struct amqp091_server *amqp091_server_create(const struct amqp091_server_config 
 	CDS_INIT_LIST_HEAD(&s->waiting);
 	CDS_INIT_LIST_HEAD(&s->confirms);
 	CDS_INIT_LIST_HEAD(&s->abandoned);
+	CDS_INIT_LIST_HEAD(&s->forgotten);
 	timer_wheel_init(&s->wheel, 1000, now_us);
 	s->name_key = siphash_key_random();
 	s->conns_pool = pool_create("amqp connections", sizeof(struct amqp091_conn), config->conn_max, NULL);
@@ -306,6 +310,9 @@ struct amqp091_server *amqp091_server_create(const struct amqp091_server_config 
 	s->consumers_pool = pool_create(
 		"amqp consumers", sizeof(struct amqp091_consumer), config->consumers_max, NULL);
 	s->unacked_pool = pool_create("amqp unacked", sizeof(struct unacked), config->unacked_max, NULL);
+	s->kept_pool = pool_create(
+		"amqp messages in transactions", sizeof(struct kept_publish), config->unacked_max, NULL);
+	s->kept_bytes_max = kept_bytes_max(config->core);
 	s->auth_port = auth_port_create(config->auth, config->wake, config->wake_ctx);
 	s->stage.bytes = malloc(STAGE_BYTES);
 	s->scratch = malloc(frame);
@@ -313,7 +320,7 @@ struct amqp091_server *amqp091_server_create(const struct amqp091_server_config 
 	s->encode_bytes = AMQP091_FRAME_MIN_SIZE;
 	s->encode = malloc(AMQP091_FRAME_MIN_SIZE + frame);
 	if (!s->conns_pool || !s->channels_pool || !s->pages_pool || !s->consumers_pool || !s->unacked_pool ||
-		!s->auth_port || !s->stage.bytes || !s->scratch || !s->encode ||
+		!s->kept_pool || !s->auth_port || !s->stage.bytes || !s->scratch || !s->encode ||
 		unacked_index_create(&s->unacked_index, config->unacked_max)) {
 		server_free(s);
 		return NULL;
@@ -343,6 +350,7 @@ void amqp091_server_destroy(struct amqp091_server *s)
 	while (!cds_list_empty(&s->dying))
 		conn_release(cds_list_first_entry(&s->dying, struct amqp091_conn, link));
 	unacked_forget(s);
+	transaction_drain(s, UINT_MAX);
 	server_free(s);
 }
 
@@ -391,8 +399,8 @@ const struct amqp091_counters *amqp091_server_counters(const struct amqp091_serv
 unsigned amqp091_server_pools(
 	const struct amqp091_server *s, struct pool_stats *stats, const char **names, unsigned max)
 {
-	const struct pool *pools[] = {
-		s->conns_pool, s->channels_pool, s->pages_pool, s->consumers_pool, s->unacked_pool};
+	const struct pool *pools[] = {s->conns_pool, s->channels_pool, s->pages_pool, s->consumers_pool,
+		s->unacked_pool, s->kept_pool};
 	unsigned n = 0;
 
 	for (; n < max && n < sizeof(pools) / sizeof(*pools); n++) {

@@ -134,8 +134,6 @@ static void not_implemented(void)
 	struct amqp091_method m;
 
 	begin();
-	expect_not_implemented(&(struct amqp091_method){.id = AMQP091_METHOD_TX_SELECT});
-	expect_not_implemented(&(struct amqp091_method){.id = AMQP091_METHOD_TX_COMMIT});
 	expect_not_implemented(&(struct amqp091_method){.id = AMQP091_METHOD_CHANNEL_FLOW}); /* inactive */
 	expect_not_implemented(&(struct amqp091_method){.id = AMQP091_METHOD_BASIC_RECOVER});
 	m = (struct amqp091_method){.id = AMQP091_METHOD_BASIC_QOS};

@@ -67,6 +67,7 @@ struct unacked *unacked_add(struct amqp091_channel *ch, struct amqp091_consumer 
 	MUST(u); /* whoever delivers has asked for room before */
 	u->tag = ch->tag_next++;
 	u->delivery = *d;
+	u->kept = SETTLEMENT_NONE;
 	u->consumer = k ? pool_handle_of(s->consumers_pool, k) : 0;
 	u->serial = ch->serial;
 	u->chain = (uint32_t)(ch->tag_base + u->tag) & s->unacked_index.mask;
@@ -109,9 +110,43 @@ void unacked_settle(struct amqp091_channel *ch, struct unacked *u, bool ack, boo
 		queue_drop(core, &d);
 }
 
-static bool settle_ready(struct amqp091_channel *ch, const struct unacked *u)
+bool unacked_ready(struct amqp091_channel *ch, const struct unacked *u)
 {
 	return queue_settle_ready(ch->conn->server->config.core, &u->delivery);
+}
+
+uint32_t unacked_restore(struct amqp091_channel *ch, struct unacked *u)
+{
+	struct cds_list_head *at = ch->unacked.next;
+	uint32_t passed = 0;
+
+	for (; at != &ch->unacked && cds_list_entry(at, struct unacked, link)->tag < u->tag; at = at->next)
+		passed++;
+	u->kept = SETTLEMENT_NONE;
+	cds_list_del(&u->link);
+	cds_list_add_tail(&u->link, at); /* before it */
+	return passed;
+}
+
+static enum settlement settlement(bool ack, bool requeue)
+{
+	if (ack)
+		return SETTLEMENT_ACK;
+	return requeue ? SETTLEMENT_REQUEUE : SETTLEMENT_DROP;
+}
+
+static enum settle keep_up_to(struct amqp091_channel *ch, uint64_t last, enum settlement how)
+{
+	while (!cds_list_empty(&ch->unacked)) {
+		struct unacked *u = cds_list_first_entry(&ch->unacked, struct unacked, link);
+		if (u->tag > last)
+			break;
+		if (conn_input_left(ch->conn) == 0)
+			return SETTLE_AGAIN;
+		conn_charge(ch->conn, 1);
+		transaction_settle(ch, u, how);
+	}
+	return SETTLE_DONE;
 }
 
 static enum settle settle_up_to(struct amqp091_channel *ch, uint64_t last, bool ack, bool requeue)
@@ -122,7 +157,7 @@ static enum settle settle_up_to(struct amqp091_channel *ch, uint64_t last, bool 
 		struct unacked *u = cds_list_first_entry(&ch->unacked, struct unacked, link);
 		if (u->tag > last)
 			break;
-		if (conn_input_left(c) == 0 || !settle_ready(ch, u))
+		if (conn_input_left(c) == 0 || !unacked_ready(ch, u))
 			return SETTLE_AGAIN;
 		conn_charge(c, 1);
 		unacked_settle(ch, u, ack, requeue);
@@ -130,15 +165,46 @@ static enum settle settle_up_to(struct amqp091_channel *ch, uint64_t last, bool 
 	return SETTLE_DONE;
 }
 
-/* While it takes several turns, more may be delivered, which is not meant. */
-static enum settle settle_all(struct amqp091_channel *ch, bool ack, bool requeue)
+/* All of it, which while it takes several turns must not mean what is delivered in between. */
+static uint64_t all_begin(struct amqp091_channel *ch)
 {
 	if (!ch->settle_last)
 		ch->settle_last = ch->tag_next - 1;
-	enum settle result = settle_up_to(ch, ch->settle_last, ack, requeue);
+	return ch->settle_last;
+}
+
+static enum settle all_end(struct amqp091_channel *ch, enum settle result)
+{
 	if (result == SETTLE_DONE)
 		ch->settle_last = 0;
 	return result;
+}
+
+enum settle unacked_recover(struct amqp091_channel *ch)
+{
+	return all_end(ch, settle_up_to(ch, all_begin(ch), false, true));
+}
+
+static enum settle unknown_tag(struct amqp091_channel *ch, uint64_t tag, uint32_t id)
+{
+	channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, id, "unknown delivery tag %llu",
+		(unsigned long long)tag);
+	return SETTLE_ERROR;
+}
+
+/* As unacked_settle_tags. */
+static enum settle keep_tags(
+	struct amqp091_channel *ch, uint64_t tag, bool multiple, enum settlement how, uint32_t id)
+{
+	if (multiple && tag == 0)
+		return all_end(ch, keep_up_to(ch, all_begin(ch), how));
+	struct unacked *u = find(ch, tag);
+	if (!u || u->kept)
+		return unknown_tag(ch, tag, id);
+	if (multiple)
+		return keep_up_to(ch, tag, how);
+	transaction_settle(ch, u, how);
+	return SETTLE_DONE;
 }
 
 enum settle unacked_settle_tags(
@@ -146,18 +212,17 @@ enum settle unacked_settle_tags(
 {
 	enum settle result = SETTLE_DONE;
 
+	if (ch->tx.on)
+		return keep_tags(ch, tag, multiple, settlement(ack, requeue), id);
 	if (multiple && tag == 0) {
-		result = settle_all(ch, ack, requeue);
+		result = all_end(ch, settle_up_to(ch, all_begin(ch), ack, requeue));
 	} else {
 		struct unacked *u = find(ch, tag);
-		if (!u) {
-			channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, id,
-				"unknown delivery tag %llu", (unsigned long long)tag);
-			return SETTLE_ERROR;
-		}
+		if (!u)
+			return unknown_tag(ch, tag, id);
 		if (multiple)
 			result = settle_up_to(ch, tag, ack, requeue);
-		else if (!settle_ready(ch, u))
+		else if (!unacked_ready(ch, u))
 			result = SETTLE_AGAIN;
 		else
 			unacked_settle(ch, u, ack, requeue);

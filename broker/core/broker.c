@@ -228,6 +228,11 @@ void broker_core_flush(struct broker_core *c)
 	links_flush(c);
 }
 
+uint32_t broker_cores(const struct broker *b)
+{
+	return b->config.cores;
+}
+
 const struct broker_core_counters *broker_core_counters(const struct broker_core *c)
 {
 	return &c->counters;

@@ -47,7 +47,8 @@ struct broker_config {
 /* Main thread. Creates the virtual host "/" with the predeclared exchanges: "" and amq.direct (direct),
  * amq.fanout, amq.topic, amq.headers and amq.match (headers), all durable. NULL without memory. */
 struct broker *broker_create(const struct broker_config *config);
-void broker_destroy(struct broker *b); /* after its cores */
+void broker_destroy(struct broker *b);	       /* after its cores */
+uint32_t broker_cores(const struct broker *b); /* how many it was made for; any thread */
 
 /* One core's part, index below the configured cores. Main thread, before the cores run. The cache is taken.
  */

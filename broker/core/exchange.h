@@ -88,6 +88,10 @@ enum publish_result {
 enum publish_result exchange_publish(struct session *s, const struct publish *p, struct publish_marks *marks,
 	uint32_t *queues_out, struct failure *f);
 
+/* Whether the session may publish to the exchange now: NOT_FOUND, ACCESS_REFUSED (internal), as
+ * exchange_publish says them. Any core of the session's. O(1). */
+enum failure_code exchange_check_publish(struct session *s, struct slice exchange, struct failure *f);
+
 /* What the session would have to offer again will not be: one that is being served in slices reaches its
  * queues all the same. */
 void exchange_publish_forget(struct session *s);

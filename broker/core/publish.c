@@ -155,6 +155,22 @@ static void count_done(struct broker_core *c, uint32_t queues)
 	c->stats.unroutable += queues == 0;
 }
 
+static enum failure_code check_exchange(
+	const struct session *s, const struct exchange *x, struct slice name, struct failure *f)
+{
+	if (!x)
+		return failure_set(f, FAILURE_NOT_FOUND, "no " EXCHANGE_FMT, NAME_ARG(name, s->vhost));
+	if (x->internal)
+		return failure_set(f, FAILURE_ACCESS_REFUSED, "cannot publish to internal " EXCHANGE_FMT,
+			NAME_ARG(name, s->vhost));
+	return FAILURE_NONE;
+}
+
+enum failure_code exchange_check_publish(struct session *s, struct slice exchange, struct failure *f)
+{
+	return check_exchange(s, exchange_find(s->vhost, exchange), exchange, f);
+}
+
 /* NULL: it fails. */
 static struct exchange *route(struct session *s, const struct publish *p, const struct route_request *r,
 	bool *complete, struct failure *f)
@@ -162,15 +178,11 @@ static struct exchange *route(struct session *s, const struct publish *p, const 
 	struct route_set *to = s->core->route;
 	struct exchange *x = route_cached(s, p->exchange, r, to, complete);
 
-	if (!x)
-		failure_set(f, FAILURE_NOT_FOUND, "no " EXCHANGE_FMT, NAME_ARG(p->exchange, s->vhost));
-	else if (x->internal)
-		failure_set(f, FAILURE_ACCESS_REFUSED, "cannot publish to internal " EXCHANGE_FMT,
-			NAME_ARG(p->exchange, s->vhost));
-	else if (to->overflow)
-		too_many(f);
-	else
+	if (check_exchange(s, x, p->exchange, f) != FAILURE_NONE)
+		return NULL;
+	if (!to->overflow)
 		return x;
+	too_many(f);
 	return NULL;
 }
 

@@ -221,6 +221,73 @@ scenario "nack_multiple" do
   end
 end
 
+scenario "tx_commit" do
+  wanted = expected("tx_commit")
+  with_channel do |channel|
+    queue = temporary(channel)
+    returned = []
+    channel.default_exchange.on_return { |about, _, body| returned << [about.reply_code, about.reply_text, body] }
+    channel.tx_select
+    publish(channel, "one", queue)
+    publish(channel, "back", unique("nowhere"), mandatory: true)
+    publish(channel, "two", queue)
+    same([count_of(channel, queue), returned], [0, []], "before the commit")
+    channel.tx_commit
+    eventually("a return") { !returned.empty? }
+    same(returned, [[wanted["code"], wanted["text"], "back"]], "basic.return")
+    same(got_all(channel, queue), %w[one two], "committed")
+  end
+end
+
+scenario "tx_rollback" do
+  with_channel do |channel|
+    queue = temporary(channel)
+    channel.tx_select
+    publish(channel, "one", queue)
+    channel.tx_rollback
+    publish(channel, "two", queue)
+    channel.tx_commit
+    same(got_all(channel, queue), %w[two], "committed")
+  end
+end
+
+scenario "tx_settle" do
+  with_channel do |channel|
+    queue = temporary(channel)
+    4.times { |i| publish(channel, i, queue) }
+    channel.tx_select
+    tags = Array.new(4) { get(channel, queue, manual_ack: true)[0].delivery_tag }
+    channel.ack(tags[2])
+    channel.nack(tags[1], true, true)
+    channel.tx_rollback
+    channel.ack(tags[2], true)
+    channel.nack(tags[3], false, true)
+    same(count_of(channel, queue), 0, "before the commit")
+    channel.tx_commit
+    eventually_count(channel, queue, 1)
+    about, _, body = get(channel, queue)
+    same([body, about.redelivered], ["3", true], "rejected")
+  end
+end
+
+scenario "error_tx_not_selected" do
+  refused_on_channel("error_tx_not_selected") { |channel| channel.tx_commit }
+end
+
+scenario "error_tx_then_confirm" do
+  refused_on_channel("error_tx_then_confirm") do |channel|
+    channel.tx_select
+    channel.confirm_select
+  end
+end
+
+scenario "error_confirm_then_tx" do
+  refused_on_channel("error_confirm_then_tx") do |channel|
+    channel.confirm_select
+    channel.tx_select
+  end
+end
+
 scenario "reject" do
   with_channel do |channel|
     queue = temporary(channel)

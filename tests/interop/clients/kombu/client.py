@@ -213,6 +213,79 @@ def reject():
 
 
 @scenario
+def tx_commit():
+    wanted = expect("tx_commit")
+    with channel_of() as channel:
+        queue = temporary(channel)
+        nowhere = unique("nowhere")
+        returned = []
+        channel.events["basic_return"].add(lambda *given: returned.append(given))
+        channel.tx_select()
+        publish(channel, b"one", queue.name)
+        publish(channel, b"back", nowhere, mandatory=True)
+        publish(channel, b"two", queue.name)
+        same((count_of(channel, queue.name), returned), (0, []), "before the commit")
+        channel.tx_commit()
+        pump(channel.connection, 0.1)
+        same([(problem.reply_code, problem.reply_text, bytes(message.body)) for problem, _, _, message in returned],
+             [(wanted["code"], wanted["text"], b"back")], "basic.return")
+        same(got_all(queue), ["one", "two"], "committed")
+
+
+@scenario
+def tx_rollback():
+    with channel_of() as channel:
+        queue = temporary(channel)
+        channel.tx_select()
+        publish(channel, b"one", queue.name)
+        channel.tx_rollback()
+        publish(channel, b"two", queue.name)
+        channel.tx_commit()
+        same(got_all(queue), ["two"], "committed")
+
+
+@scenario
+def tx_settle():
+    with channel_of() as channel:
+        queue = temporary(channel)
+        for i in range(3):
+            publish(channel, b"%d" % i, queue.name)
+        channel.tx_select()
+        tags = [get(queue, no_ack=False).delivery_tag for _ in range(3)]
+        channel.basic_ack(tags[0])
+        channel.basic_reject(tags[1], requeue=True)
+        channel.tx_rollback()
+        channel.basic_ack(tags[1], multiple=True)
+        channel.basic_reject(tags[2], requeue=True)
+        same(count_of(channel, queue.name), 0, "before the commit")
+        channel.tx_commit()
+        message = get(queue)
+        same((text(message), redelivered(message)), ("2", True), "rejected")
+        same(queue.get(), None, "the end")
+
+
+@scenario
+def error_tx_not_selected():
+    refused_on_channel("error_tx_not_selected", lambda c: c.tx_commit())
+
+
+@scenario
+def error_tx_then_confirm():
+    def both(channel):
+        channel.tx_select()
+        channel.confirm_select()
+    refused_on_channel("error_tx_then_confirm", both)
+
+
+@scenario
+def error_confirm_then_tx():
+    def both(channel):
+        channel.confirm_select()
+        channel.tx_select()
+    refused_on_channel("error_confirm_then_tx", both)
+
+
+@scenario
 def recover():
     with channel_of() as channel:
         queue = temporary(channel)

@@ -251,6 +251,86 @@ def recover():
 
 
 @scenario
+def tx_commit():
+    wanted = expect("tx_commit")
+    with channel_of() as channel:
+        queue = temporary(channel)
+        nowhere = unique("nowhere")
+        returned = []
+        channel.add_on_return_callback(lambda *given: returned.append(given))
+        channel.tx_select()
+        channel.basic_publish("", queue, b"one")
+        channel.basic_publish("", nowhere, b"back", mandatory=True)
+        channel.basic_publish("", queue, b"two")
+        pump(channel, 0.2)
+        same((count_of(channel, queue), returned), (0, []), "before the commit")
+        channel.tx_commit()
+        pump(channel, 0.1)
+        same([(about.reply_code, about.reply_text, body) for _, about, _, body in returned],
+             [(wanted["code"], wanted["text"], b"back")], "basic.return")
+        same(got_all(channel, queue), [b"one", b"two"], "committed")
+
+
+@scenario
+def tx_rollback():
+    with channel_of() as channel:
+        queue = temporary(channel)
+        channel.tx_select()
+        channel.basic_publish("", queue, b"one")
+        channel.tx_rollback()
+        channel.basic_publish("", queue, b"two")
+        channel.tx_commit()
+        same(got_all(channel, queue), [b"two"], "committed")
+
+
+@scenario
+def tx_settle():
+    queue = unique("queue")
+    with channel_of() as keeper:
+        keeper.queue_declare(queue)
+        for i in range(4):
+            keeper.basic_publish("", queue, b"%d" % i)
+        with channel_of() as channel:
+            channel.tx_select()
+            tags = [get(channel, queue, auto_ack=False)[0].delivery_tag for _ in range(4)]
+            channel.basic_ack(tags[0])
+            channel.basic_ack(tags[1])
+            channel.tx_rollback()
+            channel.basic_ack(tags[0])
+            channel.basic_nack(tags[1], requeue=True)
+            same(count_of(channel, queue), 0, "before the commit")
+            channel.tx_commit()
+            eventually_count(keeper, queue, 1)
+            channel.basic_ack(tags[3])
+        eventually_count(keeper, queue, 3)
+        found = [get(keeper, queue)[::2] for _ in range(3)]
+        same([(body, method.redelivered) for method, body in found],
+             [(b"%d" % i, True) for i in (1, 2, 3)], "not committed")
+        keeper.queue_delete(queue)
+
+
+@scenario
+def error_tx_not_selected():
+    refused_on_channel("error_tx_not_selected", lambda c: c.tx_commit())
+
+
+@scenario
+def error_tx_then_confirm():
+    def both(channel):
+        channel.tx_select()
+        channel.confirm_delivery()
+    refused_on_channel("error_tx_then_confirm", both)
+
+
+@scenario
+def error_confirm_then_tx():
+    def both(channel):
+        channel.confirm_delivery()
+        channel.tx_select()
+    refused_on_channel("error_confirm_then_tx", both)
+
+
+@scenario
 def requeue_on_close():
     queue = unique("queue")
     with channel_of() as keeper:
