@@ -249,14 +249,14 @@ static void consumer_name(struct amqp091_consumer *k, struct amqp091_shortstr wa
 }
 
 static struct amqp091_consumer *consumer_create(
-	struct amqp091_channel *ch, const struct amqp091_basic_consume *a)
+	struct amqp091_channel *ch, const struct amqp091_basic_consume *a, const struct consumer *asked)
 {
 	struct amqp091_consumer *k = pool_take(ch->conn->server->consumers_pool);
 
 	if (!k)
 		return NULL;
 	memset(k, 0, sizeof(*k));
-	k->consumer = (struct consumer){.ops = &consumer_ops, .no_ack = a->no_ack, .exclusive = a->exclusive};
+	k->consumer = *asked;
 	k->channel = ch;
 	k->prefetch = ch->prefetch_consumer;
 	k->no_wait = a->no_wait;
@@ -265,20 +265,23 @@ static struct amqp091_consumer *consumer_create(
 	return k;
 }
 
-static bool consume_arguments(struct amqp091_channel *ch, const struct amqp091_basic_consume *a)
+/* False: the channel has been told. */
+static bool consume_arguments(struct amqp091_channel *ch, const struct amqp091_basic_consume *a,
+	struct slice queue, struct consumer *out)
 {
-	struct amqp091_table rest = a->arguments;
-	struct amqp091_shortstr key;
-	struct amqp091_value v;
+	struct field at[AMQP091_FIELDS_MAX];
+	struct fields arguments;
+	struct failure f;
 
-	while (rest.len && amqp091_table_next(&rest, &key, &v) == 1) {
-		if (slice_equals_text(slice_of(key), "x-priority")) {
-			conn_exception(ch->conn, AMQP091_REPLY_NOT_IMPLEMENTED, AMQP091_METHOD_BASIC_CONSUME,
-				"consumer argument 'x-priority' is not implemented yet");
-			return false;
-		}
+	if (!arguments_fields(a->arguments, at, &arguments)) {
+		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_CONSUME,
+			"more than %d arguments", AMQP091_FIELDS_MAX);
+		return false;
 	}
-	return true;
+	if (consumer_arguments(&ch->conn->session, queue, &arguments, out, &f) == FAILURE_NONE)
+		return true;
+	channel_failure(ch, AMQP091_METHOD_BASIC_CONSUME, &f);
+	return false;
 }
 
 static void consume(struct amqp091_channel *ch, const struct amqp091_method *m)
@@ -287,8 +290,9 @@ static void consume(struct amqp091_channel *ch, const struct amqp091_method *m)
 	struct slice name;
 	struct queue *q;
 	struct failure f;
+	struct consumer asked = {.ops = &consumer_ops, .no_ack = a->no_ack, .exclusive = a->exclusive};
 
-	if (!channel_queue_name(ch, a->queue, m->id, &name) || !consume_arguments(ch, a))
+	if (!channel_queue_name(ch, a->queue, m->id, &name) || !consume_arguments(ch, a, name, &asked))
 		return;
 	if (a->consumer_tag.len && consumer_find(ch, a->consumer_tag)) {
 		conn_exception(ch->conn, AMQP091_REPLY_NOT_ALLOWED, m->id,
@@ -299,7 +303,7 @@ static void consume(struct amqp091_channel *ch, const struct amqp091_method *m)
 		channel_failure(ch, m->id, &f);
 		return;
 	}
-	struct amqp091_consumer *k = consumer_create(ch, a);
+	struct amqp091_consumer *k = consumer_create(ch, a, &asked);
 	if (!k) {
 		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, m->id,
 			"the broker has no room for another consumer");

@@ -24,15 +24,21 @@ enum failure_code consumer_attach_local(struct consumer *c, struct queue *q, str
 	struct broker *b = q->owner->broker;
 
 	CHECK(!q->deleted);
-	if (q->exclusive_consumer || (c->exclusive && q->consumer_count > 0))
+	bool single = q->policy && q->policy->single_active;
+	if (q->exclusive_consumer || (c->exclusive && (single || q->consumer_count > 0)))
 		return failure_set(f, FAILURE_ACCESS_REFUSED, QUEUE_FMT " in exclusive use",
 			NAME_ARG(q->by_name.name, q->vhost));
 	if (!count_consumer(b))
 		return failure_set(
 			f, FAILURE_LIMIT, "the limit of %u consumers is reached", b->config.limits.consumers);
+	if (!q->order && !consumer_order_needed(q, c)) {
+		cds_list_add_tail(&c->link, &q->consumers);
+	} else if (!consumer_order_add(q, c)) {
+		__atomic_sub_fetch(&b->consumer_count, 1, __ATOMIC_RELAXED);
+		return failure_set(f, FAILURE_LIMIT, "no memory for a consumer");
+	}
 	c->queue = q;
 	c->parked = false;
-	cds_list_add_tail(&c->link, &q->consumers);
 	consumers_count(q, 1);
 	q->exclusive_consumer = c->exclusive;
 	q->had_consumer = true;
@@ -45,6 +51,8 @@ void consumer_unlink(struct consumer *c)
 	struct queue *q = c->queue;
 
 	cds_list_del(&c->link);
+	if (q->order)
+		consumer_order_removed(q, c);
 	c->queue = NULL;
 	c->parked = false;
 	MUST(q->consumer_count > 0);
@@ -66,6 +74,8 @@ void consumer_detach_local(struct consumer *c)
 	}
 	if (cds_list_empty(&q->consumers))
 		queue_unmark_ready(q);
+	else
+		queue_mark_ready(q); /* another one may have its turn now */
 	queue_used(q);
 }
 
@@ -110,6 +120,9 @@ void consumer_wake(struct consumer *c)
 	if (!c->queue || !c->parked)
 		return;
 	c->parked = false;
-	cds_list_move(&c->link, c->queue->consumers.prev); /* last in turn */
+	if (__builtin_expect(c->queue->order != NULL, 0))
+		consumer_order_wake(c->queue, c);
+	else
+		cds_list_move(&c->link, c->queue->consumers.prev); /* last in turn */
 	queue_mark_ready(c->queue);
 }

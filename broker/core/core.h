@@ -4,6 +4,7 @@
 #define BROKER_CORE_CORE_H
 
 #include "broker/core/broker.h"
+#include "broker/core/consumer_order.h"
 #include "broker/core/entries.h"
 #include "broker/core/exchange.h"
 #include "broker/core/fan_out.h"
@@ -136,6 +137,7 @@ struct queue {
 	struct queue_move *move; /* on its way to another core: nothing is delivered meanwhile */
 	uint32_t consumer_count;
 	struct cds_list_head consumers, parked_consumers;
+	struct consumer_order *order; /* where they are not equal, else NULL */
 	struct cds_list_head of_core, of_session, of_ready, of_watched;
 	struct timer expiry, lease;	/* when its head's time is over, and its own */
 	struct cds_list_head of_broker; /* deleted_queues; under the writer mutex */

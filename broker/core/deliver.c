@@ -29,16 +29,18 @@ void queue_unmark_ready(struct queue *q)
 /* The next consumer in turn that takes a message now, or NULL; those asked in vain are parked. */
 static struct consumer *next_consumer(struct queue *q)
 {
-	while (!cds_list_empty(&q->consumers)) {
-		struct consumer *c = cds_list_first_entry(&q->consumers, struct consumer, link);
-		cds_list_del(&c->link);
-		if (c->ops->ready(c)) {
-			cds_list_add_tail(&c->link, &q->consumers);
-			return c;
+	do {
+		while (!cds_list_empty(&q->consumers)) {
+			struct consumer *c = cds_list_first_entry(&q->consumers, struct consumer, link);
+			cds_list_del(&c->link);
+			if (c->ops->ready(c)) {
+				cds_list_add_tail(&c->link, &q->consumers);
+				return c;
+			}
+			c->parked = true;
+			cds_list_add_tail(&c->link, &q->parked_consumers);
 		}
-		c->parked = true;
-		cds_list_add_tail(&c->link, &q->parked_consumers);
-	}
+	} while (q->order && consumer_order_next(q));
 	return NULL;
 }
 

@@ -111,14 +111,22 @@ struct consumer {
 	struct subscription *subscription; /* the queue is another core's */
 	struct cds_list_head link;
 	bool no_ack, exclusive;
-	bool parked; /* core's: was not ready when asked; consumer_wake puts it back */
+	bool parked;		      /* core's: was not ready when asked; consumer_wake puts it back */
+	int64_t priority;	      /* one that is ready goes before all of lower ones */
+	struct consumer_class *class; /* core's: of a queue whose consumers differ */
 };
 
 enum consumer_result { CONSUMER_DONE, CONSUMER_PENDING, CONSUMER_REFUSED };
 
-/* ops, no_ack and exclusive are set. REFUSED: ACCESS_REFUSED where an exclusive consumer is there, or where
- * exclusive is asked and there are consumers; LIMIT. PENDING: the queue is another core's, `attached`
- * follows. An only consumer may draw its queue to its core. */
+/* What a consumer asks for in its arguments: x-priority. PRECONDITION, in RabbitMQ's words, where that is no
+ * integer. Any core. */
+enum failure_code consumer_arguments(struct session *s, struct slice queue, const struct fields *arguments,
+	struct consumer *c, struct failure *f);
+
+/* ops, no_ack, exclusive and priority are set, the rest is 0. REFUSED: ACCESS_REFUSED where an exclusive
+ * consumer is there, or where exclusive is asked and there are consumers or the queue has a single active
+ * one; LIMIT. PENDING: the queue is another core's, `attached` follows. An only consumer may draw its queue
+ * to its core. */
 enum consumer_result consumer_attach(
 	struct broker_core *core, struct consumer *c, struct queue *q, struct failure *f);
 /* May delete an auto-delete queue. DONE also where it was not attached. PENDING: `detached` follows, and

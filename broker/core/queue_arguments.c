@@ -174,7 +174,8 @@ static enum failure_code single_active(const struct checked *c)
 {
 	if (c->arg->value.kind != VALUE_BOOL)
 		return wrong_type(c);
-	return c->arg->value.boolean ? not_honoured(c) : FAILURE_NONE;
+	c->policy->single_active = c->arg->value.boolean;
+	return FAILURE_NONE;
 }
 
 static const struct {
@@ -215,7 +216,7 @@ static enum failure_code check(const struct checked *c)
 static bool asks_for_nothing(const struct queue_policy *p)
 {
 	return p->message_ttl_us == UINT64_MAX && p->expires_us == 0 && p->length_max == UINT64_MAX &&
-	       p->bytes_max == UINT64_MAX;
+	       p->bytes_max == UINT64_MAX && !p->single_active;
 }
 
 enum failure_code queue_policy_make(const struct fields *arguments, struct slice name, const struct vhost *v,
@@ -238,6 +239,23 @@ enum failure_code queue_policy_make(const struct fields *arguments, struct slice
 	if (!*out)
 		return failure_set(f, FAILURE_LIMIT, "no memory for " QUEUE_FMT, NAME_ARG(name, v));
 	**out = p;
+	return FAILURE_NONE;
+}
+
+enum failure_code consumer_arguments(struct session *s, struct slice queue, const struct fields *arguments,
+	struct consumer *c, struct failure *f)
+{
+	struct checked checked = {.all = arguments, .queue = queue, .vhost = s->vhost, .failure = f};
+
+	for (uint32_t i = 0; i < arguments->count; i++) {
+		checked.arg = &arguments->at[i];
+		if (!slice_equals_text(checked.arg->name, "x-priority"))
+			continue;
+		enum failure_code code = integer(&checked);
+		if (code)
+			return code;
+		c->priority = checked.arg->value.integer;
+	}
 	return FAILURE_NONE;
 }
 

@@ -18,6 +18,7 @@ struct queue_policy {
 	uint64_t expires_us;		/* unused so long the queue goes; 0: it stays */
 	uint64_t length_max, bytes_max; /* of what is ready, and of its bodies; UINT64_MAX: no limit */
 	enum queue_overflow overflow;
+	bool single_active; /* one consumer is served, the others stand by */
 };
 
 /* The policy in the arguments of a declaration, checked as RabbitMQ 3.10 checks them; NULL where they ask for

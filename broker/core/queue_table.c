@@ -193,6 +193,7 @@ static void queue_release(struct reclaim_node *n)
 
 	MUST(!timer_in_wheel(&q->expiry) && !timer_in_wheel(&q->lease));
 	queue_policy_free(q->policy);
+	consumer_order_free(q->order);
 	fields_free(&q->arguments);
 	free(q);
 }
@@ -260,8 +261,10 @@ uint64_t queue_remove(struct queue *q)
 	c->stats.messages_ready -= ready;
 	c->stats.messages_unacked -= q->entries.unsettled;
 	entries_clear(&q->entries, &c->grave);
-	cancel_all(&q->consumers);
-	cancel_all(&q->parked_consumers);
+	while (q->consumer_count > 0) { /* as one goes another may take its place */
+		cancel_all(&q->consumers);
+		cancel_all(&q->parked_consumers);
+	}
 	queue_dismantle(q);
 	return ready;
 }

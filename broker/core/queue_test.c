@@ -352,7 +352,6 @@ static void arguments_are_honoured_or_refused(void)
 {
 	static const char *const refused[] = {
 		"x-dead-letter-exchange", "x-dead-letter-routing-key", "x-max-priority"};
-	struct field yes = {text("x-single-active-consumer"), {.kind = VALUE_BOOL, .boolean = true}};
 	struct field fine[] = {argument_text("x-queue-mode", "lazy"),
 		argument_text("x-queue-type", "classic"),
 		{text("x-queue-version"), {.kind = VALUE_INT, .integer = 2}},
@@ -366,8 +365,6 @@ static void arguments_are_honoured_or_refused(void)
 		d.arguments = (struct fields){&a, 1};
 		CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_NOT_IMPLEMENTED);
 	}
-	d.arguments = (struct fields){&yes, 1};
-	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_NOT_IMPLEMENTED);
 	struct field a = argument_text("x-queue-type", "quorum");
 	d.arguments = (struct fields){&a, 1};
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_NOT_IMPLEMENTED);

@@ -21,7 +21,8 @@ enum failure_code subscription_open(
 	s->home = c;
 	s->consumer = k;
 	s->queue = q->handle;
-	s->proxy = (struct consumer){.ops = &subscription_proxy_ops, .exclusive = k->exclusive};
+	s->proxy = (struct consumer){
+		.ops = &subscription_proxy_ops, .exclusive = k->exclusive, .priority = k->priority};
 	CDS_INIT_LIST_HEAD(&s->crediting);
 	CDS_INIT_LIST_HEAD(&s->owing);
 	CDS_INIT_LIST_HEAD(&s->waiting_room);
@@ -470,11 +471,15 @@ void subscription_settle(struct subscription *s)
 		return;
 	/* Everything that was sent before the queue moved has been settled. */
 	CHECK(s->sent == s->used);
+	cds_list_add(&k->link, &s->proxy.link);
 	cds_list_del(&s->proxy.link);
 	cds_list_del_init(&s->waiting_room);
-	subscription_free(s);
 	k->queue = q;
-	k->parked = false;
-	cds_list_add_tail(&k->link, &q->consumers);
+	k->parked = s->proxy.parked;
+	k->class = s->proxy.class;
+	if (q->order && q->order->active == &s->proxy)
+		q->order->active = k;
+	subscription_free(s);
+	consumer_wake(k);
 	queue_mark_ready(q);
 }

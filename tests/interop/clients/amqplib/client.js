@@ -292,6 +292,55 @@ const scenarios = {
     });
   },
 
+  async consumer_priority() {
+    const { prefetch, count } = expect('consumer_priority');
+    await withChannel(async (channel) => {
+      const queue = await temporary(channel);
+      const found = [];
+      for (const [consumerTag, priority] of [['low', -1], ['high', 10]]) {
+        await channel.prefetch(consumerTag === 'high' ? prefetch : 0);
+        await channel.consume(queue, (message) => found.push([consumerTag, message.content.toString()]),
+          { consumerTag, priority });
+      }
+      for (let i = 0; i < count; i++) channel.sendToQueue(queue, bytes(i));
+      await sleep(500);
+      same(found.sort(), Array.from({ length: count }, (_, i) => [i < prefetch ? 'high' : 'low', String(i)]).sort(),
+        'who got what');
+    });
+  },
+
+  async error_consumer_priority() {
+    await refusedOnChannel('error_consumer_priority', async (channel) => {
+      await channel.consume(await temporary(channel), () => {}, { priority: 'high' });
+    });
+  },
+
+  async single_active_consumer() {
+    const { count } = expect('single_active_consumer');
+    await withChannel(async (channel) => {
+      const queue = await temporary(channel, { arguments: { 'x-single-active-consumer': true } });
+      const found = [];
+      for (const consumerTag of ['first', 'second']) {
+        await channel.consume(queue, (message) => found.push([consumerTag, message.content.toString()]),
+          { consumerTag, noAck: true });
+      }
+      for (let i = 0; i < count; i++) channel.sendToQueue(queue, bytes(i));
+      await sleep(500);
+      same(found, Array.from({ length: count }, (_, i) => ['first', String(i)]), 'the first one\'s');
+      await channel.cancel('first');
+      channel.sendToQueue(queue, bytes('next'));
+      await sleep(500);
+      same(found.slice(count), [['second', 'next']], 'the second one\'s');
+    });
+  },
+
+  async error_single_active_exclusive() {
+    await refusedOnChannel('error_single_active_exclusive', async (channel) => {
+      const queue = await temporary(channel, { arguments: { 'x-single-active-consumer': true } });
+      await channel.consume(queue, () => {}, { exclusive: true });
+    });
+  },
+
   // ---- exchanges ----
 
   async exchange_direct() {

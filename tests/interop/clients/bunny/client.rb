@@ -346,6 +346,51 @@ scenario "qos_prefetch" do
   end
 end
 
+scenario "consumer_priority" do
+  prefetch, count = expected("consumer_priority").values_at("prefetch", "count")
+  with_channel do |channel|
+    queue = temporary(channel)
+    found = []
+    { "low" => -1, "high" => 10 }.each do |tag, priority|
+      channel.basic_qos(tag == "high" ? prefetch : 0)
+      channel.basic_consume(queue, tag, false, false, { "x-priority" => priority }) { |_, _, body| found << [tag, body] }
+    end
+    count.times { |i| publish(channel, i, queue) }
+    sleep 0.5
+    same(found.sort, Array.new(count) { |i| [i < prefetch ? "high" : "low", i.to_s] }.sort, "who got what")
+  end
+end
+
+scenario "error_consumer_priority" do
+  refused_on_channel("error_consumer_priority") do |channel|
+    channel.basic_consume(temporary(channel), "c", false, false, { "x-priority" => "high" })
+  end
+end
+
+scenario "single_active_consumer" do
+  count = expected("single_active_consumer")["count"]
+  with_channel do |channel|
+    queue = temporary(channel, arguments: { "x-single-active-consumer" => true })
+    found = []
+    %w[first second].each do |tag|
+      channel.basic_consume(queue, tag, true) { |_, _, body| found << [tag, body] }
+    end
+    count.times { |i| publish(channel, i, queue) }
+    eventually("#{count} messages") { found.size == count }
+    same(found, Array.new(count) { |i| ["first", i.to_s] }, "the first one's")
+    channel.basic_cancel("first")
+    publish(channel, "next", queue)
+    eventually("another one") { found.size > count }
+    same(found.drop(count), [%w[second next]], "the second one's")
+  end
+end
+
+scenario "error_single_active_exclusive" do
+  refused_on_channel("error_single_active_exclusive") do |channel|
+    channel.basic_consume(temporary(channel, arguments: { "x-single-active-consumer" => true }), "c", false, true)
+  end
+end
+
 # ---- exchanges ----
 
 def exchange_of(channel, type, **options)

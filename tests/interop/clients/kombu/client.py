@@ -333,6 +333,56 @@ def qos_prefetch():
             same(len(found), 2 * wanted["prefetch"] + 1, "delivered after all were acknowledged")
 
 
+@scenario
+def consumer_priority():
+    wanted = expect("consumer_priority")
+    with connected() as connection:
+        channel = connection.channel()
+        queue = temporary(channel)
+        found = []
+        for tag, priority in (("low", -1), ("high", 10)):
+            channel.basic_qos(0, wanted["prefetch"] if tag == "high" else 0, False)
+            channel.basic_consume(queue.name, consumer_tag=tag, arguments={"x-priority": priority},
+                                  callback=lambda m: found.append((m.delivery_info["consumer_tag"], text(m))))
+        for i in range(wanted["count"]):
+            publish(channel, b"%d" % i, queue.name)
+        pump(connection, 0.5)
+        same(sorted(found), sorted(("high" if i < wanted["prefetch"] else "low", str(i))
+                                   for i in range(wanted["count"])), "who got what")
+
+
+@scenario
+def error_consumer_priority():
+    refused_on_channel("error_consumer_priority", lambda c: c.basic_consume(
+        temporary(c).name, arguments={"x-priority": "high"}))
+
+
+@scenario
+def single_active_consumer():
+    count = expect("single_active_consumer")["count"]
+    with connected() as connection:
+        channel = connection.channel()
+        queue = temporary(channel, queue_arguments={"x-single-active-consumer": True})
+        found = []
+        for tag in ("first", "second"):
+            channel.basic_consume(queue.name, consumer_tag=tag, no_ack=True,
+                                  callback=lambda m: found.append((m.delivery_info["consumer_tag"], text(m))))
+        for i in range(count):
+            publish(channel, b"%d" % i, queue.name)
+        pump(connection, 0.5)
+        same(found, [("first", str(i)) for i in range(count)], "the first one's")
+        channel.basic_cancel("first")
+        publish(channel, b"next", queue.name)
+        pump(connection, 0.5)
+        same(found[count:], [("second", "next")], "the second one's")
+
+
+@scenario
+def error_single_active_exclusive():
+    refused_on_channel("error_single_active_exclusive", lambda c: c.basic_consume(
+        temporary(c, queue_arguments={"x-single-active-consumer": True}).name, exclusive=True))
+
+
 # ---- exchanges ----
 
 

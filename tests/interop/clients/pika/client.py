@@ -363,6 +363,56 @@ def qos_prefetch():
         same(len(tags), 2 * wanted["prefetch"] + 1, "delivered after all were acknowledged")
 
 
+@scenario
+def consumer_priority():
+    wanted = expect("consumer_priority")
+    with channel_of() as channel:
+        queue = temporary(channel)
+        found = []
+        for tag, priority in (("low", -1), ("high", 10)):
+            channel.basic_qos(prefetch_count=wanted["prefetch"] if tag == "high" else 0)
+            channel.basic_consume(queue, lambda c, method, p, body: found.append((method.consumer_tag, body)),
+                                  consumer_tag=tag, arguments={"x-priority": priority})
+        for i in range(wanted["count"]):
+            channel.basic_publish("", queue, b"%d" % i)
+        pump(channel, 0.5)
+        same(sorted(found), sorted(("high" if i < wanted["prefetch"] else "low", b"%d" % i)
+                                   for i in range(wanted["count"])), "who got what")
+
+
+@scenario
+def error_consumer_priority():
+    refused_on_channel("error_consumer_priority", lambda c: c.basic_consume(
+        temporary(c), lambda *_: None, arguments={"x-priority": "high"}))
+
+
+@scenario
+def single_active_consumer():
+    count = expect("single_active_consumer")["count"]
+    with channel_of() as channel:
+        queue = temporary(channel, arguments={"x-single-active-consumer": True})
+        found = []
+        for tag in ("first", "second"):
+            channel.basic_consume(queue, lambda c, method, p, body: found.append((method.consumer_tag, body)),
+                                  auto_ack=True, consumer_tag=tag)
+        for i in range(count):
+            channel.basic_publish("", queue, b"%d" % i)
+        pump(channel, 0.5)
+        same(found, [("first", b"%d" % i) for i in range(count)], "the first one's")
+        channel.basic_cancel("first")
+        channel.basic_publish("", queue, b"next")
+        pump(channel, 0.5)
+        same(found[count:], [("second", b"next")], "the second one's")
+
+
+@scenario
+def error_single_active_exclusive():
+    def consume(channel):
+        queue = temporary(channel, arguments={"x-single-active-consumer": True})
+        channel.basic_consume(queue, lambda *_: None, exclusive=True)
+    refused_on_channel("error_single_active_exclusive", consume)
+
+
 def pump(channel, seconds):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and channel.is_open:
