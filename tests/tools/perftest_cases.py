@@ -136,11 +136,10 @@ def bad_words(_broker, _work, where):
     refused("perftest", 2, "different versions of IP", "-b", "::1", "--dpdk-port", DEVICE, "--address", "fd00::1",
             "--gateway", "10.0.0.1")
     refused("perftest", 1, "403", *where, "--password", "wrong")
-    refused("perftest", 1, "tx.select", *where, "--tx", "10", "--count", "10")
 
 
 def transactions(_broker, _work, where):
-    """perftest: transactions of publishers and subscribers, which RabbitMQ has"""
+    """perftest: transactions of publishers and subscribers"""
     for words, transfers in (("--tx 10", 2000), ("--tx 7 --sub-ack 3 --qt 2", 4000), ("-m 1 -C 50", 100),
                              ("--tx 300 --nsubs 2 --sub-ack 10 --iterations 2", 2000)):
         lines = run("perftest", *where, "--count", "1000", "--size", "16", "--json", *words.split()).splitlines()
@@ -154,7 +153,7 @@ def the_ceiling(_broker, _work, _where):
     need("publishes/s" in out and "receives/s" in out, out)
 
 
-CASES = [the_reports_command, all_modes, warmed_and_timed, paced, larger_than_buffers, csv_and_table, parts, a_killed_worker, a_lost_message,
+CASES = [the_reports_command, all_modes, warmed_and_timed, paced, larger_than_buffers, transactions, csv_and_table, parts, a_killed_worker, a_lost_message,
          bad_words, the_ceiling]
 RABBITMQ_CASES = [the_reports_command, transactions]
 BYPASS_CASES = [the_reports_command, all_modes, larger_than_buffers]

@@ -76,7 +76,7 @@ def links():
 
 
 def over_rabbitmq(work):
-    """What Godwit refuses and RabbitMQ has: (results, how many were skipped)."""
+    """The same against RabbitMQ: (results, how many were skipped)."""
     cases = perftest_cases.RABBITMQ_CASES
     if not os.path.exists(brokers.RabbitMQ.server):
         for case in cases:

@@ -288,6 +288,7 @@ static void consume_nothing(struct script *s)
 
 static void transactions(struct script *s)
 {
+	script_confirm_select(s);
 	script_tx_select(s);
 }
 
@@ -295,7 +296,7 @@ static void refusals(void)
 {
 	refused(&wrong, nothing, "403");
 	refused(&guest, consume_nothing, "404");
-	refused(&guest, transactions, "tx.select");
+	refused(&guest, transactions, "cannot switch from confirm to tx mode");
 }
 
 /* From within a delivery: the connection goes once that is over, and nothing more is heard. */
