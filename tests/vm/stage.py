@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The inner part, in a namespace of its own: stage.py FOLDER. GODWIT_GROUP names one group of cases."""
 import os
+import re
 import sys
 import time
 
@@ -22,6 +23,8 @@ def case_run(case, state):
         return True
     except Exception as problem:  # pylint: disable=broad-except
         print(f"FAIL {case.__doc__}: {type(problem).__name__}: {problem}", flush=True)
+        if isinstance(state, VM):
+            print("The console's end:\n" + re.sub(r"^(?=FAIL|SKIP)", " ", state.console()[-4000:], flags=re.M), flush=True)
         return False
 
 

@@ -81,6 +81,7 @@ class VM:
     card = ["-netdev", "tap,id=port,ifname=port0,script=no,downscript=no",
             "-device", f"e1000e,netdev=port,mac={PORT_MAC},addr=0x10"]
     iommu, words = IOMMU, "intel_iommu=on iommu=pt hugepagesz=2M hugepages=192"
+    connect_s = 20
     vcpus, memory_mb, godwit = 2, 1024, GODWIT.format(device=PORT_PCI, address=PORT)
 
     def __init__(self, work, image, name="vm"):
@@ -157,7 +158,7 @@ class VM:
     def ssh_words(self):
         """All of one boot go over one connection: a key exchange takes seconds of an emulated CPU."""
         return ["ssh", "-F", "none", "-i", self.key, "-o", "StrictHostKeyChecking=accept-new",
-                "-o", "UserKnownHostsFile=" + os.path.join(self.folder, "known"), "-o", "BatchMode=yes", "-o", "ConnectTimeout=20",
+                "-o", "UserKnownHostsFile=" + os.path.join(self.folder, "known"), "-o", "BatchMode=yes", "-o", f"ConnectTimeout={self.connect_s}",
                 "-o", "ControlPath=" + os.path.join(self.folder, f"ssh{self.boots}"), "-o", "LogLevel=ERROR", "root@" + MANAGEMENT]
 
     def connect(self):
@@ -167,7 +168,7 @@ class VM:
         words = [*self.ssh_words[:-1], "-o", "ControlMaster=yes", "-o", "ServerAliveInterval=5", "-fN", self.ssh_words[-1]]
         # It would keep pipes open.
         with open(os.path.join(self.folder, "ssh.log"), "wb") as log:
-            status = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=60).returncode
+            status = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=60 + self.connect_s).returncode
         with open(os.path.join(self.folder, "ssh.log"), encoding="utf-8", errors="replace") as log:
             need(status == 0, f"ssh: {log.read()}")
 
