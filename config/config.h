@@ -28,6 +28,7 @@ enum {
 	CONFIG_DEPTH_MAX = 16,
 };
 
+enum config_persistent { CONFIG_PERSISTENT_WARN, CONFIG_PERSISTENT_REFUSE };
 enum config_idle { CONFIG_IDLE_ADAPTIVE, CONFIG_IDLE_PAUSE, CONFIG_IDLE_POLL };
 /* In the order of tcpstack/stack.h's enum stack_ecn. */
 enum config_ecn { CONFIG_ECN_OFF, CONFIG_ECN_ACCEPT, CONFIG_ECN_ON };
@@ -168,6 +169,7 @@ struct config {
 	enum config_idle idle;
 	uint64_t idle_spin_us;
 	char user[CONFIG_NAME_BYTES]; /* what a broker started as root becomes */
+	enum config_persistent persistent;
 
 	struct config_memory memory;
 	uint32_t port_count, listener_count, user_count;

@@ -28,6 +28,7 @@ static void test_defaults(void)
 	CU_ASSERT_EQUAL(c->idle, CONFIG_IDLE_ADAPTIVE);
 	CU_ASSERT_EQUAL(c->idle_spin_us, 50);
 	CU_ASSERT_STRING_EQUAL(c->user, "nobody");
+	CU_ASSERT_EQUAL(c->persistent, CONFIG_PERSISTENT_WARN);
 	CU_ASSERT_EQUAL(c->memory.message_bytes, UINT64_C(256) << 20);
 	CU_ASSERT_EQUAL(c->memory.buffers, 16384);
 	CU_ASSERT_EQUAL(c->port_count, 1);
@@ -133,7 +134,7 @@ static void test_examples(void)
 static void test_everything_set(void)
 {
 	load_good(&one,
-		"lcores: [7, 1023, 0]\nidle: pause\nidle_spin: 1ms\nuser: godwit\n"
+		"lcores: [7, 1023, 0]\nidle: pause\nidle_spin: 1ms\nuser: godwit\npersistent: refuse\n"
 		"memory: {hugepages: on, lock: off, messages: 1T, buffers: 4194304, socket_buffers: 64}\n"
 		"ports:\n"
 		"  - {name: lan0, device: \"0000:0a:1f.7\", address: 10.1.2.3/8, gateway: 10.0.0.1,\n"
@@ -164,6 +165,7 @@ static void test_everything_set(void)
 		"log: {level: debug, target: syslog, eal: true}\n");
 	CU_ASSERT(!one.lcores_auto && one.lcore_count == 3);
 	CU_ASSERT(one.lcores[0] == 7 && one.lcores[1] == 1023 && one.lcores[2] == 0);
+	CU_ASSERT_EQUAL(one.persistent, CONFIG_PERSISTENT_REFUSE);
 	CU_ASSERT_EQUAL(one.memory.message_bytes, UINT64_C(1) << 40);
 	CU_ASSERT_EQUAL(one.ports[0].device_kind, CONFIG_DEVICE_PCI);
 	CU_ASSERT_EQUAL(one.ports[0].gateway, 0x0a000001);

@@ -11,6 +11,7 @@
 #define S(n)		 ((uint64_t)(n)*1000000)
 
 static const char *const idle_words[] = {"adaptive", "pause", "poll", NULL};
+static const char *const persistent_words[] = {"warn", "refuse", NULL};
 static const char *const congestion_words[] = {"cubic", "newreno", "none", NULL};
 static const char *const ecn_words[] = {"off", "accept", "on", NULL};
 static const char *const hugepages_words[] = {"auto", "on", "off", NULL};
@@ -22,8 +23,9 @@ static const char *const target_words[] = {"stderr", "syslog", NULL};
 
 /* A word is stored as its index. */
 _Static_assert(CONFIG_IDLE_POLL == 2 && CONFIG_HUGEPAGES_OFF == 2 && CONFIG_LOCK_OFF == 2 &&
-		       CONFIG_CONGESTION_NONE == 2 && CONFIG_ECN_ON == 2 && CONFIG_TRANSPORT_KERNEL == 1 &&
-		       LOG_LEVEL_DEBUG == 3 && LOG_TARGET_SYSLOG == 1 && CONFIG_SYN_COOKIES_NEVER == 2,
+		       CONFIG_PERSISTENT_REFUSE == 1 && CONFIG_CONGESTION_NONE == 2 && CONFIG_ECN_ON == 2 &&
+		       CONFIG_TRANSPORT_KERNEL == 1 && LOG_LEVEL_DEBUG == 3 && LOG_TARGET_SYSLOG == 1 &&
+		       CONFIG_SYN_COOKIES_NEVER == 2,
 	"the words stand in the order of their enums");
 
 static const struct schema_key top_keys[] = {
@@ -64,6 +66,16 @@ static const struct schema_key top_keys[] = {
 		.help = "The unprivileged user that a broker started as root becomes once its ports and "
 			"listeners "
 			"are open. Not `root`. Without effect when started by an ordinary user."},
+	{.name = "persistent",
+		.type = SCHEMA_WORD,
+		FIELD(config, persistent),
+		.words = persistent_words,
+		.initial = "warn",
+		.help = "What becomes of a persistent message (delivery mode 2), which nothing here stores "
+			"on "
+			"disk. `warn` takes it as any other, logs the first one of each data core and counts "
+			"its "
+			"confirms as `confirmed_not_stored`. `refuse` closes the channel with 406."},
 	{0},
 };
 

@@ -226,6 +226,7 @@ struct kept_publish {
 /* A publish that was accepted, and how many were until then. */
 struct confirm_point {
 	uint64_t seq, count;
+	uint64_t persistent; /* of the count */
 };
 
 struct amqp091_channel {
@@ -286,9 +287,10 @@ struct amqp091_server {
 	uint64_t serial;
 	uint32_t conn_count;
 	bool shutting_down;
-	bool turn_short;    /* a connection is held for its share of this turn: there must be a next one */
-	bool retrying;	    /* those that waited have their turn */
-	uint32_t turn_left; /* of AMQP091_TURN_BUDGET */
+	bool persistent_seen; /* the log has said that they are not stored */
+	bool turn_short;      /* a connection is held for its share of this turn: there must be a next one */
+	bool retrying;	      /* those that waited have their turn */
+	uint32_t turn_left;   /* of AMQP091_TURN_BUDGET */
 	uint64_t turn, received_before; /* messages, when it began */
 	uint64_t now_us;
 	struct siphash_key name_key; /* consumer tags */

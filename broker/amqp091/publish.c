@@ -2,6 +2,8 @@
 /* basic.publish and its content: method, header, bodies; then routing, basic.return and the confirm. */
 #include "broker/amqp091/internal.h"
 
+#include "runtime/log.h"
+
 static void confirm_due(struct amqp091_channel *ch)
 {
 	if (cds_list_empty(&ch->confirm_link))
@@ -45,16 +47,18 @@ void confirm_flush(struct amqp091_channel *ch)
 	if (n == 0)
 		return;
 	m.args.basic_ack = (struct amqp091_basic_ack){.delivery_tag = at.seq, .multiple = n > 1};
-	ch->confirmed = at;
 	ch->conn->server->counters.confirmed += n;
+	ch->conn->server->counters.confirmed_not_stored += at.persistent - ch->confirmed.persistent;
+	ch->confirmed = at;
 	conn_send_method(ch->conn, ch->number, &m);
 }
 
-static void accepted(struct amqp091_channel *ch, uint32_t n)
+static void accepted(struct amqp091_channel *ch, uint32_t n, bool persistent)
 {
 	ch->publish_seq += n;
 	ch->accepted.seq = ch->publish_seq;
 	ch->accepted.count += n;
+	ch->accepted.persistent += persistent ? n : 0;
 	confirm_due(ch);
 }
 
@@ -140,7 +144,7 @@ void publish_run_done(struct amqp091_channel *ch, const struct publish_run *run,
 	publish_run_end(&ch->conn->session, run, n);
 	ch->conn->server->counters.messages_received += n;
 	if (ch->confirming)
-		accepted(ch, n);
+		accepted(ch, n, ch->template.persistent);
 }
 
 enum publish_result publish_offer(struct amqp091_channel *ch, const struct publish_content *content,
@@ -184,11 +188,12 @@ void publish_route(struct amqp091_channel *ch)
 		channel_failure(ch, AMQP091_METHOD_BASIC_PUBLISH, &f);
 		return;
 	}
+	bool persistent = message_persistent(m);
 	message_unref(conn_cache(c), m);
 	if (ch->confirming && result == PUBLISH_REFUSED)
 		refused(ch);
 	else if (ch->confirming)
-		accepted(ch, 1);
+		accepted(ch, 1, persistent);
 }
 
 void publish_again(struct amqp091_channel *ch)
@@ -279,6 +284,25 @@ static bool keys_keep(struct amqp091_channel *ch, enum selected selected, const 
 	return true;
 }
 
+/* What is not stored must not look as if it were. False: the channel has been told. */
+static bool persistent_taken(struct amqp091_channel *ch)
+{
+	struct amqp091_server *s = ch->conn->server;
+
+	if (s->config.refuse_persistent) {
+		publish_drop(ch);
+		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH,
+			"persistent messages are refused: nothing is stored on disk here");
+		return false;
+	}
+	if (!s->persistent_seen)
+		LOG_WARN("amqp",
+			"'%s' publishes persistent messages, which are kept in memory only; said once",
+			ch->conn->user);
+	s->persistent_seen = true;
+	return true;
+}
+
 bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t n)
 {
 	struct content_in *in = &ch->in;
@@ -307,7 +331,8 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 	}
 	uint64_t lifetime_us = 0;
 	bool expires = properties.flags & AMQP091_BASIC_EXPIRATION;
-	if (!header_fits(ch, &h) || (expires && !expiration_read(ch, properties.expiration, &lifetime_us)))
+	if (!header_fits(ch, &h) || (properties.delivery_mode == 2 && !persistent_taken(ch)) ||
+		(expires && !expiration_read(ch, properties.expiration, &lifetime_us)))
 		return true;
 	if (!room_now(cache, h.body_size))
 		return false;

@@ -25,6 +25,7 @@ struct amqp091_server_config {
 	uint32_t unacked_max;	    /* deliveries that await their ack on this core */
 	uint32_t frame_max_bytes;   /* offered to clients, 4096 to 1 MiB; at most the transports' rx buffer */
 	uint64_t message_bytes_max; /* a larger body is refused with 406 */
+	bool refuse_persistent;	    /* with 406: nothing is stored */
 	uint32_t heartbeat_s;	    /* offered to clients, 0 to 65535 */
 	uint64_t handshake_timeout_us; /* from accept to connection.open */
 	uint64_t close_timeout_us;     /* from our connection.close to the peer's close-ok and FIN */
@@ -49,6 +50,7 @@ struct amqp091_server_config {
 	X(messages_sent, "messages delivered, got or returned")                                  \
 	X(returned, "mandatory messages returned as unroutable")                                 \
 	X(confirmed, "publisher confirms sent")                                                  \
+	X(confirmed_not_stored, "of these, for persistent messages, which nothing stored")       \
 	X(publishes_refused, "basic.nack to publishers: a queue had too much")                   \
 	X(held_for_memory, "times a publisher was held because message memory was short")        \
 	X(closed_without_memory, "connections aborted because their output could not be stored") \

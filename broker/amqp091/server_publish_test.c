@@ -71,6 +71,55 @@ static void confirms(void)
 	finish();
 }
 
+/* Method, header with delivery mode 2, body. */
+static void publish_persistent(void)
+{
+	struct amqp091_basic_properties properties = {
+		.flags = AMQP091_BASIC_DELIVERY_MODE, .delivery_mode = 2};
+	uint8_t frame[64] = {0}, *end;
+
+	client_publish_method(&client, 1, "", "q", false);
+	wire_put16(frame, AMQP091_CLASS_BASIC);
+	wire_put64(frame + 4, 1);
+	end = amqp091_basic_properties_put(frame + 12, &properties);
+	client_frame(&client, AMQP091_FRAME_HEADER, 1, frame, (uint32_t)(end - frame));
+	client_body(&client, 1, "x", 1);
+}
+
+static void confirms_of_what_is_not_stored_are_counted(void)
+{
+	const struct amqp091_counters *counters;
+
+	begin_with(NULL);
+	counters = amqp091_server_counters(rig.server);
+	publish_persistent();
+	client_confirm_select(&client, 1);
+	client_publish(&client, 1, "", "q", "x", 1);
+	expect_confirm(1, false);
+	CU_ASSERT_EQUAL(counters->confirmed_not_stored, 0);
+	for (unsigned i = 0; i < 5; i++)
+		publish_persistent(); /* some of them the fast way */
+	expect_confirm(6, true);
+	CU_ASSERT_EQUAL(counters->confirmed_not_stored, 5);
+	CU_ASSERT_EQUAL(counters->confirmed, 6);
+	finish();
+}
+
+static void persistent_messages_may_be_refused(void)
+{
+	struct rig_options o = rig_options();
+
+	o.server.refuse_persistent = true;
+	begin_with(&o);
+	publish_persistent();
+	client_expect_channel_close(
+		&client, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH);
+	client_channel(&client, 1);
+	client_publish(&client, 1, "", "q", "x", 1);
+	CU_ASSERT_EQUAL(client_ready_count(&client, 1, "q"), 1);
+	finish();
+}
+
 static void returns(void)
 {
 	begin_with(NULL);
@@ -265,6 +314,8 @@ static void ended_while_held(void)
 
 static const struct unit_test tests[] = {
 	{"confirms", confirms},
+	{"confirms_of_what_is_not_stored_are_counted", confirms_of_what_is_not_stored_are_counted},
+	{"persistent_messages_may_be_refused", persistent_messages_may_be_refused},
 	{"returns", returns},
 	{"large_return", large_return},
 	{"held_for_memory", held_for_memory},

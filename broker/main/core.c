@@ -104,6 +104,7 @@ static int create_server(struct instance *in, struct data_core *d, uint64_t now_
 		.frame_max_bytes = c->limits.frame_bytes_max,
 		.message_bytes_max = c->limits.message_bytes_max,
 		.heartbeat_s = c->limits.heartbeat_s,
+		.refuse_persistent = c->persistent == CONFIG_PERSISTENT_REFUSE,
 		.handshake_timeout_us = c->limits.handshake_timeout_us,
 		.close_timeout_us = CLOSE_TIMEOUT_US,
 		.wake = wake,

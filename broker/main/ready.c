@@ -82,7 +82,8 @@ void ready_say(const struct instance *in)
 	printf("ready: memory: %llu MiB for messages, %u MiB for buffers, in %s\n",
 		(unsigned long long)(c->memory.message_bytes >> 20), in->memory_mb + MEMORY_EAL_MB,
 		in->hugepages ? "hugepages" : "ordinary pages");
-	printf("ready: running as %s; messages are kept in memory only, durable ones too\n", in->user);
+	printf("ready: running as %s; messages are kept in memory only, durable ones too%s\n", in->user,
+		c->persistent == CONFIG_PERSISTENT_REFUSE ? ": persistent ones are refused" : "");
 	for (uint32_t i = 0; i < c->listener_count; i++) {
 		const struct config_listener *l = &c->listeners[i];
 		if (in->listeners[i].open)

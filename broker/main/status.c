@@ -324,7 +324,11 @@ static void add_process(const struct instance *in, json_t *result)
 	json_object_set_new(result, "config", json_string(in->config.path));
 	set_int(result, "log_dropped", log_dropped());
 	json_object_set_new(result, "persistence",
-		json_string("none: durable queues and persistent messages are kept in memory only"));
+		json_string(
+			in->config.persistent == CONFIG_PERSISTENT_REFUSE
+				? "none: durable queues are kept in memory only, persistent messages are "
+				  "refused"
+				: "none: durable queues and persistent messages are kept in memory only"));
 }
 
 /* What one core says of itself; NULL where it does not answer. */
