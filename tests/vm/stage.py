@@ -24,7 +24,7 @@ def case_run(case, state):
     except Exception as problem:  # pylint: disable=broad-except
         print(f"FAIL {case.__doc__}: {type(problem).__name__}: {problem}", flush=True)
         if isinstance(state, VM):
-            print("The console's end:\n" + re.sub(r"^(?=FAIL|SKIP)", " ", state.console()[-4000:], flags=re.M), flush=True)
+            print("The console's end:\n" + re.sub(r"^(?=FAIL|SKIP)", " ", state.console()[-12000:], flags=re.M), flush=True)
         return False
 
 
