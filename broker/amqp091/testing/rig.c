@@ -247,7 +247,8 @@ void rig_turn(struct rig *r)
 struct message *rig_take(struct rig *r, const char *queue)
 {
 	struct slice name = {(const uint8_t *)queue, (uint32_t)strlen(queue)};
-	struct queue *q = queue_find(&r->broker->root, name);
+	struct slice root = {(const uint8_t *)"/", 1};
+	struct queue *q = queue_find(vhost_find(r->broker, root), name);
 	struct delivery d;
 
 	return q && queue_take(q, true, &d) ? d.message : NULL;
