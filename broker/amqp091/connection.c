@@ -189,6 +189,22 @@ static void tune_ok(struct amqp091_conn *c, const struct amqp091_connection_tune
 	heartbeat_start(c, m->heartbeat);
 }
 
+static bool grant_open(struct amqp091_conn *c, struct amqp091_shortstr vhost)
+{
+	struct access *access = c->server->config.access;
+	struct slice user = {(const uint8_t *)c->user, (uint32_t)strlen(c->user)};
+
+	if (!access)
+		return true;
+	c->grant = access_open(access, user, slice_of(vhost));
+	if (c->grant)
+		return true;
+	c->server->counters.access_refused++;
+	conn_exception(c, AMQP091_REPLY_NOT_ALLOWED, AMQP091_METHOD_CONNECTION_OPEN,
+		"access to vhost '%.*s' refused for user '%s'", SHORT_ARG(vhost), c->user);
+	return false;
+}
+
 static void open_vhost(struct amqp091_conn *c, const struct amqp091_connection_open *m)
 {
 	struct broker_core *core = c->server->config.core;
@@ -200,6 +216,8 @@ static void open_vhost(struct amqp091_conn *c, const struct amqp091_connection_o
 			"vhost %.*s not found", SHORT_ARG(m->virtual_host));
 		return;
 	}
+	if (!grant_open(c, m->virtual_host))
+		return;
 	session_begin(&c->session, core, v);
 	c->opened = c->was_opened = true;
 	c->state = CONN_RUNNING;
@@ -217,6 +235,8 @@ static void session_over(struct amqp091_conn *c)
 	if (c->opened) {
 		c->opened = false;
 		session_end(&c->session);
+		access_close(c->grant);
+		c->grant = NULL;
 		c->server->counters.connections_closed++;
 		LOG_INFO("amqp", "connection of '%s' closed", c->user);
 	}

@@ -292,7 +292,9 @@ static void consume(struct amqp091_channel *ch, const struct amqp091_method *m)
 	struct failure f;
 	struct consumer asked = {.ops = &consumer_ops, .no_ack = a->no_ack, .exclusive = a->exclusive};
 
-	if (!channel_queue_name(ch, a->queue, m->id, &name) || !consume_arguments(ch, a, name, &asked))
+	if (!channel_queue_name(ch, a->queue, m->id, &name) ||
+		!queue_permitted(ch, ACCESS_READ, name, m->id) ||
+		!consume_arguments(ch, a, name, &asked))
 		return;
 	if (a->consumer_tag.len && consumer_find(ch, a->consumer_tag)) {
 		conn_exception(ch->conn, AMQP091_REPLY_NOT_ALLOWED, m->id,
@@ -402,7 +404,8 @@ static void get(struct amqp091_channel *ch, const struct amqp091_method *m)
 		.done = a->no_ack ? got_settled : got_to_ack,
 		.ctx = ch};
 
-	if (!channel_queue_name(ch, a->queue, m->id, &r.queue))
+	if (!channel_queue_name(ch, a->queue, m->id, &r.queue) ||
+		!queue_permitted(ch, ACCESS_READ, r.queue, m->id))
 		return;
 	if (!a->no_ack && unacked.used + s->gets >= unacked.capacity) {
 		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, m->id,

@@ -14,6 +14,7 @@
 #ifndef BROKER_AMQP091_INTERNAL_H
 #define BROKER_AMQP091_INTERNAL_H
 
+#include "broker/access.h"
 #include "broker/amqp091/codec.h"
 #include "broker/amqp091/server.h"
 #include "broker/core/exchange.h"
@@ -118,6 +119,7 @@ struct amqp091_conn {
 	struct timer deadline; /* handshake, then closing */
 	struct timer heartbeat;
 	struct session session;
+	struct access_grant *grant;	/* while it is open; NULL: everything */
 	struct queue_call *call;	/* NULL: none */
 	struct amqp091_channel *asking; /* whose call it is, or whose consumer comes or goes */
 	bool asked_no_wait, asked_get;
@@ -195,7 +197,8 @@ struct stage {
 };
 
 struct content_in {
-	bool expected; /* basic.publish came: header, then bodies */
+	bool expected;	/* basic.publish came: header, then bodies */
+	bool permitted; /* to the exchange, which is the last content's meanwhile */
 	bool mandatory;
 	struct message *message; /* from the header on */
 	struct message *keys;	 /* with CC or BCC: one whose properties have them; a reference */
@@ -275,6 +278,7 @@ struct amqp091_server {
 	struct phase_mark *phase; /* the core's */
 	struct amqp091_counters counters;
 	struct auth_port *auth_port;
+	struct pattern_match *match; /* NULL: nobody asks */
 	struct pool *conns_pool, *channels_pool, *pages_pool, *consumers_pool, *unacked_pool, *kept_pool;
 	uint64_t kept_bytes, kept_bytes_max; /* of the messages in transactions */
 	struct unacked_index unacked_index;
@@ -436,6 +440,14 @@ bool deliver_fast(struct amqp091_consumer *k, const struct delivery *d);
 uint32_t conn_deliver_room(struct amqp091_conn *c);
 void stage_flush(struct amqp091_server *s); /* before anything else is sent to its connection */
 void stage_drop(struct amqp091_conn *c);
+
+/* permission.c: whether the connection's user may. False: the channel has its exception. */
+bool queue_permitted(struct amqp091_channel *ch, enum access_kind kind, struct slice name, uint32_t id);
+bool exchange_permitted(struct amqp091_channel *ch, enum access_kind kind, struct slice name, uint32_t id);
+bool exchange_declare_permitted(
+	struct amqp091_channel *ch, const struct exchange_declaration *d, uint32_t id);
+bool queue_declare_permitted(struct amqp091_channel *ch, const struct queue_declaration *d, uint32_t id);
+bool binding_permitted(struct amqp091_channel *ch, const struct binding_spec *b, uint32_t id);
 
 /* publish.c */
 /* The channel's message is complete and no transaction keeps it. */

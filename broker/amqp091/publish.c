@@ -73,6 +73,18 @@ static void refused(struct amqp091_channel *ch)
 	conn_send_method(ch->conn, ch->number, &m);
 }
 
+/* Asked once for contents in a row that go to the same exchange. */
+static bool write_permitted(struct amqp091_channel *ch, struct slice exchange)
+{
+	struct content_in *in = &ch->in;
+
+	if (in->permitted && exchange.bytes == in->exchange_bytes &&
+		bytes_alike(exchange.data, in->exchange, exchange.bytes))
+		return true;
+	in->permitted = exchange_permitted(ch, ACCESS_WRITE, exchange, AMQP091_METHOD_BASIC_PUBLISH);
+	return in->permitted;
+}
+
 void publish_begin(struct amqp091_channel *ch, const struct amqp091_basic_publish *p)
 {
 	struct content_in *in = &ch->in;
@@ -82,6 +94,8 @@ void publish_begin(struct amqp091_channel *ch, const struct amqp091_basic_publis
 			"immediate=true");
 		return;
 	}
+	if (!write_permitted(ch, slice_of(p->exchange)))
+		return;
 	in->expected = true;
 	in->mandatory = p->mandatory;
 	in->exchange_bytes = p->exchange.len;

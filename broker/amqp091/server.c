@@ -276,6 +276,7 @@ static void server_free(struct amqp091_server *s)
 	}
 	if (s->auth_port)
 		auth_port_destroy(s->auth_port);
+	pattern_match_destroy(s->match);
 	unacked_index_destroy(&s->unacked_index);
 	free(s->stage.bytes);
 	free(s->scratch);
@@ -314,14 +315,16 @@ struct amqp091_server *amqp091_server_create(const struct amqp091_server_config 
 		"amqp messages in transactions", sizeof(struct kept_publish), config->unacked_max, NULL);
 	s->kept_bytes_max = kept_bytes_max(config->core);
 	s->auth_port = auth_port_create(config->auth, config->wake, config->wake_ctx);
+	if (config->access)
+		s->match = pattern_match_create();
 	s->stage.bytes = malloc(STAGE_BYTES);
 	s->scratch = malloc(frame);
 	/* A content's method and header frame, or its body frame, are put together here. */
 	s->encode_bytes = AMQP091_FRAME_MIN_SIZE;
 	s->encode = malloc(AMQP091_FRAME_MIN_SIZE + frame);
 	if (!s->conns_pool || !s->channels_pool || !s->pages_pool || !s->consumers_pool || !s->unacked_pool ||
-		!s->kept_pool || !s->auth_port || !s->stage.bytes || !s->scratch || !s->encode ||
-		unacked_index_create(&s->unacked_index, config->unacked_max)) {
+		!s->kept_pool || !s->auth_port || (config->access && !s->match) || !s->stage.bytes ||
+		!s->scratch || !s->encode || unacked_index_create(&s->unacked_index, config->unacked_max)) {
 		server_free(s);
 		return NULL;
 	}

@@ -4,6 +4,7 @@
 #ifndef BROKER_AMQP091_SERVER_H
 #define BROKER_AMQP091_SERVER_H
 
+#include "broker/access.h"
 #include "broker/auth.h"
 #include "broker/core/broker.h"
 #include "runtime/turn.h"
@@ -14,7 +15,8 @@ struct amqp091_server;
 struct amqp091_server_config {
 	struct broker_core *core;
 	struct auth *auth;
-	uint32_t conn_max; /* connections on this core */
+	struct access *access; /* NULL: every user may do everything in every virtual host */
+	uint32_t conn_max;     /* connections on this core */
 	/* The count of all servers that are given the same one, and their limit together. NULL: this core's
 	 * alone. Written when a connection comes and goes, by any of their cores. */
 	uint32_t *conns_all;
@@ -40,6 +42,7 @@ struct amqp091_server_config {
 	X(handshakes_failed, "connections that ended before connection.open-ok")                 \
 	X(handshakes_timed_out, "connections closed for not reaching connection.open in time")   \
 	X(logins_refused, "logins refused")                                                      \
+	X(access_refused, "virtual hosts, exchanges and queues that a user may not use")         \
 	X(channels_opened, "channels opened")                                                    \
 	X(channel_exceptions, "channel.close sent for an error")                                 \
 	X(connection_exceptions, "connection.close sent for an error")                           \

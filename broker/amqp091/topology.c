@@ -57,6 +57,8 @@ static void exchange_declare_method(struct amqp091_channel *ch, const struct amq
 
 	if (!read_arguments(ch, a->arguments, m->id, fields, &d.arguments))
 		return;
+	if (!exchange_declare_permitted(ch, &d, m->id))
+		return;
 	if (exchange_declare(&ch->conn->session, &d, &f) != FAILURE_NONE)
 		channel_failure(ch, m->id, &f);
 	else
@@ -75,6 +77,8 @@ static void exchange_delete_method(struct amqp091_channel *ch, const struct amqp
 	const struct amqp091_exchange_delete *a = &m->args.exchange_delete;
 	struct failure f;
 
+	if (a->exchange.len && !exchange_permitted(ch, ACCESS_CONFIGURE, slice_of(a->exchange), m->id))
+		return;
 	enum failure_code code = exchange_delete(&ch->conn->session, slice_of(a->exchange), a->if_unused, &f);
 	if (again(ch, code))
 		return;
@@ -96,6 +100,8 @@ static void exchange_bind_method(struct amqp091_channel *ch, const struct amqp09
 
 	if (!read_arguments(ch, a->arguments, m->id, fields, &b.arguments))
 		return;
+	if (!binding_permitted(ch, &b, m->id))
+		return;
 	if (binding_add(&ch->conn->session, &b, &f) != FAILURE_NONE)
 		channel_failure(ch, m->id, &f);
 	else
@@ -113,6 +119,8 @@ static void exchange_unbind_method(struct amqp091_channel *ch, const struct amqp
 	struct failure f;
 
 	if (!read_arguments(ch, a->arguments, m->id, fields, &b.arguments))
+		return;
+	if (!binding_permitted(ch, &b, m->id))
 		return;
 	if (binding_remove(&ch->conn->session, &b, &f) != FAILURE_NONE)
 		channel_failure(ch, m->id, &f);
@@ -160,12 +168,18 @@ static void queue_declare_method(struct amqp091_channel *ch, const struct amqp09
 		.exclusive = a->exclusive,
 		.auto_delete = a->auto_delete,
 	};
+	uint8_t generated[QUEUE_GENERATED_NAME_BYTES];
 	struct queue *q;
 	struct failure f;
 
 	if (!read_arguments(ch, a->arguments, m->id, fields, &d.arguments))
 		return;
+	d.generated = !a->passive && a->queue.len == 0;
+	if (d.generated) /* here, since the user must be permitted to have it */
+		d.name = queue_name_generate(ch->conn->server->config.core, generated);
 	if (a->passive && !channel_queue_name(ch, a->queue, m->id, &d.name))
+		return;
+	if (!queue_declare_permitted(ch, &d, m->id))
 		return;
 	enum failure_code code = queue_declare(&ch->conn->session, &d, &q, &f);
 	if (again(ch, code))
@@ -205,6 +219,8 @@ static void queue_bind_method(struct amqp091_channel *ch, const struct amqp091_m
 
 	if (!read_binding(ch, m->id, a->queue, a->arguments, fields, &b))
 		return;
+	if (!binding_permitted(ch, &b, m->id))
+		return;
 	if (binding_add(&ch->conn->session, &b, &f) != FAILURE_NONE)
 		channel_failure(ch, m->id, &f);
 	else
@@ -219,6 +235,8 @@ static void queue_unbind_method(struct amqp091_channel *ch, const struct amqp091
 	struct failure f;
 
 	if (!read_binding(ch, m->id, a->queue, a->arguments, fields, &b))
+		return;
+	if (!binding_permitted(ch, &b, m->id))
 		return;
 	if (binding_remove(&ch->conn->session, &b, &f) != FAILURE_NONE)
 		channel_failure(ch, m->id, &f);
@@ -244,7 +262,8 @@ static void queue_purge_method(struct amqp091_channel *ch, const struct amqp091_
 	const struct amqp091_queue_purge *a = &m->args.queue_purge;
 	struct queue_call_request r = {.kind = QUEUE_CALL_PURGE, .done = purged, .ctx = ch};
 
-	if (channel_queue_name(ch, a->queue, m->id, &r.queue))
+	if (channel_queue_name(ch, a->queue, m->id, &r.queue) &&
+		queue_permitted(ch, ACCESS_READ, r.queue, m->id))
 		channel_call(ch, &r, m->id, a->no_wait);
 }
 
@@ -270,7 +289,8 @@ static void queue_delete_method(struct amqp091_channel *ch, const struct amqp091
 		.done = deleted,
 		.ctx = ch};
 
-	if (channel_queue_name(ch, a->queue, m->id, &r.queue))
+	if (channel_queue_name(ch, a->queue, m->id, &r.queue) &&
+		queue_permitted(ch, ACCESS_CONFIGURE, r.queue, m->id))
 		channel_call(ch, &r, m->id, a->no_wait);
 }
 

@@ -31,11 +31,34 @@ static int tables_create(struct broker *b)
 	       table_create(&b->trie_edges, k, l->bindings) || table_create(&b->header_pairs, k, l->bindings);
 }
 
-static void vhost_init(struct vhost *v, struct broker *b, const char *name)
+static int vhost_begin(struct vhost *v, struct broker *b, const char *name)
 {
+	size_t bytes = strlen(name);
+
+	MUST(bytes >= 1 && bytes <= VHOST_NAME_MAX);
 	v->broker = b;
-	snprintf(v->text, sizeof(v->text), "%s", name);
-	v->name = (struct slice){(const uint8_t *)v->text, (uint32_t)strlen(v->text)};
+	memcpy(v->text, name, bytes + 1);
+	v->name = (struct slice){(const uint8_t *)v->text, (uint32_t)bytes};
+	MUST(vhost_find(b, v->name) == v); /* no other one has its name */
+	return exchanges_predeclare(v);
+}
+
+static int vhosts_create(struct broker *b)
+{
+	static const char *const root[] = {"/"};
+	const char *const *names = b->config.vhost_count ? b->config.vhosts : root;
+
+	if (b->config.vhost_count == 0)
+		b->config.vhost_count = 1;
+	MUST(b->config.vhost_count <= BROKER_VHOSTS_MAX);
+	b->vhosts = calloc(b->config.vhost_count, sizeof(*b->vhosts));
+	if (!b->vhosts)
+		return -1;
+	for (uint32_t i = 0; i < b->config.vhost_count; i++)
+		if (vhost_begin(&b->vhosts[i], b, names[i]))
+			return -1;
+	b->config.vhosts = NULL; /* was the caller's */
+	return 0;
 }
 
 /* Handles of queues: slots, and a stack of the free ones. */
@@ -69,10 +92,8 @@ struct broker *broker_create(const struct broker_config *config)
 	CDS_INIT_LIST_HEAD(&b->all_exchanges);
 	CDS_INIT_LIST_HEAD(&b->deleted_exchanges);
 	CDS_INIT_LIST_HEAD(&b->deleted_queues);
-	vhost_init(&b->root, b, "/");
 	b->cores = calloc(b->config.cores, sizeof(*b->cores));
-	if (!b->cores || slots_create(b) || links_create(b) || tables_create(b) ||
-		exchanges_predeclare(&b->root)) {
+	if (!b->cores || slots_create(b) || links_create(b) || tables_create(b) || vhosts_create(b)) {
 		broker_destroy(b);
 		return NULL;
 	}
@@ -101,6 +122,7 @@ void broker_destroy(struct broker *b)
 	free(b->slot_generations);
 	free(b->free_slots);
 	free(b->cores);
+	free(b->vhosts);
 	free(b);
 }
 
@@ -260,7 +282,10 @@ struct broker *broker_core_broker(struct broker_core *c)
 
 struct vhost *vhost_find(struct broker *b, struct slice name)
 {
-	return slice_equal(name, b->root.name) ? &b->root : NULL;
+	for (uint32_t i = 0; i < b->config.vhost_count; i++)
+		if (slice_equal(name, b->vhosts[i].name))
+			return &b->vhosts[i];
+	return NULL;
 }
 
 const char *vhost_name(const struct vhost *v)

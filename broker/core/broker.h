@@ -31,9 +31,12 @@ struct queue;
 enum broker_protocol { BROKER_PROTOCOL_AMQP091 = 1 };
 
 struct broker_limits {
-	/* For the whole broker, each at least 1. The predeclared exchanges do not count. */
+	/* For the whole broker, all virtual hosts together, each at least 1. The predeclared exchanges do not
+	 * count. */
 	uint32_t queues, exchanges, bindings, consumers;
 };
+
+enum { BROKER_VHOSTS_MAX = 256, VHOST_NAME_MAX = 255 };
 
 struct broker_config {
 	struct broker_limits limits;
@@ -42,9 +45,13 @@ struct broker_config {
 	uint32_t calls_max; /* on each core: sessions that wait for queues of other cores; 0: limits.consumers
 			     */
 	uint32_t link_records; /* room of each ring between two cores, a power of two; 0: by the cores */
+	/* Names of virtual hosts, no two alike, 1 to VHOST_NAME_MAX octets without a NUL; up to
+	 * BROKER_VHOSTS_MAX of them. 0: "/" alone. Borrowed during broker_create. */
+	const char *const *vhosts;
+	uint32_t vhost_count;
 };
 
-/* Main thread. Creates the virtual host "/" with the predeclared exchanges: "" and amq.direct (direct),
+/* Main thread. Creates the virtual hosts, each with the predeclared exchanges: "" and amq.direct (direct),
  * amq.fanout, amq.topic, amq.headers and amq.match (headers), all durable. NULL without memory. */
 struct broker *broker_create(const struct broker_config *config);
 void broker_destroy(struct broker *b);	       /* after its cores */
@@ -96,7 +103,8 @@ uint64_t broker_core_next_us(const struct broker_core *c);
 /* True where the next turn has work: the core must not sleep. */
 bool broker_core_busy(const struct broker_core *c);
 
-struct vhost *vhost_find(struct broker *b, struct slice name); /* NULL where unknown */
+/* The virtual host of that name; NULL where unknown. They stay as long as the broker. O(virtual hosts). */
+struct vhost *vhost_find(struct broker *b, struct slice name);
 const char *vhost_name(const struct vhost *v);
 
 /* Who is asking: one protocol connection. Lies in the adaptor's connection. */

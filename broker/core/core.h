@@ -47,18 +47,18 @@ static inline uint32_t nested_hash_nodes_max(uint32_t bindings)
 struct vhost {
 	struct broker *broker;
 	struct slice name;
-	char text[256]; /* the same, with a NUL */
+	char text[VHOST_NAME_MAX + 1]; /* the same, with a NUL */
 };
 
 struct broker {
 	struct broker_config config;
-	pthread_mutex_t writer; /* guards every change to what stands below, but for consumers */
-	struct vhost root;
-	struct table queues, exchanges;
-	struct table bindings;			   /* (queue, routing key): to find one again */
-	struct table direct_keys;		   /* (exchange, routing key) */
-	struct table trie_edges;		   /* (trie node, word) */
-	struct table header_pairs;		   /* (exchange, header and value) */
+	pthread_mutex_t writer;		/* guards every change to what stands below, but for consumers */
+	struct vhost *vhosts;		/* as long as the broker: nobody changes them */
+	struct table queues, exchanges; /* (virtual host, name) */
+	struct table bindings;		/* (queue, routing key): to find one again */
+	struct table direct_keys;	/* (exchange, routing key) */
+	struct table trie_edges;	/* (trie node, word) */
+	struct table header_pairs;	/* (exchange, header and value) */
 	uint64_t binding_bytes, binding_bytes_max; /* keys and arguments of all bindings */
 	struct table alternates;    /* (virtual host, name) of exchanges that are one's alternate */
 	uint64_t generation;	    /* the last that was given */
@@ -75,7 +75,8 @@ struct broker {
 	uint32_t free_slot_count;
 	uint32_t *slot_generations;
 	uint32_t queue_count, exchange_count, binding_count;
-	uint32_t consumer_count; /* atomic: consumers come and go without the mutex */
+	uint32_t predeclared_count; /* of the exchanges: these do not count towards the limit */
+	uint32_t consumer_count;    /* atomic: consumers come and go without the mutex */
 	uint32_t trie_nodes, trie_nodes_max;
 	uint32_t nested_hash_nodes, nested_hash_nodes_max;
 	uint32_t header_pair_count, header_pairs_max;

@@ -9,10 +9,16 @@ bool fixture_refused;
 
 static void begin(const struct broker_limits *limits, uint64_t memory_bytes)
 {
+	static const char *const vhosts[] = {"/", FIXTURE_OTHER_VHOST};
+
 	fixture.store = message_store_create(&(struct message_store_config){
 		.memory_bytes = memory_bytes, .watermark_percent = 80, .caches_max = 2});
 	CU_ASSERT_PTR_NOT_NULL_FATAL(fixture.store);
-	fixture.broker = broker_create(&(struct broker_config){.limits = *limits, .key = {1, 2}, .cores = 2});
+	fixture.broker = broker_create(&(struct broker_config){.limits = *limits,
+		.key = {1, 2},
+		.cores = 2,
+		.vhosts = vhosts,
+		.vhost_count = sizeof(vhosts) / sizeof(vhosts[0])});
 	CU_ASSERT_PTR_NOT_NULL_FATAL(fixture.broker);
 	fixture.core = broker_core_create(fixture.broker, 0, message_cache_create(fixture.store));
 	CU_ASSERT_PTR_NOT_NULL_FATAL(fixture.core);

@@ -6,7 +6,8 @@
 #include "broker/core/core.h"
 #include "tests/unit/unit.h"
 
-enum { FIXTURE_SESSIONS = 3 };
+enum { FIXTURE_SESSIONS = 3 }; /* all of "/" */
+#define FIXTURE_OTHER_VHOST "other"
 
 struct fixture {
 	struct broker *broker;

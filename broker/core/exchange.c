@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum {
-	PREDECLARED = 6,   /* do not count towards the limit */
+	PREDECLARED = 6,   /* in each virtual host; do not count towards the limit */
 	IN_USE_SCAN = 256, /* bindings that are looked at in one go */
 };
 
@@ -99,6 +99,7 @@ int exchanges_predeclare(struct vhost *v)
 		if (!x)
 			return -1;
 		x->predeclared = true;
+		v->broker->predeclared_count++;
 	}
 	return 0;
 }
@@ -153,7 +154,7 @@ static enum failure_code exchange_declare_new(
 		code = type->check(d, f);
 	if (code)
 		return code;
-	if (b->exchange_count - PREDECLARED >= b->config.limits.exchanges)
+	if (b->exchange_count - b->predeclared_count >= b->config.limits.exchanges)
 		return failure_set(
 			f, FAILURE_LIMIT, "the limit of %u exchanges is reached", b->config.limits.exchanges);
 	if (!exchange_create(v, d, type))

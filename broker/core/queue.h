@@ -8,12 +8,19 @@
 
 typedef uint64_t queue_handle; /* index and generation: outlives the queue safely */
 
+/* Octets of a name that the server makes. */
+enum { QUEUE_GENERATED_NAME_BYTES = 8 + 22 };
+
 struct queue_declaration {
 	struct slice name; /* up to 255 bytes; empty: the server makes "amq.gen-" and 22 random characters */
 	bool passive, durable, exclusive, auto_delete;
 	struct fields arguments; /* x-queue-type classic and other no-ops accepted; known and not honoured
 				    yet: NOT_IMPLEMENTED; unknown: kept, compared on redeclaration */
+	bool generated;		 /* the name is queue_name_generate's: it may begin with amq. */
 };
+
+/* Another name each time, in text. The core. */
+struct slice queue_name_generate(struct broker_core *c, uint8_t text[static QUEUE_GENERATED_NAME_BYTES]);
 
 /* Declares, or checks that an equal one exists. NOT_FOUND (passive), RESOURCE_LOCKED (exclusive to another
  * session, or exclusive differs), PRECONDITION (differs), ACCESS_REFUSED (reserved name), LIMIT, AGAIN

@@ -7,10 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GENERATED_NAME_BYTES = 8 + 22 };
-
 /* "amq.gen-" and 128 bits of a keyed counter: nobody who does not know the key can tell the next one. */
-static struct slice name_generate(struct broker_core *c, uint8_t text[GENERATED_NAME_BYTES])
+struct slice queue_name_generate(struct broker_core *c, uint8_t text[static QUEUE_GENERATED_NAME_BYTES])
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 	uint8_t random[18] = {0};
@@ -25,7 +23,7 @@ static struct slice name_generate(struct broker_core *c, uint8_t text[GENERATED_
 		unsigned pair = (unsigned)random[bit / 8] << 8 | random[bit / 8 + 1];
 		text[8 + i] = (uint8_t)digits[pair >> (10 - bit % 8) & 63];
 	}
-	return (struct slice){text, GENERATED_NAME_BYTES};
+	return (struct slice){text, QUEUE_GENERATED_NAME_BYTES};
 }
 
 static enum failure_code refuse_locked(const struct queue *q, struct failure *f)
@@ -163,7 +161,7 @@ enum failure_code queue_declare(
 	struct session *s, const struct queue_declaration *d, struct queue **out, struct failure *f)
 {
 	struct broker *b = s->vhost->broker;
-	uint8_t generated[GENERATED_NAME_BYTES];
+	uint8_t generated[QUEUE_GENERATED_NAME_BYTES];
 	struct slice name = d->name;
 	enum failure_code code;
 
@@ -171,8 +169,8 @@ enum failure_code queue_declare(
 	if (d->passive)
 		return queue_lookup(s, name, out, f);
 	if (name.bytes == 0)
-		name = name_generate(s->core, generated);
-	else if (reserved(name))
+		name = queue_name_generate(s->core, generated);
+	else if (reserved(name) && !d->generated)
 		return failure_set(f, FAILURE_ACCESS_REFUSED,
 			"queue name '" SLICE_FMT "' contains reserved prefix 'amq.*'", SLICE_ARG(name));
 	pthread_mutex_lock(&b->writer);

@@ -54,6 +54,7 @@ static void core_open(struct rig *r, unsigned index, const struct rig_options *o
 	MUST(c->core);
 	config.core = c->core;
 	config.auth = r->auth;
+	config.access = r->access;
 	c->server = amqp091_server_create(&config, r->now_us);
 	MUST(c->server);
 	c->clock = amqp091_server_clock(c->server);
@@ -62,6 +63,8 @@ static void core_open(struct rig *r, unsigned index, const struct rig_options *o
 
 void rig_open(struct rig *r, struct rte_mempool *pool, const struct rig_options *o)
 {
+	char error[ACCESS_ERROR_BYTES];
+
 	memset(r, 0, sizeof(*r));
 	reclaim_by_hand();
 	r->pool = pool;
@@ -70,10 +73,15 @@ void rig_open(struct rig *r, struct rte_mempool *pool, const struct rig_options 
 	MUST(r->core_count <= RIG_CORES);
 	r->store = message_store_create(&(struct message_store_config){
 		.memory_bytes = o->memory_bytes, .watermark_percent = 80, .caches_max = r->core_count});
-	r->broker = broker_create(&(struct broker_config){
-		.limits = o->limits, .key = {1, 2}, .cores = r->core_count, .link_records = o->link_records});
+	r->broker = broker_create(&(struct broker_config){.limits = o->limits,
+		.key = {1, 2},
+		.cores = r->core_count,
+		.link_records = o->link_records,
+		.vhosts = o->vhosts,
+		.vhost_count = o->vhost_count});
 	r->auth = auth_create(o->users, o->user_count);
-	MUST(r->store && r->broker && r->auth);
+	r->access = access_create(o->permissions, o->permission_count, error);
+	MUST(r->store && r->broker && r->auth && r->access);
 	for (unsigned i = 0; i < r->core_count; i++)
 		core_open(r, i, o);
 	r->core = r->cores[0].core;
@@ -179,6 +187,8 @@ const char *rig_close(struct rig *r)
 	for (unsigned i = 0; i < r->core_count; i++)
 		amqp091_server_destroy(r->cores[i].server);
 	auth_destroy(r->auth);
+	reclaim_run();
+	access_destroy(r->access);
 	broker_cores_settle(r->broker);
 	for (unsigned i = 0; i < r->core_count; i++)
 		broker_core_destroy(r->cores[i].core);
@@ -247,7 +257,8 @@ void rig_turn(struct rig *r)
 struct message *rig_take(struct rig *r, const char *queue)
 {
 	struct slice name = {(const uint8_t *)queue, (uint32_t)strlen(queue)};
-	struct queue *q = queue_find(&r->broker->root, name);
+	struct slice root = {(const uint8_t *)"/", 1};
+	struct queue *q = queue_find(vhost_find(r->broker, root), name);
 	struct delivery d;
 
 	return q && queue_take(q, true, &d) ? d.message : NULL;

@@ -15,6 +15,10 @@ struct rig_options {
 	uint64_t memory_bytes;
 	const struct auth_user *users;
 	uint32_t user_count;
+	const struct access_permission *permissions;
+	uint32_t permission_count;
+	const char *const *vhosts; /* as struct broker_config's */
+	uint32_t vhost_count;
 	uint32_t cores;	       /* 0: 1 */
 	uint32_t link_records; /* between two cores; 0: as many as there are by default */
 };
@@ -31,6 +35,7 @@ struct rig {
 	struct message_store *store;
 	struct broker *broker;
 	struct auth *auth;
+	struct access *access;
 	struct rig_core cores[RIG_CORES];
 	unsigned core_count;
 	/* The first one's. */

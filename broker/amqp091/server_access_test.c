@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Virtual hosts and permissions, as a client meets them. */
+#include "broker/amqp091/testing/rig_test.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct rig rig;
+static struct client client;
+
+static const struct auth_user users[] = {{"all", "x", NULL}, {"some", "x", NULL}, {"none", "x", NULL},
+	{"gen", "x", NULL}, {"mine", "x", NULL}};
+static const char *const vhosts[] = {"/", "other"};
+static const struct access_permission permissions[] = {
+	{"all", "/", {".*", ".*", ".*"}},
+	{"all", "other", {".*", ".*", ".*"}},
+	/* Configures c*, writes w*, reads r*; several letters in a name permit several things. */
+	{"some", "/", {"c", "w", "r"}},
+	{"mine", "/", {"^mine\\.", ".*", ".*"}},
+	{"gen", "/", {"^amq\\.gen", "^amq\\.default$", ""}},
+};
+
+static void begin(void)
+{
+	struct rig_options o = rig_options();
+
+	o.users = users;
+	o.user_count = sizeof(users) / sizeof(users[0]);
+	o.permissions = permissions;
+	o.permission_count = sizeof(permissions) / sizeof(permissions[0]);
+	o.vhosts = vhosts;
+	o.vhost_count = sizeof(vhosts) / sizeof(vhosts[0]);
+	test_begin(&rig, &o);
+}
+
+static void open_as(const char *user, const char *vhost)
+{
+	struct client_options o = client_options();
+
+	o.user = user;
+	o.password = "x";
+	o.vhost = vhost;
+	client_open_with(&client, &rig, &o);
+	client_channel(&client, 1);
+}
+
+static void login_only(const char *user, const char *vhost)
+{
+	client_attach(&client, &rig);
+	client_raw(&client, AMQP091_PROTOCOL_HEADER, AMQP091_PROTOCOL_HEADER_SIZE);
+	client_expect(&client, 0, AMQP091_METHOD_CONNECTION_START);
+	client_login(&client, user, "x");
+	client_expect(&client, 0, AMQP091_METHOD_CONNECTION_TUNE);
+	client_tune_ok(&client, 10, 16384, 0);
+	client_connection_open(&client, vhost);
+}
+
+static void refused_open(const char *user, const char *vhost)
+{
+	login_only(user, vhost);
+	client_expect_ended(&client, AMQP091_REPLY_NOT_ALLOWED, AMQP091_METHOD_CONNECTION_OPEN);
+}
+
+static void vhosts_are_opened_by_permission(void)
+{
+	begin();
+	refused_open("all", "nowhere");
+	refused_open("none", "/");
+	refused_open("some", "other");
+	open_as("all", "other");
+	client_close(&client);
+	open_as("some", "/");
+	client_close(&client);
+	test_end(&rig);
+}
+
+static void vhosts_are_apart(void)
+{
+	begin();
+	open_as("all", "other");
+	client_declare(&client, 1, "q");
+	client_publish(&client, 1, "", "q", "hello", 5);
+	CU_ASSERT_EQUAL(client_ready_count(&client, 1, "q"), 1);
+	client_close(&client);
+	open_as("all", "/");
+	client_declare(&client, 1, "q");
+	CU_ASSERT_EQUAL(client_ready_count(&client, 1, "q"), 0);
+	client_close(&client);
+	test_end(&rig);
+}
+
+/* One operation on a channel of its own; NULL: it is allowed, and answered with ok. */
+static void tried(const struct amqp091_method *m, uint32_t ok, const char *refused)
+{
+	client_plain(&client, 2, AMQP091_METHOD_CHANNEL_OPEN);
+	client_expect(&client, 2, AMQP091_METHOD_CHANNEL_OPEN_OK);
+	client_method(&client, 2, m);
+	if (!refused) {
+		client_expect(&client, 2, ok);
+		client_plain(&client, 2, AMQP091_METHOD_CHANNEL_CLOSE);
+		client_expect(&client, 2, AMQP091_METHOD_CHANNEL_CLOSE_OK);
+		return;
+	}
+	const struct amqp091_method *close = client_expect(&client, 2, AMQP091_METHOD_CHANNEL_CLOSE);
+	char text[256];
+	snprintf(text, sizeof(text), "ACCESS_REFUSED - %s in vhost '/' refused for user 'some'", refused);
+	CU_ASSERT_EQUAL(close->args.channel_close.reply_code, AMQP091_REPLY_ACCESS_REFUSED);
+	CU_ASSERT_EQUAL(close->args.channel_close.reply_text.len, strlen(text));
+	CU_ASSERT_EQUAL(memcmp(close->args.channel_close.reply_text.data, text, strlen(text)), 0);
+	client_plain(&client, 2, AMQP091_METHOD_CHANNEL_CLOSE_OK);
+}
+
+static void queue_declare(const char *name, bool passive, const char *refused)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DECLARE};
+
+	m.args.queue_declare = (struct amqp091_queue_declare){.queue = str(name), .passive = passive};
+	tried(&m, AMQP091_METHOD_QUEUE_DECLARE_OK, refused);
+}
+
+static void exchange_declare_as(const char *name, bool passive, const char *refused)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_EXCHANGE_DECLARE};
+
+	m.args.exchange_declare = (struct amqp091_exchange_declare){
+		.exchange = str(name), .type = str("direct"), .passive = passive};
+	tried(&m, AMQP091_METHOD_EXCHANGE_DECLARE_OK, refused);
+}
+
+static void bind(const char *exchange, const char *queue, const char *refused)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_BIND};
+
+	m.args.queue_bind = (struct amqp091_queue_bind){.exchange = str(exchange), .queue = str(queue)};
+	tried(&m, AMQP091_METHOD_QUEUE_BIND_OK, refused);
+	m.id = AMQP091_METHOD_QUEUE_UNBIND;
+	m.args.queue_unbind = (struct amqp091_queue_unbind){.exchange = str(exchange), .queue = str(queue)};
+	tried(&m, AMQP091_METHOD_QUEUE_UNBIND_OK, refused);
+}
+
+static void operations_on_queues(void)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_PURGE};
+
+	begin();
+	open_as("some", "/");
+	queue_declare("crw", false, NULL);
+	queue_declare("xq", false, "configure access to queue 'xq'");
+	queue_declare("crw", true, NULL);
+	m.args.queue_purge = (struct amqp091_queue_purge){.queue = str("crw")};
+	tried(&m, AMQP091_METHOD_QUEUE_PURGE_OK, NULL);
+	m.args.queue_purge.queue = str("xq");
+	tried(&m, 0, "read access to queue 'xq'");
+	m = (struct amqp091_method){.id = AMQP091_METHOD_BASIC_GET};
+	m.args.basic_get.queue = str("xq");
+	tried(&m, 0, "read access to queue 'xq'");
+	m = (struct amqp091_method){.id = AMQP091_METHOD_BASIC_CONSUME};
+	m.args.basic_consume.queue = str("xq");
+	tried(&m, 0, "read access to queue 'xq'");
+	m = (struct amqp091_method){.id = AMQP091_METHOD_QUEUE_DELETE};
+	m.args.queue_delete.queue = str("xq");
+	tried(&m, 0, "configure access to queue 'xq'");
+	m.args.queue_delete.queue = str("crw");
+	tried(&m, AMQP091_METHOD_QUEUE_DELETE_OK, NULL);
+	client_close(&client);
+	test_end(&rig);
+}
+
+static void operations_on_exchanges(void)
+{
+	begin();
+	open_as("some", "/");
+	exchange_declare_as("cr", false, NULL);
+	exchange_declare_as("c", false, NULL);
+	exchange_declare_as("xx", false, "configure access to exchange 'xx'");
+	exchange_declare_as("c", true, NULL);
+	queue_declare("cw", false, NULL);
+	queue_declare("c", false, NULL);
+	bind("cr", "cw", NULL);
+	bind("c", "cw", "read access to exchange 'c'");
+	bind("cr", "c", "write access to queue 'c'");
+	client_close(&client);
+	open_as("all", "/");
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DELETE};
+	m.args.queue_delete.queue = str("cw");
+	tried(&m, AMQP091_METHOD_QUEUE_DELETE_OK, NULL);
+	m.args.queue_delete.queue = str("c");
+	tried(&m, AMQP091_METHOD_QUEUE_DELETE_OK, NULL);
+	client_close(&client);
+	test_end(&rig);
+}
+
+static void server_made_names_are_checked(void)
+{
+	begin();
+	open_as("gen", "/");
+	queue_declare("", false, NULL);
+	client_close(&client);
+	open_as("mine", "/");
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DECLARE};
+	m.args.queue_declare.exclusive = true;
+	client_method(&client, 1, &m);
+	client_expect_channel_close(&client, 1, AMQP091_REPLY_ACCESS_REFUSED, AMQP091_METHOD_QUEUE_DECLARE);
+	client_close(&client);
+	test_end(&rig);
+}
+
+/* The answer is kept for contents in a row, and for no other exchange's. */
+static void publishes(void)
+{
+	begin();
+	open_as("some", "/");
+	exchange_declare_as("cw", false, NULL);
+	for (unsigned i = 0; i < 5; i++)
+		client_publish(&client, 1, "cw", "k", "body", 4);
+	client_expect_nothing(&client);
+	client_publish(&client, 1, "amq.direct", "k", "body", 4);
+	client_expect_channel_close(&client, 1, AMQP091_REPLY_ACCESS_REFUSED, AMQP091_METHOD_BASIC_PUBLISH);
+	client_channel(&client, 1);
+	client_publish(&client, 1, "", "k", "body", 4);
+	client_expect_channel_close(&client, 1, AMQP091_REPLY_ACCESS_REFUSED, AMQP091_METHOD_BASIC_PUBLISH);
+	client_close(&client);
+	open_as("gen", "/");
+	client_publish(&client, 1, "", "k", "body", 4);
+	client_expect_nothing(&client);
+	client_close(&client);
+	test_end(&rig);
+}
+
+int main(int argc, char **argv)
+{
+	return unit_main(argc, argv,
+		(struct unit_test[]){{"vhosts_are_opened_by_permission", vhosts_are_opened_by_permission},
+			{"vhosts_are_apart", vhosts_are_apart},
+			{"operations_on_queues", operations_on_queues},
+			{"operations_on_exchanges", operations_on_exchanges},
+			{"server_made_names_are_checked", server_made_names_are_checked},
+			{"publishes", publishes}, {0}});
+}
