@@ -6,6 +6,7 @@
 
 #include "config/load.h"
 #include "config/units.h"
+#include "runtime/pattern.h"
 
 enum { FRAME_OVERHEAD_BYTES = 8, IPV6_MTU_MIN = 1280 };
 
@@ -231,6 +232,60 @@ static void check_user(struct load *l, uint32_t i)
 				j);
 }
 
+static void check_vhost(struct load *l, uint32_t i)
+{
+	for (uint32_t j = 0; j < i; j++)
+		if (strcmp(l->c->vhosts[i].name, l->c->vhosts[j].name) == 0)
+			BREAKS(l, "vhosts", i, "name",
+				"the name of vhosts[%" PRIu32 "]; allowed: another name", j);
+}
+
+static bool has_user(const struct config *c, const char *name)
+{
+	for (uint32_t i = 0; i < c->user_count; i++)
+		if (strcmp(c->users[i].name, name) == 0)
+			return true;
+	return c->user_count == 0 && strcmp(name, "guest") == 0;
+}
+
+static bool has_vhost(const struct config *c, const char *name)
+{
+	for (uint32_t i = 0; i < c->vhost_count; i++)
+		if (strcmp(c->vhosts[i].name, name) == 0)
+			return true;
+	return c->vhost_count == 0 && strcmp(name, "/") == 0;
+}
+
+static void check_pattern(struct load *l, uint32_t i, const char *key, const char *text)
+{
+	char why[PATTERN_ERROR_BYTES];
+	struct pattern *p = pattern_create(text, strlen(text), why);
+
+	if (!p)
+		report_error(l->r, load_place(l, "permissions", i, key),
+			"permissions[%" PRIu32 "].%s: %s; allowed: a regular expression of PCRE2", i, key, why);
+	pattern_destroy(p);
+}
+
+static void check_permission(struct load *l, uint32_t i)
+{
+	const struct config_permission *p = &l->c->permissions[i];
+
+	if (!has_user(l->c, p->user))
+		BREAKS(l, "permissions", i, "user", "no user has the name %s; allowed: one of %s", p->user, "users");
+	if (!has_vhost(l->c, p->vhost))
+		BREAKS(l, "permissions", i, "vhost", "no virtual host has the name %s; allowed: one of %s", p->vhost,
+			"vhosts");
+	for (uint32_t j = 0; j < i; j++)
+		if (strcmp(p->user, l->c->permissions[j].user) == 0 &&
+			strcmp(p->vhost, l->c->permissions[j].vhost) == 0)
+			BREAKS(l, "permissions", i, "user",
+				"the user and virtual host of permissions[%" PRIu32 "]; allowed: one for both", j);
+	check_pattern(l, i, "configure", p->configure);
+	check_pattern(l, i, "write", p->write);
+	check_pattern(l, i, "read", p->read);
+}
+
 static void check_sizes(struct load *l)
 {
 	const struct config *c = l->c;
@@ -289,6 +344,10 @@ void load_check(struct load *l)
 		check_listener(l, i);
 	for (uint32_t i = 0; i < l->c->user_count; i++)
 		check_user(l, i);
+	for (uint32_t i = 0; i < l->c->vhost_count; i++)
+		check_vhost(l, i);
+	for (uint32_t i = 0; i < l->c->permission_count; i++)
+		check_permission(l, i);
 	check_sizes(l);
 	check_secrets(l);
 }

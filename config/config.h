@@ -16,6 +16,9 @@ enum {
 	CONFIG_PORTS_MAX = 8,
 	CONFIG_LISTENERS_MAX = 16,
 	CONFIG_USERS_MAX = 256,
+	CONFIG_VHOSTS_MAX = 256,
+	CONFIG_PERMISSIONS_MAX = 512,
+	CONFIG_PATTERN_BYTES = 256, /* of 255 octets and its end */
 	CONFIG_PREFIXES_MAX = 64,	/* of one list */
 	CONFIG_MORE_ADDRESSES_MAX = 15, /* of a port, beside its first */
 	CONFIG_PATH_BYTES = 4096,
@@ -145,6 +148,17 @@ struct config_user {
 	char password_hash[CONFIG_SECRET_BYTES]; /* for crypt(3) */
 };
 
+struct config_vhost {
+	char name[CONFIG_NAME_BYTES]; /* unique */
+};
+
+/* Of a user that there is in a virtual host that there is; no two of both. */
+struct config_permission {
+	char user[CONFIG_NAME_BYTES], vhost[CONFIG_NAME_BYTES];
+	char configure[CONFIG_PATTERN_BYTES], write[CONFIG_PATTERN_BYTES],
+		read[CONFIG_PATTERN_BYTES]; /* PCRE2; empty: nothing */
+};
+
 struct config_control {
 	char socket[CONFIG_SOCKET_PATH_BYTES];
 	bool socket_auto; /* nobody chose it: it depends on the user who loads, and is no change for a reload
@@ -158,7 +172,7 @@ struct config_log {
 	bool eal; /* EAL's own lines too */
 };
 
-/* Too large for a small stack (about 150 kB): keep it static or on the heap. Bytes that hold nothing are
+/* Too large for a small stack (about 600 kB): keep it static or on the heap. Bytes that hold nothing are
  * zero. */
 struct config {
 	char path[CONFIG_PATH_BYTES]; /* the file that it came from; empty for the embedded defaults */
@@ -172,11 +186,14 @@ struct config {
 	enum config_persistent persistent;
 
 	struct config_memory memory;
-	uint32_t port_count, listener_count, user_count;
+	uint32_t port_count, listener_count, user_count, vhost_count, permission_count;
 	struct config_port ports[CONFIG_PORTS_MAX];
 	struct config_listener listeners[CONFIG_LISTENERS_MAX];
 	struct config_user
 		users[CONFIG_USERS_MAX]; /* none: guest/guest, from loopback and a TAP's link alone */
+	struct config_vhost vhosts[CONFIG_VHOSTS_MAX]; /* none: "/" */
+	struct config_permission
+		permissions[CONFIG_PERMISSIONS_MAX]; /* none: every user may do everything */
 	struct config_tcp tcp;
 	struct config_limits limits;
 	struct config_control control;

@@ -100,14 +100,29 @@ static void diff_list(struct diff *d, const struct schema_section *s)
 	tell(d, s->name, false, text);
 }
 
+/* Bytes that hold nothing are zero. */
+static void diff_whole(struct diff *d, const struct schema_section *s)
+{
+	uint32_t count = schema_count(s, d->next);
+	char text[TEXT_BYTES];
+
+	if (count == schema_count(s, d->now) && memcmp(schema_entry(s, d->now, 0), schema_entry(s, d->next, 0),
+							(size_t)count * s->entry_bytes) == 0)
+		return;
+	snprintf(text, sizeof(text), "%s: changed", s->name);
+	tell(d, s->name, true, text);
+}
+
 unsigned config_diff(const struct config *now, const struct config *next, config_change_fn say, void *ctx)
 {
 	struct diff d = {.now = now, .next = next, .say = say, .ctx = ctx};
 	for (const struct schema_section *s = schema_sections; s->name; s++) {
 		if (!s->list)
 			diff_keys(&d, s, -1);
-		else if (s->reloadable)
+		else if (strcmp(s->name, "users") == 0)
 			diff_users(&d);
+		else if (s->reloadable)
+			diff_whole(&d, s);
 		else
 			diff_list(&d, s);
 	}

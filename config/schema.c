@@ -646,6 +646,47 @@ static const struct schema_key user_keys[] = {
 	{0},
 };
 
+static const struct schema_key vhost_keys[] = {
+	{.name = "name",
+		.type = SCHEMA_TEXT,
+		FIELD(config_vhost, name),
+		.required = true,
+		.help = "The name that clients open, unique."},
+	{0},
+};
+
+static const struct schema_key permission_keys[] = {
+	{.name = "user",
+		.type = SCHEMA_TEXT,
+		FIELD(config_permission, user),
+		.required = true,
+		.help = "The name of one of `users`."},
+	{.name = "vhost",
+		.type = SCHEMA_TEXT,
+		FIELD(config_permission, vhost),
+		.required = true,
+		.help = "The name of one of `vhosts`."},
+	{.name = "configure",
+		.type = SCHEMA_TEXT,
+		FIELD(config_permission, configure),
+		.note = "nothing",
+		.help = "A regular expression (PCRE2, not anchored): the exchanges and queues that the user "
+			"may declare and delete. `.*` is all of them, also those whose name the broker "
+			"makes, which begins with `amq.gen-`."},
+	{.name = "write",
+		.type = SCHEMA_TEXT,
+		FIELD(config_permission, write),
+		.note = "nothing",
+		.help = "What the user may publish to, and bind to something. The default exchange's name is "
+			"`amq.default` here."},
+	{.name = "read",
+		.type = SCHEMA_TEXT,
+		FIELD(config_permission, read),
+		.note = "nothing",
+		.help = "What the user may consume from, get from and purge, and bind from."},
+	{0},
+};
+
 static const struct schema_key control_keys[] = {
 	{.name = "socket",
 		.type = SCHEMA_PATH,
@@ -711,6 +752,13 @@ const struct schema_section schema_sections[] = {
 			"own "
 			"link alone",
 		.help = "Who may log in."},
+	{LIST(vhosts, vhost_count, CONFIG_VHOSTS_MAX), .keys = vhost_keys, .note = "one, `/`",
+		.help = "Virtual hosts: each has exchanges and queues of its own, whatever their names. "
+			"`limits` are those of all of them together."},
+	{LIST(permissions, permission_count, CONFIG_PERMISSIONS_MAX), .reloadable = true,
+		.keys = permission_keys, .note = "none: then every user may do everything in every virtual host",
+		.help = "What users may do, and where. With the first of them, whoever has none in a virtual "
+			"host may not open it. A connection keeps what it had when it was opened."},
 	{SECTION(control), .keys = control_keys, .help = "The local control socket."},
 	{SECTION(log), .keys = log_keys, .help = "Log lines, one an event."},
 	{0},

@@ -71,6 +71,7 @@ static int create_messages(struct instance *in)
 static int create_broker(struct instance *in)
 {
 	const struct config *c = &in->config;
+	const char *vhosts[CONFIG_VHOSTS_MAX];
 	struct broker_config bc = {
 		.limits = {.queues = c->limits.queues,
 			.exchanges = c->limits.exchanges,
@@ -80,8 +81,12 @@ static int create_broker(struct instance *in)
 		.cores = c->lcore_count,
 		.calls_max = in->sizes.calls,
 		.link_records = in->sizes.link_records,
+		.vhosts = vhosts,
+		.vhost_count = c->vhost_count,
 	};
 
+	for (uint32_t i = 0; i < c->vhost_count; i++)
+		vhosts[i] = c->vhosts[i].name;
 	in->broker = broker_create(&bc);
 	if (!in->broker)
 		LOG_ERROR("core", "no memory for the broker's tables");
@@ -94,6 +99,7 @@ static int create_server(struct instance *in, struct data_core *d, uint64_t now_
 	struct amqp091_server_config sc = {
 		.core = d->core,
 		.auth = in->auth,
+		.access = in->access,
 		.conn_max = in->sizes.conns,
 		.conns_all = in->core_count > 1 ? &in->connections : NULL,
 		.conns_all_max = c->limits.connections,

@@ -101,6 +101,18 @@ static int create_auth(struct instance *in)
 	return in->auth ? 0 : -1;
 }
 
+static int create_access(struct instance *in)
+{
+	char error[ACCESS_ERROR_BYTES] = "no memory";
+	struct access_permission *all = instance_permissions(&in->config);
+
+	in->access = all ? access_create(all, in->config.permission_count, error) : NULL;
+	free(all);
+	if (!in->access)
+		LOG_ERROR("main", "permissions: %s", error);
+	return in->access ? 0 : -1;
+}
+
 static int serve(struct instance *in)
 {
 	in->sizes = sizes_of(&in->config);
@@ -127,12 +139,14 @@ static int run(struct instance *in)
 
 	if (host_prepare(in) == 0 && log_start() == 0) {
 		if (reclaim_start() == 0) {
-			if (create_auth(in) == 0)
+			if (create_auth(in) == 0 && create_access(in) == 0)
 				status = serve(in);
 			control_close(in->control);
 			cores_destroy(in);
 			if (in->auth)
 				auth_destroy(in->auth);
+			if (in->access)
+				access_destroy(in->access);
 			reclaim_stop();
 		}
 		log_stop();

@@ -61,6 +61,7 @@ struct instance {
 	struct cli cli;
 	struct config config;
 	struct auth *auth;
+	struct access *access; /* NULL: everybody may do everything */
 	struct message_store *messages; /* of all cores */
 	struct broker *broker;
 	struct keeper *keeper;
@@ -136,6 +137,8 @@ struct control_stream *connections_open(void *ctx, const json_t *arguments, char
 
 /* users.c: the configured users as auth.h wants them; free() it. NULL without memory. */
 struct auth_user *instance_users(const struct config *c);
+/* The same for permissions and access.h; they point into c. */
+struct access_permission *instance_permissions(const struct config *c);
 
 /* devices.c: asks every device for its link and its counters, and logs what has changed. Control thread. */
 enum { DEVICES_PERIOD_US = 2000000 };

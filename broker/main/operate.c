@@ -108,6 +108,16 @@ static void apply_reload(void *arg)
 		c->limits.handshake_timeout_us);
 }
 
+static void reload_permissions(struct instance *in)
+{
+	char error[ACCESS_ERROR_BYTES] = "out of memory";
+	struct access_permission *all = instance_permissions(&in->config);
+
+	if (!all || access_replace(in->access, all, in->config.permission_count, error) != 0)
+		LOG_ERROR("config", "permissions were not reloaded: %s", error);
+	free(all);
+}
+
 static void reload(struct instance *in)
 {
 	struct config *next = calloc(1, sizeof(*next));
@@ -135,6 +145,7 @@ static void reload(struct instance *in)
 	if (!users || auth_replace(in->auth, users, in->config.user_count) != 0)
 		LOG_ERROR("config", "users were not reloaded: out of memory");
 	free(users);
+	reload_permissions(in);
 	if (on_cores(in, apply_reload) != 0)
 		LOG_ERROR("config", "a data core did not take the new limits in time");
 }

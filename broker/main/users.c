@@ -17,3 +17,15 @@ struct auth_user *instance_users(const struct config *c)
 	}
 	return users;
 }
+
+struct access_permission *instance_permissions(const struct config *c)
+{
+	struct access_permission *all = calloc(c->permission_count ? c->permission_count : 1, sizeof(*all));
+
+	for (uint32_t i = 0; all && i < c->permission_count; i++) {
+		const struct config_permission *p = &c->permissions[i];
+		all[i] = (struct access_permission){
+			.user = p->user, .vhost = p->vhost, .pattern = {p->configure, p->write, p->read}};
+	}
+	return all;
+}
