@@ -143,6 +143,7 @@ static int core_pools(struct broker_core *c)
 
 static void core_free(struct broker_core *c)
 {
+	letters_destroy(c);
 	fan_out_destroy(c);
 	if (c->subscriptions)
 		pool_destroy(c->subscriptions);
@@ -187,7 +188,7 @@ struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct 
 	CDS_INIT_LIST_HEAD(&c->crediting);
 	CDS_INIT_LIST_HEAD(&c->owing);
 	entries_grave_init(&c->grave);
-	if (core_pools(c)) {
+	if (core_pools(c) || letters_create(c)) {
 		core_free(c);
 		return NULL;
 	}
@@ -229,6 +230,7 @@ void broker_core_destroy(struct broker_core *c)
 		queue_remove(cds_list_first_entry(&c->queues, struct queue, of_core));
 	while (entries_grave_empty(&c->grave, c->cache, GRAVE_QUANTUM))
 		;
+	letters_destroy(c);
 	message_cache_destroy(c->cache);
 	c->broker->cores[c->index] = NULL;
 	core_free(c);

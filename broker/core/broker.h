@@ -44,6 +44,7 @@ struct broker_config {
 	uint32_t cores;		/* 1 to 64; 0 is 1 */
 	uint32_t calls_max; /* on each core: sessions that wait for queues of other cores; 0: limits.consumers
 			     */
+	uint32_t letters_max;  /* dead letters that wait on each core; 0: 4096 */
 	uint32_t link_records; /* room of each ring between two cores, a power of two; 0: by the cores */
 	/* Names of virtual hosts, no two alike, 1 to VHOST_NAME_MAX octets without a NUL; up to
 	 * BROKER_VHOSTS_MAX of them. 0: "/" alone. Borrowed during broker_create. */
@@ -139,6 +140,8 @@ void broker_core_stats(const struct broker_core *c, struct broker_core_stats *ou
 	X(publish_stalls, "turns in which messages of another core waited for memory")               \
 	X(fan_outs, "messages for so many queues that they went out in slices")                      \
 	X(parcels_waited, "parcels that found a control ring full")                                  \
+	X(dead_letters, "messages that queues gave up and that went on to another exchange")         \
+	X(dead_letters_lost, "of these, no exchange or queue took them, or they went in a circle")   \
 	X(moves_out, "queues that went to their only consumer's core")                               \
 	X(moves_in, "queues that came to their only consumer's core")                                \
 	X(moves_given_up, "moves that were given up: another consumer came, or deliveries were out")

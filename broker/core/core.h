@@ -5,9 +5,11 @@
 
 #include "broker/core/broker.h"
 #include "broker/core/consumer_order.h"
+#include "broker/core/dead_letter.h"
 #include "broker/core/entries.h"
 #include "broker/core/exchange.h"
 #include "broker/core/fan_out.h"
+#include "broker/core/levels.h"
 #include "broker/core/link.h"
 #include "broker/core/move.h"
 #include "broker/core/pointer_bag.h"
@@ -28,7 +30,8 @@ enum {
 	LINK_QUANTUM = 64,   /* records from one ring before the next one has its turn */
 	GRAVE_QUANTUM = 512, /* purged messages released a turn */
 	TIMERS_QUANTUM = 64, /* timers of queues fired a turn */
-	TIDY_BINDINGS = 64,  /* of what is deleted that are taken away in a turn: some 20 us */
+	LETTERS_RETRY_US = 1000,
+	TIDY_BINDINGS = 64, /* of what is deleted that are taken away in a turn: some 20 us */
 	/* Of topic patterns, in the whole broker: each core has a note for each of them (32 bytes). */
 	NESTED_HASHES_MAX = 65536,
 };
@@ -93,6 +96,15 @@ struct broker_core {
 	struct cds_list_head watched; /* queues whose rules have to be looked at */
 	struct timer_wheel wheel;
 	struct entries_grave grave;
+	struct {
+		struct cds_list_head all; /* oldest first */
+		struct pool *pool;
+		uint32_t count;
+		bool open;    /* letters_open(): atomic */
+		bool waiting; /* the oldest cannot be published now */
+		letter_office office;
+		void *ctx;
+	} letters;
 	struct route_set *route, routes[2]; /* for the message that comes next; the other is the fan-out's */
 	struct fan_out fan_out;
 	struct siphash_key name_key; /* names that the server makes */

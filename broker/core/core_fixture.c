@@ -266,7 +266,7 @@ uint32_t publish_with(const char *exchange, const char *key, uint64_t n, const s
 {
 	uint32_t queues = 0;
 	struct message *m = message_made(exchange, key, n, extra);
-	struct publish p = {text(exchange), text(key), NULL, m, NULL};
+	struct publish p = {.exchange = text(exchange), .routing_key = text(key), .message = m};
 	enum publish_result result;
 	while ((result = exchange_publish(&fixture.session[0], &p, NULL, &queues, &fixture.failure)) ==
 		PUBLISH_AGAIN)

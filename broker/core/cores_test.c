@@ -275,7 +275,8 @@ static struct message *next_message(struct client *c)
 /* Some more like the message that is in its queues, where they go as a run. */
 static void run_on(struct client *c)
 {
-	struct publish p = {text(c->exchange), text(c->key), NULL, c->message, NULL};
+	struct publish p = {
+		.exchange = text(c->exchange), .routing_key = text(c->key), .message = c->message};
 	struct publish_run run = publish_run_begin(&c->session, &p);
 	uint32_t n = 0, most = unit_random_below(5);
 
@@ -298,7 +299,8 @@ static void run_on(struct client *c)
 
 static void offer(struct client *c)
 {
-	struct publish p = {text(c->exchange), text(c->key), NULL, c->message, NULL};
+	struct publish p = {
+		.exchange = text(c->exchange), .routing_key = text(c->key), .message = c->message};
 	struct failure f;
 	uint32_t queues;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/core/entries.h"
 
+#include "broker/core/levels.h"
 #include "runtime/check.h"
 
 #include <string.h>
@@ -10,6 +11,7 @@ enum { PAGE_ENTRIES = ENTRIES_A_PAGE, PAGE_WORDS = (PAGE_ENTRIES + 63) / 64 };
 struct entry_page {
 	struct cds_list_head link;
 	struct cds_list_head requeued_link; /* in requeued_pages while requeued > 0 */
+	struct entries *of;
 	uint64_t first_position;
 	uint16_t filled;   /* entries pushed */
 	uint16_t live;	   /* entries not settled */
@@ -51,15 +53,31 @@ bool entries_room(struct entries *e)
 
 	if (p && p->filled < PAGE_ENTRIES)
 		return true;
+	if (e->levels)
+		return levels_room(e);
 	p = message_store_block_take(e->cache);
-	if (!p)
-		return false;
+	if (p)
+		entries_page_add(e, p);
+	return p != NULL;
+}
+
+bool entries_has_room(const struct entries *e)
+{
+	const struct cds_list_head *last = e->pages.prev;
+
+	return last != &e->pages && cds_list_entry(last, struct entry_page, link)->filled < PAGE_ENTRIES;
+}
+
+void entries_page_add(struct entries *e, void *block_take)
+{
+	struct entry_page *p = block_take;
+
+	p->of = e;
 	p->first_position = e->next_position;
 	p->filled = p->live = p->requeued = p->fresh = 0;
 	memset(p->requeued_bits, 0, sizeof(p->requeued_bits));
 	memset(p->unseen_bits, 0, sizeof(p->unseen_bits));
 	cds_list_add_tail(&p->link, &e->pages);
-	return true;
 }
 
 void entries_room_cancel(struct entries *e)
@@ -68,6 +86,8 @@ void entries_room_cancel(struct entries *e)
 
 	if (p && p->filled == 0)
 		page_release(e, p);
+	if (e->levels)
+		levels_room_cancel(e);
 }
 
 void entries_push(struct entries *e, struct message *m_take)
@@ -201,10 +221,12 @@ void entries_requeue(struct entries *e, const struct entry *x)
 	struct entry_page *p = x->page;
 
 	if (p->requeued++ == 0)
-		requeued_pages_insert(e, p);
+		requeued_pages_insert(p->of, p);
 	p->requeued_bits[index / 64] |= UINT64_C(1) << index % 64;
 	e->unsettled--;
 	ready_set(e, e->ready + 1);
+	if (p->of != e)
+		levels_requeued(e, p->of);
 }
 
 void entries_return(struct entries *e, const struct entry *x)

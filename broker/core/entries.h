@@ -19,6 +19,7 @@
 enum { ENTRIES_A_PAGE = 488 };
 
 struct entry_page;
+struct levels;
 
 struct entries {
 	struct message_cache *cache;
@@ -27,6 +28,8 @@ struct entries {
 	struct entry_page *fresh;	     /* holds the first entry never delivered; NULL: there is none */
 	uint64_t next_position;
 	uint64_t ready, unsettled; /* unsettled: delivered and not yet settled */
+	struct levels
+		*levels; /* of a queue with priorities (levels.h), which has its pages there; else NULL */
 };
 
 struct entry {
@@ -42,6 +45,11 @@ void entries_init(struct entries *e, struct message_cache *c);
  * entries_room_cancel gives a page that was taken so and not used back. O(1). */
 bool entries_room(struct entries *e);
 void entries_room_cancel(struct entries *e);
+
+/* For levels.h: whether there is room without another page, and another page: a block of the store's, which
+ * is the entries' from then on. O(1). */
+bool entries_has_room(const struct entries *e);
+void entries_page_add(struct entries *e, void *block_take);
 
 /* Appends; entries_room MUST have said yes. The caller's reference is taken over. O(1). */
 void entries_push(struct entries *e, struct message *m_take);

@@ -58,11 +58,19 @@ struct key_source {
 	const void *ctx;
 };
 
+/* Which of the queues that a message is routed to may have it. */
+struct queue_filter {
+	bool (*takes)(const void *ctx, struct slice queue);
+	const void *ctx;
+};
+
 struct publish {
 	struct slice exchange, routing_key;
 	const struct header_source *headers; /* may be NULL */
 	struct message *message;	     /* complete */
 	const struct key_source *more_keys;  /* may be NULL */
+	const struct queue_filter *filter;   /* may be NULL; as long as the message is offered */
+	bool from_inside;		     /* internal exchanges take it too */
 };
 
 /* How far the links to other cores have to be taken for what was published to be in its queues. Begin with

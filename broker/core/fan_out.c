@@ -60,14 +60,18 @@ static void name_queues(struct fan_out *f)
 
 	if (end - f->count > ROUTE_SLICE)
 		end = f->count + ROUTE_SLICE;
-	for (; f->count < end; f->count++)
-		f->queues[f->count] = f->found->queues[f->count]->handle;
+	for (; f->count < end; f->count++) {
+		struct queue *q = f->found->queues[f->count];
+		bool takes = !f->filter || f->filter->takes(f->filter->ctx, queue_name(q));
+		f->queues[f->count] = takes ? q->handle : QUEUE_NONE;
+	}
 	if (f->count == f->found->count)
 		looking_ends(f);
 }
 
-void fan_out_begin(struct session *s, struct exchange *x, struct message *m, bool complete)
+void fan_out_begin(struct session *s, struct exchange *x, const struct publish *p, bool complete)
 {
+	struct message *m = p->message;
 	struct broker_core *c = s->core;
 	struct fan_out *f = &c->fan_out;
 	struct route_set *found = c->route;
@@ -80,6 +84,7 @@ void fan_out_begin(struct session *s, struct exchange *x, struct message *m, boo
 	f->message = m;
 	f->session = s;
 	f->exchange = x;
+	f->filter = p->filter;
 	f->complete = complete;
 	f->refused = false;
 	f->count = f->at = f->given = 0;

@@ -26,9 +26,10 @@ enum {
 };
 
 struct fan_out {
-	struct message *message;   /* NULL: none is under way */
-	struct session *session;   /* whose publisher waits; NULL: it has gone */
-	struct exchange *exchange; /* looking; NULL: giving */
+	struct message *message;	   /* NULL: none is under way */
+	struct session *session;	   /* whose publisher waits; NULL: it has gone */
+	struct exchange *exchange;	   /* looking; NULL: giving */
+	const struct queue_filter *filter; /* the publisher's; as long as it is there */
 	struct route_set *found;
 	bool refused;  /* by one of its queues at least */
 	bool complete; /* all are found, but not all of them are handles yet */
@@ -57,7 +58,7 @@ void fan_out_wait_end(struct session *s);
 
 /* What c->route holds of the message's queues (all of them: complete) becomes the fan-out, which has none
  * under way; c->route is another, empty one. The publisher goes on with fan_out_offer in later turns. */
-void fan_out_begin(struct session *s, struct exchange *x, struct message *m, bool complete);
+void fan_out_begin(struct session *s, struct exchange *x, const struct publish *p, bool complete);
 
 /* The publisher of the fan-out offers the same message again. As exchange_publish; FAILED: more queues match
  * than there may be. */

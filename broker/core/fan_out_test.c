@@ -46,7 +46,7 @@ static void attempt_begin(struct attempt *a, unsigned session, const char *excha
 
 static bool offer(struct attempt *a)
 {
-	struct publish p = {text(a->exchange), text("k"), NULL, a->message, NULL};
+	struct publish p = {.exchange = text(a->exchange), .routing_key = text("k"), .message = a->message};
 
 	a->result = exchange_publish(a->session, &p, NULL, &a->queues, &fixture.failure);
 	return a->result != PUBLISH_AGAIN;
@@ -134,7 +134,8 @@ static void others_publish_between_slices(void)
 	attempt_begin(&a, 0, "amq.direct");
 	CU_ASSERT_FALSE(offer(&a));
 	for (unsigned i = 0; looking(); i++) {
-		struct publish p = {text("amq.direct"), text("other"), NULL, a.message, NULL};
+		struct publish p = {
+			.exchange = text("amq.direct"), .routing_key = text("other"), .message = a.message};
 		CU_ASSERT_EQUAL(exchange_publish(&fixture.session[1], &p, NULL, &b.queues, &fixture.failure),
 			PUBLISH_DONE);
 		CU_ASSERT_EQUAL(b.queues, 1);

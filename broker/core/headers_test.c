@@ -37,7 +37,8 @@ static uint32_t publish_headers(const struct field *at, uint32_t count)
 	struct fields fields = {at, count};
 	struct header_source source = {find_in_fields, next_of_fields, &fields, NULL};
 	struct message *m = message_new(fixture.core->cache, &(struct message_envelope){0});
-	struct publish p = {text("amq.headers"), text(""), &source, m, NULL};
+	struct publish p = {
+		.exchange = text("amq.headers"), .routing_key = text(""), .headers = &source, .message = m};
 	uint32_t n = 99;
 
 	CU_ASSERT_EQUAL(exchange_publish(&fixture.session[0], &p, NULL, &n, &fixture.failure), PUBLISH_DONE);

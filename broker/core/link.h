@@ -38,7 +38,7 @@ struct deliver_record {
 	void *place;
 };
 
-enum settlement { SETTLE_FORGET, SETTLE_REQUEUE, SETTLE_RETURN };
+enum settlement { SETTLE_FORGET, SETTLE_DROP, SETTLE_REQUEUE, SETTLE_RETURN };
 
 struct control_record {
 	struct parcel *parcel; /* NULL: a settlement, which is what follows */
@@ -47,7 +47,7 @@ struct control_record {
 	queue_handle queue;
 	uint64_t position;
 	void *place;
-	struct message *message;	   /* REQUEUE, RETURN: with its reference */
+	struct message *message;	   /* DROP, REQUEUE, RETURN: with its reference */
 	struct subscription *subscription; /* RETURN: whose proxy stops; NULL where that is detaching */
 };
 

@@ -162,6 +162,8 @@ bool queue_mine(struct broker_core *c, struct queue *q)
 		return true;
 	q->arriving = false;
 	entries_adopt(&q->entries, c->cache);
+	if (q->entries.levels)
+		levels_adopt(&q->entries, c->cache);
 	cds_list_add_tail(&q->of_core, &c->queues);
 	c->stats.messages_ready += q->entries.ready;
 	c->counters.moves_in++;

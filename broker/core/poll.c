@@ -113,6 +113,8 @@ unsigned broker_core_poll(struct broker_core *c)
 	moves_poll(c);
 	subscriptions_poll(c);
 	work += fan_out_poll(c);
+	if (!list_is_empty(&c->letters.all))
+		work += letters_poll(c);
 	work += entries_grave_empty(&c->grave, c->cache, GRAVE_QUANTUM);
 	phase_leave(c->phase, before);
 	return work;
@@ -120,7 +122,10 @@ unsigned broker_core_poll(struct broker_core *c)
 
 uint64_t broker_core_next_us(const struct broker_core *c)
 {
-	return c->wheel.armed ? timer_wheel_next_us(&c->wheel) : UINT64_MAX;
+	uint64_t timers = c->wheel.armed ? timer_wheel_next_us(&c->wheel) : UINT64_MAX;
+	uint64_t letters = list_is_empty(&c->letters.all) ? UINT64_MAX : c->now_us + LETTERS_RETRY_US;
+
+	return timers < letters ? timers : letters;
 }
 
 static bool links_idle(const struct broker_core *c)
@@ -136,7 +141,9 @@ static bool links_idle(const struct broker_core *c)
 
 bool broker_core_busy(const struct broker_core *c)
 {
+	/* A letter that waits, for memory, is looked at again by the clock. */
 	return !list_is_empty(&c->ready) || !list_is_empty(&c->watched) ||
+	       (!list_is_empty(&c->letters.all) && !c->letters.waiting) ||
 	       __atomic_load_n(&c->broker->deleted_count, __ATOMIC_RELAXED) > 0 || !links_idle(c) ||
 	       !subscriptions_idle(c) || c->moves_active || c->fan_out.message ||
 	       !list_is_empty(&c->fan_out.waiting) || !list_is_empty(&c->grave.pages);

@@ -31,27 +31,49 @@ bool publish_marks_passed(struct broker_core *c, struct publish_marks *marks)
 	return true;
 }
 
-/* A queue that may refuse promises a place, once it is clear that the message could take it. */
-__attribute__((noinline)) static bool promised(
-	struct broker_core *c, struct queue *q, const struct message *m)
+static bool refusals_are_letters(const struct queue *q)
+{
+	return q->policy->overflow == OVERFLOW_REFUSE_LETTER && q->policy->letters;
+}
+
+static void refusal_post(struct broker_core *c, struct queue *q, struct message *m)
+{
+	if (c->broker->config.cores > 1)
+		message_share(m);
+	message_ref(m);
+	letter_post(c, q->policy->letters, m, DEATH_MAXLEN);
+}
+
+/* A queue that may refuse promises a place (GIVEN), once it is clear that the message could take it. alone:
+ * it is the message's only queue, so that the whole may be offered again. */
+__attribute__((noinline)) static enum publish_given promised(
+	struct broker_core *c, struct queue *q, struct message *m, bool alone)
 {
 	if (queue_promise(q, m))
-		return true;
+		return GIVEN;
+	if (refusals_are_letters(q)) {
+		if (alone && !letters_open(c))
+			return GIVE_AGAIN;
+		refusal_post(c, q, m);
+	}
 	c->stats.refused++;
-	return false;
+	return GIVE_REFUSED;
 }
 
 static enum publish_given give_one(
-	struct broker_core *c, struct queue *q, struct message *m, struct publish_marks *marks)
+	struct broker_core *c, struct queue *q, struct message *m, struct publish_marks *marks, bool alone)
 {
+	enum publish_given given;
+
 	if (fenced(c, q))
 		return GIVE_AGAIN;
 	if (queue_mine(c, q)) {
 		if (!queue_room(q))
 			return GIVE_AGAIN;
-		if (__builtin_expect(queue_rules(q) & RULE_REFUSES, 0) && !promised(c, q, m)) {
+		if (__builtin_expect(queue_rules(q) & RULE_REFUSES, 0) &&
+			(given = promised(c, q, m, alone)) != GIVEN) {
 			queue_room_cancel(q);
-			return GIVE_REFUSED;
+			return given;
 		}
 		queue_enqueue(q, m);
 		return GIVEN;
@@ -60,8 +82,8 @@ static enum publish_given give_one(
 	if (__builtin_expect(queue_rules(q) & RULE_REFUSES, 0)) {
 		if (!ring_room(c->out[to].link->publish, 1))
 			return GIVE_AGAIN;
-		if (!promised(c, q, m))
-			return GIVE_REFUSED;
+		if ((given = promised(c, q, m, alone)) != GIVEN)
+			return given;
 	}
 	struct publish_record *r = link_publish(c, to);
 	if (!r)
@@ -73,9 +95,15 @@ static enum publish_given give_one(
 	return GIVEN;
 }
 
+/* It may be refused, and go on as a letter; those of one message are kept room for (FAN_OUT_AT_ONCE). */
+static bool refusal_waits(const struct broker_core *c, const struct queue *q)
+{
+	return (queue_rules(q) & RULE_REFUSES) && refusals_are_letters(q) && !letters_open(c);
+}
+
 static bool room_for(struct broker_core *c, struct queue *q, uint32_t *wanted)
 {
-	if (fenced(c, q))
+	if (fenced(c, q) || refusal_waits(c, q))
 		return false;
 	if (queue_mine(c, q))
 		return queue_room(q);
@@ -111,7 +139,7 @@ static enum publish_given give_all(
 	if (to->count > 1 && c->broker->config.cores > 1)
 		message_share(m);
 	for (uint32_t i = 0; i < to->count; i++) {
-		enum publish_given one = give_one(c, to->queues[i], m, marks);
+		enum publish_given one = give_one(c, to->queues[i], m, marks, to->count == 1);
 		MUST(one != GIVE_AGAIN || to->count == 1);
 		if (one != GIVEN)
 			result = one;
@@ -130,6 +158,16 @@ static void leave_hidden_out(struct route_set *to)
 	to->count = n;
 }
 
+__attribute__((noinline)) static void filter_out(struct route_set *to, const struct queue_filter *filter)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < to->count; i++)
+		if (filter->takes(filter->ctx, queue_name(to->queues[i])))
+			to->queues[n++] = to->queues[i];
+	to->count = n;
+}
+
 __attribute__((noinline)) static void expect_expiry(const struct route_set *to)
 {
 	for (uint32_t i = 0; i < to->count; i++)
@@ -140,7 +178,7 @@ enum publish_given publish_give(struct broker_core *c, struct queue *q, struct m
 {
 	if (message_expires(m))
 		queue_expects_expiry(q);
-	return give_one(c, q, m, NULL);
+	return give_one(c, q, m, NULL, true);
 }
 
 static void too_many(struct failure *f)
@@ -155,12 +193,12 @@ static void count_done(struct broker_core *c, uint32_t queues)
 	c->stats.unroutable += queues == 0;
 }
 
-static enum failure_code check_exchange(
-	const struct session *s, const struct exchange *x, struct slice name, struct failure *f)
+static enum failure_code check_exchange(const struct session *s, const struct exchange *x, struct slice name,
+	bool from_inside, struct failure *f)
 {
 	if (!x)
 		return failure_set(f, FAILURE_NOT_FOUND, "no " EXCHANGE_FMT, NAME_ARG(name, s->vhost));
-	if (x->internal)
+	if (x->internal && !from_inside)
 		return failure_set(f, FAILURE_ACCESS_REFUSED, "cannot publish to internal " EXCHANGE_FMT,
 			NAME_ARG(name, s->vhost));
 	return FAILURE_NONE;
@@ -168,7 +206,7 @@ static enum failure_code check_exchange(
 
 enum failure_code exchange_check_publish(struct session *s, struct slice exchange, struct failure *f)
 {
-	return check_exchange(s, exchange_find(s->vhost, exchange), exchange, f);
+	return check_exchange(s, exchange_find(s->vhost, exchange), exchange, false, f);
 }
 
 /* NULL: it fails. */
@@ -178,7 +216,7 @@ static struct exchange *route(struct session *s, const struct publish *p, const 
 	struct route_set *to = s->core->route;
 	struct exchange *x = route_cached(s, p->exchange, r, to, complete);
 
-	if (check_exchange(s, x, p->exchange, f) != FAILURE_NONE)
+	if (check_exchange(s, x, p->exchange, p->from_inside, f) != FAILURE_NONE)
 		return NULL;
 	if (!to->overflow)
 		return x;
@@ -204,12 +242,14 @@ static enum publish_result publish_new(struct session *s, const struct publish *
 		return PUBLISH_FAILED;
 	if (!complete || to->count > c->fan_out.at_once) {
 		if (turn)
-			fan_out_begin(s, x, p->message, complete);
+			fan_out_begin(s, x, p, complete);
 		else
 			fan_out_wait(&c->fan_out, s);
 		return PUBLISH_AGAIN;
 	}
 	leave_hidden_out(to);
+	if (p->filter)
+		filter_out(to, p->filter);
 	if (message_expires(p->message))
 		expect_expiry(to);
 	phase_enter(c->phase, PHASE_QUEUE);

@@ -16,7 +16,7 @@ static struct message *message_to(const char *exchange, const char *key, uint64_
 static struct publish_run run_to(const char *exchange, const char *key)
 {
 	struct message *m = message_to(exchange, key, 0);
-	struct publish p = {text(exchange), text(key), NULL, m, NULL};
+	struct publish p = {.exchange = text(exchange), .routing_key = text(key), .message = m};
 	struct publish_run run = publish_run_begin(&fixture.session[0], &p);
 
 	message_unref(fixture.core->cache, m);

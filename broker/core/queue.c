@@ -63,6 +63,11 @@ static void settle_here(struct queue *q, const struct delivery *d, enum settleme
 	/* Whoever gives it back may still be sending it, and the queue may move. */
 	if (c->broker->config.cores > 1)
 		message_share(d->message);
+	if (how == SETTLE_DROP) {
+		entries_settle(&q->entries, &x);
+		letter_post(c, q->policy->letters, d->message, DEATH_REJECTED);
+		return;
+	}
 	if (how == SETTLE_REQUEUE) {
 		entries_requeue(&q->entries, &x);
 		c->stats.requeued++;
@@ -142,8 +147,22 @@ void queue_ack(struct broker_core *c, const struct delivery *d)
 	message_unref(c->cache, d->message);
 }
 
+static bool has_letters(const struct queue *q)
+{
+	return q && q->policy && q->policy->letters;
+}
+
+bool queue_drop_ready(struct broker_core *c, const struct delivery *d)
+{
+	struct queue *q = queue_resolve(c->broker, d->queue);
+
+	return (!has_letters(q) || letters_open(queue_owner(q))) && queue_settle_ready(c, d);
+}
+
 void queue_drop(struct broker_core *c, const struct delivery *d)
 {
+	if (has_letters(queue_resolve(c->broker, d->queue)) && settle(c, d, SETTLE_DROP))
+		return;
 	c->stats.dropped++;
 	settle(c, d, SETTLE_FORGET);
 	message_unref(c->cache, d->message);

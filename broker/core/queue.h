@@ -7,6 +7,7 @@
 #include <urcu/list.h>
 
 typedef uint64_t queue_handle; /* index and generation: outlives the queue safely */
+enum { QUEUE_NONE = 0 };       /* no queue's handle */
 
 /* Octets of a name that the server makes. */
 enum { QUEUE_GENERATED_NAME_BYTES = 8 + 22 };
@@ -28,6 +29,10 @@ struct slice queue_name_generate(struct broker_core *c, uint8_t text[static QUEU
  * path. */
 enum failure_code queue_declare(
 	struct session *s, const struct queue_declaration *d, struct queue **out, struct failure *f);
+
+/* Deletes a queue of the session's core that is exclusive to it, whatever is in it. O(1) but for its
+ * bindings. */
+void queue_delete_own(struct session *s, struct queue *q);
 
 /* The queue as the session may use it: NOT_FOUND or RESOURCE_LOCKED otherwise. RCU read, no lock. */
 enum failure_code queue_lookup(struct session *s, struct slice name, struct queue **out, struct failure *f);
@@ -88,7 +93,10 @@ struct queue_call_result {
  * yes since the last one (false: the link there is full; in a later turn). */
 bool queue_settle_ready(struct broker_core *c, const struct delivery *d);
 void queue_ack(struct broker_core *c, const struct delivery *d);
-void queue_drop(struct broker_core *c, const struct delivery *d); /* reject without requeue */
+/* Reject without requeue: the message goes on where the queue has a dead-letter exchange. Instead of
+ * queue_settle_ready it is queue_drop_ready that MUST have said yes. */
+bool queue_drop_ready(struct broker_core *c, const struct delivery *d);
+void queue_drop(struct broker_core *c, const struct delivery *d);
 /* Back to its old place in the queue, marked redelivered. Needs no memory and cannot fail. O(1) for positions
  * that ascend or descend, else O(pages of entries that hold requeued ones). */
 void queue_requeue(struct broker_core *c, const struct delivery *d);

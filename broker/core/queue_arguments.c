@@ -8,9 +8,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* RabbitMQ's: ten years. */
 #define TIME_MS_MAX INT64_C(315360000000)
+
+#define LETTER_EXCHANGE "x-dead-letter-exchange"
+#define LETTER_KEY	"x-dead-letter-routing-key"
 
 struct checked {
 	const struct field *arg;
@@ -42,11 +46,6 @@ static enum failure_code wrong_type(const struct checked *c)
 static bool is_text(const struct checked *c, const char *text)
 {
 	return slice_equals_text(c->arg->value.bytes, text);
-}
-
-static enum failure_code not_honoured(const struct checked *c)
-{
-	return refuse(c, FAILURE_NOT_IMPLEMENTED, "it is not implemented");
 }
 
 static enum failure_code not_classic(const struct checked *c)
@@ -155,6 +154,19 @@ static enum failure_code bytes_max(const struct checked *c)
 	return number(c, &c->policy->bytes_max);
 }
 
+static enum failure_code priority_max(const struct checked *c)
+{
+	enum failure_code code = natural(c);
+
+	if (code)
+		return code;
+	if (c->arg->value.integer >= LEVELS_MAX)
+		return refuse(
+			c, FAILURE_PRECONDITION, "{max_value_exceeded,%" PRId64 "}", c->arg->value.integer);
+	c->policy->priority_max = (uint8_t)c->arg->value.integer;
+	return FAILURE_NONE;
+}
+
 static enum failure_code overflow(const struct checked *c)
 {
 	if (c->arg->value.kind != VALUE_STRING)
@@ -164,9 +176,30 @@ static enum failure_code overflow(const struct checked *c)
 	else if (is_text(c, "reject-publish"))
 		c->policy->overflow = OVERFLOW_REFUSE;
 	else if (is_text(c, "reject-publish-dlx"))
-		return not_honoured(c);
+		c->policy->overflow = OVERFLOW_REFUSE_LETTER;
 	else
 		return refuse(c, FAILURE_PRECONDITION, "invalid_overflow");
+	return FAILURE_NONE;
+}
+
+static const struct value *argument(const struct checked *c, const char *name)
+{
+	struct slice key = {(const uint8_t *)name, (uint32_t)strlen(name)};
+
+	return fields_find_slice(c->all, key);
+}
+
+static enum failure_code letter_exchange(const struct checked *c)
+{
+	return c->arg->value.kind == VALUE_STRING ? FAILURE_NONE : wrong_type(c);
+}
+
+static enum failure_code letter_key(const struct checked *c)
+{
+	if (c->arg->value.kind != VALUE_STRING)
+		return wrong_type(c);
+	if (!argument(c, LETTER_EXCHANGE))
+		return refuse(c, FAILURE_PRECONDITION, "routing_key_but_no_dlx_defined");
 	return FAILURE_NONE;
 }
 
@@ -184,11 +217,11 @@ static const struct {
 } checks[] = {
 	{"x-expires", expires},
 	{"x-message-ttl", message_ttl},
-	{"x-dead-letter-exchange", not_honoured},
-	{"x-dead-letter-routing-key", not_honoured},
+	{LETTER_EXCHANGE, letter_exchange},
+	{LETTER_KEY, letter_key},
 	{"x-max-length", length_max},
 	{"x-max-length-bytes", bytes_max},
-	{"x-max-priority", not_honoured},
+	{"x-max-priority", priority_max},
 	{"x-overflow", overflow},
 	{"x-queue-mode", queue_mode},
 	{"x-queue-version", queue_version},
@@ -216,7 +249,19 @@ static enum failure_code check(const struct checked *c)
 static bool asks_for_nothing(const struct queue_policy *p)
 {
 	return p->message_ttl_us == UINT64_MAX && p->expires_us == 0 && p->length_max == UINT64_MAX &&
-	       p->bytes_max == UINT64_MAX && !p->single_active;
+	       p->bytes_max == UINT64_MAX && !p->single_active && !p->letters && !p->priority_max;
+}
+
+/* False: no memory. */
+static bool letters_make(const struct checked *c)
+{
+	const struct value *exchange = argument(c, LETTER_EXCHANGE), *key = argument(c, LETTER_KEY);
+
+	if (!exchange)
+		return true;
+	c->policy->letters = letter_address_make(
+		(struct vhost *)c->vhost, c->queue, exchange->bytes, key ? &key->bytes : NULL);
+	return c->policy->letters != NULL;
 }
 
 enum failure_code queue_policy_make(const struct fields *arguments, struct slice name, const struct vhost *v,
@@ -233,11 +278,15 @@ enum failure_code queue_policy_make(const struct fields *arguments, struct slice
 		if (code)
 			return code;
 	}
+	if (!letters_make(&c))
+		return failure_set(f, FAILURE_LIMIT, "no memory for " QUEUE_FMT, NAME_ARG(name, v));
 	if (asks_for_nothing(&p))
 		return FAILURE_NONE;
 	*out = malloc(sizeof(p));
-	if (!*out)
+	if (!*out) {
+		letter_address_drop(p.letters);
 		return failure_set(f, FAILURE_LIMIT, "no memory for " QUEUE_FMT, NAME_ARG(name, v));
+	}
 	**out = p;
 	return FAILURE_NONE;
 }
@@ -261,5 +310,7 @@ enum failure_code consumer_arguments(struct session *s, struct slice queue, cons
 
 void queue_policy_free(struct queue_policy *p)
 {
+	if (p)
+		letter_address_drop(p->letters);
 	free(p);
 }

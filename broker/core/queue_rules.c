@@ -96,24 +96,49 @@ static void gone(struct queue *q, const struct message *m)
 		promise(q, -1, -(int64_t)message_body_bytes(m));
 }
 
+/* The next that a pop gives; NULL: nothing is ready. */
+static struct message *head(const struct queue *q)
+{
+	return q->entries.levels ? levels_peek(&q->entries) : entries_peek(&q->entries);
+}
+
 /* Dropping */
 
 bool queue_rules_pop(struct queue *q, bool settle, struct entry *out)
 {
-	if (!entries_pop(&q->entries, settle, out))
+	if (!(q->entries.levels ? levels_pop(&q->entries, settle, out)
+				: entries_pop(&q->entries, settle, out)))
 		return false;
 	gone(q, out->message);
 	return true;
 }
 
-static void drop_head(struct queue *q)
+static struct letter_address *letters_of(const struct queue *q)
+{
+	return q->policy ? q->policy->letters : NULL;
+}
+
+static void drop_head(struct queue *q, enum death why)
 {
 	struct broker_core *c = q->owner;
+	struct letter_address *letters = letters_of(q);
 	struct entry x;
 
 	MUST(queue_rules_pop(q, true, &x));
 	c->stats.messages_ready--;
-	message_unref(c->cache, x.message);
+	if (letters)
+		letter_post(c, letters, x.message, why);
+	else
+		message_unref(c->cache, x.message);
+}
+
+/* Later, where there is no room for a dead letter now. */
+static bool may_drop(struct queue *q)
+{
+	if (!letters_of(q) || letters_open(q->owner))
+		return true;
+	watch(q);
+	return false;
 }
 
 /* What must not stay, from the head on. at_once: that it lives for no time counts; slack: so much too much
@@ -124,14 +149,13 @@ static unsigned drop(struct queue *q, bool at_once, uint64_t slack, unsigned mos
 	struct message *m;
 	unsigned n = 0;
 
-	for (; n < most && (m = entries_peek(&q->entries)); n++) {
-		if ((q->rules & RULE_EXPIRY) && has_ended(q, m, at_once))
-			stats->expired++;
-		else if (too_much(q, slack))
-			stats->dropped_length++;
-		else
+	for (; n < most && (m = head(q)); n++) {
+		bool expired = (q->rules & RULE_EXPIRY) && has_ended(q, m, at_once);
+		if ((!expired && !too_much(q, slack)) || !may_drop(q))
 			break;
-		drop_head(q);
+		stats->expired += expired;
+		stats->dropped_length += !expired;
+		drop_head(q, expired ? DEATH_EXPIRED : DEATH_MAXLEN);
 	}
 	return n;
 }
@@ -145,7 +169,7 @@ static unsigned expire(struct queue *q, bool at_once)
 static void head_watch(struct queue *q)
 {
 	struct broker_core *c = q->owner;
-	struct message *m = entries_peek(&q->entries);
+	struct message *m = head(q);
 
 	if (!m || !(q->rules & RULE_EXPIRY))
 		return;
@@ -202,6 +226,8 @@ void queue_rules_begin(struct queue *q)
 		return;
 	if (q->policy->message_ttl_us != UINT64_MAX)
 		q->rules |= RULE_EXPIRY;
+	if (q->policy->priority_max)
+		q->rules |= RULE_LEVELS;
 	if (q->policy->length_max != UINT64_MAX || q->policy->bytes_max != UINT64_MAX)
 		q->rules |= q->policy->overflow == OVERFLOW_DROP_HEAD ? RULE_LIMITS
 								      : RULE_LIMITS | RULE_REFUSES;
@@ -239,12 +265,15 @@ __attribute__((noinline)) void queue_rules_enqueue_take(struct queue *q, struct 
 {
 	uint64_t us = lifetime(q, m_take);
 
-	entries_push(&q->entries, m_take);
+	if (q->entries.levels)
+		levels_push(&q->entries, m_take);
+	else
+		entries_push(&q->entries, m_take);
 	q->owner->stats.messages_ready++;
 	came(q, m_take);
 	if (us == 0)
 		watch(q);
-	else if (q->entries.ready == 1)
+	else if (q->entries.ready == 1 || head(q) == m_take)
 		head_watch(q);
 	queue_mark_ready(q);
 }
@@ -262,7 +291,7 @@ void queue_rules_requeued(struct queue *q, const struct message *m)
 bool queue_rules_head_lives(struct queue *q)
 {
 	expire(q, false);
-	struct message *m = entries_peek(&q->entries);
+	struct message *m = head(q);
 	if (!m)
 		return false;
 	/* More than a slice has expired: it goes on in the next turn. */
@@ -281,7 +310,7 @@ static unsigned settle(struct queue *q, unsigned most)
 {
 	/* In the ready list: consumers may still take what lives for no time, or is too much. */
 	unsigned n = drop(q, !q->is_ready, q->is_ready ? LIMIT_SLACK : 0, most);
-	struct message *m = entries_peek(&q->entries);
+	struct message *m = head(q);
 
 	q->is_expiring = m && has_ended(q, m, false);
 	head_watch(q);

@@ -22,6 +22,7 @@ enum queue_rule {
 	RULE_EXPIRY = 1,  /* messages may expire: by the queue's policy or, since one such came, their own */
 	RULE_LIMITS = 2,  /* there may only be so many, or so long ones */
 	RULE_REFUSES = 4, /* and what is too much does not get in */
+	RULE_LEVELS = 8,  /* messages have priorities */
 };
 
 enum { LIMIT_SLACK = 512 };   /* beyond its limits a queue waits no longer for consumers that are ready */

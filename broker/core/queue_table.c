@@ -91,7 +91,10 @@ static struct queue *queue_alloc(
 		free(q);
 		return NULL;
 	}
-	if (!queue_slot_take(s->vhost->broker, q)) {
+	entries_init(&q->entries, s->core->cache);
+	if ((policy && policy->priority_max && levels_create(&q->entries, policy->priority_max)) ||
+		!queue_slot_take(s->vhost->broker, q)) {
+		levels_destroy(&q->entries);
 		fields_free(&q->arguments);
 		free(q);
 		return NULL;
@@ -103,7 +106,6 @@ static struct queue *queue_alloc(
 	q->auto_delete = d->auto_delete;
 	q->exclusive_to = d->exclusive ? s : NULL;
 	q->policy = policy;
-	entries_init(&q->entries, s->core->cache);
 	CDS_INIT_LIST_HEAD(&q->consumers);
 	CDS_INIT_LIST_HEAD(&q->parked_consumers);
 	CDS_INIT_LIST_HEAD(&q->bindings);
@@ -190,6 +192,7 @@ static void queue_release(struct reclaim_node *n)
 	struct queue *q = caa_container_of(n, struct queue, reclaim);
 
 	MUST(!timer_in_wheel(&q->expiry) && !timer_in_wheel(&q->lease));
+	levels_destroy(&q->entries);
 	queue_policy_free(q->policy);
 	consumer_order_free(q->order);
 	fields_free(&q->arguments);
@@ -258,7 +261,10 @@ uint64_t queue_remove(struct queue *q)
 	c->stats.dropped += ready;
 	c->stats.messages_ready -= ready;
 	c->stats.messages_unacked -= q->entries.unsettled;
-	entries_clear(&q->entries, &c->grave);
+	if (q->entries.levels)
+		levels_clear(&q->entries, &c->grave);
+	else
+		entries_clear(&q->entries, &c->grave);
 	while (q->consumer_count > 0) { /* as one goes another may take its place */
 		cancel_all(&q->consumers);
 		cancel_all(&q->parked_consumers);
@@ -267,10 +273,17 @@ uint64_t queue_remove(struct queue *q)
 	return ready;
 }
 
+void queue_delete_own(struct session *s, struct queue *q)
+{
+	MUST(q->exclusive_to == s && queue_mine(s->core, q));
+	queue_remove(q);
+}
+
 uint64_t queue_purge_here(struct queue *q)
 {
 	struct broker_core *c = q->owner;
-	uint64_t n = entries_purge(&q->entries, &c->grave);
+	uint64_t n = q->entries.levels ? levels_purge(&q->entries, &c->grave)
+				       : entries_purge(&q->entries, &c->grave);
 
 	if (queue_rules(q))
 		queue_rules_purged(q, n);

@@ -350,8 +350,6 @@ static void redeclaring_compares(void)
 
 static void arguments_are_honoured_or_refused(void)
 {
-	static const char *const refused[] = {
-		"x-dead-letter-exchange", "x-dead-letter-routing-key", "x-max-priority"};
 	struct field fine[] = {argument_text("x-queue-mode", "lazy"),
 		argument_text("x-queue-type", "classic"),
 		{text("x-queue-version"), {.kind = VALUE_INT, .integer = 2}},
@@ -360,11 +358,6 @@ static void arguments_are_honoured_or_refused(void)
 	struct queue *q = NULL;
 
 	fixture_begin();
-	for (unsigned i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
-		struct field a = {text(refused[i]), {.kind = VALUE_INT, .integer = 5}};
-		d.arguments = (struct fields){&a, 1};
-		CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_NOT_IMPLEMENTED);
-	}
 	struct field a = argument_text("x-queue-type", "quorum");
 	d.arguments = (struct fields){&a, 1};
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_NOT_IMPLEMENTED);

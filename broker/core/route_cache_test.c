@@ -116,7 +116,7 @@ static void a_deleted_exchange_ends_a_route(void)
 	expect("x", "k", 1, true);
 	delete_exchange("x");
 	m = message_new(fixture.core->cache, &(struct message_envelope){0});
-	struct publish p = {text("x"), text("k"), NULL, m, NULL};
+	struct publish p = {.exchange = text("x"), .routing_key = text("k"), .message = m};
 	for (unsigned round = 0; round < 2; round++) {
 		CU_ASSERT_EQUAL(exchange_publish(&fixture.session[0], &p, NULL, &n, &fixture.failure),
 			PUBLISH_FAILED);

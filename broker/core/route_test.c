@@ -9,7 +9,7 @@
 static enum failure_code publish_code(const char *exchange)
 {
 	struct message *m = message_new(fixture.core->cache, &(struct message_envelope){0});
-	struct publish p = {text(exchange), text("k"), NULL, m, NULL};
+	struct publish p = {.exchange = text(exchange), .routing_key = text("k"), .message = m};
 	uint32_t n;
 	enum publish_result result = exchange_publish(&fixture.session[0], &p, NULL, &n, &fixture.failure);
 
@@ -356,7 +356,7 @@ static void publishing_is_all_or_nothing(void)
 	while (n < 2048 && (taken[n] = message_store_block_take(fixture.core->cache)))
 		n++;
 	for (unsigned free_blocks = 0; free_blocks < 3; free_blocks++) {
-		struct publish p = {text("amq.fanout"), text(""), NULL, m, NULL};
+		struct publish p = {.exchange = text("amq.fanout"), .routing_key = text(""), .message = m};
 		enum publish_result result = exchange_publish(
 			&fixture.session[0], &p, NULL, &queues, &fixture.failure);
 		bool fits = free_blocks == 2; /* b has a page */

@@ -19,10 +19,21 @@ struct model_message {
 	bool ready, seen;
 };
 
+/* Those that were given up, in their order: as the model has them, and as they came to the office. */
+struct model_deaths {
+	struct model_death {
+		uint64_t number;
+		enum death why;
+	} * at;
+	unsigned count, room;
+};
+
 struct model_queue {
 	const char *name;
 	uint64_t ttl_us, length_max, bytes_max;
-	bool refuses;
+	bool refuses, letters;
+	struct model_deaths expected, came;
+	unsigned compared;
 	struct model_message *at;
 	unsigned count, room;
 	struct queue *queue;
@@ -40,17 +51,18 @@ struct model_out {
 static struct {
 	struct model_out out[OUT_MAX];
 	unsigned out_count, wrong;
-	uint64_t number, delivered, expired, dropped_length, refused;
+	uint64_t number, delivered, expired, dropped_length, refused, letters;
 } model;
 
 static struct model_queue queues[] = {
-	{"plain", .ttl_us = NO, .length_max = NO, .bytes_max = NO},
-	{"ttl", .ttl_us = 20 * MS, .length_max = NO, .bytes_max = NO},
+	{"plain", .ttl_us = NO, .length_max = NO, .bytes_max = NO, .letters = true},
+	{"ttl", .ttl_us = 20 * MS, .length_max = NO, .bytes_max = NO, .letters = true},
 	{"now", .ttl_us = 0, .length_max = NO, .bytes_max = NO},
-	{"few", .ttl_us = NO, .length_max = 5, .bytes_max = NO},
+	{"few", .ttl_us = NO, .length_max = 5, .bytes_max = NO, .letters = true},
 	{"short", .ttl_us = 30 * MS, .length_max = NO, .bytes_max = 100},
-	{"both", .ttl_us = NO, .length_max = 7, .bytes_max = 150},
+	{"both", .ttl_us = NO, .length_max = 7, .bytes_max = 150, .letters = true},
 	{"refuses", .ttl_us = 40 * MS, .length_max = 5, .bytes_max = 120, .refuses = true},
+	{"sends on", .ttl_us = 40 * MS, .length_max = 5, .bytes_max = 120, .refuses = true, .letters = true},
 };
 enum { QUEUES = sizeof(queues) / sizeof(queues[0]) };
 
@@ -58,6 +70,43 @@ static void wrong(const char *what, const struct model_queue *q, uint64_t number
 {
 	if (model.wrong++ < 5)
 		printf("# %s: queue %s, message %llu\n", what, q->name, (unsigned long long)number);
+}
+
+static void death(struct model_deaths *d, uint64_t number, enum death why)
+{
+	if (d->count == d->room) {
+		d->room = d->room ? d->room * 2 : 64;
+		d->at = realloc(d->at, d->room * sizeof(*d->at));
+	}
+	d->at[d->count++] = (struct model_death){number, why};
+}
+
+static void expect_letter(struct model_queue *q, uint64_t number, enum death why)
+{
+	if (q->letters)
+		death(&q->expected, number, why);
+}
+
+static enum publish_result letter_came(void *ctx, const struct dead_letter *l)
+{
+	(void)ctx;
+	if (unit_random_below(4) == 0)
+		return PUBLISH_AGAIN;
+	for (unsigned i = 0; i < QUEUES; i++)
+		if (slice_equals_text(l->address->queue, queues[i].name))
+			death(&queues[i].came, number_of(l->message), l->why);
+	model.letters++;
+	return PUBLISH_DONE;
+}
+
+/* As far as both are known. */
+static void compare_letters(struct model_queue *q)
+{
+	for (; q->compared < q->came.count && q->compared < q->expected.count; q->compared++) {
+		struct model_death a = q->came.at[q->compared], b = q->expected.at[q->compared];
+		if (a.number != b.number || a.why != b.why)
+			wrong("the letter is another one", q, a.number);
+	}
 }
 
 static struct model_message *head(struct model_queue *q)
@@ -102,12 +151,12 @@ static bool too_much(const struct model_queue *q, uint32_t more, uint32_t more_b
 static void apply(struct model_queue *q, bool at_once, bool limits)
 {
 	for (struct model_message *m; (m = head(q)); m->ready = false) {
-		if (ended(m, at_once))
-			model.expired++;
-		else if (limits && too_much(q, 0, 0))
-			model.dropped_length++;
-		else
+		bool expired = ended(m, at_once);
+		if (!expired && (!limits || !too_much(q, 0, 0)))
 			break;
+		model.expired += expired;
+		model.dropped_length += !expired;
+		expect_letter(q, m->number, expired ? DEATH_EXPIRED : DEATH_MAXLEN);
 	}
 }
 
@@ -173,6 +222,8 @@ static void op_publish(struct model_queue *q)
 	bool refused = q->refuses && too_much(q, 1, e.body_bytes);
 	if (!refused)
 		push(q, &m);
+	else
+		expect_letter(q, m.number, DEATH_MAXLEN);
 	model.refused += refused;
 	CU_ASSERT_EQUAL(publish_with("", q->name, m.number, &e), 1);
 	CU_ASSERT_EQUAL(fixture_refused, refused);
@@ -222,6 +273,7 @@ static void settle_one(unsigned at, unsigned how)
 		queue_requeue(fixture.core, &o.delivery);
 		apply(o.queue, true, false);
 	} else if (how == 1) {
+		expect_letter(o.queue, number_of(o.delivery.message), DEATH_REJECTED);
 		queue_drop(fixture.core, &o.delivery);
 	} else {
 		queue_ack(fixture.core, &o.delivery);
@@ -314,6 +366,7 @@ static void compare(void)
 		if (queue_ready_count(q->queue) != n)
 			wrong("how many are ready", q, queue_ready_count(q->queue));
 		all += n;
+		compare_letters(q);
 	}
 	const struct broker_core_stats *k = &fixture.core->stats;
 	if (k->messages_ready != all || k->messages_unacked != model.out_count ||
@@ -349,13 +402,16 @@ static struct queue *declare(const struct model_queue *q)
 	if (q->bytes_max != NO)
 		a[n++] = argument_int("x-max-length-bytes", (int64_t)q->bytes_max);
 	if (q->refuses)
-		a[n++] = argument_text("x-overflow", "reject-publish");
+		a[n++] = argument_text("x-overflow", q->letters ? "reject-publish-dlx" : "reject-publish");
+	if (q->letters)
+		a[n++] = argument_text("x-dead-letter-exchange", "somewhere");
 	return queue_make_with(q->name, n, a);
 }
 
 static void random_operations_match_the_model(void)
 {
 	fixture_begin();
+	broker_core_set_letter_office(fixture.core, letter_came, NULL);
 	for (unsigned i = 0; i < QUEUES; i++)
 		queues[i].queue = declare(&queues[i]);
 	for (unsigned i = 0; i < OPERATIONS && !model.wrong; i++) {
@@ -369,18 +425,27 @@ static void random_operations_match_the_model(void)
 		}
 	}
 	CU_ASSERT_EQUAL(model.wrong, 0);
-	printf("# %llu published, %llu delivered, %llu expired, %llu too much, %llu refused\n",
+	printf("# %llu published, %llu delivered, %llu expired, %llu too much, %llu refused, %llu letters\n",
 		(unsigned long long)model.number, (unsigned long long)model.delivered,
 		(unsigned long long)model.expired, (unsigned long long)model.dropped_length,
-		(unsigned long long)model.refused);
+		(unsigned long long)model.refused, (unsigned long long)model.letters);
+	CU_ASSERT_TRUE(model.letters > OPERATIONS / 20);
 	CU_ASSERT_TRUE(model.delivered > OPERATIONS / 20 && model.expired > OPERATIONS / 40);
 	CU_ASSERT_TRUE(model.dropped_length > OPERATIONS / 200 && model.refused > OPERATIONS / 500);
 	while (model.out_count > 0)
 		settle_one(model.out_count - 1, 2);
 	for (unsigned i = 0; i < QUEUES; i++) {
-		if (queues[i].consuming)
-			consumer_detach(&queues[i].consumer);
-		free(queues[i].at);
+		struct model_queue *q = &queues[i];
+		for (unsigned k = 0; k < 1000 && q->came.count < q->expected.count; k++)
+			broker_core_poll(fixture.core);
+		compare_letters(q);
+		CU_ASSERT_EQUAL(q->came.count, q->expected.count);
+		CU_ASSERT_EQUAL(q->compared, q->came.count);
+		if (q->consuming)
+			consumer_detach(&q->consumer);
+		free(q->at);
+		free(q->expected.at);
+		free(q->came.at);
 	}
 	fixture_end();
 }

@@ -148,7 +148,7 @@ static void publish_one(struct worker *w)
 			return;
 		message_append(w->message, &n, sizeof(n));
 	}
-	struct publish p = {text(""), text(w->key), NULL, w->message, NULL};
+	struct publish p = {.exchange = text(""), .routing_key = text(w->key), .message = w->message};
 	if (exchange_publish(&w->session, &p, NULL, &queues, &f) != PUBLISH_DONE)
 		return;
 	if (queues != 1)

@@ -46,7 +46,7 @@ static uint32_t publish_in_other(const char *exchange, const char *key)
 {
 	struct message_envelope e = {.exchange = text(exchange), .routing_key = text(key)};
 	struct message *m = message_new(broker_core_cache(fixture.core), &e);
-	struct publish p = {e.exchange, e.routing_key, NULL, m, NULL};
+	struct publish p = {.exchange = e.exchange, .routing_key = e.routing_key, .message = m};
 	uint32_t queues = 0;
 
 	CU_ASSERT_EQUAL(exchange_publish(&other, &p, NULL, &queues, &fixture.failure), PUBLISH_DONE);

@@ -99,6 +99,7 @@ static void setup(void)
 	w->broker = broker_create(&(struct broker_config){.limits = {4, 10, 10, 8},
 		.key = {1, 2},
 		.cores = scene->cores,
+		.letters_max = 4,
 		.link_records = scene->link_records});
 	EXPECT(w->store && w->broker);
 	struct vhost *v = vhost_find(w->broker, text("/"));

@@ -12,7 +12,8 @@ static void expect_copies(const struct client *c, uint32_t queues)
 bool client_offers(struct client *c)
 {
 	struct slice key = queue_text(c->to);
-	struct publish p = {text(c->fanout ? "amq.fanout" : ""), key, NULL, c->message, NULL};
+	struct publish p = {
+		.exchange = text(c->fanout ? "amq.fanout" : ""), .routing_key = key, .message = c->message};
 	struct failure f;
 	uint32_t queues;
 	unsigned i = c->confirm_count;

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What queues give up, with an office that publishes it as it is. */
+#include "broker/core/core_fixture.h"
+
+#include <stdlib.h>
+
+static struct {
+	unsigned letters;
+	enum death why[8];
+	bool not_now, never;
+	const char *shut_out; /* a queue that is filtered out */
+} office;
+
+static bool takes(const void *ctx, struct slice queue)
+{
+	const char *shut_out = ctx;
+
+	return !slice_equals_text(queue, shut_out);
+}
+
+static enum publish_result office_publish(void *ctx, const struct dead_letter *l)
+{
+	const struct letter_address *a = l->address;
+	static struct queue_filter filter; /* a fan-out looks at it in later turns */
+	struct publish p = {.exchange = a->exchange,
+		.routing_key = a->has_key ? a->routing_key : message_routing_key(l->message),
+		.message = l->message,
+		.filter = office.shut_out ? &filter : NULL,
+		.from_inside = true};
+	uint32_t queues;
+	struct failure f;
+
+	filter = (struct queue_filter){takes, office.shut_out};
+	CU_ASSERT_PTR_EQUAL(ctx, &office);
+	if (office.not_now)
+		return PUBLISH_AGAIN;
+	if (office.letters < 8)
+		office.why[office.letters] = l->why;
+	office.letters++;
+	return office.never ? PUBLISH_FAILED : exchange_publish(&fixture.session[2], &p, NULL, &queues, &f);
+}
+
+static void begin(void)
+{
+	fixture_begin();
+	memset(&office, 0, sizeof(office));
+	broker_core_set_letter_office(fixture.core, office_publish, &office);
+}
+
+static void turns(void)
+{
+	for (unsigned i = 0; i < 200; i++) {
+		broker_core_poll(fixture.core);
+		broker_core_deliver(fixture.core, 1000);
+	}
+}
+
+/* x-dead-letter-exchange "", routing key "dead", and what else is asked for. */
+static struct queue *mortal(const char *name, const struct field *more)
+{
+	struct field all[3] = {argument_text("x-dead-letter-exchange", ""),
+		argument_text("x-dead-letter-routing-key", "dead")};
+
+	if (more)
+		all[2] = *more;
+	return queue_make_with(name, more ? 3 : 2, all);
+}
+
+static uint64_t ready(const char *name)
+{
+	struct queue *q;
+
+	CU_ASSERT_EQUAL(queue_lookup(&fixture.session[0], text(name), &q, &fixture.failure), 0);
+	return queue_ready_count(q);
+}
+
+/* Takes one and says which it was. */
+static uint64_t take(const char *name)
+{
+	struct queue *q;
+	struct delivery d;
+
+	CU_ASSERT_EQUAL(queue_lookup(&fixture.session[0], text(name), &q, &fixture.failure), 0);
+	CU_ASSERT_TRUE_FATAL(queue_take(q, true, &d));
+	uint64_t n = number_of(d.message);
+	message_unref(fixture.core->cache, d.message);
+	return n;
+}
+
+static void the_rejected_go_on(void)
+{
+	begin();
+	struct queue *q = mortal("q", NULL);
+	queue_make("dead");
+	struct test_consumer *t = consumer_make(q, 100, false);
+	for (unsigned i = 0; i < 3; i++)
+		publish("", "q", i);
+	turns();
+	CU_ASSERT_EQUAL(t->taken, 3);
+	for (unsigned i = 0; i < 3; i++)
+		CU_ASSERT_TRUE(queue_drop_ready(fixture.core, &t->kept[i]));
+	queue_drop(fixture.core, &t->kept[1]);
+	queue_ack(fixture.core, &t->kept[0]);
+	queue_drop(fixture.core, &t->kept[2]);
+	turns();
+	CU_ASSERT_EQUAL(office.letters, 2);
+	CU_ASSERT_EQUAL(office.why[0], DEATH_REJECTED);
+	CU_ASSERT_EQUAL(ready("dead"), 2);
+	CU_ASSERT_EQUAL(take("dead"), 1);
+	CU_ASSERT_EQUAL(take("dead"), 2);
+	CU_ASSERT_EQUAL(broker_core_counters(fixture.core)->dead_letters, 2);
+	CU_ASSERT_EQUAL(broker_core_counters(fixture.core)->dead_letters_lost, 0);
+	consumer_detach(&t->consumer);
+	free(t);
+	fixture_end();
+}
+
+static void the_expired_go_on(void)
+{
+	struct field ttl = argument_int("x-message-ttl", 1000);
+
+	begin();
+	mortal("q", &ttl);
+	queue_make("dead");
+	for (unsigned i = 0; i < 3; i++)
+		publish("", "q", i);
+	fixture_advance(999000);
+	turns();
+	CU_ASSERT_EQUAL(ready("dead"), 0);
+	fixture_advance(2000);
+	turns();
+	CU_ASSERT_EQUAL(ready("dead"), 3);
+	CU_ASSERT_EQUAL(office.why[2], DEATH_EXPIRED);
+	CU_ASSERT_EQUAL(take("dead"), 0);
+	fixture_end();
+}
+
+static void what_is_too_much_goes_on(void)
+{
+	struct field most = argument_int("x-max-length", 2);
+
+	begin();
+	mortal("q", &most);
+	queue_make("dead");
+	for (unsigned i = 0; i < 5; i++)
+		publish("", "q", i);
+	turns();
+	CU_ASSERT_EQUAL(ready("q"), 2);
+	CU_ASSERT_EQUAL(ready("dead"), 3);
+	CU_ASSERT_EQUAL(office.why[0], DEATH_MAXLEN);
+	CU_ASSERT_EQUAL(take("dead"), 0);
+	CU_ASSERT_EQUAL(take("q"), 3);
+	fixture_end();
+}
+
+static void what_is_refused_goes_on(void)
+{
+	struct field all[] = {argument_text("x-dead-letter-exchange", "amq.fanout"),
+		argument_int("x-max-length", 1), argument_text("x-overflow", "reject-publish-dlx")};
+
+	begin();
+	queue_make_with("q", 3, all);
+	queue_make("dead");
+	CU_ASSERT_EQUAL(bind_code("amq.fanout", "dead", ""), 0);
+	publish("", "q", 1);
+	CU_ASSERT_FALSE(fixture_refused);
+	publish("", "q", 2);
+	CU_ASSERT_TRUE(fixture_refused);
+	turns();
+	CU_ASSERT_EQUAL(ready("q"), 1);
+	CU_ASSERT_EQUAL(take("dead"), 2);
+	CU_ASSERT_EQUAL(office.why[0], DEATH_MAXLEN);
+	fixture_end();
+}
+
+static void purge_and_delete_make_no_letters(void)
+{
+	struct queue_call_request purge = {.kind = QUEUE_CALL_PURGE, .queue = text("q")};
+	uint64_t n;
+
+	begin();
+	mortal("q", NULL);
+	queue_make("dead");
+	publish("", "q", 1);
+	CU_ASSERT_EQUAL(queue_call_code(0, &purge, &n), 0);
+	publish("", "q", 2);
+	CU_ASSERT_EQUAL(queue_delete_code(0, "q"), 0);
+	turns();
+	CU_ASSERT_EQUAL(office.letters, 0);
+	fixture_end();
+}
+
+/* A letter keeps its address; the queue that it came from may be gone. */
+static void a_letter_waits_in_its_place(void)
+{
+	struct field ttl = argument_int("x-message-ttl", 0);
+
+	begin();
+	mortal("q", &ttl);
+	queue_make("dead");
+	office.not_now = true;
+	publish("", "q", 1);
+	turns();
+	publish("", "q", 2);
+	turns();
+	CU_ASSERT_EQUAL(ready("q"), 0);
+	CU_ASSERT_FALSE(broker_core_busy(fixture.core));
+	CU_ASSERT_TRUE(broker_core_next_us(fixture.core) < UINT64_MAX);
+	CU_ASSERT_EQUAL(queue_delete_code(0, "q"), 0);
+	graves_empty();
+	office.not_now = false;
+	turns();
+	CU_ASSERT_EQUAL(take("dead"), 1);
+	CU_ASSERT_EQUAL(take("dead"), 2);
+	fixture_end();
+}
+
+static void nothing_is_given_up_without_room(void)
+{
+	struct field ttl = argument_int("x-message-ttl", 1);
+
+	begin();
+	struct queue *q = mortal("q", &ttl);
+	queue_make("dead");
+	office.not_now = true;
+	unsigned sent = 0;
+	for (; sent < 10000 && letters_open(fixture.core); sent++) {
+		publish("", "q", sent);
+		if (sent % 64 == 63)
+			fixture_advance(2000);
+	}
+	CU_ASSERT_EQUAL(sent, 4096);
+	publish("", "q", sent);
+	fixture_advance(2000);
+	CU_ASSERT_EQUAL(ready("q"), 1);
+	struct delivery d;
+	CU_ASSERT_FALSE(queue_take(q, true, &d)); /* its time is over all the same */
+	office.not_now = false;
+	turns();
+	CU_ASSERT_EQUAL(ready("q"), 0);
+	CU_ASSERT_EQUAL(ready("dead"), 4097);
+	fixture_end();
+}
+
+static void what_cannot_go_on_is_counted(void)
+{
+	struct field ttl = argument_int("x-message-ttl", 0);
+
+	begin();
+	mortal("q", &ttl);
+	office.never = true;
+	publish("", "q", 1);
+	turns();
+	CU_ASSERT_EQUAL(broker_core_counters(fixture.core)->dead_letters, 1);
+	CU_ASSERT_EQUAL(broker_core_counters(fixture.core)->dead_letters_lost, 1);
+	fixture_end();
+}
+
+static void queues_may_be_shut_out(void)
+{
+	struct field all[] = {
+		argument_text("x-dead-letter-exchange", "amq.fanout"), argument_int("x-message-ttl", 0)};
+	char name[16];
+
+	begin();
+	queue_make_with("q", 2, all);
+	for (unsigned i = 0; i < 90; i++) { /* the last time more than are served at once */
+		snprintf(name, sizeof(name), "d%u", i);
+		queue_make(name);
+		CU_ASSERT_EQUAL(bind_code("amq.fanout", name, ""), 0);
+		if (i != 1 && i != 89)
+			continue;
+		office.shut_out = "d1";
+		publish("", "q", i);
+		turns();
+		CU_ASSERT_EQUAL(ready("d1"), 0);
+		CU_ASSERT_EQUAL(ready("d0"), i == 1 ? 1 : 2);
+	}
+	CU_ASSERT_EQUAL(ready("d89"), 1);
+	fixture_end();
+}
+
+static void an_internal_exchange_takes_them(void)
+{
+	struct exchange_declaration d = {.name = text("inside"), .type = text("fanout"), .internal = true};
+	struct field all[] = {
+		argument_text("x-dead-letter-exchange", "inside"), argument_int("x-message-ttl", 0)};
+
+	begin();
+	CU_ASSERT_EQUAL(exchange_declare_code(&d), 0);
+	queue_make_with("q", 2, all);
+	queue_make("dead");
+	CU_ASSERT_EQUAL(bind_code("inside", "dead", ""), 0);
+	publish("", "q", 1);
+	turns();
+	CU_ASSERT_EQUAL(ready("dead"), 1);
+	fixture_end();
+}
+
+static void arguments_are_checked(void)
+{
+	struct field number = argument_int("x-dead-letter-exchange", 1),
+		     key = argument_text("x-dead-letter-routing-key", "k");
+	struct queue_declaration d = {.name = text("q"), .arguments = {&number, 1}};
+	struct queue *q;
+
+	begin();
+	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_PRECONDITION);
+	CU_ASSERT_STRING_EQUAL(fixture.failure.text, "invalid arg 'x-dead-letter-exchange' for queue 'q' in "
+						     "vhost '/': {unacceptable_type,signedint}");
+	d.arguments.at = &key;
+	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_PRECONDITION);
+	CU_ASSERT_STRING_EQUAL(fixture.failure.text, "invalid arg 'x-dead-letter-routing-key' for queue 'q' "
+						     "in vhost '/': routing_key_but_no_dlx_defined");
+	fixture_end();
+}
+
+int main(int argc, char **argv)
+{
+	return unit_main(argc, argv,
+		(struct unit_test[]){{"the_rejected_go_on", the_rejected_go_on},
+			{"the_expired_go_on", the_expired_go_on},
+			{"what_is_too_much_goes_on", what_is_too_much_goes_on},
+			{"what_is_refused_goes_on", what_is_refused_goes_on},
+			{"purge_and_delete_make_no_letters", purge_and_delete_make_no_letters},
+			{"a_letter_waits_in_its_place", a_letter_waits_in_its_place},
+			{"nothing_is_given_up_without_room", nothing_is_given_up_without_room},
+			{"what_cannot_go_on_is_counted", what_cannot_go_on_is_counted},
+			{"queues_may_be_shut_out", queues_may_be_shut_out},
+			{"an_internal_exchange_takes_them", an_internal_exchange_takes_them},
+			{"arguments_are_checked", arguments_are_checked}, {0}});
+}
