@@ -14,6 +14,7 @@ bool conn_live(const struct amqp091_conn *c)
 static void server_properties(struct amqp091_table_builder *b)
 {
 	amqp091_table_add_cstring(b, "product", "Godwit");
+	amqp091_table_add_cstring(b, "cluster_name", "godwit"); /* clients of RabbitMQ show it */
 	amqp091_table_add_cstring(b, "version", GODWIT_VERSION);
 	amqp091_table_add_cstring(b, "platform", "C");
 	amqp091_table_add_cstring(b, "copyright", "The Godwit authors");
@@ -23,11 +24,11 @@ static void server_properties(struct amqp091_table_builder *b)
 	amqp091_table_add_bool(b, "exchange_exchange_bindings", true);
 	amqp091_table_add_bool(b, "basic.nack", true);
 	amqp091_table_add_bool(b, "consumer_cancel_notify", true);
-	amqp091_table_add_bool(b, "connection.blocked", false);
-	amqp091_table_add_bool(b, "consumer_priorities", false);
+	amqp091_table_add_bool(b, "connection.blocked", true);
+	amqp091_table_add_bool(b, "consumer_priorities", true);
 	amqp091_table_add_bool(b, "authentication_failure_close", true);
 	amqp091_table_add_bool(b, "per_consumer_qos", true);
-	amqp091_table_add_bool(b, "direct_reply_to", false);
+	amqp091_table_add_bool(b, "direct_reply_to", true);
 	amqp091_table_close(b);
 }
 
@@ -58,8 +59,11 @@ static void learn_capabilities(struct amqp091_conn *c, const struct amqp091_tabl
 {
 	struct amqp091_table capabilities;
 
-	if (amqp091_table_get_table(properties, "capabilities", &capabilities) == 0)
-		amqp091_table_get_bool(&capabilities, "consumer_cancel_notify", &c->notifies_cancel);
+	if (amqp091_table_get_table(properties, "capabilities", &capabilities) != 0)
+		return;
+	amqp091_table_get_bool(&capabilities, "consumer_cancel_notify", &c->notifies_cancel);
+	amqp091_table_get_bool(&capabilities, "connection.blocked", &c->hears_blocked);
+	amqp091_table_get_bool(&capabilities, "authentication_failure_close", &c->hears_refusal);
 }
 
 /* PLAIN (RFC 4616): authorisation identity, NUL, name, NUL, password. */
@@ -114,6 +118,10 @@ static void refuse_login(struct amqp091_conn *c)
 {
 	c->server->counters.logins_refused++;
 	LOG_WARN("amqp", "login of '%s' refused", c->user);
+	if (!c->hears_refusal) { /* 4.2.2 of the specification: closed without a word */
+		conn_drain(c);
+		return;
+	}
 	conn_exception(c, AMQP091_REPLY_ACCESS_REFUSED, 0,
 		"Login was refused using authentication mechanism %s. For details see the broker logfile.",
 		c->mechanism);
@@ -270,6 +278,17 @@ void conn_drain(struct amqp091_conn *c)
 		transport_shutdown(c->transport);
 }
 
+/* As RabbitMQ does for users whose passwords do not expire: there is nothing to renew, whatever the secret
+ * is. */
+static void update_secret(struct amqp091_conn *c, const struct amqp091_connection_update_secret *m)
+{
+	struct amqp091_method ok = {.id = AMQP091_METHOD_CONNECTION_UPDATE_SECRET_OK};
+
+	LOG_INFO("amqp", "connection of '%s': update-secret, which needs no renewal here: %.*s", c->user,
+		SHORT_ARG(m->reason));
+	conn_send_method(c, 0, &ok);
+}
+
 static bool in_order(const struct amqp091_conn *c, uint32_t id)
 {
 	switch (id) {
@@ -313,9 +332,9 @@ void conn_method(struct amqp091_conn *c, const struct amqp091_method *m)
 	case AMQP091_METHOD_CONNECTION_CLOSE_OK:
 		conn_drain(c);
 		break;
-	default:
-		conn_exception(c, AMQP091_REPLY_NOT_IMPLEMENTED, m->id, "%s is not implemented yet",
-			amqp091_method_info(m->id)->name);
+	case AMQP091_METHOD_CONNECTION_UPDATE_SECRET:
+		update_secret(c, &m->args.connection_update_secret);
+		break;
 	}
 }
 
@@ -335,6 +354,7 @@ void conn_die(struct amqp091_conn *c, bool abort)
 	timer_cancel(&s->wheel, &c->deadline);
 	timer_cancel(&s->wheel, &c->heartbeat);
 	cds_list_del_init(&c->waiting);
+	cds_list_del_init(&c->blocked);
 	cds_list_del(&c->link);
 	cds_list_add_tail(&c->link, &s->dying);
 	if (abort)

@@ -118,6 +118,8 @@ static void consumer_free(struct amqp091_consumer *k)
 
 	/* What it was given stays with the channel until it is settled. */
 	ch->unacked_count -= k->unacked_count;
+	if (ch->replies == k)
+		ch->replies = NULL;
 	cds_list_del(&k->link);
 	pool_give(ch->conn->server->consumers_pool, k);
 }
@@ -284,6 +286,48 @@ static bool consume_arguments(struct amqp091_channel *ch, const struct amqp091_b
 	return false;
 }
 
+static bool tag_is_new(struct amqp091_channel *ch, struct amqp091_shortstr tag)
+{
+	if (!tag.len || !consumer_find(ch, tag))
+		return true;
+	conn_exception(ch->conn, AMQP091_REPLY_NOT_ALLOWED, AMQP091_METHOD_BASIC_CONSUME,
+		"attempt to reuse consumer tag '%.*s'", SHORT_ARG(tag));
+	return false;
+}
+
+/* NULL: the channel has its exception. */
+static struct amqp091_consumer *consumer_make(
+	struct amqp091_channel *ch, const struct amqp091_basic_consume *a, const struct consumer *asked)
+{
+	struct amqp091_consumer *k = consumer_create(ch, a, asked);
+
+	if (!k)
+		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_CONSUME,
+			"the broker has no room for another consumer");
+	return k;
+}
+
+/* Of a new queue, which is this core's: one that is refused takes it along. */
+static void consume_replies(struct amqp091_channel *ch, const struct amqp091_basic_consume *a)
+{
+	struct broker_core *core = ch->conn->server->config.core;
+	struct consumer asked = {.ops = &consumer_ops, .no_ack = true};
+	struct failure f;
+	struct queue *q;
+
+	if (!tag_is_new(ch, a->consumer_tag) || !(q = reply_to_begin(ch, a)))
+		return;
+	struct amqp091_consumer *k = consumer_make(ch, a, &asked);
+	if (k && consumer_attach(core, &k->consumer, q, &f) == CONSUMER_DONE) {
+		ch->replies = k;
+		say_consume_ok(k);
+		return;
+	}
+	if (k)
+		refuse_consumer(k, &f);
+	queue_delete_own(&ch->conn->session, q);
+}
+
 static void consume(struct amqp091_channel *ch, const struct amqp091_method *m)
 {
 	const struct amqp091_basic_consume *a = &m->args.basic_consume;
@@ -292,25 +336,21 @@ static void consume(struct amqp091_channel *ch, const struct amqp091_method *m)
 	struct failure f;
 	struct consumer asked = {.ops = &consumer_ops, .no_ack = a->no_ack, .exclusive = a->exclusive};
 
-	if (!channel_queue_name(ch, a->queue, m->id, &name) ||
-		!queue_permitted(ch, ACCESS_READ, name, m->id) ||
-		!consume_arguments(ch, a, name, &asked))
-		return;
-	if (a->consumer_tag.len && consumer_find(ch, a->consumer_tag)) {
-		conn_exception(ch->conn, AMQP091_REPLY_NOT_ALLOWED, m->id,
-			"attempt to reuse consumer tag '%.*s'", SHORT_ARG(a->consumer_tag));
+	if (reply_to_is(slice_of(a->queue))) {
+		consume_replies(ch, a);
 		return;
 	}
+	if (!channel_queue_name(ch, a->queue, m->id, &name) ||
+		!queue_permitted(ch, ACCESS_READ, name, m->id) || !consume_arguments(ch, a, name, &asked) ||
+		!tag_is_new(ch, a->consumer_tag))
+		return;
 	if (queue_lookup(&ch->conn->session, name, &q, &f) != FAILURE_NONE) {
 		channel_failure(ch, m->id, &f);
 		return;
 	}
-	struct amqp091_consumer *k = consumer_create(ch, a, &asked);
-	if (!k) {
-		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, m->id,
-			"the broker has no room for another consumer");
+	struct amqp091_consumer *k = consumer_make(ch, a, &asked);
+	if (!k)
 		return;
-	}
 	switch (consumer_attach(ch->conn->server->config.core, &k->consumer, q, &f)) {
 	case CONSUMER_DONE:
 		/* Deliveries begin in the core's own step of the turn, so consume-ok is ahead of them. */

@@ -15,6 +15,8 @@ void conn_hold(struct amqp091_conn *c, enum hold why)
 	c->hold = why;
 	c->server->turn_short |= why == HOLD_TURN || why == HOLD_ROUTE;
 	conn_wait(c);
+	if (why == HOLD_MEMORY)
+		blocked_tell(c);
 }
 
 static uint32_t less(uint32_t a, uint32_t b)

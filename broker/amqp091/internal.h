@@ -16,6 +16,7 @@
 
 #include "broker/access.h"
 #include "broker/amqp091/codec.h"
+#include "broker/amqp091/letter.h"
 #include "broker/amqp091/server.h"
 #include "broker/core/exchange.h"
 #include "broker/core/queue.h"
@@ -102,13 +103,16 @@ struct amqp091_conn {
 	bool frame_again;    /* the frame under way is not done with: it is offered again in the next turn */
 	uint32_t input_left; /* of AMQP091_INPUT_BUDGET, in turn input_turn */
 	uint64_t input_turn;
-	bool opened;	      /* open-ok was sent: session is live */
-	bool was_opened;      /* it was at some time */
-	bool notifies_cancel; /* the client's capability consumer_cancel_notify */
-	bool stream_lost;     /* a frame could not be parsed: nothing after it can be */
-	bool peer_ended;      /* FIN was received: nothing follows what the transport holds */
-	bool body_end;	      /* a body frame's end octet is awaited */
-	uint32_t body_left;   /* payload octets of the current body frame still to come */
+	bool opened;	 /* open-ok was sent: session is live */
+	bool was_opened; /* it was at some time */
+	/* The client's capabilities: consumer_cancel_notify, connection.blocked,
+	 * authentication_failure_close. */
+	bool notifies_cancel, hears_blocked, hears_refusal;
+	struct cds_list_head blocked; /* server->blocked from connection.blocked to unblocked, else idle */
+	bool stream_lost;	      /* a frame could not be parsed: nothing after it can be */
+	bool peer_ended;	      /* FIN was received: nothing follows what the transport holds */
+	bool body_end;		      /* a body frame's end octet is awaited */
+	uint32_t body_left;	      /* payload octets of the current body frame still to come */
 	uint16_t body_channel;
 	uint32_t frame_max; /* 0: none agreed yet */
 	uint16_t channel_max;
@@ -132,7 +136,7 @@ struct amqp091_conn {
 };
 
 /* What tx.commit does with an unsettled delivery. */
-enum settlement { SETTLEMENT_NONE, SETTLEMENT_ACK, SETTLEMENT_REQUEUE, SETTLEMENT_DROP };
+enum kept_settlement { SETTLEMENT_NONE, SETTLEMENT_ACK, SETTLEMENT_REQUEUE, SETTLEMENT_DROP };
 
 struct unacked {
 	struct cds_list_head link; /* channel->unacked, by tag; or its transaction's */
@@ -140,7 +144,8 @@ struct unacked {
 	uint64_t serial; /* the channel's */
 	uint64_t tag;
 	uint32_t chain;
-	enum settlement kept;
+	enum kept_settlement kept;
+	uint64_t delivered_us;
 	struct delivery delivery;
 	pool_handle consumer; /* 0: basic.get */
 };
@@ -200,6 +205,7 @@ struct content_in {
 	bool expected;	/* basic.publish came: header, then bodies */
 	bool permitted; /* to the exchange, which is the last content's meanwhile */
 	bool mandatory;
+	bool rewritten;		 /* its properties are not those that came */
 	struct message *message; /* from the header on */
 	struct message *keys;	 /* with CC or BCC: one whose properties have them; a reference */
 	uint8_t exchange_bytes, key_bytes;
@@ -232,6 +238,8 @@ struct confirm_point {
 	uint64_t persistent; /* of the count */
 };
 
+enum { REPLY_NAME_BYTES = 44 }; /* amq.rabbitmq.reply-to. and what is random */
+
 struct amqp091_channel {
 	struct amqp091_conn *conn;
 	struct cds_list_head link; /* conn->channels */
@@ -255,6 +263,8 @@ struct amqp091_channel {
 	struct cds_list_head unacked, consumers;
 	struct content_in in;
 	struct transaction tx;
+	struct amqp091_consumer *replies; /* of direct reply-to; NULL: none */
+	uint8_t reply_name[REPLY_NAME_BYTES];
 	struct publish_template template;
 	uint8_t last_queue_bytes;
 	bool has_last_queue;
@@ -281,9 +291,12 @@ struct amqp091_server {
 	struct pattern_match *match; /* NULL: nobody asks */
 	struct pool *conns_pool, *channels_pool, *pages_pool, *consumers_pool, *unacked_pool, *kept_pool;
 	uint64_t kept_bytes, kept_bytes_max; /* of the messages in transactions */
+	struct amqp091_letters letters;
 	struct unacked_index unacked_index;
 	struct timer_wheel wheel;
-	struct cds_list_head conns, dying, waiting, confirms;
+	struct timer overdue;
+	uint32_t overdue_left; /* connections that are to be looked at */
+	struct cds_list_head conns, dying, waiting, confirms, blocked;
 	struct cds_list_head forgotten; /* messages of transactions whose channels are gone */
 	struct cds_list_head
 		abandoned; /* unsettled deliveries of channels that are gone: back to their queues */
@@ -317,6 +330,14 @@ void conn_die(struct amqp091_conn *c, bool abort);
 void conn_release(struct amqp091_conn *c);
 void server_count_out(struct amqp091_server *s); /* one connection less on all cores */
 bool conn_live(const struct amqp091_conn *c);	 /* running: channels may act */
+
+/* blocked.c. It is held for memory; and once a turn: how many may go on. */
+void blocked_tell(struct amqp091_conn *c);
+unsigned blocked_end(struct amqp091_server *s);
+
+/* overdue.c: deliveries that wait too long for their settlement. */
+void overdue_begin(struct amqp091_server *s);
+unsigned overdue_poll(struct amqp091_server *s); /* a slice; how many connections were looked at */
 
 /* heartbeat.c */
 void heartbeat_start(struct amqp091_conn *c, uint16_t interval_s);
@@ -389,6 +410,17 @@ void topology_method(struct amqp091_channel *ch, const struct amqp091_method *m)
 bool channel_queue_name(
 	struct amqp091_channel *ch, struct amqp091_shortstr given, uint32_t id, struct slice *out);
 
+/* reply_to.c: direct reply-to. */
+bool reply_to_is(struct slice queue);	  /* the name that stands for it */
+bool reply_to_hidden(struct slice queue); /* that, or one of the queues behind it */
+/* The queue of a new reply consumer; NULL: the channel has its exception. */
+struct queue *reply_to_begin(struct amqp091_channel *ch, const struct amqp091_basic_consume *a);
+/* Puts the channel's own name into a request's properties, which lie in the server's encode from then on.
+ * False: the channel has its exception. */
+bool reply_to_rewrite(struct amqp091_channel *ch, struct amqp091_content_header *h,
+	struct amqp091_basic_properties *properties);
+void reply_to_declare(struct amqp091_channel *ch, const struct amqp091_queue_declare *a);
+
 /* consume.c */
 void basic_method(struct amqp091_channel *ch, const struct amqp091_method *m);
 void consumer_release(struct amqp091_consumer *k);
@@ -405,8 +437,8 @@ void unacked_index_destroy(struct unacked_index *x);
 void unacked_begin(struct amqp091_channel *ch);
 struct unacked *unacked_add(struct amqp091_channel *ch, struct amqp091_consumer *k, const struct delivery *d);
 void unacked_settle(struct amqp091_channel *ch, struct unacked *u, bool ack, bool requeue);
-/* Its queue can be told now. */
-bool unacked_ready(struct amqp091_channel *ch, const struct unacked *u);
+/* Its queue can be told now; drop: that nobody wants it. */
+bool unacked_ready(struct amqp091_channel *ch, const struct unacked *u, bool drop);
 /* Puts back among the unsettled what a transaction had; returns how many it had to pass. */
 uint32_t unacked_restore(struct amqp091_channel *ch, struct unacked *u);
 /* basic.recover: all of them to their queues, whatever a transaction keeps. */
@@ -480,7 +512,7 @@ void transaction_method(struct amqp091_channel *ch, uint32_t id);
 /* Keeps the channel's complete message, or tells why not. */
 void transaction_publish(struct amqp091_channel *ch);
 /* Keeps what was said of a delivery. */
-void transaction_settle(struct amqp091_channel *ch, struct unacked *u, enum settlement how);
+void transaction_settle(struct amqp091_channel *ch, struct unacked *u, enum kept_settlement how);
 /* The channel ends: its messages go, in slices, and its deliveries are unsettled. */
 void transaction_drop(struct amqp091_channel *ch);
 unsigned transaction_drain(struct amqp091_server *s, unsigned n); /* such a slice; how many */

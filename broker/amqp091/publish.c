@@ -97,6 +97,7 @@ void publish_begin(struct amqp091_channel *ch, const struct amqp091_basic_publis
 	if (!write_permitted(ch, slice_of(p->exchange)))
 		return;
 	in->expected = true;
+	in->rewritten = false;
 	in->mandatory = p->mandatory;
 	in->exchange_bytes = p->exchange.len;
 	in->key_bytes = p->routing_key.len;
@@ -148,7 +149,10 @@ struct publish_run publish_run_like(struct amqp091_channel *ch, struct message *
 {
 	struct header_lookup lookup = {.message = like, .block = ch->conn->server->scratch};
 	struct header_source headers = header_source(&lookup);
-	struct publish p = {message_exchange(like), message_routing_key(like), &headers, like, NULL};
+	struct publish p = {.exchange = message_exchange(like),
+		.routing_key = message_routing_key(like),
+		.headers = &headers,
+		.message = like};
 
 	return publish_run_begin(&ch->conn->session, &p);
 }
@@ -171,7 +175,11 @@ enum publish_result publish_offer(struct amqp091_channel *ch, const struct publi
 		.message = keys ? keys : m, .block = c->server->scratch, .selected = keys != NULL};
 	struct header_source headers = header_source(&lookup);
 	struct key_source more = key_source(&lookup);
-	struct publish p = {message_exchange(m), message_routing_key(m), &headers, m, keys ? &more : NULL};
+	struct publish p = {.exchange = message_exchange(m),
+		.routing_key = message_routing_key(m),
+		.headers = &headers,
+		.message = m,
+		.more_keys = keys ? &more : NULL};
 
 	enum publish_result result = exchange_publish(&c->session, &p, marks, &queues, f);
 	if (queues == 0 && content->mandatory && result == PUBLISH_DONE)
@@ -298,6 +306,20 @@ static bool keys_keep(struct amqp091_channel *ch, enum selected selected, const 
 	return true;
 }
 
+/* The property is a promise to whoever gets the message. False: the channel has been told. */
+static bool user_id_true(struct amqp091_channel *ch, const struct amqp091_basic_properties *p)
+{
+	const char *user = ch->conn->user;
+
+	if (!(p->flags & AMQP091_BASIC_USER_ID) || slice_equals_text(slice_of(p->user_id), user))
+		return true;
+	publish_drop(ch);
+	channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH,
+		"user_id property set to '%.*s' but authenticated user was '%s'", SHORT_ARG(p->user_id),
+		user);
+	return false;
+}
+
 /* What is not stored must not look as if it were. False: the channel has been told. */
 static bool persistent_taken(struct amqp091_channel *ch)
 {
@@ -343,6 +365,8 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 			"content header on channel %u could not be decoded", ch->number);
 		return true;
 	}
+	if (!user_id_true(ch, &properties) || !reply_to_rewrite(ch, &h, &properties))
+		return true;
 	uint64_t lifetime_us = 0;
 	bool expires = properties.flags & AMQP091_BASIC_EXPIRATION;
 	if (!header_fits(ch, &h) || (properties.delivery_mode == 2 && !persistent_taken(ch)) ||

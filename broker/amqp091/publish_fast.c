@@ -27,7 +27,7 @@ void publish_learn_header(struct amqp091_channel *ch, const uint8_t *frame, uint
 
 	t->header_bytes = 0;
 	/* Further keys are each message's own. */
-	if (!t->method_bytes || ch->in.keys || n > AMQP091_TEMPLATE_FRAME_MAX ||
+	if (!t->method_bytes || ch->in.keys || ch->in.rewritten || n > AMQP091_TEMPLATE_FRAME_MAX ||
 		wire_get64(frame + SIZE_AT) >= AMQP091_LARGE_BODY)
 		return;
 	MUST(amqp091_basic_properties_decode(frame + head, n - head - 1, &properties) == 0);

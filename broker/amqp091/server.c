@@ -75,6 +75,7 @@ static int app_accepted(void *app, struct transport_conn *transport)
 	c->rx_us = c->tx_us = s->now_us;
 	c->auth_token = pool_handle_of(s->conns_pool, c);
 	CDS_INIT_LIST_HEAD(&c->waiting);
+	CDS_INIT_LIST_HEAD(&c->blocked);
 	CDS_INIT_LIST_HEAD(&c->before);
 	CDS_INIT_LIST_HEAD(&c->after);
 	CDS_INIT_LIST_HEAD(&c->channels);
@@ -223,6 +224,8 @@ static unsigned source_poll(struct turn_source *source, uint64_t now_us)
 	work += retry_waiting(s);
 	work += unacked_drain(s, AMQP091_ABANDON_BUDGET);
 	work += transaction_drain(s, AMQP091_ABANDON_BUDGET);
+	work += blocked_end(s);
+	work += overdue_poll(s);
 	uint64_t came = s->counters.messages_received - s->received_before;
 	work += broker_core_deliver(s->config.core, AMQP091_DELIVER_BUDGET + (unsigned)came);
 	stage_flush(s);
@@ -247,7 +250,8 @@ static uint64_t source_next_us(struct turn_source *source)
 	struct amqp091_server *s = server_of(source);
 	uint64_t next = s->turn_short ? s->now_us : timer_wheel_next_us(&s->wheel);
 	uint64_t core = broker_core_next_us(s->config.core);
-	uint64_t retry = cds_list_empty(&s->waiting) ? UINT64_MAX : s->now_us + AMQP091_RETRY_US;
+	bool waits = !cds_list_empty(&s->waiting) || !cds_list_empty(&s->blocked);
+	uint64_t retry = waits ? s->now_us + AMQP091_RETRY_US : UINT64_MAX;
 
 	next = core < next ? core : next;
 	return next < retry ? next : retry;
@@ -274,6 +278,7 @@ static void server_free(struct amqp091_server *s)
 		if (pools[i])
 			pool_destroy(pools[i]);
 	}
+	amqp091_letters_end(s);
 	if (s->auth_port)
 		auth_port_destroy(s->auth_port);
 	pattern_match_destroy(s->match);
@@ -298,6 +303,7 @@ struct amqp091_server *amqp091_server_create(const struct amqp091_server_config 
 	CDS_INIT_LIST_HEAD(&s->dying);
 	CDS_INIT_LIST_HEAD(&s->waiting);
 	CDS_INIT_LIST_HEAD(&s->confirms);
+	CDS_INIT_LIST_HEAD(&s->blocked);
 	CDS_INIT_LIST_HEAD(&s->abandoned);
 	CDS_INIT_LIST_HEAD(&s->forgotten);
 	timer_wheel_init(&s->wheel, 1000, now_us);
@@ -324,11 +330,13 @@ struct amqp091_server *amqp091_server_create(const struct amqp091_server_config 
 	s->encode = malloc(AMQP091_FRAME_MIN_SIZE + frame);
 	if (!s->conns_pool || !s->channels_pool || !s->pages_pool || !s->consumers_pool || !s->unacked_pool ||
 		!s->kept_pool || !s->auth_port || (config->access && !s->match) || !s->stage.bytes ||
-		!s->scratch || !s->encode || unacked_index_create(&s->unacked_index, config->unacked_max)) {
+		!s->scratch || !s->encode || amqp091_letters_begin(s) ||
+		unacked_index_create(&s->unacked_index, config->unacked_max)) {
 		server_free(s);
 		return NULL;
 	}
 	server_now(s, now_us);
+	overdue_begin(s);
 	s->source = (struct turn_source){
 		.name = "amqp091",
 		.poll = source_poll,

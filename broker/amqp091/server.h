@@ -30,6 +30,7 @@ struct amqp091_server_config {
 	bool refuse_persistent;	    /* with 406: nothing is stored */
 	uint32_t heartbeat_s;	    /* offered to clients, 0 to 65535 */
 	uint64_t handshake_timeout_us; /* from accept to connection.open */
+	uint64_t consumer_timeout_us;  /* for the settlement of a delivery; 0: no limit */
 	uint64_t close_timeout_us;     /* from our connection.close to the peer's close-ok and FIN */
 	void (*wake)(void *ctx);       /* wakes this core's turn; any thread */
 	void *wake_ctx;
@@ -52,6 +53,7 @@ struct amqp091_server_config {
 	X(messages_received, "messages published by clients")                                    \
 	X(messages_sent, "messages delivered, got or returned")                                  \
 	X(returned, "mandatory messages returned as unroutable")                                 \
+	X(consumers_timed_out, "channels closed because a delivery was not settled in time")     \
 	X(confirmed, "publisher confirms sent")                                                  \
 	X(confirmed_not_stored, "of these, for persistent messages, which nothing stored")       \
 	X(publishes_refused, "basic.nack to publishers: a queue had too much")                   \

@@ -109,7 +109,7 @@ static bool expected_at(enum stage stage, uint32_t id)
 	case AT_OPEN:
 		return id == AMQP091_METHOD_CONNECTION_OPEN;
 	default:
-		return id == AMQP091_METHOD_CONNECTION_UPDATE_SECRET; /* 540 */
+		return id == AMQP091_METHOD_CONNECTION_UPDATE_SECRET;
 	}
 }
 
@@ -224,7 +224,7 @@ static void login(const char *mechanism, const void *response, uint32_t n)
 	client_attach(&client, &rig);
 	client_raw(&client, AMQP091_PROTOCOL_HEADER, AMQP091_PROTOCOL_HEADER_SIZE);
 	client_expect(&client, 0, AMQP091_METHOD_CONNECTION_START);
-	client_start_ok(&client, mechanism, response, n, true);
+	client_start_ok(&client, mechanism, response, n, CLIENT_CANCEL_NOTIFY | CLIENT_FAILURE_CLOSE);
 }
 
 static void expect_refused(const char *mechanism)

@@ -164,9 +164,9 @@ static void what_makes_no_sense_is_refused(void)
 	begin(2, true);
 	amqp091_table_add_cstring(arguments(), "x-priority", "high");
 	consume_send(&here, "c", false);
-	expect_refusal(
-		AMQP091_REPLY_PRECONDITION_FAILED, "PRECONDITION_FAILED - invalid arg 'x-priority' for queue "
-						   "'q' in vhost '/': \"expected integer, got longstr\"");
+	expect_refusal(AMQP091_REPLY_PRECONDITION_FAILED,
+		"PRECONDITION_FAILED - invalid arg 'x-priority' for queue "
+		"'q' in vhost '/': \"expected integer, got longstr\"");
 	arguments();
 	consume_send(&here, "c", true);
 	expect_refusal(

@@ -29,16 +29,16 @@ static void reply_plain(struct amqp091_channel *ch, bool no_wait, uint32_t id)
 bool channel_queue_name(
 	struct amqp091_channel *ch, struct amqp091_shortstr given, uint32_t id, struct slice *out)
 {
-	if (given.len) {
-		*out = slice_of(given);
-		return true;
-	}
-	if (!ch->has_last_queue) {
+	if (!given.len && !ch->has_last_queue) {
 		channel_exception(ch, AMQP091_REPLY_NOT_FOUND, id, "no previously declared queue");
 		return false;
 	}
-	*out = (struct slice){ch->last_queue, ch->last_queue_bytes};
-	return true;
+	*out = given.len ? slice_of(given) : (struct slice){ch->last_queue, ch->last_queue_bytes};
+	if (!reply_to_hidden(*out))
+		return true;
+	channel_exception(ch, AMQP091_REPLY_NOT_FOUND, id, "no queue '%.*s' in vhost '%s'", SLICE_ARG(*out),
+		vhost_name(ch->conn->session.vhost));
+	return false;
 }
 
 static void exchange_declare_method(struct amqp091_channel *ch, const struct amqp091_method *m)
@@ -172,6 +172,10 @@ static void queue_declare_method(struct amqp091_channel *ch, const struct amqp09
 	struct queue *q;
 	struct failure f;
 
+	if (reply_to_hidden(d.name)) {
+		reply_to_declare(ch, a);
+		return;
+	}
 	if (!read_arguments(ch, a->arguments, m->id, fields, &d.arguments))
 		return;
 	d.generated = !a->passive && a->queue.len == 0;

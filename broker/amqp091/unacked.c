@@ -68,6 +68,7 @@ struct unacked *unacked_add(struct amqp091_channel *ch, struct amqp091_consumer 
 	u->tag = ch->tag_next++;
 	u->delivery = *d;
 	u->kept = SETTLEMENT_NONE;
+	u->delivered_us = s->now_us;
 	u->consumer = k ? pool_handle_of(s->consumers_pool, k) : 0;
 	u->serial = ch->serial;
 	u->chain = (uint32_t)(ch->tag_base + u->tag) & s->unacked_index.mask;
@@ -110,9 +111,11 @@ void unacked_settle(struct amqp091_channel *ch, struct unacked *u, bool ack, boo
 		queue_drop(core, &d);
 }
 
-bool unacked_ready(struct amqp091_channel *ch, const struct unacked *u)
+bool unacked_ready(struct amqp091_channel *ch, const struct unacked *u, bool drop)
 {
-	return queue_settle_ready(ch->conn->server->config.core, &u->delivery);
+	struct broker_core *core = ch->conn->server->config.core;
+
+	return drop ? queue_drop_ready(core, &u->delivery) : queue_settle_ready(core, &u->delivery);
 }
 
 uint32_t unacked_restore(struct amqp091_channel *ch, struct unacked *u)
@@ -128,14 +131,14 @@ uint32_t unacked_restore(struct amqp091_channel *ch, struct unacked *u)
 	return passed;
 }
 
-static enum settlement settlement(bool ack, bool requeue)
+static enum kept_settlement settlement(bool ack, bool requeue)
 {
 	if (ack)
 		return SETTLEMENT_ACK;
 	return requeue ? SETTLEMENT_REQUEUE : SETTLEMENT_DROP;
 }
 
-static enum settle keep_up_to(struct amqp091_channel *ch, uint64_t last, enum settlement how)
+static enum settle keep_up_to(struct amqp091_channel *ch, uint64_t last, enum kept_settlement how)
 {
 	while (!cds_list_empty(&ch->unacked)) {
 		struct unacked *u = cds_list_first_entry(&ch->unacked, struct unacked, link);
@@ -157,7 +160,7 @@ static enum settle settle_up_to(struct amqp091_channel *ch, uint64_t last, bool 
 		struct unacked *u = cds_list_first_entry(&ch->unacked, struct unacked, link);
 		if (u->tag > last)
 			break;
-		if (conn_input_left(c) == 0 || !unacked_ready(ch, u))
+		if (conn_input_left(c) == 0 || !unacked_ready(ch, u, !ack && !requeue))
 			return SETTLE_AGAIN;
 		conn_charge(c, 1);
 		unacked_settle(ch, u, ack, requeue);
@@ -194,7 +197,7 @@ static enum settle unknown_tag(struct amqp091_channel *ch, uint64_t tag, uint32_
 
 /* As unacked_settle_tags. */
 static enum settle keep_tags(
-	struct amqp091_channel *ch, uint64_t tag, bool multiple, enum settlement how, uint32_t id)
+	struct amqp091_channel *ch, uint64_t tag, bool multiple, enum kept_settlement how, uint32_t id)
 {
 	if (multiple && tag == 0)
 		return all_end(ch, keep_up_to(ch, all_begin(ch), how));
@@ -222,7 +225,7 @@ enum settle unacked_settle_tags(
 			return unknown_tag(ch, tag, id);
 		if (multiple)
 			result = settle_up_to(ch, tag, ack, requeue);
-		else if (!unacked_ready(ch, u))
+		else if (!unacked_ready(ch, u, !ack && !requeue))
 			result = SETTLE_AGAIN;
 		else
 			unacked_settle(ch, u, ack, requeue);

@@ -61,7 +61,9 @@ void client_open_with(struct client *c, struct rig *r, const struct client_optio
 	attach_at(c, r, o->core);
 	client_raw(c, AMQP091_PROTOCOL_HEADER, AMQP091_PROTOCOL_HEADER_SIZE);
 	client_expect(c, 0, AMQP091_METHOD_CONNECTION_START);
-	client_start_ok(c, "PLAIN", response, (uint32_t)n, o->notify_cancel);
+	client_start_ok(c, "PLAIN", response, (uint32_t)n,
+		CLIENT_FAILURE_CLOSE | (o->notify_cancel ? CLIENT_CANCEL_NOTIFY : 0) |
+			(o->hear_blocked ? CLIENT_BLOCKED : 0));
 	client_expect(c, 0, AMQP091_METHOD_CONNECTION_TUNE);
 	client_tune_ok(c, o->channel_max, o->frame_max, o->heartbeat_s);
 	client_connection_open(c, o->vhost);
@@ -125,7 +127,8 @@ void client_plain(struct client *c, uint16_t channel, uint32_t id)
 	client_method(c, channel, &(struct amqp091_method){.id = id});
 }
 
-void client_start_ok(struct client *c, const char *mechanism, const void *response, uint32_t n, bool notify)
+void client_start_ok(
+	struct client *c, const char *mechanism, const void *response, uint32_t n, unsigned capabilities)
 {
 	struct amqp091_method m = {.id = AMQP091_METHOD_CONNECTION_START_OK};
 	struct amqp091_table_builder b;
@@ -133,7 +136,9 @@ void client_start_ok(struct client *c, const char *mechanism, const void *respon
 
 	amqp091_table_build(&b, properties, sizeof(properties));
 	amqp091_table_open(&b, "capabilities");
-	amqp091_table_add_bool(&b, "consumer_cancel_notify", notify);
+	amqp091_table_add_bool(&b, "consumer_cancel_notify", capabilities & CLIENT_CANCEL_NOTIFY);
+	amqp091_table_add_bool(&b, "connection.blocked", capabilities & CLIENT_BLOCKED);
+	amqp091_table_add_bool(&b, "authentication_failure_close", capabilities & CLIENT_FAILURE_CLOSE);
 	amqp091_table_close(&b);
 	CU_ASSERT_EQUAL_FATAL(amqp091_table_finish(&b, &m.args.connection_start_ok.client_properties), 0);
 	m.args.connection_start_ok.mechanism = str(mechanism);
@@ -147,7 +152,7 @@ void client_login(struct client *c, const char *user, const char *password)
 	char response[600];
 	int n = snprintf(response, sizeof(response), "%c%s%c%s", 0, user, 0, password);
 
-	client_start_ok(c, "PLAIN", response, (uint32_t)n, true);
+	client_start_ok(c, "PLAIN", response, (uint32_t)n, CLIENT_CANCEL_NOTIFY | CLIENT_FAILURE_CLOSE);
 }
 
 void client_tune_ok(struct client *c, uint16_t channel_max, uint32_t frame_max, uint16_t heartbeat_s)

@@ -19,7 +19,7 @@ struct client_options {
 	const char *user, *password, *vhost;
 	uint32_t frame_max;
 	uint16_t channel_max, heartbeat_s;
-	bool notify_cancel;
+	bool notify_cancel, hear_blocked;
 	unsigned core;
 };
 
@@ -39,7 +39,10 @@ void client_raw(struct client *c, const void *bytes, size_t n);
 void client_frame(struct client *c, uint8_t type, uint16_t channel, const void *payload, uint32_t n);
 void client_method(struct client *c, uint16_t channel, const struct amqp091_method *m);
 void client_plain(struct client *c, uint16_t channel, uint32_t id); /* a method without arguments set */
-void client_start_ok(struct client *c, const char *mechanism, const void *response, uint32_t n, bool notify);
+/* What a client says that it can: bits. */
+enum { CLIENT_CANCEL_NOTIFY = 1, CLIENT_BLOCKED = 2, CLIENT_FAILURE_CLOSE = 4 };
+void client_start_ok(
+	struct client *c, const char *mechanism, const void *response, uint32_t n, unsigned capabilities);
 void client_login(struct client *c, const char *user, const char *password); /* start-ok with PLAIN */
 void client_tune_ok(struct client *c, uint16_t channel_max, uint32_t frame_max, uint16_t heartbeat_s);
 void client_connection_open(struct client *c, const char *vhost);

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The office for dead letters (broker/core/dead_letter.h): a message that a queue gave up, with the headers
+ * that RabbitMQ adds, published to the queue's dead-letter exchange.
+ *
+ *   x-death               an array of tables, one for each queue and reason; the last event's is the first,
+ * and counts x-first-death-*       queue, reason and exchange of the first one expiration            is taken
+ * away, and kept in x-death as original-expiration CC                    is taken away where the queue names
+ * a routing key
+ *
+ * A queue that the message has been through by expiry and length alone does not get it again (a circle). */
+#include "broker/amqp091/letter.h"
+
+#include "broker/amqp091/internal.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+static bool text_is(struct amqp091_longstr s, struct slice text)
+{
+	return s.len == text.bytes && memcmp(s.data, text.data, s.len) == 0;
+}
+
+static struct slice slice_of_text(const char *text)
+{
+	return (struct slice){(const uint8_t *)text, (uint32_t)strlen(text)};
+}
+
+static void add(struct amqp091_table_builder *b, const char *key, struct slice value)
+{
+	amqp091_table_add_bytes(b, key, value.data, value.bytes);
+}
+
+static bool string_in(const struct amqp091_table *t, const char *key, struct slice text)
+{
+	struct amqp091_longstr found;
+
+	return amqp091_table_get_string(t, key, &found) == 0 && text_is(found, text);
+}
+
+/* An event of that queue and reason. */
+static bool same_event(const struct amqp091_value *v, const struct dead_letter *l)
+{
+	return v->type == 'F' && string_in(&v->table, "queue", l->address->queue) &&
+	       string_in(&v->table, "reason", slice_of_text(death_name(l->why)));
+}
+
+static void add_keys(
+	struct amqp091_table_builder *b, const struct dead_letter *l, const struct amqp091_table *headers)
+{
+	struct selected_keys keys = selected_keys(headers);
+	struct slice key;
+	uint32_t at = 0;
+
+	amqp091_array_open(b, "routing-keys");
+	add(b, NULL, message_routing_key(l->message));
+	while (selected_next(&keys, &at, &key))
+		add(b, NULL, key);
+	amqp091_table_close(b);
+}
+
+/* In the order of their names, as RabbitMQ sorts them. */
+static void add_new_event(struct amqp091_table_builder *b, const struct dead_letter *l,
+	const struct amqp091_basic_properties *p)
+{
+	amqp091_table_open(b, NULL);
+	amqp091_table_add_int64(b, "count", 1);
+	add(b, "exchange", message_exchange(l->message));
+	if (p->flags & AMQP091_BASIC_EXPIRATION)
+		add(b, "original-expiration", slice_of(p->expiration));
+	add(b, "queue", l->address->queue);
+	amqp091_table_add_cstring(b, "reason", death_name(l->why));
+	add_keys(b, l, &p->headers);
+	amqp091_table_add_timestamp(b, "time", (uint64_t)time(NULL));
+	amqp091_table_close(b);
+}
+
+static bool key_is(struct amqp091_shortstr key, const char *text)
+{
+	return slice_equals_text(slice_of(key), text);
+}
+
+static void add_event_again(struct amqp091_table_builder *b, struct amqp091_table event)
+{
+	struct amqp091_shortstr key;
+	struct amqp091_value v;
+
+	amqp091_table_open(b, NULL);
+	while (event.len && amqp091_table_next(&event, &key, &v) == 1) {
+		if (key_is(key, "count") && amqp091_value_is_integer(&v))
+			amqp091_table_add_int64(b, "count", v.integer + 1);
+		else
+			amqp091_table_add_value(b, key, &v);
+	}
+	amqp091_table_close(b);
+}
+
+static bool find_event(struct amqp091_table deaths, const struct dead_letter *l, struct amqp091_table *out)
+{
+	struct amqp091_value v;
+
+	while (deaths.len && amqp091_array_next(&deaths, &v) == 1) {
+		if (!same_event(&v, l))
+			continue;
+		*out = v.table;
+		return true;
+	}
+	return false;
+}
+
+/* The last event in front, then all others as they were. */
+static void add_deaths(struct amqp091_table_builder *b, const struct dead_letter *l,
+	const struct amqp091_basic_properties *p, struct amqp091_table before)
+{
+	const struct amqp091_shortstr none = {0};
+	struct amqp091_table event;
+	struct amqp091_value v;
+
+	amqp091_array_open(b, "x-death");
+	if (find_event(before, l, &event))
+		add_event_again(b, event);
+	else
+		add_new_event(b, l, p);
+	while (before.len && amqp091_array_next(&before, &v) == 1)
+		if (!same_event(&v, l))
+			amqp091_table_add_value(b, none, &v);
+	amqp091_table_close(b);
+}
+
+static bool is_first_death(struct amqp091_shortstr key)
+{
+	return key_is(key, "x-first-death-reason") || key_is(key, "x-first-death-queue") ||
+	       key_is(key, "x-first-death-exchange");
+}
+
+static void add_first_death(struct amqp091_table_builder *b, const struct dead_letter *l)
+{
+	add(b, "x-first-death-exchange", message_exchange(l->message));
+	add(b, "x-first-death-queue", l->address->queue);
+	amqp091_table_add_cstring(b, "x-first-death-reason", death_name(l->why));
+}
+
+/* 0, or the builder's error: more than there is room for. What claims to be x-death and is no array is
+ * dropped. */
+static int headers_make(struct amqp091_letters *d, const struct dead_letter *l,
+	const struct amqp091_basic_properties *p, struct amqp091_table *out)
+{
+	struct amqp091_table rest = p->headers, before = {0};
+	struct amqp091_table_builder b;
+	struct amqp091_shortstr key;
+	struct amqp091_value v;
+
+	bool again = amqp091_table_find(&p->headers, "x-death", &v) == 0 && v.type == 'A';
+	if (again)
+		before = v.array;
+	amqp091_table_build(&b, d->headers, d->room);
+	add_deaths(&b, l, p, before);
+	if (!again)
+		add_first_death(&b, l);
+	while (rest.len && amqp091_table_next(&rest, &key, &v) == 1) {
+		if (key_is(key, "x-death") || (!again && is_first_death(key)) ||
+			(l->address->has_key && key_is(key, "CC")))
+			continue;
+		amqp091_table_add_value(&b, key, &v);
+	}
+	return amqp091_table_finish(&b, out);
+}
+
+/* 0: *block are the letter's properties, decoded into *p. */
+static int properties_make(struct amqp091_server *s, const struct dead_letter *l, struct slice *block,
+	struct amqp091_basic_properties *p)
+{
+	struct amqp091_letters *d = &s->letters;
+	uint32_t n = message_properties_bytes(l->message);
+	struct amqp091_table headers;
+
+	message_properties_copy(l->message, s->scratch);
+	if (amqp091_basic_properties_decode(s->scratch, n, p) != 0)
+		return -1;
+	int error = headers_make(d, l, p, &headers);
+	if (error || n + headers.len + sizeof(uint32_t) > d->room)
+		return -1;
+	p->headers = headers;
+	p->flags = (p->flags | AMQP091_BASIC_HEADERS) & ~(unsigned)AMQP091_BASIC_EXPIRATION;
+	p->expiration.len = 0;
+	uint8_t *end = amqp091_basic_properties_put(d->properties, p);
+	*block = (struct slice){d->properties, (uint32_t)(end - d->properties)};
+	return amqp091_basic_properties_decode(d->properties, block->bytes, p);
+}
+
+static void body_copy(struct message *to, const struct message *from)
+{
+	struct message_cursor at = {0};
+	struct slice piece;
+
+	while ((piece = message_body_next(from, &at, UINT32_MAX)).bytes > 0)
+		message_append(to, piece.data, piece.bytes);
+}
+
+static enum publish_result make(struct amqp091_server *s, const struct dead_letter *l)
+{
+	struct message_cache *cache = broker_core_cache(s->config.core);
+	struct amqp091_letters *d = &s->letters;
+	const struct letter_address *a = l->address;
+	struct amqp091_basic_properties p;
+	struct amqp091_value v;
+	struct slice block;
+
+	if (properties_make(s, l, &block, &p) != 0 ||
+		!message_store_could_hold(cache, message_body_bytes(l->message), block.bytes))
+		return PUBLISH_FAILED;
+	struct message_envelope e = {
+		.protocol = BROKER_PROTOCOL_AMQP091,
+		.persistent = message_persistent(l->message),
+		.priority = message_priority(l->message),
+		.exchange = a->exchange,
+		.routing_key = a->has_key ? a->routing_key : message_routing_key(l->message),
+		.properties = block,
+		.body_bytes = message_body_bytes(l->message),
+		.received_us = s->now_us,
+	};
+	d->made = message_new(cache, &e);
+	if (!d->made)
+		return PUBLISH_AGAIN;
+	body_copy(d->made, l->message);
+	d->rejected = l->why == DEATH_REJECTED;
+	d->deaths = amqp091_table_find(&p.headers, "x-death", &v) == 0 ? v.array : (struct amqp091_table){0};
+	d->has_keys = amqp091_table_find(&p.headers, "CC", &v) == 0 && v.type == 'A';
+	return PUBLISH_DONE;
+}
+
+/* RabbitMQ's is_cycle: from the last event back to the first that was this queue's, none was a rejection. */
+static bool takes(const void *ctx, struct slice queue)
+{
+	const struct amqp091_letters *d = ctx;
+	struct amqp091_table rest = d->deaths;
+	struct amqp091_value v;
+
+	while (rest.len && amqp091_array_next(&rest, &v) == 1) {
+		if (v.type != 'F')
+			continue;
+		if (string_in(&v.table, "reason", slice_of_text(death_name(DEATH_REJECTED))))
+			return true;
+		if (string_in(&v.table, "queue", queue))
+			return false;
+	}
+	return true;
+}
+
+static struct session *session_for(struct amqp091_server *s, struct vhost *v)
+{
+	struct amqp091_letters *d = &s->letters;
+
+	if (d->has_session && d->session.vhost == v)
+		return &d->session;
+	if (d->has_session)
+		session_end(&d->session);
+	session_begin(&d->session, s->config.core, v);
+	d->has_session = true;
+	return &d->session;
+}
+
+static enum publish_result offer(struct amqp091_server *s, const struct dead_letter *l)
+{
+	struct amqp091_letters *d = &s->letters;
+	struct header_lookup lookup = {.message = d->made, .block = s->scratch, .selected = d->has_keys};
+	struct header_source headers = header_source(&lookup);
+	struct key_source more = key_source(&lookup);
+	struct publish p = {
+		.exchange = message_exchange(d->made),
+		.routing_key = message_routing_key(d->made),
+		.headers = &headers,
+		.message = d->made,
+		.more_keys = d->has_keys ? &more : NULL,
+		.filter = d->rejected ? NULL : &d->filter,
+		.from_inside = true,
+	};
+	uint32_t queues;
+	struct failure f;
+
+	enum publish_result result = exchange_publish(
+		session_for(s, l->address->vhost), &p, NULL, &queues, &f);
+	return result == PUBLISH_DONE && queues == 0 ? PUBLISH_FAILED : result;
+}
+
+static enum publish_result letter_publish(void *ctx, const struct dead_letter *l)
+{
+	struct amqp091_server *s = ctx;
+	struct amqp091_letters *d = &s->letters;
+	enum publish_result result = d->made ? PUBLISH_DONE : make(s, l);
+
+	if (result == PUBLISH_DONE)
+		result = offer(s, l);
+	if (result == PUBLISH_AGAIN || !d->made)
+		return result;
+	message_unref(broker_core_cache(s->config.core), d->made);
+	d->made = NULL;
+	return result;
+}
+
+int amqp091_letters_begin(struct amqp091_server *s)
+{
+	struct amqp091_letters *d = &s->letters;
+
+	d->room = s->encode_bytes + s->config.frame_max_bytes;
+	d->headers = malloc(d->room);
+	d->properties = malloc(d->room);
+	d->filter = (struct queue_filter){takes, d};
+	broker_core_set_letter_office(s->config.core, letter_publish, s);
+	return d->headers && d->properties ? 0 : -1;
+}
+
+void amqp091_letters_end(struct amqp091_server *s)
+{
+	struct amqp091_letters *d = &s->letters;
+
+	broker_core_set_letter_office(s->config.core, NULL, NULL);
+	if (d->has_session) {
+		exchange_publish_forget(&d->session);
+		session_end(&d->session);
+	}
+	if (d->made)
+		message_unref(broker_core_cache(s->config.core), d->made);
+	free(d->headers);
+	free(d->properties);
+	*d = (struct amqp091_letters){0};
+}

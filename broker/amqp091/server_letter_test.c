@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Dead letters as octets: their headers, and where they go. `here` is a client of the first core, `there` one
+ * of the last, which owns the queues. */
+#include "broker/amqp091/internal.h"
+#include "broker/amqp091/testing/rig_test.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct rig rig;
+static struct client here, there;
+static uint8_t table_bytes[2048];
+static struct amqp091_table_builder table;
+
+static void begin(uint32_t cores)
+{
+	struct rig_options o = rig_options();
+
+	o.cores = cores;
+	test_begin(&rig, &o);
+	client_open_at(&here, &rig, 0);
+	client_open_at(&there, &rig, cores - 1);
+	client_channel(&here, 1);
+	client_channel(&there, 1);
+}
+
+static void finish(void)
+{
+	client_close(&here);
+	client_close(&there);
+	test_end(&rig);
+}
+
+static struct amqp091_table_builder *arguments(void)
+{
+	amqp091_table_build(&table, table_bytes, sizeof(table_bytes));
+	return &table;
+}
+
+/* To the default exchange with that key (NULL: the message's own), and what is added to arguments(). */
+static void letters_to(const char *key)
+{
+	amqp091_table_add_cstring(arguments(), "x-dead-letter-exchange", "");
+	if (key)
+		amqp091_table_add_cstring(&table, "x-dead-letter-routing-key", key);
+}
+
+static void declare(const char *queue)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DECLARE};
+
+	m.args.queue_declare.queue = str(queue);
+	CU_ASSERT_EQUAL(amqp091_table_finish(&table, &m.args.queue_declare.arguments), 0);
+	client_method(&there, 1, &m);
+	client_expect(&there, 1, AMQP091_METHOD_QUEUE_DECLARE_OK);
+}
+
+static void publish(const char *key, const struct amqp091_basic_properties *p, const char *body)
+{
+	uint8_t frame[2048] = {0}, *end;
+
+	client_publish_method(&here, 1, "", key, false);
+	wire_put16(frame, AMQP091_CLASS_BASIC);
+	wire_put64(frame + 4, strlen(body));
+	end = amqp091_basic_properties_put(frame + 12, p);
+	client_frame(&here, AMQP091_FRAME_HEADER, 1, frame, (uint32_t)(end - frame));
+	client_body(&here, 1, body, (uint32_t)strlen(body));
+}
+
+static void publish_plain(const char *key)
+{
+	publish(key,
+		&(struct amqp091_basic_properties){
+			.flags = AMQP091_BASIC_MESSAGE_ID, .message_id = str("id")},
+		"body");
+}
+
+/* What lies in a queue: its properties, decoded. */
+static struct {
+	struct message *message;
+	uint8_t block[4096];
+	struct amqp091_basic_properties p;
+} got;
+
+static void take(const char *queue)
+{
+	rig_settle(&rig);
+	got.message = rig_take(&rig, queue);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(got.message);
+	uint32_t n = message_properties_bytes(got.message);
+	CU_ASSERT_FATAL(n <= sizeof(got.block));
+	message_properties_copy(got.message, got.block);
+	CU_ASSERT_EQUAL_FATAL(amqp091_basic_properties_decode(got.block, n, &got.p), 0);
+	CU_ASSERT_EQUAL(message_body_bytes(got.message), 4);
+}
+
+static void done(void)
+{
+	message_unref(broker_core_cache(rig.cores[rig.core_count - 1].core), got.message);
+}
+
+static bool header_is(const struct amqp091_table *t, const char *key, const char *text)
+{
+	struct amqp091_longstr s;
+
+	return amqp091_table_get_string(t, key, &s) == 0 && s.len == strlen(text) &&
+	       memcmp(s.data, text, s.len) == 0;
+}
+
+/* The event at that place of x-death. */
+static struct amqp091_table event(unsigned at)
+{
+	struct amqp091_value v = {0}, found;
+
+	CU_ASSERT_EQUAL_FATAL(amqp091_table_find(&got.p.headers, "x-death", &found), 0);
+	CU_ASSERT_EQUAL_FATAL(found.type, 'A');
+	for (unsigned i = 0; i <= at; i++)
+		CU_ASSERT_EQUAL_FATAL(amqp091_array_next(&found.array, &v), 1);
+	CU_ASSERT_EQUAL_FATAL(v.type, 'F');
+	return v.table;
+}
+
+static unsigned events(void)
+{
+	struct amqp091_value v, found;
+	unsigned n = 0;
+
+	CU_ASSERT_EQUAL_FATAL(amqp091_table_find(&got.p.headers, "x-death", &found), 0);
+	while (found.array.len && amqp091_array_next(&found.array, &v) == 1)
+		n++;
+	return n;
+}
+
+static void expect_event(unsigned at, const char *queue, const char *reason, int64_t count)
+{
+	struct amqp091_table t = event(at);
+	int64_t n = 0;
+
+	CU_ASSERT_TRUE(header_is(&t, "queue", queue));
+	CU_ASSERT_TRUE(header_is(&t, "reason", reason));
+	CU_ASSERT_EQUAL(amqp091_table_get_int(&t, "count", &n), 0);
+	CU_ASSERT_EQUAL(n, count);
+}
+
+static void expect_first(const char *queue, const char *reason)
+{
+	CU_ASSERT_TRUE(header_is(&got.p.headers, "x-first-death-queue", queue));
+	CU_ASSERT_TRUE(header_is(&got.p.headers, "x-first-death-reason", reason));
+	CU_ASSERT_TRUE(header_is(&got.p.headers, "x-first-death-exchange", ""));
+}
+
+/* Gets the next one of that queue and rejects it. */
+static void reject(struct client *c, const char *queue, uint64_t tag)
+{
+	client_get(c, 1, queue, false);
+	client_expect_text(c, 1, AMQP091_METHOD_BASIC_GET_OK, "body");
+	client_nack(c, 1, tag, false, false);
+	rig_settle(&rig);
+}
+
+static void a_rejected_one_with(uint32_t cores)
+{
+	begin(cores);
+	letters_to("dead");
+	declare("q");
+	client_declare(&there, 1, "dead");
+	publish_plain("q");
+	rig_settle(&rig);
+	reject(&here, "q", 1);
+	take("dead");
+	expect_event(0, "q", "rejected", 1);
+	CU_ASSERT_EQUAL(events(), 1);
+	expect_first("q", "rejected");
+	struct amqp091_table t = event(0);
+	struct amqp091_value v;
+	CU_ASSERT_TRUE(header_is(&t, "exchange", ""));
+	CU_ASSERT_EQUAL(amqp091_table_find(&t, "time", &v), 0);
+	CU_ASSERT_EQUAL(v.type, 'T');
+	CU_ASSERT_EQUAL_FATAL(amqp091_table_find(&t, "routing-keys", &v), 0);
+	struct amqp091_table keys = v.array;
+	CU_ASSERT_EQUAL(amqp091_array_next(&keys, &v), 1);
+	CU_ASSERT_TRUE(v.type == 'S' && v.bytes.len == 1 && *v.bytes.data == 'q');
+	CU_ASSERT_EQUAL(keys.len, 0);
+	CU_ASSERT_TRUE(got.p.message_id.len == 2);
+	CU_ASSERT_EQUAL(message_exchange(got.message).bytes, 0);
+	CU_ASSERT_EQUAL(message_routing_key(got.message).bytes, 4);
+	done();
+	finish();
+}
+
+static void a_rejected_one(void)
+{
+	a_rejected_one_with(1);
+	a_rejected_one_with(2);
+}
+
+static void an_expired_one_loses_its_expiration(void)
+{
+	begin(1);
+	letters_to("dead");
+	declare("q");
+	client_declare(&there, 1, "dead");
+	publish("q",
+		&(struct amqp091_basic_properties){
+			.flags = AMQP091_BASIC_EXPIRATION, .expiration = str("10")},
+		"body");
+	rig_advance(&rig, 50000);
+	take("dead");
+	expect_event(0, "q", "expired", 1);
+	struct amqp091_table t = event(0);
+	CU_ASSERT_TRUE(header_is(&t, "original-expiration", "10"));
+	CU_ASSERT_FALSE(got.p.flags & AMQP091_BASIC_EXPIRATION);
+	CU_ASSERT_FALSE(message_expires(got.message));
+	done();
+	finish();
+}
+
+/* From q to w by rejection, back by expiry, and so on: one event for each queue and reason, the last one in
+ * front. */
+static void events_are_counted(void)
+{
+	begin(1);
+	letters_to("w");
+	declare("q");
+	letters_to("q");
+	amqp091_table_add_int32(&table, "x-message-ttl", 10);
+	declare("w");
+	publish_plain("q");
+	rig_settle(&rig);
+	for (unsigned i = 1; i <= 3; i++) {
+		reject(&here, "q", i);
+		rig_advance(&rig, 50000);
+	}
+	take("q");
+	CU_ASSERT_EQUAL(events(), 2);
+	expect_event(0, "w", "expired", 3);
+	expect_event(1, "q", "rejected", 3);
+	expect_first("q", "rejected");
+	done();
+	finish();
+}
+
+static void a_circle_of_expiry_ends(void)
+{
+	begin(1);
+	letters_to("w");
+	amqp091_table_add_int32(&table, "x-message-ttl", 10);
+	declare("q");
+	letters_to("q");
+	amqp091_table_add_int32(&table, "x-message-ttl", 10);
+	declare("w");
+	publish_plain("q");
+	rig_advance(&rig, 100000);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "q"), 0);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "w"), 0);
+	CU_ASSERT_EQUAL(broker_core_counters(rig.core)->dead_letters, 2);
+	CU_ASSERT_EQUAL(broker_core_counters(rig.core)->dead_letters_lost, 1);
+	finish();
+}
+
+static void one_that_nobody_takes_is_counted(void)
+{
+	begin(1);
+	amqp091_table_add_cstring(arguments(), "x-dead-letter-exchange", "nowhere");
+	declare("q");
+	publish_plain("q");
+	rig_settle(&rig);
+	reject(&here, "q", 1);
+	CU_ASSERT_EQUAL(broker_core_counters(rig.core)->dead_letters_lost, 1);
+	finish();
+}
+
+/* Its own keys where the queue names none: CC stays and counts. */
+static void further_keys_count(void)
+{
+	uint8_t bytes[256];
+	struct amqp091_table_builder headers;
+	struct amqp091_basic_properties p = {.flags = AMQP091_BASIC_HEADERS};
+
+	begin(1);
+	amqp091_table_add_cstring(arguments(), "x-dead-letter-exchange", "amq.direct");
+	declare("q");
+	for (unsigned i = 0; i < 2; i++) {
+		struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_BIND};
+		client_declare(&there, 1, i ? "b" : "a");
+		m.args.queue_bind = (struct amqp091_queue_bind){.queue = str(i ? "b" : "a"),
+			.exchange = str("amq.direct"),
+			.routing_key = str(i ? "more" : "q")};
+		client_method(&there, 1, &m);
+		client_expect(&there, 1, AMQP091_METHOD_QUEUE_BIND_OK);
+	}
+	amqp091_table_build(&headers, bytes, sizeof(bytes));
+	amqp091_array_open(&headers, "CC");
+	amqp091_table_add_cstring(&headers, NULL, "more");
+	amqp091_table_close(&headers);
+	CU_ASSERT_EQUAL(amqp091_table_finish(&headers, &p.headers), 0);
+	publish("q", &p, "body");
+	rig_settle(&rig);
+	reject(&here, "q", 1);
+	take("a");
+	struct amqp091_value v;
+	CU_ASSERT_EQUAL(amqp091_table_find(&got.p.headers, "CC", &v), 0);
+	done();
+	take("b");
+	done();
+	finish();
+}
+
+static void a_key_of_the_queues_replaces_them(void)
+{
+	uint8_t bytes[256];
+	struct amqp091_table_builder headers;
+	struct amqp091_basic_properties p = {.flags = AMQP091_BASIC_HEADERS};
+
+	begin(1);
+	letters_to("dead");
+	declare("q");
+	client_declare(&there, 1, "dead");
+	amqp091_table_build(&headers, bytes, sizeof(bytes));
+	amqp091_array_open(&headers, "CC");
+	amqp091_table_add_cstring(&headers, NULL, "more");
+	amqp091_table_close(&headers);
+	amqp091_table_add_cstring(&headers, "mine", "stays");
+	CU_ASSERT_EQUAL(amqp091_table_finish(&headers, &p.headers), 0);
+	publish("q", &p, "body");
+	rig_settle(&rig);
+	reject(&here, "q", 1);
+	take("dead");
+	struct amqp091_value v;
+	CU_ASSERT_EQUAL(amqp091_table_find(&got.p.headers, "CC", &v), AMQP091_ERR_ABSENT);
+	CU_ASSERT_TRUE(header_is(&got.p.headers, "mine", "stays"));
+	struct amqp091_table t = event(0);
+	CU_ASSERT_EQUAL_FATAL(amqp091_table_find(&t, "routing-keys", &v), 0);
+	struct amqp091_table keys = v.array;
+	unsigned n = 0;
+	while (keys.len && amqp091_array_next(&keys, &v) == 1)
+		n++;
+	CU_ASSERT_EQUAL(n, 2);
+	done();
+	finish();
+}
+
+/* One that a client made up, or that is none, is not believed more than it can be. */
+static void a_strange_x_death_does_no_harm(void)
+{
+	static const char kinds[] = {'S', 'A', 'a'};
+
+	begin(1);
+	letters_to("dead");
+	declare("q");
+	client_declare(&there, 1, "dead");
+	for (unsigned i = 0; i < sizeof(kinds); i++) {
+		uint8_t bytes[256];
+		struct amqp091_table_builder headers;
+		struct amqp091_basic_properties p = {.flags = AMQP091_BASIC_HEADERS};
+
+		amqp091_table_build(&headers, bytes, sizeof(bytes));
+		if (kinds[i] == 'S') {
+			amqp091_table_add_cstring(&headers, "x-death", "no array");
+		} else {
+			amqp091_array_open(&headers, "x-death");
+			amqp091_table_add_cstring(&headers, NULL, "no table");
+			if (kinds[i] == 'a') {
+				amqp091_table_open(&headers, NULL);
+				amqp091_table_add_cstring(&headers, "queue", "q");
+				amqp091_table_add_cstring(&headers, "reason", "rejected");
+				amqp091_table_add_int32(&headers, "count", 41);
+				amqp091_table_close(&headers);
+			}
+			amqp091_table_close(&headers);
+		}
+		CU_ASSERT_EQUAL(amqp091_table_finish(&headers, &p.headers), 0);
+		publish("q", &p, "body");
+		rig_settle(&rig);
+		reject(&here, "q", i + 1);
+		take("dead");
+		expect_event(0, "q", "rejected", kinds[i] == 'a' ? 42 : 1);
+		CU_ASSERT_EQUAL(events(), kinds[i] == 'S' ? 1 : 2);
+		done();
+	}
+	finish();
+}
+
+/* The whole body goes on, and waits where there is no memory for another one. */
+static void large_bodies_go_on(void)
+{
+	static uint8_t big[100000];
+	struct client_content content;
+
+	begin(1);
+	letters_to("dead");
+	declare("q");
+	client_declare(&there, 1, "dead");
+	for (unsigned i = 0; i < sizeof(big); i++)
+		big[i] = (uint8_t)(i * 7 + i / 251);
+	for (unsigned i = 0; i < 20; i++)
+		client_publish(&here, 1, "", "q", big, sizeof(big));
+	for (unsigned i = 0; i < 20; i++) {
+		client_get(&here, 1, "q", false);
+		client_expect_content(&here, 1, AMQP091_METHOD_BASIC_GET_OK, &content);
+		client_content_free(&content);
+	}
+	client_nack(&here, 1, 20, true, false);
+	rig_settle(&rig);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "dead"), 20);
+	for (unsigned i = 0; i < 20; i++) {
+		client_get(&there, 1, "dead", true);
+		client_expect_content(&there, 1, AMQP091_METHOD_BASIC_GET_OK, &content);
+		CU_ASSERT_EQUAL(content.bytes, sizeof(big));
+		CU_ASSERT_EQUAL(memcmp(content.body, big, sizeof(big)), 0);
+		client_content_free(&content);
+	}
+	finish();
+}
+
+static void a_transaction_rejects_at_commit(void)
+{
+	begin(1);
+	letters_to("dead");
+	declare("q");
+	client_declare(&there, 1, "dead");
+	publish_plain("q");
+	rig_settle(&rig);
+	client_plain(&here, 1, AMQP091_METHOD_TX_SELECT);
+	client_expect(&here, 1, AMQP091_METHOD_TX_SELECT_OK);
+	reject(&here, "q", 1);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "dead"), 0);
+	client_plain(&here, 1, AMQP091_METHOD_TX_COMMIT);
+	client_expect(&here, 1, AMQP091_METHOD_TX_COMMIT_OK);
+	rig_settle(&rig);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "dead"), 1);
+	finish();
+}
+
+int main(int argc, char **argv)
+{
+	return unit_main(argc, argv,
+		(struct unit_test[]){{"a_rejected_one", a_rejected_one},
+			{"an_expired_one_loses_its_expiration", an_expired_one_loses_its_expiration},
+			{"events_are_counted", events_are_counted},
+			{"a_circle_of_expiry_ends", a_circle_of_expiry_ends},
+			{"one_that_nobody_takes_is_counted", one_that_nobody_takes_is_counted},
+			{"further_keys_count", further_keys_count},
+			{"a_key_of_the_queues_replaces_them", a_key_of_the_queues_replaces_them},
+			{"a_strange_x_death_does_no_harm", a_strange_x_death_does_no_harm},
+			{"large_bodies_go_on", large_bodies_go_on},
+			{"a_transaction_rejects_at_commit", a_transaction_rejects_at_commit}, {0}});
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Deliveries that are not settled in time. */
+#include "broker/amqp091/internal.h"
+#include "broker/amqp091/testing/rig_test.h"
+
+#include <string.h>
+
+enum { TIMEOUT_S = 120 };
+
+static struct rig rig;
+static struct client client;
+
+static void begin(uint64_t timeout_us)
+{
+	struct rig_options o = rig_options();
+
+	o.server.consumer_timeout_us = timeout_us;
+	test_begin(&rig, &o);
+	client_open(&client, &rig);
+	client_channel(&client, 1);
+	client_declare(&client, 1, "q");
+	for (unsigned i = 0; i < 3; i++)
+		client_publish(&client, 1, "", "q", "x", 1);
+}
+
+static void begin_seconds(uint32_t s)
+{
+	begin(s * UINT64_C(1000000));
+}
+
+/* The clock goes on without a turn in between. */
+static void wait_s(uint32_t s)
+{
+	rig.now_us += s * UINT64_C(1000000);
+	rig_settle(&rig);
+}
+
+static void finish(void)
+{
+	client_close(&client);
+	test_end(&rig);
+}
+
+static void an_overdue_delivery_ends_its_channel(void)
+{
+	static const char text[] =
+		"PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: "
+		"120000 "
+		"ms. This timeout value can be configured, see consumers doc guide to learn more";
+
+	begin_seconds(TIMEOUT_S);
+	client_consume(&client, 1, "q", "c", false);
+	for (unsigned i = 0; i < 3; i++)
+		client_expect_text(&client, 1, AMQP091_METHOD_BASIC_DELIVER, "x");
+	wait_s(TIMEOUT_S / 2);
+	client_ack(&client, 1, 1, false);
+	client_expect_nothing(&client);
+	wait_s(TIMEOUT_S / 2 + 61);
+	const struct amqp091_method *m = client_expect(&client, 1, AMQP091_METHOD_CHANNEL_CLOSE);
+	struct amqp091_channel_close close = m->args.channel_close;
+	CU_ASSERT_EQUAL(close.reply_code, AMQP091_REPLY_PRECONDITION_FAILED);
+	CU_ASSERT_EQUAL(close.class_id, 0);
+	CU_ASSERT_EQUAL(close.reply_text.len, sizeof(text) - 1);
+	CU_ASSERT_EQUAL(memcmp(close.reply_text.data, text, close.reply_text.len), 0);
+	client_plain(&client, 1, AMQP091_METHOD_CHANNEL_CLOSE_OK);
+	client_channel(&client, 1);
+	CU_ASSERT_EQUAL(client_ready_count(&client, 1, "q"), 2);
+	CU_ASSERT_EQUAL(amqp091_server_counters(rig.server)->consumers_timed_out, 1);
+	finish();
+}
+
+static void what_is_settled_in_time_goes_on(void)
+{
+	begin_seconds(TIMEOUT_S);
+	client_consume(&client, 1, "q", "c", false);
+	for (unsigned i = 0; i < 3; i++)
+		client_expect_text(&client, 1, AMQP091_METHOD_BASIC_DELIVER, "x");
+	client_ack(&client, 1, 3, true);
+	wait_s(TIMEOUT_S);
+	client_publish(&client, 1, "", "q", "y", 1);
+	client_expect_text(&client, 1, AMQP091_METHOD_BASIC_DELIVER, "y");
+	wait_s(TIMEOUT_S - 1);
+	client_expect_nothing(&client);
+	finish();
+}
+
+static void without_a_limit_it_may_take_for_ever(void)
+{
+	begin(0);
+	client_get(&client, 1, "q", false);
+	client_expect_text(&client, 1, AMQP091_METHOD_BASIC_GET_OK, "x");
+	wait_s(1000000);
+	client_expect_nothing(&client);
+	finish();
+}
+
+/* More connections than are looked at in a turn would be too many for the rig: two, of which one is overdue.
+ */
+static void others_are_not_touched(void)
+{
+	struct client other;
+
+	begin_seconds(TIMEOUT_S);
+	client_open(&other, &rig);
+	client_channel(&other, 7);
+	client_get(&other, 7, "q", false);
+	client_expect_text(&other, 7, AMQP091_METHOD_BASIC_GET_OK, "x");
+	wait_s(TIMEOUT_S + 61);
+	client_expect_channel_close(&other, 7, AMQP091_REPLY_PRECONDITION_FAILED, 0);
+	client_expect_nothing(&client);
+	CU_ASSERT_EQUAL(client_ready_count(&client, 1, "q"), 3);
+	client_close(&other);
+	finish();
+}
+
+int main(int argc, char **argv)
+{
+	return unit_main(argc, argv,
+		(struct unit_test[]){
+			{"an_overdue_delivery_ends_its_channel", an_overdue_delivery_ends_its_channel},
+			{"what_is_settled_in_time_goes_on", what_is_settled_in_time_goes_on},
+			{"without_a_limit_it_may_take_for_ever", without_a_limit_it_may_take_for_ever},
+			{"others_are_not_touched", others_are_not_touched}, {0}});
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Direct reply-to: `client` asks, `other` answers, also on another core. */
+#include "broker/amqp091/internal.h"
+#include "broker/amqp091/testing/rig_test.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define REPLY_TO "amq.rabbitmq.reply-to"
+
+static struct rig rig;
+static struct client client, other;
+static char name[256]; /* the reply-to of the last request */
+
+static void begin(uint32_t cores)
+{
+	struct rig_options o = rig_options();
+
+	o.cores = cores;
+	test_begin(&rig, &o);
+	client_open_at(&client, &rig, 0);
+	client_open_at(&other, &rig, cores - 1);
+	client_channel(&client, 1);
+	client_channel(&other, 1);
+	client_declare(&other, 1, "requests");
+}
+
+static void finish(void)
+{
+	client_close(&client);
+	client_close(&other);
+	test_end(&rig);
+}
+
+static void request(const char *body)
+{
+	struct amqp091_basic_properties properties = {
+		.flags = AMQP091_BASIC_REPLY_TO | AMQP091_BASIC_CORRELATION_ID,
+		.reply_to = str(REPLY_TO),
+		.correlation_id = str("7")};
+	uint8_t frame[300] = {0}, *end;
+
+	client_publish_method(&client, 1, "", "requests", false);
+	wire_put16(frame, AMQP091_CLASS_BASIC);
+	wire_put64(frame + 4, strlen(body));
+	end = amqp091_basic_properties_put(frame + 12, &properties);
+	client_frame(&client, AMQP091_FRAME_HEADER, 1, frame, (uint32_t)(end - frame));
+	client_body(&client, 1, body, (uint32_t)strlen(body));
+}
+
+/* Takes the request and notes whom to answer. */
+static void take(const char *body)
+{
+	struct message *m = rig_take(&rig, "requests");
+	struct amqp091_basic_properties properties;
+	uint8_t block[300];
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT_EQUAL(message_body_bytes(m), strlen(body));
+	CU_ASSERT_FATAL(message_properties_bytes(m) <= sizeof(block));
+	message_properties_copy(m, block);
+	CU_ASSERT_EQUAL_FATAL(
+		amqp091_basic_properties_decode(block, message_properties_bytes(m), &properties), 0);
+	CU_ASSERT_EQUAL(properties.correlation_id.len, 1);
+	CU_ASSERT_EQUAL(properties.reply_to.len, 44);
+	memcpy(name, properties.reply_to.data, properties.reply_to.len);
+	name[properties.reply_to.len] = 0;
+	CU_ASSERT_EQUAL(memcmp(name, REPLY_TO ".", strlen(REPLY_TO ".")), 0);
+	message_unref(broker_core_cache(rig.cores[0].core), m);
+}
+
+static void answer(const char *body)
+{
+	client_publish(&other, 1, "", name, body, (uint32_t)strlen(body));
+}
+
+static void an_answer_comes_back(void)
+{
+	char first[256];
+
+	begin(1);
+	client_consume(&client, 1, REPLY_TO, "c", true);
+	for (unsigned i = 0; i < 3; i++) {
+		request("what?");
+		rig_settle(&rig);
+		take("what?");
+		if (i == 0)
+			strcpy(first, name);
+		CU_ASSERT_STRING_EQUAL(name, first);
+		answer("that");
+		const struct amqp091_method *m = client_expect_text(
+			&client, 1, AMQP091_METHOD_BASIC_DELIVER, "that");
+		CU_ASSERT_EQUAL(m->args.basic_deliver.exchange.len, 0);
+	}
+	finish();
+}
+
+static void declare_passive(struct client *c, const char *queue)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DECLARE};
+
+	m.args.queue_declare = (struct amqp091_queue_declare){.queue = str(queue), .passive = true};
+	client_method(c, 1, &m);
+}
+
+static void an_answer_comes_from_another_core(void)
+{
+	begin(2);
+	client_consume(&client, 1, REPLY_TO, "c", true);
+	const struct amqp091_conn *c = cds_list_first_entry(
+		&rig.cores[0].server->conns, struct amqp091_conn, link);
+	memcpy(name, channel_find(c, 1)->reply_name, REPLY_NAME_BYTES);
+	name[REPLY_NAME_BYTES] = 0;
+	client_consume(&other, 1, "requests", "r", true);
+	request("what?");
+	struct client_content content;
+	client_expect_content(&other, 1, AMQP091_METHOD_BASIC_DELIVER, &content);
+	CU_ASSERT_TRUE(content.properties_bytes > REPLY_NAME_BYTES);
+	client_content_free(&content);
+	answer("that");
+	client_expect_text(&client, 1, AMQP091_METHOD_BASIC_DELIVER, "that");
+	declare_passive(&other, name);
+	CU_ASSERT_EQUAL(client_expect(&other, 1, AMQP091_METHOD_QUEUE_DECLARE_OK)
+				->args.queue_declare_ok.consumer_count,
+		1);
+	client_drop(&client);
+	rig_settle(&rig);
+	declare_passive(&other, name);
+	client_expect_channel_close(&other, 1, AMQP091_REPLY_NOT_FOUND, AMQP091_METHOD_QUEUE_DECLARE);
+	client_channel(&other, 1);
+	client_open_at(&client, &rig, 0);
+	finish();
+}
+
+static void it_can_be_asked_whether_anybody_waits(void)
+{
+	begin(1);
+	client_consume(&client, 1, REPLY_TO, "c", true);
+	request("what?");
+	rig_settle(&rig);
+	take("what?");
+	declare_passive(&other, name);
+	const struct amqp091_method *m = client_expect(&other, 1, AMQP091_METHOD_QUEUE_DECLARE_OK);
+	CU_ASSERT_EQUAL(m->args.queue_declare_ok.consumer_count, 1);
+	CU_ASSERT_EQUAL(m->args.queue_declare_ok.message_count, 0);
+	declare_passive(&other, REPLY_TO);
+	client_expect(&other, 1, AMQP091_METHOD_QUEUE_DECLARE_OK);
+	struct amqp091_method cancel = {.id = AMQP091_METHOD_BASIC_CANCEL};
+	cancel.args.basic_cancel.consumer_tag = str("c");
+	client_method(&client, 1, &cancel);
+	client_expect(&client, 1, AMQP091_METHOD_BASIC_CANCEL_OK);
+	declare_passive(&other, name);
+	client_expect_channel_close(&other, 1, AMQP091_REPLY_NOT_FOUND, AMQP091_METHOD_QUEUE_DECLARE);
+	client_channel(&other, 1);
+	answer("too late");
+	client_expect_nothing(&client);
+	/* Again, under another name. */
+	client_consume(&client, 1, REPLY_TO, "c", true);
+	char before[256];
+	strcpy(before, name);
+	request("what?");
+	rig_settle(&rig);
+	take("what?");
+	CU_ASSERT_STRING_NOT_EQUAL(name, before);
+	finish();
+}
+
+static void send_consume(bool no_ack)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_BASIC_CONSUME};
+
+	m.args.basic_consume = (struct amqp091_basic_consume){.queue = str(REPLY_TO), .no_ack = no_ack};
+	client_method(&client, 1, &m);
+}
+
+static void expect_refusal(struct client *c, uint16_t code, uint32_t id, const char *text)
+{
+	const struct amqp091_method *m = client_expect(c, 1, AMQP091_METHOD_CHANNEL_CLOSE);
+	struct amqp091_channel_close close = m->args.channel_close;
+
+	CU_ASSERT_EQUAL(close.reply_code, code);
+	CU_ASSERT_EQUAL((uint32_t)close.class_id << 16 | close.method_id, id);
+	CU_ASSERT_EQUAL(close.reply_text.len, strlen(text));
+	CU_ASSERT_EQUAL(memcmp(close.reply_text.data, text, close.reply_text.len), 0);
+	client_plain(c, 1, AMQP091_METHOD_CHANNEL_CLOSE_OK);
+	client_channel(c, 1);
+}
+
+static void what_makes_no_sense_is_refused(void)
+{
+	begin(1);
+	send_consume(false);
+	expect_refusal(&client, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_CONSUME,
+		"PRECONDITION_FAILED - reply consumer cannot acknowledge");
+	request("what?");
+	expect_refusal(&client, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH,
+		"PRECONDITION_FAILED - fast reply consumer does not exist");
+	client_consume(&client, 1, REPLY_TO, "c", true);
+	send_consume(true);
+	expect_refusal(&client, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_CONSUME,
+		"PRECONDITION_FAILED - reply consumer already set");
+	finish();
+}
+
+/* Whoever answers knows the name, and may do nothing else with it. */
+static void the_queue_is_nobodys_to_use(void)
+{
+	char text[400];
+
+	begin(1);
+	client_consume(&client, 1, REPLY_TO, "c", true);
+	request("what?");
+	rig_settle(&rig);
+	take("what?");
+	snprintf(text, sizeof(text), "NOT_FOUND - no queue '%s' in vhost '/'", name);
+	client_get(&other, 1, name, true);
+	expect_refusal(&other, AMQP091_REPLY_NOT_FOUND, AMQP091_METHOD_BASIC_GET, text);
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DELETE};
+	m.args.queue_delete.queue = str(name);
+	client_method(&other, 1, &m);
+	expect_refusal(&other, AMQP091_REPLY_NOT_FOUND, AMQP091_METHOD_QUEUE_DELETE, text);
+	client_method(&client, 1, &m);
+	expect_refusal(&client, AMQP091_REPLY_NOT_FOUND, AMQP091_METHOD_QUEUE_DELETE, text);
+	finish();
+}
+
+int main(int argc, char **argv)
+{
+	return unit_main(argc, argv,
+		(struct unit_test[]){{"an_answer_comes_back", an_answer_comes_back},
+			{"an_answer_comes_from_another_core", an_answer_comes_from_another_core},
+			{"it_can_be_asked_whether_anybody_waits", it_can_be_asked_whether_anybody_waits},
+			{"what_makes_no_sense_is_refused", what_makes_no_sense_is_refused},
+			{"the_queue_is_nobodys_to_use", the_queue_is_nobodys_to_use}, {0}});
+}
