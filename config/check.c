@@ -263,7 +263,8 @@ static void check_pattern(struct load *l, uint32_t i, const char *key, const cha
 
 	if (!p)
 		report_error(l->r, load_place(l, "permissions", i, key),
-			"permissions[%" PRIu32 "].%s: %s; allowed: a regular expression of PCRE2", i, key, why);
+			"permissions[%" PRIu32 "].%s: %s; allowed: a regular expression of PCRE2", i, key,
+			why);
 	pattern_destroy(p);
 }
 
@@ -272,15 +273,18 @@ static void check_permission(struct load *l, uint32_t i)
 	const struct config_permission *p = &l->c->permissions[i];
 
 	if (!has_user(l->c, p->user))
-		BREAKS(l, "permissions", i, "user", "no user has the name %s; allowed: one of %s", p->user, "users");
+		BREAKS(l, "permissions", i, "user", "no user has the name %s; allowed: one of %s", p->user,
+			"users");
 	if (!has_vhost(l->c, p->vhost))
-		BREAKS(l, "permissions", i, "vhost", "no virtual host has the name %s; allowed: one of %s", p->vhost,
-			"vhosts");
+		BREAKS(l, "permissions", i, "vhost", "no virtual host has the name %s; allowed: one of %s",
+			p->vhost, "vhosts");
 	for (uint32_t j = 0; j < i; j++)
 		if (strcmp(p->user, l->c->permissions[j].user) == 0 &&
 			strcmp(p->vhost, l->c->permissions[j].vhost) == 0)
 			BREAKS(l, "permissions", i, "user",
-				"the user and virtual host of permissions[%" PRIu32 "]; allowed: one for both", j);
+				"the user and virtual host of permissions[%" PRIu32
+				"]; allowed: one for both",
+				j);
 	check_pattern(l, i, "configure", p->configure);
 	check_pattern(l, i, "write", p->write);
 	check_pattern(l, i, "read", p->read);

@@ -18,7 +18,7 @@ enum {
 	CONFIG_USERS_MAX = 256,
 	CONFIG_VHOSTS_MAX = 256,
 	CONFIG_PERMISSIONS_MAX = 512,
-	CONFIG_PATTERN_BYTES = 256, /* of 255 octets and its end */
+	CONFIG_PATTERN_BYTES = 256,	/* of 255 octets and its end */
 	CONFIG_PREFIXES_MAX = 64,	/* of one list */
 	CONFIG_MORE_ADDRESSES_MAX = 15, /* of a port, beside its first */
 	CONFIG_PATH_BYTES = 4096,
@@ -137,6 +137,7 @@ struct config_limits {
 	uint64_t message_bytes_max;
 	uint32_t heartbeat_s; /* proposed to clients; 0: none */
 	uint64_t handshake_timeout_us;
+	uint64_t consumer_timeout_us; /* 0: none */
 	uint32_t queues, exchanges, bindings, consumers;
 	uint32_t messages; /* in memory at once; 1024 bytes of memory.message_bytes for each */
 };
@@ -191,9 +192,8 @@ struct config {
 	struct config_listener listeners[CONFIG_LISTENERS_MAX];
 	struct config_user
 		users[CONFIG_USERS_MAX]; /* none: guest/guest, from loopback and a TAP's link alone */
-	struct config_vhost vhosts[CONFIG_VHOSTS_MAX]; /* none: "/" */
-	struct config_permission
-		permissions[CONFIG_PERMISSIONS_MAX]; /* none: every user may do everything */
+	struct config_vhost vhosts[CONFIG_VHOSTS_MAX];		      /* none: "/" */
+	struct config_permission permissions[CONFIG_PERMISSIONS_MAX]; /* none: every user may do everything */
 	struct config_tcp tcp;
 	struct config_limits limits;
 	struct config_control control;
@@ -212,7 +212,7 @@ int config_load(const char *path, struct config *c, FILE *err);
 int config_load_text(const char *name, const char *text, size_t text_bytes, struct config *c, FILE *err);
 
 /* Writes the effective configuration as YAML that loads back to the same struct, but for the users: their
- * secrets are not shown, and each user is a comment. */
+ * secrets are not shown, and each user and permission is a comment. */
 void config_print(const struct config *c, FILE *out);
 
 /* Writes the reference of all keys (Markdown). */

@@ -49,6 +49,7 @@ static void test_defaults(void)
 	CU_ASSERT_EQUAL(c->limits.frame_bytes_max, 131072);
 	CU_ASSERT_EQUAL(c->limits.heartbeat_s, 60);
 	CU_ASSERT_EQUAL(c->limits.messages, 8388608);
+	CU_ASSERT_EQUAL(c->limits.consumer_timeout_us, UINT64_C(1800000000));
 	CU_ASSERT_EQUAL(c->control.mode, 0660);
 	CU_ASSERT_EQUAL(c->control.socket[0], '/');
 	CU_ASSERT_EQUAL(c->log.level, LOG_LEVEL_INFO);
@@ -126,7 +127,8 @@ static void test_examples(void)
 		CU_ASSERT_EQUAL(config_load(found.gl_pathv[i], &one, err), 0);
 		fclose(err);
 		CU_ASSERT_STRING_EQUAL(memory, "");
-		round_trip(found.gl_pathv[i]);
+		if (one.user_count == 0) /* users are printed as comments */
+			round_trip(found.gl_pathv[i]);
 	}
 	globfree(&found);
 }
@@ -159,13 +161,15 @@ static void test_everything_set(void)
 		"      syn_backlog: 7, syn_cookies: never, time_wait: 1ms, time_wait_max: 5,\n"
 		"      challenge_acks: 9, challenge_interval: 2s, busy_poll: 50us}\n"
 		"limits: {connections: 1, channels: 2047, frame_max: 4096, message_size: 4G,\n"
-		"         heartbeat: 0, handshake_timeout: 10min, queues: 1, exchanges: 16, bindings: 16,\n"
+		"         heartbeat: 0, handshake_timeout: 10min, consumer_timeout: 0, queues: 1, exchanges: "
+		"16, bindings: 16,\n"
 		"         consumers: 1, messages: 1073741824}\n"
 		"control: {socket: /tmp/a b, mode: 600}\n"
 		"log: {level: debug, target: syslog, eal: true}\n");
 	CU_ASSERT(!one.lcores_auto && one.lcore_count == 3);
 	CU_ASSERT(one.lcores[0] == 7 && one.lcores[1] == 1023 && one.lcores[2] == 0);
 	CU_ASSERT_EQUAL(one.persistent, CONFIG_PERSISTENT_REFUSE);
+	CU_ASSERT_EQUAL(one.limits.consumer_timeout_us, 0);
 	CU_ASSERT_EQUAL(one.memory.message_bytes, UINT64_C(1) << 40);
 	CU_ASSERT_EQUAL(one.ports[0].device_kind, CONFIG_DEVICE_PCI);
 	CU_ASSERT_EQUAL(one.ports[0].gateway, 0x0a000001);

@@ -106,8 +106,9 @@ static void diff_whole(struct diff *d, const struct schema_section *s)
 	uint32_t count = schema_count(s, d->next);
 	char text[TEXT_BYTES];
 
-	if (count == schema_count(s, d->now) && memcmp(schema_entry(s, d->now, 0), schema_entry(s, d->next, 0),
-							(size_t)count * s->entry_bytes) == 0)
+	if (count == schema_count(s, d->now) &&
+		memcmp(schema_entry(s, d->now, 0), schema_entry(s, d->next, 0),
+			(size_t)count * s->entry_bytes) == 0)
 		return;
 	snprintf(text, sizeof(text), "%s: changed", s->name);
 	tell(d, s->name, true, text);

@@ -24,15 +24,19 @@ static void print_keys(const struct schema_section *s, const struct config *c, c
 static void print_list(const struct schema_section *s, const struct config *c, FILE *out)
 {
 	bool users = strcmp(s->name, "users") == 0;
+	/* What names users would be refused without them. */
+	bool comment = users || strcmp(s->name, "permissions") == 0;
 	uint32_t count = schema_count(s, c);
 
 	if (users && count)
 		fprintf(out, "# users: %" PRIu32 " configured; their secrets are not printed\n", count);
+	else if (comment && count)
+		fprintf(out, "# %s:\n", s->name);
 	else
 		fprintf(out, "%s:%s\n", s->name, count ? "" : " []");
 	for (uint32_t i = 0; i < count; i++)
-		print_keys(
-			s, c, schema_entry(s, c, i), users ? "#  - " : "  - ", users ? "#    " : "    ", out);
+		print_keys(s, c, schema_entry(s, c, i), comment ? "#  - " : "  - ",
+			comment ? "#    " : "    ", out);
 }
 
 void config_print(const struct config *c, FILE *out)

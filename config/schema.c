@@ -580,6 +580,15 @@ static const struct schema_key limit_keys[] = {
 		.initial = "10s",
 		.reloadable = true,
 		.help = "How long a client may take from connecting to connection.open."},
+	{.name = "consumer_timeout",
+		.type = SCHEMA_DURATION,
+		FIELD(config_limits, consumer_timeout_us),
+		.max = S(86400),
+		.unit = 1,
+		.initial = "30min",
+		.help = "How long a client may take to settle a delivery, looked at once a minute. A channel "
+			"that "
+			"takes longer is closed with 406, and its messages go back. 0: as long as it likes."},
 	{.name = "queues",
 		.type = SCHEMA_COUNT,
 		FIELD(config_limits, queues),
@@ -756,7 +765,8 @@ const struct schema_section schema_sections[] = {
 		.help = "Virtual hosts: each has exchanges and queues of its own, whatever their names. "
 			"`limits` are those of all of them together."},
 	{LIST(permissions, permission_count, CONFIG_PERMISSIONS_MAX), .reloadable = true,
-		.keys = permission_keys, .note = "none: then every user may do everything in every virtual host",
+		.keys = permission_keys,
+		.note = "none: then every user may do everything in every virtual host",
 		.help = "What users may do, and where. With the first of them, whoever has none in a virtual "
 			"host may not open it. A connection keeps what it had when it was opened."},
 	{SECTION(control), .keys = control_keys, .help = "The local control socket."},

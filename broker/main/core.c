@@ -112,6 +112,7 @@ static int create_server(struct instance *in, struct data_core *d, uint64_t now_
 		.heartbeat_s = c->limits.heartbeat_s,
 		.refuse_persistent = c->persistent == CONFIG_PERSISTENT_REFUSE,
 		.handshake_timeout_us = c->limits.handshake_timeout_us,
+		.consumer_timeout_us = c->limits.consumer_timeout_us,
 		.close_timeout_us = CLOSE_TIMEOUT_US,
 		.wake = wake,
 		.wake_ctx = &d->turn,

@@ -61,7 +61,7 @@ struct instance {
 	struct cli cli;
 	struct config config;
 	struct auth *auth;
-	struct access *access; /* NULL: everybody may do everything */
+	struct access *access;		/* NULL: everybody may do everything */
 	struct message_store *messages; /* of all cores */
 	struct broker *broker;
 	struct keeper *keeper;
