@@ -5,7 +5,7 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(HERE, "lib"), os.path.join(HERE, "raw")]
+sys.path[:0] = [os.path.join(HERE, "lib"), os.path.join(HERE, "raw"), os.path.join(HERE, "access")]
 from brokers import PORT, BrokerError, Godwit, RabbitMQ  # noqa: E402
 from client import Client  # noqa: E402
 from good_client import good_client  # noqa: E402
@@ -178,6 +178,11 @@ class Stage:
             import segment_cases
             segment_cases.run(self)
 
+    def access(self):
+        if self.wanted("client", "access") and not os.environ.get("GODWIT_ARGS"):
+            import access_cases
+            access_cases.run(self)
+
     def run(self):
         try:
             self.start()
@@ -192,6 +197,7 @@ class Stage:
                 self.clients(transport)
             self.raw()
             self.shutdown()
+            self.access()
         except (BrokerError, StatusError, OSError) as problem:
             self.report.not_ok("stage", "%s: %s" % (type(problem).__name__, problem),
                                self.broker.log_tail().splitlines())

@@ -26,6 +26,10 @@ const amqplib = require('amqplib');
 const exclusive = { exclusive: true, durable: false };
 const transient = { durable: false };
 const automatic = { durable: false, autoDelete: true };
+const REPLY_TO = 'amq.rabbitmq.reply-to';
+const letters = (dead, more = {}) => ({ 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': dead, ...more });
+const eventsOf = (message) =>
+  message.properties.headers['x-death'].map((table) => [table.queue, table.reason, table.count, table.exchange]);
 const bytes = (value) => Buffer.from(String(value));
 
 async function connect(given = {}) {
@@ -289,6 +293,114 @@ const scenarios = {
       channel.ack(found[found.length - 1], true);
       await sleep(500);
       same(found.length, 2 * prefetch + 1, 'delivered after all were acknowledged');
+    });
+  },
+
+  async queue_priority() {
+    const { highest, sent, sorted } = expect('queue_priority');
+    await withChannel(async (channel) => {
+      const queue = await temporary(channel, { maxPriority: highest });
+      sent.forEach((priority, i) => channel.sendToQueue(queue, bytes(i), { priority }));
+      await eventually(async () => (await channel.checkQueue(queue)).messageCount === sent.length, 'all messages');
+      same(await gotAll(channel, queue), sorted.map(String), 'got');
+    });
+  },
+
+  async error_queue_priority() {
+    await refusedOnChannel('error_queue_priority', (channel) => temporary(channel, { maxPriority: 256 }));
+  },
+
+  async dead_letter() {
+    for (const { reason, arguments: given } of expect('dead_letter').rows) {
+      await withChannel(async (channel) => {
+        const dead = await temporary(channel);
+        const queue = await temporary(channel, { arguments: letters(dead, given) });
+        for (let i = 0; i < (reason === 'maxlen' ? 2 : 1); i++) {
+          channel.sendToQueue(queue, bytes('body'), { headers: { mine: 'stays' } });
+        }
+        if (reason === 'rejected') channel.nack(await get(channel, queue, false), false, false);
+        const message = await get(channel, dead);
+        const { headers } = message.properties;
+        same(message.content.toString(), 'body', 'the letter');
+        same(eventsOf(message), [[queue, reason, 1, '']], 'x-death');
+        same(headers['x-death'][0]['routing-keys'], [queue], 'routing-keys');
+        same(['mine', 'x-first-death-reason', 'x-first-death-queue', 'x-first-death-exchange'].map((key) => headers[key]),
+          ['stays', reason, queue, ''], 'other headers');
+      });
+    }
+  },
+
+  async dead_letter_counts() {
+    const { count } = expect('dead_letter_counts');
+    await withChannel(async (channel) => {
+      const [queue, waits] = [unique('queue'), unique('waits')];
+      await channel.assertQueue(queue, { exclusive: true, arguments: letters(waits) });
+      await channel.assertQueue(waits, { exclusive: true, arguments: letters(queue, { 'x-message-ttl': 20 }) });
+      channel.sendToQueue(queue, bytes('body'));
+      for (let i = 0; i < count; i++) channel.nack(await get(channel, queue, false), false, false);
+      same(eventsOf(await get(channel, queue)), [[waits, 'expired', count, ''], [queue, 'rejected', count, '']], 'x-death');
+    });
+  },
+
+  async dead_letter_circle() {
+    await withChannel(async (channel) => {
+      const [one, two] = [unique('one'), unique('two')];
+      const ttl = { 'x-message-ttl': 20 };
+      await channel.assertQueue(one, { exclusive: true, arguments: letters(two, ttl) });
+      await channel.assertQueue(two, { exclusive: true, arguments: letters(one, ttl) });
+      channel.sendToQueue(one, bytes('body'));
+      await sleep(500);
+      same([(await channel.checkQueue(one)).messageCount, (await channel.checkQueue(two)).messageCount], [0, 0], 'left');
+    });
+  },
+
+  async error_dead_letter_key() {
+    await refusedOnChannel('error_dead_letter_key', (channel) =>
+      temporary(channel, { arguments: { 'x-dead-letter-routing-key': 'k' } }));
+  },
+
+  async error_dead_letter_type() {
+    await refusedOnChannel('error_dead_letter_type', (channel) =>
+      temporary(channel, { arguments: { 'x-dead-letter-exchange': 5 } }));
+  },
+
+  async direct_reply_to() {
+    const { count } = expect('direct_reply_to');
+    await withChannel(async (channel) => withChannel(async (server) => {
+      const queue = await temporary(channel);
+      const found = [];
+      await channel.consume(REPLY_TO, (message) => found.push([message.properties.correlationId, message.content.toString()]),
+        { noAck: true });
+      for (let i = 0; i < count; i++) {
+        channel.sendToQueue(queue, bytes(i), { replyTo: REPLY_TO, correlationId: String(i) });
+        const message = await get(channel, queue);
+        const { replyTo, correlationId } = message.properties;
+        same(replyTo.startsWith(`${REPLY_TO}.`), true, `reply-to ${replyTo}`);
+        server.sendToQueue(replyTo, bytes(`to ${message.content}`), { correlationId });
+      }
+      await sleep(500);
+      same(found, Array.from({ length: count }, (_, i) => [String(i), `to ${i}`]), 'answers');
+    }));
+  },
+
+  async error_reply_consumer_missing() {
+    await refusedOnChannel('error_reply_consumer_missing', async (channel) => {
+      channel.sendToQueue('q', bytes(''), { replyTo: REPLY_TO });
+    });
+  },
+
+  async error_reply_consumer_acks() {
+    await refusedOnChannel('error_reply_consumer_acks', async (channel) => {
+      await channel.consume(REPLY_TO, () => {});
+    });
+  },
+
+  async error_user_id() {
+    await refusedOnChannel('error_user_id', async (channel) => {
+      const queue = await temporary(channel);
+      channel.sendToQueue(queue, bytes('mine'), { userId: 'guest' });
+      same((await get(channel, queue)).content.toString(), 'mine', 'the own user-id');
+      channel.sendToQueue(queue, bytes('not mine'), { userId: 'admin' });
     });
   },
 

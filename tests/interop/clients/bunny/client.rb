@@ -221,6 +221,128 @@ scenario "nack_multiple" do
   end
 end
 
+scenario "queue_priority" do
+  highest, sent, sorted = expected("queue_priority").values_at("highest", "sent", "sorted")
+  with_channel do |channel|
+    queue = temporary(channel, arguments: { "x-max-priority" => highest })
+    sent.each_with_index { |priority, i| publish(channel, i, queue, priority: priority) }
+    eventually_count(channel, queue, sent.size)
+    same(got_all(channel, queue), sorted.map(&:to_s), "got")
+  end
+end
+
+scenario "error_queue_priority" do
+  refused_on_channel("error_queue_priority") do |channel|
+    temporary(channel, arguments: { "x-max-priority" => 256 })
+  end
+end
+
+def letters(dead, more = {})
+  { "x-dead-letter-exchange" => "", "x-dead-letter-routing-key" => dead }.merge(more)
+end
+
+def mortal(channel, name, dead, more = {})
+  channel.queue_declare(name, exclusive: true, arguments: letters(dead, more))
+  name
+end
+
+def events_of(about)
+  about[:headers]["x-death"].map { |table| table.values_at("queue", "reason", "count", "exchange") }
+end
+
+scenario "dead_letter" do
+  expected("dead_letter")["rows"].each do |row|
+    with_channel do |channel|
+      dead = temporary(channel)
+      queue = mortal(channel, unique("queue"), dead, row["arguments"])
+      (row["reason"] == "maxlen" ? 2 : 1).times { publish(channel, "body", queue, headers: { "mine" => "stays" }) }
+      channel.reject(get(channel, queue, manual_ack: true)[0].delivery_tag, false) if row["reason"] == "rejected"
+      _, about, body = get(channel, dead)
+      same(body, "body", "the letter")
+      same(events_of(about), [[queue, row["reason"], 1, ""]], "x-death")
+      same(about[:headers]["x-death"][0]["routing-keys"], [queue], "routing-keys")
+      same(about[:headers].values_at("mine", "x-first-death-reason", "x-first-death-queue", "x-first-death-exchange"),
+           ["stays", row["reason"], queue, ""], "other headers")
+    end
+  end
+end
+
+scenario "dead_letter_counts" do
+  count = expected("dead_letter_counts")["count"]
+  with_channel do |channel|
+    queue = unique("queue")
+    waits = unique("waits")
+    mortal(channel, queue, waits)
+    mortal(channel, waits, queue, { "x-message-ttl" => 20 })
+    publish(channel, "body", queue)
+    count.times { channel.nack(get(channel, queue, manual_ack: true)[0].delivery_tag, false, false) }
+    _, about, = get(channel, queue)
+    same(events_of(about), [[waits, "expired", count, ""], [queue, "rejected", count, ""]], "x-death")
+  end
+end
+
+scenario "dead_letter_circle" do
+  with_channel do |channel|
+    one = unique("one")
+    two = unique("two")
+    mortal(channel, one, two, { "x-message-ttl" => 20 })
+    mortal(channel, two, one, { "x-message-ttl" => 20 })
+    publish(channel, "body", one)
+    sleep 0.5
+    same([count_of(channel, one), count_of(channel, two)], [0, 0], "left")
+  end
+end
+
+scenario "error_dead_letter_key" do
+  refused_on_channel("error_dead_letter_key") do |channel|
+    temporary(channel, arguments: { "x-dead-letter-routing-key" => "k" })
+  end
+end
+
+scenario "error_dead_letter_type" do
+  refused_on_channel("error_dead_letter_type") do |channel|
+    temporary(channel, arguments: { "x-dead-letter-exchange" => 5 })
+  end
+end
+
+REPLY_TO = "amq.rabbitmq.reply-to"
+
+scenario "direct_reply_to" do
+  count = expected("direct_reply_to")["count"]
+  with_channel do |channel|
+    with_channel do |server|
+      queue = temporary(channel)
+      found = []
+      channel.basic_consume(REPLY_TO, "c", true) { |_, about, body| found << [about[:correlation_id], body] }
+      count.times do |i|
+        publish(channel, i, queue, reply_to: REPLY_TO, correlation_id: i.to_s)
+        _, about, body = get(channel, queue)
+        same(about[:reply_to].start_with?("#{REPLY_TO}."), true, "reply-to #{about[:reply_to]}")
+        publish(server, "to #{body}", about[:reply_to], correlation_id: about[:correlation_id])
+      end
+      eventually("#{count} answers") { found.size == count }
+      same(found, Array.new(count) { |i| [i.to_s, "to #{i}"] }, "answers")
+    end
+  end
+end
+
+scenario "error_reply_consumer_missing" do
+  refused_on_channel("error_reply_consumer_missing") { |channel| publish(channel, "", "q", reply_to: REPLY_TO) }
+end
+
+scenario "error_reply_consumer_acks" do
+  refused_on_channel("error_reply_consumer_acks") { |channel| channel.basic_consume(REPLY_TO, "c", false) }
+end
+
+scenario "error_user_id" do
+  refused_on_channel("error_user_id") do |channel|
+    queue = temporary(channel)
+    publish(channel, "mine", queue, user_id: "guest")
+    eventually_count(channel, queue, 1)
+    publish(channel, "not mine", queue, user_id: "admin")
+  end
+end
+
 scenario "tx_commit" do
   wanted = expected("tx_commit")
   with_channel do |channel|

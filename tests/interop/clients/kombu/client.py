@@ -213,6 +213,141 @@ def reject():
 
 
 @scenario
+def queue_priority():
+    wanted = expect("queue_priority")
+    with channel_of() as channel:
+        queue = temporary(channel, queue_arguments={"x-max-priority": wanted["highest"]})
+        for i, priority in enumerate(wanted["sent"]):
+            publish(channel, b"%d" % i, queue.name, priority=priority)
+        eventually_count(channel, queue.name, len(wanted["sent"]))
+        same(got_all(queue), [str(i) for i in wanted["sorted"]], "got")
+
+
+@scenario
+def error_queue_priority():
+    refused_on_channel("error_queue_priority", lambda c: temporary(c, queue_arguments={"x-max-priority": 256}))
+
+
+def letters(dead, **more):
+    return {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead, **more}
+
+
+def event(queue, reason, count=1):
+    return {"count": count, "exchange": "", "queue": queue, "reason": reason, "routing-keys": [queue]}
+
+
+def events_of(message):
+    return [{key: value for key, value in table.items() if key != "time"} for table in message.headers["x-death"]]
+
+
+def mortal(channel, name, dead, **more):
+    queue = Queue(name, None, "", exclusive=True, durable=False, queue_arguments=letters(dead, **more))(channel)
+    queue.declare()
+    return queue
+
+
+@scenario
+def dead_letter():
+    for row in expect("dead_letter")["rows"]:
+        with channel_of() as channel:
+            dead = temporary(channel)
+            queue = mortal(channel, unique("queue"), dead.name, **row["arguments"])
+            for _ in range(2 if row["reason"] == "maxlen" else 1):
+                publish(channel, b"body", queue.name, headers={"mine": "stays"})
+            if row["reason"] == "rejected":
+                get(queue, no_ack=False).reject()
+            message = get(dead)
+            same(events_of(message), [event(queue.name, row["reason"])], "x-death")
+            same([message.headers[key] for key in ("mine", "x-first-death-reason", "x-first-death-queue",
+                                                   "x-first-death-exchange")],
+                 ["stays", row["reason"], queue.name, ""], "other headers")
+
+
+@scenario
+def dead_letter_counts():
+    count = expect("dead_letter_counts")["count"]
+    with channel_of() as channel:
+        queue, waits = unique("queue"), unique("waits")
+        first = mortal(channel, queue, waits)
+        mortal(channel, waits, queue, **{"x-message-ttl": 20})
+        publish(channel, b"body", queue)
+        for _ in range(count):
+            get(first, no_ack=False).reject()
+        events = events_of(get(first))
+        same([(e["queue"], e["reason"], e["count"]) for e in events],
+             [(waits, "expired", count), (queue, "rejected", count)], "x-death")
+
+
+@scenario
+def dead_letter_circle():
+    with channel_of() as channel:
+        one, two = unique("one"), unique("two")
+        mortal(channel, one, two, **{"x-message-ttl": 20})
+        mortal(channel, two, one, **{"x-message-ttl": 20})
+        publish(channel, b"body", one)
+        time.sleep(0.5)
+        same((count_of(channel, one), count_of(channel, two)), (0, 0), "left")
+
+
+@scenario
+def error_dead_letter_key():
+    refused_on_channel("error_dead_letter_key", lambda c: temporary(
+        c, queue_arguments={"x-dead-letter-routing-key": "k"}))
+
+
+@scenario
+def error_dead_letter_type():
+    refused_on_channel("error_dead_letter_type", lambda c: temporary(
+        c, queue_arguments={"x-dead-letter-exchange": 5}))
+
+
+REPLY_TO = "amq.rabbitmq.reply-to"
+
+
+@scenario
+def direct_reply_to():
+    count = expect("direct_reply_to")["count"]
+    with connected() as connection, channel_of() as server:
+        channel = connection.channel()
+        queue = temporary(channel)
+        found = []
+        channel.basic_consume(REPLY_TO, no_ack=True,
+                              callback=lambda m: found.append((m.properties["correlation_id"], text(m))))
+        for i in range(count):
+            publish(channel, b"%d" % i, queue.name, reply_to=REPLY_TO, correlation_id=str(i))
+            message = get(queue)
+            name = message.properties["reply_to"]
+            same(name.startswith(REPLY_TO + "."), True, "reply-to " + name)
+            publish(server, b"to " + text(message).encode(), name, correlation_id=message.properties["correlation_id"])
+        pump(connection, 0.5)
+        same(found, [(str(i), "to %d" % i) for i in range(count)], "answers")
+
+
+@scenario
+def error_reply_consumer_missing():
+    def request(channel):
+        publish(channel, b"", "q", reply_to=REPLY_TO)
+        pump(channel.connection, 2)
+    refused_on_channel("error_reply_consumer_missing", request)
+
+
+@scenario
+def error_reply_consumer_acks():
+    refused_on_channel("error_reply_consumer_acks", lambda c: c.basic_consume(REPLY_TO))
+
+
+@scenario
+def error_user_id():
+    def both(channel):
+        queue = temporary(channel)
+        publish(channel, b"mine", queue.name, user_id="guest")
+        eventually_count(channel, queue.name, 1)
+        publish(channel, b"not mine", queue.name, user_id="admin")
+        pump(channel.connection, 2)
+    refused_on_channel("error_user_id", both)
+
+
+@scenario
 def tx_commit():
     wanted = expect("tx_commit")
     with channel_of() as channel:

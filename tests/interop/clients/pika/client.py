@@ -251,6 +251,135 @@ def recover():
 
 
 @scenario
+def queue_priority():
+    wanted = expect("queue_priority")
+    with channel_of() as channel:
+        queue = temporary(channel, arguments={"x-max-priority": wanted["highest"]})
+        for i, priority in enumerate(wanted["sent"]):
+            channel.basic_publish("", queue, b"%d" % i, pika.BasicProperties(priority=priority))
+        eventually_count(channel, queue, len(wanted["sent"]))
+        same(got_all(channel, queue), [b"%d" % i for i in wanted["sorted"]], "got")
+
+
+@scenario
+def error_queue_priority():
+    refused_on_channel("error_queue_priority", lambda c: temporary(c, arguments={"x-max-priority": 256}))
+
+
+def letters(dead, **more):
+    return {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead, **more}
+
+
+def event(queue, reason, count=1, **more):
+    return {"count": count, "exchange": "", "queue": queue, "reason": reason, **more}
+
+
+def events_of(properties):
+    return [{key: value for key, value in table.items() if key not in ("time", "routing-keys")}
+            for table in properties.headers["x-death"]]
+
+
+@scenario
+def dead_letter():
+    for row in expect("dead_letter")["rows"]:
+        with channel_of() as channel:
+            dead = temporary(channel)
+            queue = temporary(channel, arguments=letters(dead, **row["arguments"]))
+            for _ in range(2 if row["reason"] == "maxlen" else 1):
+                channel.basic_publish("", queue, b"body", pika.BasicProperties(headers={"mine": "stays"}))
+            if row["reason"] == "rejected":
+                channel.basic_reject(get(channel, queue, auto_ack=False)[0].delivery_tag, requeue=False)
+            method, properties, body = get(channel, dead)
+            same((method.exchange, method.routing_key, body), ("", dead, b"body"), "the letter")
+            same(events_of(properties), [event(queue, row["reason"])], "x-death")
+            same(properties.headers["x-death"][0]["routing-keys"], [queue], "routing-keys")
+            same({key: value for key, value in properties.headers.items() if key != "x-death"},
+                 {"mine": "stays", "x-first-death-reason": row["reason"], "x-first-death-queue": queue,
+                  "x-first-death-exchange": ""}, "other headers")
+
+
+@scenario
+def dead_letter_counts():
+    count = expect("dead_letter_counts")["count"]
+    with channel_of() as channel:
+        queue, waits = unique("queue"), unique("waits")
+        temporary(channel, queue, arguments=letters(waits))
+        temporary(channel, waits, arguments=letters(queue, **{"x-message-ttl": 20}))
+        channel.basic_publish("", queue, b"body")
+        for _ in range(count):
+            channel.basic_nack(get(channel, queue, auto_ack=False)[0].delivery_tag, requeue=False)
+        properties = get(channel, queue)[1]
+        same(events_of(properties), [event(waits, "expired", count), event(queue, "rejected", count)], "x-death")
+        same(properties.headers["x-first-death-reason"], "rejected", "x-first-death-reason")
+
+
+@scenario
+def dead_letter_circle():
+    with channel_of() as channel:
+        one, two = unique("one"), unique("two")
+        temporary(channel, one, arguments=letters(two, **{"x-message-ttl": 20}))
+        temporary(channel, two, arguments=letters(one, **{"x-message-ttl": 20}))
+        channel.basic_publish("", one, b"body")
+        pump(channel, 0.5)
+        same((count_of(channel, one), count_of(channel, two)), (0, 0), "left")
+
+
+@scenario
+def error_dead_letter_key():
+    refused_on_channel("error_dead_letter_key", lambda c: temporary(c, arguments={"x-dead-letter-routing-key": "k"}))
+
+
+@scenario
+def error_dead_letter_type():
+    refused_on_channel("error_dead_letter_type", lambda c: temporary(c, arguments={"x-dead-letter-exchange": 5}))
+
+
+REPLY_TO = "amq.rabbitmq.reply-to"
+
+
+@scenario
+def direct_reply_to():
+    count = expect("direct_reply_to")["count"]
+    with channel_of() as channel, channel_of() as server:
+        queue = temporary(channel)
+        found = []
+        channel.basic_consume(REPLY_TO, lambda c, method, p, body: found.append((p.correlation_id, body)), auto_ack=True)
+        for i in range(count):
+            channel.basic_publish("", queue, b"%d" % i, pika.BasicProperties(reply_to=REPLY_TO, correlation_id=str(i)))
+            _, properties, body = get(channel, queue)
+            same(properties.reply_to.startswith(REPLY_TO + "."), True, "reply-to " + properties.reply_to)
+            same(server.queue_declare(properties.reply_to, passive=True).method.consumer_count, 1, "consumers")
+            server.basic_publish("", properties.reply_to, b"to " + body,
+                                 pika.BasicProperties(correlation_id=properties.correlation_id))
+        pump(channel, 0.5)
+        same(found, [(str(i), b"to %d" % i) for i in range(count)], "answers")
+
+
+@scenario
+def error_reply_consumer_missing():
+    def publish(channel):
+        channel.basic_publish("", "q", b"", pika.BasicProperties(reply_to=REPLY_TO))
+        pump(channel, 2)
+    refused_on_channel("error_reply_consumer_missing", publish)
+
+
+@scenario
+def error_reply_consumer_acks():
+    refused_on_channel("error_reply_consumer_acks", lambda c: c.basic_consume(REPLY_TO, lambda *_: None))
+
+
+@scenario
+def error_user_id():
+    def publish(channel):
+        queue = temporary(channel)
+        channel.basic_publish("", queue, b"mine", pika.BasicProperties(user_id="guest"))
+        eventually_count(channel, queue, 1)
+        channel.basic_publish("", queue, b"not mine", pika.BasicProperties(user_id="admin"))
+        pump(channel, 2)
+    refused_on_channel("error_user_id", publish)
+
+
+@scenario
 def tx_commit():
     wanted = expect("tx_commit")
     with channel_of() as channel:
