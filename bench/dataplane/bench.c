@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "bench/dataplane/core.h"
+#include "bench/dataplane/plan.h"
 #include "dpdk_port/eal.h"
 #include "runtime/check.h"
 #include "runtime/log.h"
@@ -19,7 +20,7 @@
 static const struct {
 	const char *name;
 	size_t at;
-} words[] = {{"--settle", AT(settle)}, {"--exchange", AT(exchange)}},
+} words[] = {{"--settle", AT(settle)}, {"--exchange", AT(exchange)}, {"--with", AT(with)}},
   numbers[] = {{"--bytes", AT(bytes)}, {"--queues", AT(queues)}, {"--fanout", AT(fanout)},
 	  {"--bindings", AT(bindings)}, {"--backlog", AT(backlog)}, {"--ack-every", AT(ack_every)},
 	  {"--segments", AT(segments)}, {"--pace", AT(pace)}, {"--cores", AT(cores)},
@@ -93,6 +94,8 @@ static const char *refused(const struct bench_options *o)
 	if (!o->cores || o->cores > BENCH_CORES_MAX || !o->queues || !o->blocks || !o->rounds ||
 		!o->segments || !o->pace)
 		return "a number is out of its range";
+	if (!plan_knows(o->with))
+		return "--with is ttl, limit, priority, letters or single";
 	if (o->backlog && strcmp(o->settle, "ack"))
 		return "--backlog needs --settle ack";
 	return NULL;
@@ -103,6 +106,7 @@ int main(int argc, char **argv)
 	struct bench_options o = {.mode = argc > 1 ? argv[1] : "",
 		.settle = "auto",
 		.exchange = "",
+		.with = "",
 		.bytes = 16,
 		.queues = 1,
 		.fanout = 1,

@@ -19,22 +19,24 @@ struct bench_options {
 	const char *mode;
 	const char *settle;   /* auto: no_ack consumers; ack: each delivery; confirm: auto, and confirms */
 	const char *exchange; /* "": to the queue by name; fanout; topic */
-	unsigned bytes;	      /* of a body */
-	unsigned queues;      /* each with a publisher's and a consumer's connection */
-	unsigned fanout;      /* queues that get each message; with exchange fanout */
-	unsigned bindings;    /* of the topic exchange, of which each key matches one */
-	unsigned backlog;     /* messages that lie in the queues meanwhile; with settle ack */
-	unsigned ack_every;   /* one ack, with multiple, for so many deliveries */
-	unsigned segments;    /* full segments that a core receives in a turn */
-	unsigned pace;	      /* they are sent in every so manieth turn */
-	bool alone;	      /* a segment holds one message */
-	unsigned cores;	      /* broker cores, each with a load of its own */
-	bool threads;	      /* a thread each, or one thread that takes their turns */
-	bool across;	      /* consumers are on the next core */
-	unsigned blocks;      /* of which the median is taken */
-	unsigned rounds;      /* turns in a block */
-	unsigned memory_mb;   /* of messages, a core */
-	bool offloads;	      /* checksums are the port's, as on a NIC */
+	const char
+		*with;	 /* what the queues have beside: ttl, limit, priority, letters, single; "": nothing */
+	unsigned bytes;	 /* of a body */
+	unsigned queues; /* each with a publisher's and a consumer's connection */
+	unsigned fanout; /* queues that get each message; with exchange fanout */
+	unsigned bindings;  /* of the topic exchange, of which each key matches one */
+	unsigned backlog;   /* messages that lie in the queues meanwhile; with settle ack */
+	unsigned ack_every; /* one ack, with multiple, for so many deliveries */
+	unsigned segments;  /* full segments that a core receives in a turn */
+	unsigned pace;	    /* they are sent in every so manieth turn */
+	bool alone;	    /* a segment holds one message */
+	unsigned cores;	    /* broker cores, each with a load of its own */
+	bool threads;	    /* a thread each, or one thread that takes their turns */
+	bool across;	    /* consumers are on the next core */
+	unsigned blocks;    /* of which the median is taken */
+	unsigned rounds;    /* turns in a block */
+	unsigned memory_mb; /* of messages, a core */
+	bool offloads;	    /* checksums are the port's, as on a NIC */
 	bool hugepages;
 	bool profile; /* prints which part of the time went where, too: path */
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench/dataplane/plan.h"
 
+#include "broker/amqp091/table.h"
 #include "runtime/check.h"
 
 #include <stdio.h>
@@ -91,10 +92,52 @@ static void consumer(
 	}
 }
 
+/* Arguments that ask for something, but never come to it here. */
+static const struct {
+	const char *with, *argument;
+	int32_t number; /* 0: `text`; -1: true */
+	const char *text;
+} arguments[] = {{"ttl", "x-message-ttl", 3600000, NULL}, {"limit", "x-max-length", 1000000, NULL},
+	{"priority", "x-max-priority", 9, NULL}, {"letters", "x-dead-letter-exchange", 0, "amq.fanout"},
+	{"single", "x-single-active-consumer", -1, NULL}};
+
+enum { ARGUMENTS = sizeof(arguments) / sizeof(arguments[0]), ARGUMENT_BYTES = 128 };
+
+bool plan_knows(const char *with)
+{
+	for (unsigned i = 0; i < ARGUMENTS; i++)
+		if (is(with, arguments[i].with))
+			return true;
+	return !*with;
+}
+
+/* In bytes. */
+static struct amqp091_table queue_arguments(const char *with, uint8_t bytes[static ARGUMENT_BYTES])
+{
+	struct amqp091_table_builder b;
+	struct amqp091_table table;
+
+	amqp091_table_build(&b, bytes, ARGUMENT_BYTES);
+	for (unsigned i = 0; i < ARGUMENTS; i++) {
+		if (!is(with, arguments[i].with))
+			continue;
+		if (arguments[i].text)
+			amqp091_table_add_cstring(&b, arguments[i].argument, arguments[i].text);
+		else if (arguments[i].number < 0)
+			amqp091_table_add_bool(&b, arguments[i].argument, true);
+		else
+			amqp091_table_add_int32(&b, arguments[i].argument, arguments[i].number);
+	}
+	MUST(amqp091_table_finish(&b, &table) == 0);
+	return table;
+}
+
 static void admin(struct plan_client *c, const struct bench_options *o, unsigned core)
 {
 	char queue[SCRIPT_NAME_BYTES], exchange[SCRIPT_NAME_BYTES], key[32];
 	struct script *s = &c->setup;
+	uint8_t bytes[ARGUMENT_BYTES];
+	struct amqp091_table with = queue_arguments(o->with, bytes);
 
 	script_open(s);
 	exchange_name(exchange, core);
@@ -102,7 +145,7 @@ static void admin(struct plan_client *c, const struct bench_options *o, unsigned
 		script_declare_exchange(s, exchange, o->exchange);
 	for (unsigned i = 0; i < queue_count(o); i++) {
 		queue_name(queue, core, i);
-		script_declare(s, queue, 0);
+		script_declare_with(s, queue, 0, &with);
 		if (is(o->exchange, "fanout"))
 			script_bind(s, queue, exchange, "");
 	}

@@ -22,6 +22,7 @@ struct plan {
 	unsigned consumer_count, publisher_count;
 };
 
+bool plan_knows(const char *with); /* what options.with may be */
 void plan_make(struct plan *p, const struct bench_options *o, unsigned core);
 void plan_free(struct plan *p);
 

@@ -69,6 +69,14 @@ def core_rows(args):
                   "yes")
 
 
+def extension_rows(_):
+    """What a queue's arguments cost that never come to it."""
+    yield Row("plain")
+    for name, what in (("ttl", "x-message-ttl"), ("limit", "x-max-length"), ("priority", "x-max-priority"),
+                       ("letters", "x-dead-letter-exchange"), ("single", "x-single-active-consumer")):
+        yield Row(what, "--with", name)
+
+
 def profile_rows(_):
     yield Row("16 B", "--profile", "yes")
     for settle in SETTLES[1:]:
@@ -83,6 +91,7 @@ PARTS = {
     "topic": ("Topic exchange, 1,021 keys in turns, each matches one binding", topic_rows),
     "queues": ("Queues, each with a publisher and a consumer", queue_rows),
     "backlog": ("Backlog that stays in the queue, acked", backlog_rows),
+    "extensions": ("A queue with one argument, which asks for something that does not come up", extension_rows),
     "profile": ("One core: ns / cycles of the TSC of a delivery by phase", profile_rows),
     "cores": ("Broker cores, each with a load of its own", core_rows),
 }

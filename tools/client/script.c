@@ -175,8 +175,15 @@ void script_declare_exchange(struct script *s, const char *name, const char *typ
 
 void script_declare(struct script *s, const char *queue, unsigned flags)
 {
+	script_declare_with(s, queue, flags, &(struct amqp091_table){0});
+}
+
+void script_declare_with(
+	struct script *s, const char *queue, unsigned flags, const struct amqp091_table *arguments)
+{
 	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DECLARE};
 
+	m.args.queue_declare.arguments = *arguments;
 	m.args.queue_declare.queue = str(queue);
 	m.args.queue_declare.durable = flags & SCRIPT_DURABLE;
 	m.args.queue_declare.exclusive = flags & SCRIPT_EXCLUSIVE;

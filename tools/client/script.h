@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct amqp091_table;
+
 struct script {
 	uint8_t *bytes;
 	size_t count, room;
@@ -40,6 +42,9 @@ void script_tx_commit(struct script *s);
 void script_declare_exchange(struct script *s, const char *name, const char *type);
 /* flags: enum script_queue. */
 void script_declare(struct script *s, const char *queue, unsigned flags);
+/* The same with arguments, which are copied. */
+void script_declare_with(
+	struct script *s, const char *queue, unsigned flags, const struct amqp091_table *arguments);
 void script_purge(struct script *s, const char *queue);
 void script_delete(struct script *s, const char *queue);
 /* Without an answer. */
