@@ -413,7 +413,7 @@ bool channel_queue_name(
 /* reply_to.c: direct reply-to. */
 bool reply_to_is(struct slice queue);	  /* the name that stands for it */
 bool reply_to_hidden(struct slice queue); /* that, or one of the queues behind it */
-/* The queue of a new reply consumer; NULL: the channel has its exception. */
+/* The queue of a new reply consumer; NULL: the channel has its exception, or the frame is offered again. */
 struct queue *reply_to_begin(struct amqp091_channel *ch, const struct amqp091_basic_consume *a);
 /* Puts the channel's own name into a request's properties, which lie in the server's encode from then on.
  * False: the channel has its exception. */

@@ -54,9 +54,12 @@ struct queue *reply_to_begin(struct amqp091_channel *ch, const struct amqp091_ba
 			"reply consumer already set");
 		return NULL;
 	}
-	if (queue_make(ch, &q, &f) == FAILURE_NONE)
+	enum failure_code code = queue_make(ch, &q, &f);
+	if (code == FAILURE_NONE)
 		return q;
-	channel_failure(ch, AMQP091_METHOD_BASIC_CONSUME, &f);
+	ch->conn->frame_again = code == FAILURE_AGAIN;
+	if (!ch->conn->frame_again)
+		channel_failure(ch, AMQP091_METHOD_BASIC_CONSUME, &f);
 	return NULL;
 }
 
