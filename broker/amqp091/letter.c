@@ -87,7 +87,8 @@ static void add_event_again(struct amqp091_table_builder *b, struct amqp091_tabl
 	amqp091_table_open(b, NULL);
 	while (event.len && amqp091_table_next(&event, &key, &v) == 1) {
 		if (key_is(key, "count") && amqp091_value_is_integer(&v))
-			amqp091_table_add_int64(b, "count", v.integer < INT64_MAX ? v.integer + 1 : v.integer);
+			amqp091_table_add_int64(
+				b, "count", v.integer < INT64_MAX ? v.integer + 1 : v.integer);
 		else
 			amqp091_table_add_value(b, key, &v);
 	}
