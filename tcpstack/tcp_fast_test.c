@@ -28,7 +28,8 @@ static void open_conn(unsigned k)
 	g.syn_options = false;
 	tf_input(&g, 1);
 	tf_turn_end();
-	CU_ASSERT_PTR_NOT_NULL_FATAL(tf_nodes[1].conns[k]);
+	/* All that there are may be held by other connections. */
+	CU_ASSERT_FATAL(tf_nodes[1].conns[k] || tf_how.few_buffers);
 }
 
 /* Something that is not what is expected. */

@@ -83,15 +83,19 @@ static void add_event_again(struct amqp091_table_builder *b, struct amqp091_tabl
 {
 	struct amqp091_shortstr key;
 	struct amqp091_value v;
+	bool counted = false;
 
 	amqp091_table_open(b, NULL);
 	while (event.len && amqp091_table_next(&event, &key, &v) == 1) {
-		if (key_is(key, "count") && amqp091_value_is_integer(&v))
-			amqp091_table_add_int64(
-				b, "count", v.integer < INT64_MAX ? v.integer + 1 : v.integer);
-		else
+		if (!key_is(key, "count") || !amqp091_value_is_integer(&v)) {
 			amqp091_table_add_value(b, key, &v);
+			continue;
+		}
+		amqp091_table_add_int64(b, "count", v.integer < INT64_MAX ? v.integer + 1 : v.integer);
+		counted = true;
 	}
+	if (!counted)
+		amqp091_table_add_int64(b, "count", 1);
 	amqp091_table_close(b);
 }
 
@@ -150,8 +154,8 @@ static int headers_make(struct amqp091_letters *d, const struct dead_letter *l,
 	struct amqp091_shortstr key;
 	struct amqp091_value v;
 
-	bool again = amqp091_table_find(&p->headers, "x-death", &v) == 0 && v.type == 'A';
-	if (again)
+	bool again = amqp091_table_find(&p->headers, "x-death", &v) == 0;
+	if (again && v.type == 'A')
 		before = v.array;
 	amqp091_table_build(&b, d->headers, d->room);
 	add_deaths(&b, l, p, before);
@@ -206,8 +210,9 @@ static enum publish_result make(struct amqp091_server *s, const struct dead_lett
 	struct amqp091_value v;
 	struct slice block;
 
+	/* Both are there for a moment: where they never could be, waiting would be for ever. */
 	if (properties_make(s, l, &block, &p) != 0 ||
-		!message_store_could_hold(cache, message_body_bytes(l->message), block.bytes))
+		!message_store_could_hold(cache, 2 * message_body_bytes(l->message), 2 * block.bytes))
 		return PUBLISH_FAILED;
 	struct message_envelope e = {
 		.protocol = BROKER_PROTOCOL_AMQP091,
@@ -238,7 +243,7 @@ static bool takes(const void *ctx, struct slice queue)
 
 	while (rest.len && amqp091_array_next(&rest, &v) == 1) {
 		if (v.type != 'F')
-			continue;
+			return true; /* a client has put it there: nobody knows what happened */
 		if (string_in(&v.table, "reason", slice_of_text(death_name(DEATH_REJECTED))))
 			return true;
 		if (string_in(&v.table, "queue", queue))

@@ -26,22 +26,37 @@ void queue_unmark_ready(struct queue *q)
 	cds_list_del(&q->of_ready);
 }
 
-/* The next consumer in turn that takes a message now, or NULL; those asked in vain are parked. */
-static struct consumer *next_consumer(struct queue *q)
+/* The next one in the queue's list that takes a message now, or NULL; those asked in vain are parked. */
+static inline struct consumer *next_in_turn(struct queue *q)
 {
-	do {
-		while (!cds_list_empty(&q->consumers)) {
-			struct consumer *c = cds_list_first_entry(&q->consumers, struct consumer, link);
-			cds_list_del(&c->link);
-			if (c->ops->ready(c)) {
-				cds_list_add_tail(&c->link, &q->consumers);
-				return c;
-			}
-			c->parked = true;
-			cds_list_add_tail(&c->link, &q->parked_consumers);
+	while (!cds_list_empty(&q->consumers)) {
+		struct consumer *c = cds_list_first_entry(&q->consumers, struct consumer, link);
+		cds_list_del(&c->link);
+		if (c->ops->ready(c)) {
+			cds_list_add_tail(&c->link, &q->consumers);
+			return c;
 		}
-	} while (q->order && consumer_order_next(q));
+		c->parked = true;
+		cds_list_add_tail(&c->link, &q->parked_consumers);
+	}
 	return NULL;
+}
+
+/* All that come first are parked. Not a part of what plain queues run through. */
+__attribute__((noinline)) static struct consumer *next_of_lower_classes(struct queue *q)
+{
+	struct consumer *c = NULL;
+
+	while (!c && consumer_order_next(q))
+		c = next_in_turn(q);
+	return c;
+}
+
+static inline struct consumer *next_consumer(struct queue *q)
+{
+	struct consumer *c = next_in_turn(q);
+
+	return c || !q->order ? c : next_of_lower_classes(q);
 }
 
 /* Before a consumer is asked it is clear that there is something for it. */

@@ -47,25 +47,27 @@ static void page_release(struct entries *e, struct entry_page *p)
 	message_store_block_give(e->cache, p);
 }
 
-bool entries_room(struct entries *e)
-{
-	struct entry_page *p = last_page(e);
-
-	if (p && p->filled < PAGE_ENTRIES)
-		return true;
-	if (e->levels)
-		return levels_room(e);
-	p = message_store_block_take(e->cache);
-	if (p)
-		entries_page_add(e, p);
-	return p != NULL;
-}
-
 bool entries_has_room(const struct entries *e)
 {
 	const struct cds_list_head *last = e->pages.prev;
 
 	return last != &e->pages && cds_list_entry(last, struct entry_page, link)->filled < PAGE_ENTRIES;
+}
+
+/* Once in a page. */
+__attribute__((noinline)) static bool page_room(struct entries *e)
+{
+	if (e->levels)
+		return levels_room(e);
+	void *block = message_store_block_take(e->cache);
+	if (block)
+		entries_page_add(e, block);
+	return block != NULL;
+}
+
+bool entries_room(struct entries *e)
+{
+	return entries_has_room(e) || page_room(e);
 }
 
 void entries_page_add(struct entries *e, void *block_take)
