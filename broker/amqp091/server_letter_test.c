@@ -55,21 +55,9 @@ static void declare(const char *queue)
 	client_expect(&there, 1, AMQP091_METHOD_QUEUE_DECLARE_OK);
 }
 
-static void publish(const char *key, const struct amqp091_basic_properties *p, const char *body)
-{
-	uint8_t frame[2048] = {0}, *end;
-
-	client_publish_method(&here, 1, "", key, false);
-	wire_put16(frame, AMQP091_CLASS_BASIC);
-	wire_put64(frame + 4, strlen(body));
-	end = amqp091_basic_properties_put(frame + 12, p);
-	client_frame(&here, AMQP091_FRAME_HEADER, 1, frame, (uint32_t)(end - frame));
-	client_body(&here, 1, body, (uint32_t)strlen(body));
-}
-
 static void publish_plain(const char *key)
 {
-	publish(key,
+	client_publish_with(&here, 1, key,
 		&(struct amqp091_basic_properties){
 			.flags = AMQP091_BASIC_MESSAGE_ID, .message_id = str("id")},
 		"body");
@@ -200,7 +188,7 @@ static void an_expired_one_loses_its_expiration(void)
 	letters_to("dead");
 	declare("q");
 	client_declare(&there, 1, "dead");
-	publish("q",
+	client_publish_with(&here, 1, "q",
 		&(struct amqp091_basic_properties){
 			.flags = AMQP091_BASIC_EXPIRATION, .expiration = str("10")},
 		"body");
@@ -294,7 +282,7 @@ static void further_keys_count(void)
 	amqp091_table_add_cstring(&headers, NULL, "more");
 	amqp091_table_close(&headers);
 	CU_ASSERT_EQUAL(amqp091_table_finish(&headers, &p.headers), 0);
-	publish("q", &p, "body");
+	client_publish_with(&here, 1, "q", &p, "body");
 	rig_settle(&rig);
 	reject(&here, "q", 1);
 	take("a");
@@ -322,7 +310,7 @@ static void a_key_of_the_queues_replaces_them(void)
 	amqp091_table_close(&headers);
 	amqp091_table_add_cstring(&headers, "mine", "stays");
 	CU_ASSERT_EQUAL(amqp091_table_finish(&headers, &p.headers), 0);
-	publish("q", &p, "body");
+	client_publish_with(&here, 1, "q", &p, "body");
 	rig_settle(&rig);
 	reject(&here, "q", 1);
 	take("dead");
@@ -370,7 +358,7 @@ static void a_strange_x_death_does_no_harm(void)
 			amqp091_table_close(&headers);
 		}
 		CU_ASSERT_EQUAL(amqp091_table_finish(&headers, &p.headers), 0);
-		publish("q", &p, "body");
+		client_publish_with(&here, 1, "q", &p, "body");
 		rig_settle(&rig);
 		reject(&here, "q", i + 1);
 		take("dead");

@@ -147,30 +147,18 @@ static void one_is_active(void)
 	one_is_active_with(2);
 }
 
-static void expect_refusal(uint16_t code, const char *text)
-{
-	const struct amqp091_method *m = client_expect(&here, 1, AMQP091_METHOD_CHANNEL_CLOSE);
-	struct amqp091_channel_close close = m->args.channel_close;
-
-	CU_ASSERT_EQUAL(close.reply_code, code);
-	CU_ASSERT_EQUAL(close.reply_text.len, strlen(text));
-	CU_ASSERT_EQUAL(memcmp(close.reply_text.data, text, close.reply_text.len), 0);
-	client_plain(&here, 1, AMQP091_METHOD_CHANNEL_CLOSE_OK);
-	client_channel(&here, 1);
-}
-
 static void what_makes_no_sense_is_refused(void)
 {
 	begin(2, true);
 	amqp091_table_add_cstring(arguments(), "x-priority", "high");
 	consume_send(&here, "c", false);
-	expect_refusal(AMQP091_REPLY_PRECONDITION_FAILED,
+	client_expect_refusal(&here, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_CONSUME,
 		"PRECONDITION_FAILED - invalid arg 'x-priority' for queue "
 		"'q' in vhost '/': \"expected integer, got longstr\"");
 	arguments();
 	consume_send(&here, "c", true);
-	expect_refusal(
-		AMQP091_REPLY_ACCESS_REFUSED, "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use");
+	client_expect_refusal(&here, 1, AMQP091_REPLY_ACCESS_REFUSED, AMQP091_METHOD_BASIC_CONSUME,
+		"ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use");
 	finish();
 }
 

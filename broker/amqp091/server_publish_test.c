@@ -76,14 +76,8 @@ static void publish_persistent(void)
 {
 	struct amqp091_basic_properties properties = {
 		.flags = AMQP091_BASIC_DELIVERY_MODE, .delivery_mode = 2};
-	uint8_t frame[64] = {0}, *end;
 
-	client_publish_method(&client, 1, "", "q", false);
-	wire_put16(frame, AMQP091_CLASS_BASIC);
-	wire_put64(frame + 4, 1);
-	end = amqp091_basic_properties_put(frame + 12, &properties);
-	client_frame(&client, AMQP091_FRAME_HEADER, 1, frame, (uint32_t)(end - frame));
-	client_body(&client, 1, "x", 1);
+	client_publish_with(&client, 1, "q", &properties, "x");
 }
 
 static void confirms_of_what_is_not_stored_are_counted(void)

@@ -38,14 +38,8 @@ static void request(const char *body)
 		.flags = AMQP091_BASIC_REPLY_TO | AMQP091_BASIC_CORRELATION_ID,
 		.reply_to = str(REPLY_TO),
 		.correlation_id = str("7")};
-	uint8_t frame[300] = {0}, *end;
 
-	client_publish_method(&client, 1, "", "requests", false);
-	wire_put16(frame, AMQP091_CLASS_BASIC);
-	wire_put64(frame + 4, strlen(body));
-	end = amqp091_basic_properties_put(frame + 12, &properties);
-	client_frame(&client, AMQP091_FRAME_HEADER, 1, frame, (uint32_t)(end - frame));
-	client_body(&client, 1, body, (uint32_t)strlen(body));
+	client_publish_with(&client, 1, "requests", &properties, body);
 }
 
 /* Takes the request and notes whom to answer. */
@@ -173,31 +167,18 @@ static void send_consume(bool no_ack)
 	client_method(&client, 1, &m);
 }
 
-static void expect_refusal(struct client *c, uint16_t code, uint32_t id, const char *text)
-{
-	const struct amqp091_method *m = client_expect(c, 1, AMQP091_METHOD_CHANNEL_CLOSE);
-	struct amqp091_channel_close close = m->args.channel_close;
-
-	CU_ASSERT_EQUAL(close.reply_code, code);
-	CU_ASSERT_EQUAL((uint32_t)close.class_id << 16 | close.method_id, id);
-	CU_ASSERT_EQUAL(close.reply_text.len, strlen(text));
-	CU_ASSERT_EQUAL(memcmp(close.reply_text.data, text, close.reply_text.len), 0);
-	client_plain(c, 1, AMQP091_METHOD_CHANNEL_CLOSE_OK);
-	client_channel(c, 1);
-}
-
 static void what_makes_no_sense_is_refused(void)
 {
 	begin(1);
 	send_consume(false);
-	expect_refusal(&client, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_CONSUME,
+	client_expect_refusal(&client, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_CONSUME,
 		"PRECONDITION_FAILED - reply consumer cannot acknowledge");
 	request("what?");
-	expect_refusal(&client, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH,
+	client_expect_refusal(&client, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH,
 		"PRECONDITION_FAILED - fast reply consumer does not exist");
 	client_consume(&client, 1, REPLY_TO, "c", true);
 	send_consume(true);
-	expect_refusal(&client, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_CONSUME,
+	client_expect_refusal(&client, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_CONSUME,
 		"PRECONDITION_FAILED - reply consumer already set");
 	finish();
 }
@@ -214,13 +195,13 @@ static void the_queue_is_nobodys_to_use(void)
 	take("what?");
 	snprintf(text, sizeof(text), "NOT_FOUND - no queue '%s' in vhost '/'", name);
 	client_get(&other, 1, name, true);
-	expect_refusal(&other, AMQP091_REPLY_NOT_FOUND, AMQP091_METHOD_BASIC_GET, text);
+	client_expect_refusal(&other, 1, AMQP091_REPLY_NOT_FOUND, AMQP091_METHOD_BASIC_GET, text);
 	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DELETE};
 	m.args.queue_delete.queue = str(name);
 	client_method(&other, 1, &m);
-	expect_refusal(&other, AMQP091_REPLY_NOT_FOUND, AMQP091_METHOD_QUEUE_DELETE, text);
+	client_expect_refusal(&other, 1, AMQP091_REPLY_NOT_FOUND, AMQP091_METHOD_QUEUE_DELETE, text);
 	client_method(&client, 1, &m);
-	expect_refusal(&client, AMQP091_REPLY_NOT_FOUND, AMQP091_METHOD_QUEUE_DELETE, text);
+	client_expect_refusal(&client, 1, AMQP091_REPLY_NOT_FOUND, AMQP091_METHOD_QUEUE_DELETE, text);
 	finish();
 }
 

@@ -56,39 +56,12 @@ static void declare_int(const char *queue, const char *argument, int32_t value)
 	declare(queue);
 }
 
-/* Method, header with these properties, body. */
-static void publish(const char *key, const struct amqp091_basic_properties *properties, const char *body)
-{
-	uint8_t frame[512] = {0}, *end = frame + 12;
-
-	client_publish_method(&client, 1, "", key, false);
-	wire_put16(frame, AMQP091_CLASS_BASIC);
-	wire_put64(frame + 4, strlen(body));
-	end = amqp091_basic_properties_put(end, properties);
-	client_frame(&client, AMQP091_FRAME_HEADER, 1, frame, (uint32_t)(end - frame));
-	if (*body)
-		client_body(&client, 1, body, (uint32_t)strlen(body));
-}
-
 static void publish_expiring(const char *key, const char *expiration, const char *body)
 {
-	publish(key,
+	client_publish_with(&client, 1, key,
 		&(struct amqp091_basic_properties){
 			.flags = AMQP091_BASIC_EXPIRATION, .expiration = str(expiration)},
 		body);
-}
-
-static void expect_text(uint16_t code, uint32_t id, const char *text)
-{
-	const struct amqp091_method *m = client_expect(&client, 1, AMQP091_METHOD_CHANNEL_CLOSE);
-	struct amqp091_channel_close close = m->args.channel_close;
-
-	CU_ASSERT_EQUAL(close.reply_code, code);
-	CU_ASSERT_EQUAL((uint32_t)close.class_id << 16 | close.method_id, id);
-	CU_ASSERT_EQUAL(close.reply_text.len, strlen(text));
-	CU_ASSERT_EQUAL(memcmp(close.reply_text.data, text, close.reply_text.len), 0);
-	client_plain(&client, 1, AMQP091_METHOD_CHANNEL_CLOSE_OK);
-	client_channel(&client, 1);
 }
 
 static void an_expiration_that_is_none_is_refused(void)
@@ -106,7 +79,8 @@ static void an_expiration_that_is_none_is_refused(void)
 		publish_expiring("q", cases[i][0], "body");
 		snprintf(wanted, sizeof(wanted), "PRECONDITION_FAILED - invalid expiration '%s': %s",
 			cases[i][0], cases[i][1]);
-		expect_text(AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH, wanted);
+		client_expect_refusal(
+			&client, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH, wanted);
 	}
 	CU_ASSERT_EQUAL(client_ready_count(&client, 1, "q"), 0);
 	publish_expiring("q", "+5", "body");
@@ -166,8 +140,8 @@ static void a_queue_expires_when_nobody_asks(void)
 	CU_ASSERT_EQUAL(client_ready_count(&client, 1, "q"), 0);
 	rig_advance(&rig, 120000);
 	client_get(&client, 1, "q", true);
-	expect_text(
-		AMQP091_REPLY_NOT_FOUND, AMQP091_METHOD_BASIC_GET, "NOT_FOUND - no queue 'q' in vhost '/'");
+	client_expect_refusal(&client, 1, AMQP091_REPLY_NOT_FOUND, AMQP091_METHOD_BASIC_GET,
+		"NOT_FOUND - no queue 'q' in vhost '/'");
 	finish();
 }
 
@@ -180,7 +154,7 @@ static void redeclaring_with_another_argument_is_refused(void)
 	declare("q");
 	amqp091_table_add_int32(arguments(), "x-message-ttl", 2000);
 	declare_send("q");
-	expect_text(AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_QUEUE_DECLARE,
+	client_expect_refusal(&client, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_QUEUE_DECLARE,
 		"PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue 'q' in vhost '/': received "
 		"'2000' but current is '1000'");
 	finish();

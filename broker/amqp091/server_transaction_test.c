@@ -236,35 +236,24 @@ static void the_unroutable_come_back_at_commit(void)
 	finish();
 }
 
-static void expect_refusal(uint32_t id, const char *text)
-{
-	const struct amqp091_method *m = client_expect(&client, 1, AMQP091_METHOD_CHANNEL_CLOSE);
-	struct amqp091_channel_close close = m->args.channel_close;
-
-	CU_ASSERT_EQUAL(close.reply_code, AMQP091_REPLY_PRECONDITION_FAILED);
-	CU_ASSERT_EQUAL((uint32_t)close.class_id << 16 | close.method_id, id);
-	CU_ASSERT_EQUAL(close.reply_text.len, strlen(text));
-	CU_ASSERT_EQUAL(memcmp(close.reply_text.data, text, close.reply_text.len), 0);
-	client_plain(&client, 1, AMQP091_METHOD_CHANNEL_CLOSE_OK);
-	client_channel(&client, 1);
-}
-
 static void modes_do_not_mix(void)
 {
 	begin_with(NULL);
 	client_plain(&client, 1, AMQP091_METHOD_TX_COMMIT);
-	expect_refusal(AMQP091_METHOD_TX_COMMIT, "PRECONDITION_FAILED - channel is not transactional");
+	client_expect_refusal(&client, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_TX_COMMIT,
+		"PRECONDITION_FAILED - channel is not transactional");
 	client_plain(&client, 1, AMQP091_METHOD_TX_ROLLBACK);
-	expect_refusal(AMQP091_METHOD_TX_ROLLBACK, "PRECONDITION_FAILED - channel is not transactional");
+	client_expect_refusal(&client, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_TX_ROLLBACK,
+		"PRECONDITION_FAILED - channel is not transactional");
 	client_confirm_select(&client, 1);
 	client_plain(&client, 1, AMQP091_METHOD_TX_SELECT);
-	expect_refusal(
-		AMQP091_METHOD_TX_SELECT, "PRECONDITION_FAILED - cannot switch from confirm to tx mode");
+	client_expect_refusal(&client, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_TX_SELECT,
+		"PRECONDITION_FAILED - cannot switch from confirm to tx mode");
 	ask(AMQP091_METHOD_TX_SELECT, AMQP091_METHOD_TX_SELECT_OK);
 	ask(AMQP091_METHOD_TX_SELECT, AMQP091_METHOD_TX_SELECT_OK);
 	client_plain(&client, 1, AMQP091_METHOD_CONFIRM_SELECT);
-	expect_refusal(
-		AMQP091_METHOD_CONFIRM_SELECT, "PRECONDITION_FAILED - cannot switch from tx to confirm mode");
+	client_expect_refusal(&client, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_CONFIRM_SELECT,
+		"PRECONDITION_FAILED - cannot switch from tx to confirm mode");
 	finish();
 }
 
@@ -297,7 +286,8 @@ static void a_refusing_queue_fails_the_commit(void)
 		client_publish(&client, 1, "", "short", "x", 1);
 	publish("a");
 	client_plain(&client, 1, AMQP091_METHOD_TX_COMMIT);
-	expect_refusal(AMQP091_METHOD_TX_COMMIT, "PRECONDITION_FAILED - partial tx completion");
+	client_expect_refusal(&client, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_TX_COMMIT,
+		"PRECONDITION_FAILED - partial tx completion");
 	CU_ASSERT_EQUAL(client_ready_count(&client, 1, "short"), 1);
 	CU_ASSERT_EQUAL(ready(), 1);
 	finish();

@@ -8,8 +8,8 @@
 #include <string.h>
 
 enum {
-	LETTERS_MAX = 4096,   /* where nothing else is said */
-	LETTERS_QUANTUM = 64, /* published a turn, */
+	LETTERS_MAX = 4096,	     /* where nothing else is said */
+	LETTERS_QUANTUM = 64,	     /* published a turn, */
 	LETTERS_OCTETS = 256 * 1024, /* or of so many octets, the last one beyond that: bodies are copied */
 	/* Refused by the queues of one message at once; or that another core may have rejected before it sees
 	 * that there is no room. */

@@ -233,6 +233,15 @@ void client_expect_channel_close(struct client *c, uint16_t channel, uint16_t co
 	client_plain(c, channel, AMQP091_METHOD_CHANNEL_CLOSE_OK);
 }
 
+void client_expect_refusal(struct client *c, uint16_t channel, uint16_t code, uint32_t id, const char *text)
+{
+	client_expect_channel_close(c, channel, code, id);
+	struct amqp091_shortstr got = c->method.args.channel_close.reply_text;
+	CU_ASSERT_EQUAL(got.len, strlen(text));
+	CU_ASSERT_EQUAL(memcmp(got.data, text, got.len), 0);
+	client_channel(c, channel);
+}
+
 void client_expect_close(struct client *c, uint16_t code, uint32_t id)
 {
 	const struct amqp091_connection_close *m =

@@ -58,6 +58,8 @@ bool client_next(struct client *c, struct client_frame *out); /* false: nothing 
 const struct amqp091_method *client_expect(struct client *c, uint16_t channel, uint32_t id);
 void client_expect_nothing(struct client *c);
 void client_expect_channel_close(struct client *c, uint16_t channel, uint16_t code, uint32_t id);
+/* The same with this text; then the channel is opened anew. */
+void client_expect_refusal(struct client *c, uint16_t channel, uint16_t code, uint32_t id, const char *text);
 void client_expect_close(struct client *c, uint16_t code, uint32_t id);
 /* ... and answers it, and sees the connection end with FIN both ways. */
 void client_expect_ended(struct client *c, uint16_t code, uint32_t id);
@@ -79,6 +81,9 @@ void client_body(struct client *c, uint16_t channel, const void *body, uint32_t 
 /* All of it, the body in frames of the agreed size. */
 void client_publish(struct client *c, uint16_t channel, const char *exchange, const char *key,
 	const void *body, uint32_t n);
+/* All of it, with properties and a body of one frame. */
+void client_publish_with(struct client *c, uint16_t channel, const char *key,
+	const struct amqp091_basic_properties *properties, const char *body);
 /* A content-bearing method on this channel, its header and bodies. */
 const struct amqp091_method *client_expect_content(
 	struct client *c, uint16_t channel, uint32_t id, struct client_content *out);
