@@ -108,17 +108,17 @@ static uint32_t entry_take(struct recent_keys *k)
 	return i;
 }
 
-/* Half of a segment lies between giving back and asking again. */
+/* Half of a segment lies between giving back and asking again. One at a time: a large one has many pages. */
 static void entries_shrink(struct recent_keys *k)
 {
-	while (k->segments_count > 1) {
-		unsigned s = k->segments_count - 1;
-		if (k->segments[s].used > 0 || k->segments[s - 1].used > segment_length(s - 1) / 2)
-			return;
-		segment_release(k, k->segments[s].at, s, sizeof(struct recent_entry));
-		k->segments_with_room &= ~(UINT32_C(1) << s);
-		k->segments_count--;
-	}
+	unsigned s = k->segments_count - 1;
+
+	if (k->segments_count < 2 || k->segments[s].used > 0 ||
+		k->segments[s - 1].used > segment_length(s - 1) / 2)
+		return;
+	segment_release(k, k->segments[s].at, s, sizeof(struct recent_entry));
+	k->segments_with_room &= ~(UINT32_C(1) << s);
+	k->segments_count--;
 }
 
 static void entry_give(struct recent_keys *k, uint32_t i)
@@ -299,10 +299,9 @@ static void list_take_out(struct recent_keys *k, struct recent_list *l, const st
 	l->count--;
 }
 
+/* from is not empty. */
 static void list_append_all(struct recent_keys *k, struct recent_list *to, struct recent_list *from)
 {
-	if (from->count == 0)
-		return;
 	if (to->newest == NONE) {
 		*to = *from;
 	} else {
@@ -461,6 +460,7 @@ uint32_t recent_keys_tidy(struct recent_keys *k, uint64_t now_us, uint32_t n)
 		entry_remove(k, k->forgotten.oldest);
 	for (; done < n && k->kept.count > 0 && has_expired(entry_at(k, k->kept.oldest), now_us); done++)
 		entry_remove(k, k->kept.oldest);
+	entries_shrink(k);
 	return done;
 }
 

@@ -7,8 +7,8 @@
  * Larson's linear hashing: a new key splits the next bucket once there is more than one key a bucket, a key
  * that goes joins two once there is less than half a one. Buckets and entries lie in segments of doubling
  * size (64, 64, 128, 256 ...), which stay where they are: nothing is copied, and no operation waits for a
- * table to be rebuilt or memory to be cleared. Entries take the lowest segment with room, and the highest
- * goes back when it is empty and the one under it no more than half full.
+ * table to be rebuilt or memory to be cleared. Entries take the lowest segment with room; the highest goes
+ * back once it is empty and the one under it no more than half full, one segment with each key that goes.
  *
  * Invariants
  *  1. An entry is in one bucket, or in its segment's free list. A kept one is in one of two lists besides,
@@ -100,8 +100,9 @@ bool recent_keys_forget(struct recent_keys *k, struct recent_key key);
 void recent_keys_clear(struct recent_keys *k);
 
 /* Takes out up to n entries that nobody can find any more: what recent_keys_clear left, then the oldest that
- * are kept, up to the first that has not expired. Returns how many; fewer than n: there is nothing more to do
- * now. For the caller's housekeeping, where keys may stop coming. O(n). */
+ * are kept, up to the first that has not expired. Returns how many; fewer than n: there are no more
+ * now. Then gives back one segment, if one is empty. For the caller's housekeeping, where keys may stop
+ * coming and going. O(n). */
 uint32_t recent_keys_tidy(struct recent_keys *k, uint64_t now_us, uint32_t n);
 
 /* Kept and claimed. Those that have expired count until they are taken out. O(1). */

@@ -317,6 +317,8 @@ static void clearing_spares_claims(void)
 	CU_ASSERT_EQUAL(recent_keys_tidy(&recent, 0, UINT32_MAX), 0);
 	CU_ASSERT_TRUE(knows(900) && knows(1000));
 	CU_ASSERT_TRUE(recent_keys_forget(&recent, key(1000))); /* which held the highest segment */
+	for (unsigned i = 0; i < 5; i++)
+		recent_keys_tidy(&recent, 0, 0);
 	CU_ASSERT_EQUAL(recent.segments_count, 1);
 	end();
 }
@@ -379,9 +381,10 @@ static void the_expired_go_as_others_come(void)
 	end();
 }
 
+/* The numbers below MANY, the first n of them in any order. */
 static void shuffle(uint32_t *order, uint32_t n)
 {
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < MANY; i++)
 		order[i] = i;
 	for (uint32_t i = n; i > 1; i--) {
 		uint32_t other = unit_random_below(i), was = order[i - 1];
@@ -410,16 +413,21 @@ static void many_and_none_again(void)
 		CU_ASSERT_TRUE(memory.bytes <= 131072 * 44);
 		for (uint32_t i = 0; i < MANY; i++)
 			wrong += claim_at(i, 0) != RECENT_KNOWN;
-		shuffle(order, MANY);
+		shuffle(order, round == 0 ? MANY : 1); /* the second time first in, first out */
 		for (uint32_t i = 0; i < MANY; i++) {
-			uint32_t buckets = recent.buckets;
+			uint32_t buckets = recent.buckets, segments = recent.segments_count;
 			wrong += !recent_keys_forget(&recent, key(order[i]));
-			steep += recent.buckets + 2 < buckets;
+			steep += recent.buckets + 2 < buckets || recent.segments_count + 1 < segments;
 			if (i % 64 == 0)
 				wrong += recent_keys_forget(&recent, key(order[i / 2])) +
 					 (i + 1 < MANY && claim_at(order[i + 1], 0) != RECENT_KNOWN);
 		}
 		CU_ASSERT_EQUAL(recent_keys_count(&recent), 0);
+		for (unsigned i = 0; i < 20; i++) {
+			uint32_t segments = recent.segments_count;
+			recent_keys_tidy(&recent, 0, 0);
+			steep += recent.segments_count + 1 < segments;
+		}
 		CU_ASSERT_EQUAL(memory.bytes, 64 * 44);
 	}
 	CU_ASSERT_EQUAL(wrong, 0);
@@ -437,6 +445,20 @@ static void buckets_follow_keys(void)
 	for (uint32_t i = 0; i < 900; i++)
 		CU_ASSERT_TRUE(recent_keys_forget(&recent, key(i)));
 	CU_ASSERT_TRUE(recent.buckets >= 200 && recent.buckets <= 204);
+	end();
+}
+
+static void segments_follow_keys(void)
+{
+	begin(0);
+	for (uint32_t i = 0; i < 1000; i++)
+		keep(i);
+	CU_ASSERT_EQUAL(recent.segments_count, 5);
+	for (uint32_t i = 1000; i > 97; i--)
+		CU_ASSERT_TRUE(recent_keys_forget(&recent, key(i - 1)));
+	CU_ASSERT_EQUAL(recent.segments_count, 3);
+	CU_ASSERT_TRUE(recent_keys_forget(&recent, key(96))); /* half of the second segment */
+	CU_ASSERT_EQUAL(recent.segments_count, 2);
 	end();
 }
 
@@ -734,6 +756,13 @@ static void withdraw_twice(void)
 	recent_keys_withdraw(&recent, claim);
 }
 
+static void keep_what_is_withdrawn(void)
+{
+	claim_at(1, 0);
+	recent_keys_withdraw(&recent, claim);
+	recent_keys_keep(&recent, claim, 0);
+}
+
 static void withdraw_what_is_kept(void)
 {
 	keep(1);
@@ -774,6 +803,7 @@ static void misuse_aborts(void)
 	begin(0);
 	CU_ASSERT_TRUE(aborts(keep_twice));
 	CU_ASSERT_TRUE(aborts(withdraw_twice));
+	CU_ASSERT_TRUE(aborts(keep_what_is_withdrawn));
 	CU_ASSERT_TRUE(aborts(withdraw_what_is_kept));
 	CU_ASSERT_TRUE(aborts(keep_what_never_was));
 	CU_ASSERT_TRUE(aborts(keep_out_of_range));
@@ -798,6 +828,7 @@ int main(int argc, char **argv)
 			{"the_expired_go_as_others_come", the_expired_go_as_others_come},
 			{"many_and_none_again", many_and_none_again},
 			{"buckets_follow_keys", buckets_follow_keys},
+			{"segments_follow_keys", segments_follow_keys},
 			{"segments_do_not_flap", segments_do_not_flap}, {"without_memory", without_memory},
 			{"without_memory_for_buckets", without_memory_for_buckets},
 			{"the_oldest_makes_room_without_memory", the_oldest_makes_room_without_memory},
