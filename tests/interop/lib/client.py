@@ -13,6 +13,7 @@ PROGRAMS = {
     "kombu": ["/usr/bin/python3", "clients/kombu/client.py"],
     "amqplib": ["node", "clients/amqplib/client.js"],
     "bunny": ["/usr/bin/ruby", "clients/bunny/client.rb"],
+    "php-amqplib": ["/usr/bin/php", "clients/php-amqplib/client.php"],
     "amqp-tools": ["/bin/bash", "clients/amqp-tools/client"],
 }
 
