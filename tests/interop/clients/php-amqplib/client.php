@@ -968,6 +968,15 @@ scenario('queue_exclusive', function () {
     refused_on_channel('queue_exclusive', fn($channel) => declare_queue($channel, $queue, passive: true));
 });
 
+scenario('queue_exclusive_durable', function () {
+    with_channel(function (AMQPChannel $channel) {
+        $queue = temporary($channel);
+        publish($channel, 'kept', $queue);
+        declare_queue($channel, $queue, durable: true, exclusive: true);
+        same(got_all($channel, $queue), ['kept'], 'its message');
+    });
+});
+
 scenario('queue_auto_delete', function () {
     with_channel(function (AMQPChannel $channel) {
         [$queue] = declare_queue($channel, unique('queue'), auto_delete: true);
