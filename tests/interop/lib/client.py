@@ -16,6 +16,7 @@ PROGRAMS = {
     "php-amqplib": ["/usr/bin/php", CLIENTS + "/php-amqplib/client.php"],
     "amqp091-go": [os.environ["BUILD"] + "/interop-go/client"],
     "amqp-tools": ["/bin/bash", CLIENTS + "/amqp-tools/client"],
+    "celery": ["/usr/bin/python3", CLIENTS + "/celery/client.py"],
 }
 
 
