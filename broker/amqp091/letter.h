@@ -16,7 +16,7 @@ struct amqp091_letters {
 	struct message *made;	     /* the letter under way, as it is published; NULL: none */
 	struct amqp091_table deaths; /* its x-death, in properties */
 	struct queue_filter filter;
-	uint8_t *headers, *properties; /* where its own are put together */
+	uint8_t *headers, *properties; /* where its own are put together; headers: delivery_count.c's too */
 	uint32_t room;		       /* of each, in octets */
 };
 
