@@ -68,7 +68,8 @@ void entry_page_give(struct message_cache *c, struct entry_page *p)
 	message_store_block_give(c, p);
 }
 
-static void page_release(struct entries *e, struct entry_page *p)
+/* Once in a page. */
+__attribute__((noinline)) static void page_release(struct entries *e, struct entry_page *p)
 {
 	cds_list_del(&p->link);
 	entry_page_give(e->cache, p);
