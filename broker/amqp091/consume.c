@@ -40,9 +40,11 @@ static bool consumer_ready(struct consumer *consumer)
 
 /* A content header is one frame (4.2.6.1), so a client that agreed to small frames cannot be given a message
  * with large properties. It is told, and the message stays where it was for a client that can. */
-static uint64_t header_bytes(const struct message *m)
+static uint64_t header_bytes(const struct message *m, const struct amqp091_basic_properties *altered_or_null)
 {
-	return amqp091_content_header_frame_size(message_properties_bytes(m));
+	return amqp091_content_header_frame_size(
+		altered_or_null ? (uint32_t)amqp091_basic_properties_size(altered_or_null)
+				: message_properties_bytes(m));
 }
 
 static void refuse_header(struct amqp091_channel *ch, uint64_t bytes, uint32_t id)
@@ -52,14 +54,15 @@ static void refuse_header(struct amqp091_channel *ch, uint64_t bytes, uint32_t i
 		(unsigned long long)bytes, ch->conn->frame_max);
 }
 
-static void take_back(struct amqp091_channel *ch, const struct delivery *d, bool settled)
+/* It goes back with the rest of the channel, which ends by this. k: NULL for basic.get. */
+static void refuse_delivery(struct amqp091_channel *ch, struct amqp091_consumer *k, const struct delivery *d,
+	bool no_ack, uint64_t bytes)
 {
-	struct broker_core *core = ch->conn->server->config.core;
-
-	if (settled)
+	if (no_ack)
 		message_unref(conn_cache(ch->conn), d->message);
 	else
-		queue_requeue(core, d);
+		unacked_add(ch, k, d);
+	refuse_header(ch, bytes, k ? AMQP091_METHOD_BASIC_CONSUME : AMQP091_METHOD_BASIC_GET);
 }
 
 static uint32_t consumer_credit(struct consumer *consumer)
@@ -79,16 +82,16 @@ static uint32_t consumer_credit(struct consumer *consumer)
 	return left < most ? left : most;
 }
 
-static void deliver_plain(struct amqp091_consumer *k, const struct delivery *d)
+static void deliver_plain(struct amqp091_consumer *k, const struct delivery *d,
+	const struct amqp091_basic_properties *altered_or_null)
 {
 	struct amqp091_channel *ch = k->channel;
 	struct amqp091_method m = {.id = AMQP091_METHOD_BASIC_DELIVER};
 	bool no_ack = k->consumer.no_ack;
 
-	uint64_t bytes = header_bytes(d->message);
+	uint64_t bytes = header_bytes(d->message, altered_or_null);
 	if (bytes > ch->conn->frame_max) {
-		take_back(ch, d, no_ack);
-		refuse_header(ch, bytes, AMQP091_METHOD_BASIC_CONSUME);
+		refuse_delivery(ch, k, d, no_ack, bytes);
 		return;
 	}
 	uint64_t tag = no_ack ? ch->tag_next++ : unacked_add(ch, k, d)->tag;
@@ -101,7 +104,7 @@ static void deliver_plain(struct amqp091_consumer *k, const struct delivery *d)
 	};
 	if (!no_ack)
 		message_ref(d->message); /* the unsettled delivery keeps its own */
-	conn_send_content_take(ch->conn, ch->number, &m, d->message);
+	conn_send_content_take(ch->conn, ch->number, &m, d->message, altered_or_null);
 }
 
 static void consumer_deliver(struct consumer *consumer, const struct delivery *d)
@@ -109,7 +112,15 @@ static void consumer_deliver(struct consumer *consumer, const struct delivery *d
 	struct amqp091_consumer *k = caa_container_of(consumer, struct amqp091_consumer, consumer);
 
 	if (!deliver_fast(k, d))
-		deliver_plain(k, d);
+		deliver_plain(k, d, NULL);
+}
+
+static void consumer_redeliver(struct consumer *consumer, const struct delivery *d)
+{
+	struct amqp091_consumer *k = caa_container_of(consumer, struct amqp091_consumer, consumer);
+	struct amqp091_basic_properties counted;
+
+	deliver_plain(k, d, delivery_count_add(k->channel->conn->server, d, &counted) ? &counted : NULL);
 }
 
 static void consumer_free(struct amqp091_consumer *k)
@@ -189,6 +200,7 @@ static void consumer_detached(struct consumer *consumer)
 static const struct consumer_ops consumer_ops = {
 	.ready = consumer_ready,
 	.deliver = consumer_deliver,
+	.redeliver = consumer_redeliver,
 	.cancelled = consumer_cancelled,
 	.credit = consumer_credit,
 	.attached = consumer_attached,
@@ -380,7 +392,8 @@ static void cancel(struct amqp091_channel *ch, const struct amqp091_method *m)
 	say_cancel_ok(ch, a->consumer_tag, a->no_wait);
 }
 
-static void send_got(struct amqp091_channel *ch, const struct delivery *d, bool no_ack, uint64_t left)
+static void send_got(struct amqp091_channel *ch, const struct delivery *d,
+	const struct amqp091_basic_properties *altered_or_null, bool no_ack, uint64_t left)
 {
 	struct amqp091_method ok = {.id = AMQP091_METHOD_BASIC_GET_OK};
 
@@ -393,17 +406,21 @@ static void send_got(struct amqp091_channel *ch, const struct delivery *d, bool 
 	};
 	if (!no_ack)
 		message_ref(d->message);
-	conn_send_content_take(ch->conn, ch->number, &ok, d->message);
+	conn_send_content_take(ch->conn, ch->number, &ok, d->message, altered_or_null);
 }
 
-/* It goes back with the rest of the channel, which ends by this. */
-static void refuse_got(struct amqp091_channel *ch, const struct delivery *d, bool no_ack, uint64_t bytes)
+/* Where returns are counted it says so also of the first delivery, as RabbitMQ. */
+static void got_delivery(struct amqp091_channel *ch, const struct delivery *d, bool no_ack, uint64_t left)
 {
-	if (no_ack)
-		take_back(ch, d, true);
+	struct amqp091_basic_properties counted, *altered = NULL;
+
+	if (d->attempt > 0 && delivery_count_add(ch->conn->server, d, &counted))
+		altered = &counted;
+	uint64_t bytes = header_bytes(d->message, altered);
+	if (bytes > ch->conn->frame_max)
+		refuse_delivery(ch, NULL, d, no_ack, bytes);
 	else
-		unacked_add(ch, NULL, d);
-	refuse_header(ch, bytes, AMQP091_METHOD_BASIC_GET);
+		send_got(ch, d, altered, no_ack, left);
 }
 
 static void got(struct amqp091_channel *ch, struct queue_call_result *r, bool no_ack)
@@ -416,11 +433,7 @@ static void got(struct amqp091_channel *ch, struct queue_call_result *r, bool no
 	} else if (!r->found) {
 		conn_send_method(ch->conn, ch->number, &empty);
 	} else {
-		uint64_t bytes = header_bytes(r->delivery.message);
-		if (bytes > ch->conn->frame_max)
-			refuse_got(ch, &r->delivery, no_ack, bytes);
-		else
-			send_got(ch, &r->delivery, no_ack, r->messages);
+		got_delivery(ch, &r->delivery, no_ack, r->messages);
 	}
 }
 

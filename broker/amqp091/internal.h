@@ -364,9 +364,10 @@ void conn_charge(struct amqp091_conn *c, uint32_t n);
 /* output.c */
 void conn_send(struct amqp091_conn *c, const uint8_t *bytes, uint32_t n);
 void conn_send_method(struct amqp091_conn *c, uint16_t channel, const struct amqp091_method *m);
-/* Sends method, header and body of a content; takes the message's reference. */
-void conn_send_content_take(
-	struct amqp091_conn *c, uint16_t channel, const struct amqp091_method *m, struct message *message);
+/* Sends method, header and body of a content; takes the message's reference. Its properties are the message's
+ * unless they are altered. */
+void conn_send_content_take(struct amqp091_conn *c, uint16_t channel, const struct amqp091_method *m,
+	struct message *message, const struct amqp091_basic_properties *altered_or_null);
 bool conn_output_idle(struct amqp091_conn *c);
 void conn_pump(struct amqp091_conn *c); /* writes what waits; resumes input and consumers when all is out */
 void conn_output_clear(struct amqp091_conn *c);
@@ -439,8 +440,8 @@ void unacked_index_destroy(struct unacked_index *x);
 void unacked_begin(struct amqp091_channel *ch);
 struct unacked *unacked_add(struct amqp091_channel *ch, struct amqp091_consumer *k, const struct delivery *d);
 void unacked_settle(struct amqp091_channel *ch, struct unacked *u, bool ack, bool requeue);
-/* Its queue can be told now; drop: that nobody wants it. */
-bool unacked_ready(struct amqp091_channel *ch, const struct unacked *u, bool drop);
+/* Its queue can be told this now. */
+bool unacked_ready(struct amqp091_channel *ch, const struct unacked *u, enum kept_settlement how);
 /* Puts back among the unsettled what a transaction had; returns how many it had to pass. */
 uint32_t unacked_restore(struct amqp091_channel *ch, struct unacked *u);
 /* basic.recover: all of them to their queues, whatever a transaction keeps. */
@@ -467,6 +468,11 @@ void publish_learn_header(struct amqp091_channel *ch, const uint8_t *frame, uint
 
 /* settle_fast.c. Acts upon acks as long as nothing else comes; false: the next frame is not one. */
 bool settle_fast(struct amqp091_conn *c);
+
+/* delivery_count.c: the message's properties with the header x-delivery-count, of a delivery with an attempt.
+ * In the server's buffers, until one of these is used again. False: there is no room for it. */
+bool delivery_count_add(
+	struct amqp091_server *s, const struct delivery *d, struct amqp091_basic_properties *out);
 
 /* deliver_fast.c. Delivers and takes the reference; false: nothing was done. */
 bool deliver_fast(struct amqp091_consumer *k, const struct delivery *d);

@@ -13,7 +13,7 @@ struct amqp091_office {
 	struct session session; /* of the virtual host of the last message */
 	bool has_session;
 	struct message *made;	       /* the message under way, as it is published; NULL: none */
-	uint8_t *headers, *properties; /* where its own are put together */
+	uint8_t *headers, *properties; /* where its own are put together; headers: delivery_count.c's too */
 	uint32_t room;		       /* of each, in octets */
 };
 

@@ -131,11 +131,21 @@ static bool content_pump(struct amqp091_conn *c)
 	return true;
 }
 
-void conn_send_content_take(
-	struct amqp091_conn *c, uint16_t channel, const struct amqp091_method *m, struct message *message)
+static uint8_t *properties_put(
+	uint8_t *p, const struct message *m, const struct amqp091_basic_properties *altered_or_null)
+{
+	if (altered_or_null)
+		return amqp091_basic_properties_put(p, altered_or_null);
+	message_properties_copy(m, p);
+	return p + message_properties_bytes(m);
+}
+
+void conn_send_content_take(struct amqp091_conn *c, uint16_t channel, const struct amqp091_method *m,
+	struct message *message, const struct amqp091_basic_properties *altered_or_null)
 {
 	struct amqp091_server *s = c->server;
-	uint32_t properties = message_properties_bytes(message);
+	uint32_t properties = altered_or_null ? (uint32_t)amqp091_basic_properties_size(altered_or_null)
+					      : message_properties_bytes(message);
 	ssize_t n = amqp091_method_frame(s->encode, s->encode_bytes, channel, m);
 
 	MUST(n > 0);
@@ -145,8 +155,7 @@ void conn_send_content_take(
 	p = amqp091_frame_header_put(p, AMQP091_FRAME_HEADER, channel, 12 + properties);
 	p = amqp091_put64(
 		amqp091_put16(amqp091_put16(p, AMQP091_CLASS_BASIC), 0), message_body_bytes(message));
-	message_properties_copy(message, p);
-	p = amqp091_put8(p + properties, AMQP091_FRAME_END);
+	p = amqp091_put8(properties_put(p, message, altered_or_null), AMQP091_FRAME_END);
 	MUST(!c->content.message);
 	conn_send(c, s->encode, (uint32_t)(p - s->encode));
 	if (c->state == CONN_DEAD) {

@@ -142,7 +142,7 @@ void publish_give_back(struct amqp091_channel *ch, struct message *m)
 	};
 	ch->conn->server->counters.returned++;
 	message_ref(m);
-	conn_send_content_take(ch->conn, ch->number, &r, m);
+	conn_send_content_take(ch->conn, ch->number, &r, m, NULL);
 }
 
 struct publish_run publish_run_like(struct amqp091_channel *ch, struct message *like)

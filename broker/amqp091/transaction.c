@@ -124,7 +124,7 @@ static bool publish_first(struct amqp091_channel *ch, struct kept_publish *k)
 
 static bool settle_first(struct amqp091_channel *ch, struct unacked *u)
 {
-	if (conn_input_left(ch->conn) == 0 || !unacked_ready(ch, u, u->kept == SETTLEMENT_DROP))
+	if (conn_input_left(ch->conn) == 0 || !unacked_ready(ch, u, u->kept))
 		return false;
 	conn_charge(ch->conn, 1);
 	unacked_settle(ch, u, u->kept == SETTLEMENT_ACK, u->kept == SETTLEMENT_REQUEUE);

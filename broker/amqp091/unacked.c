@@ -111,11 +111,14 @@ void unacked_settle(struct amqp091_channel *ch, struct unacked *u, bool ack, boo
 		queue_drop(core, &d);
 }
 
-bool unacked_ready(struct amqp091_channel *ch, const struct unacked *u, bool drop)
+bool unacked_ready(struct amqp091_channel *ch, const struct unacked *u, enum kept_settlement how)
 {
 	struct broker_core *core = ch->conn->server->config.core;
 
-	return drop ? queue_drop_ready(core, &u->delivery) : queue_settle_ready(core, &u->delivery);
+	if (how == SETTLEMENT_REQUEUE)
+		return queue_requeue_ready(core, &u->delivery);
+	return how == SETTLEMENT_DROP ? queue_drop_ready(core, &u->delivery)
+				      : queue_settle_ready(core, &u->delivery);
 }
 
 uint32_t unacked_restore(struct amqp091_channel *ch, struct unacked *u)
@@ -160,7 +163,7 @@ static enum settle settle_up_to(struct amqp091_channel *ch, uint64_t last, bool 
 		struct unacked *u = cds_list_first_entry(&ch->unacked, struct unacked, link);
 		if (u->tag > last)
 			break;
-		if (conn_input_left(c) == 0 || !unacked_ready(ch, u, !ack && !requeue))
+		if (conn_input_left(c) == 0 || !unacked_ready(ch, u, settlement(ack, requeue)))
 			return SETTLE_AGAIN;
 		conn_charge(c, 1);
 		unacked_settle(ch, u, ack, requeue);
@@ -225,7 +228,7 @@ enum settle unacked_settle_tags(
 			return unknown_tag(ch, tag, id);
 		if (multiple)
 			result = settle_up_to(ch, tag, ack, requeue);
-		else if (!unacked_ready(ch, u, !ack && !requeue))
+		else if (!unacked_ready(ch, u, settlement(ack, requeue)))
 			result = SETTLE_AGAIN;
 		else
 			unacked_settle(ch, u, ack, requeue);
@@ -246,6 +249,11 @@ unsigned unacked_drain(struct amqp091_server *s, unsigned n)
 		if (!queue_settle_ready(core, &u->delivery))
 			break;
 		cds_list_del(&u->link);
+		/* It waits for room for its letter: the others must not, they may be what makes some. */
+		if (!queue_requeue_ready(core, &u->delivery)) {
+			cds_list_add_tail(&u->link, &s->abandoned);
+			continue;
+		}
 		index_remove(&s->unacked_index, u);
 		queue_requeue(core, &u->delivery);
 		pool_give(s->unacked_pool, u);

@@ -129,6 +129,7 @@ struct broker_core_stats {
 	uint64_t expired;				 /* messages whose time was over */
 	uint64_t dropped_length;			 /* from the head of queues that had too much */
 	uint64_t refused;				 /* by queues that had too much: copies */
+	uint64_t returned_too_often;			 /* more than their queue's x-delivery-limit */
 	uint64_t queues_expired;			 /* that nobody used */
 	uint32_t queues, exchanges, bindings, consumers; /* of the whole broker */
 	uint64_t messages_ready, messages_unacked;

@@ -131,7 +131,7 @@ static bool undo(struct queue_call *call)
 	}
 	if (!queue_settle_ready(call->home, d))
 		return false;
-	queue_requeue(call->home, d);
+	queue_put_back(call->home, d);
 	return true;
 }
 

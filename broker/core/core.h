@@ -158,7 +158,6 @@ struct queue {
 	struct queue_policy *policy; /* NULL: nothing was asked for. As long as the queue */
 	/* The owner's. */
 	__attribute__((aligned(64))) struct entries entries;
-	uint64_t ready_bytes; /* of bodies; where it has limits */
 	bool had_consumer, exclusive_consumer, is_ready, deleted;
 	bool arriving;		 /* given to this owner, which has not taken it in yet */
 	bool is_watched;	 /* queue_rules.c */
@@ -167,6 +166,7 @@ struct queue {
 	uint32_t consumer_count;
 	struct cds_list_head consumers, parked_consumers;
 	struct consumer_order *order; /* where they are not equal, else NULL */
+	uint64_t ready_bytes;	      /* of bodies; where it has limits */
 	struct cds_list_head of_core, of_session, of_ready, of_watched;
 	struct timer expiry, lease;	/* when its head's time is over, and its own */
 	struct cds_list_head of_broker; /* deleted_queues; under the writer mutex */
@@ -434,13 +434,27 @@ static inline bool queue_take_plain(struct queue *q, bool no_ack, struct deliver
 
 static inline bool queue_take_ruled(struct queue *q, bool no_ack, struct delivery *out)
 {
+	uint32_t attempt = queue_rules_attempt(q);
 	struct entry x;
 
 	if (!queue_rules_pop(q, no_ack, &x))
 		return false;
 	queue_taken(q, &x, no_ack, out);
+	out->attempt = attempt;
 	return true;
 }
+
+static inline void consumer_give(struct consumer *c, const struct delivery *d)
+{
+	if (d->attempt > 1 && c->ops->redeliver)
+		c->ops->redeliver(c, d);
+	else
+		c->ops->deliver(c, d);
+}
+
+/* What no client has seen, though others may have been given later ones meanwhile: back to its old place,
+ * marked redelivered, and not counted. As queue_requeue, after queue_settle_ready. */
+void queue_put_back(struct broker_core *c, const struct delivery *d);
 /* A settlement that came from another core. */
 void queue_settle_arrived(struct broker_core *c, const struct control_record *r);
 

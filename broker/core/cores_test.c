@@ -19,14 +19,16 @@ enum {
 	CONSUMERS = 24,
 	NUMBERS = 1 << 16,
 	HELD_MAX = 400,
-	RULES_MAX = 8, /* arguments of a queue */
+	RULES_MAX = 8,	 /* arguments of a queue */
+	RETURNS_MAX = 1, /* x-delivery-limit, where there is one */
 };
 
 enum state { NEVER, UNDER_WAY, OUT, DONE };
 
 struct copy { /* of a message, in a queue */
 	uint8_t state;
-	bool seen; /* a client had it */
+	bool seen;	  /* a client had it */
+	uint16_t returns; /* from clients, where these are limited */
 };
 
 struct held { /* a delivery that a client has */
@@ -69,7 +71,7 @@ static struct {
 	struct held held[HELD_MAX];
 	unsigned held_count;
 	struct copy (*copies)[QUEUES]; /* by number */
-	uint64_t next_number, in_runs, delivered, returned_early, moves;
+	uint64_t next_number, in_runs, delivered, again, returned_early, moves;
 	unsigned wrong;
 } t;
 
@@ -108,6 +110,11 @@ static uint64_t number_of(const struct message *m)
 
 /* Clients get messages */
 
+static bool limited(unsigned queue)
+{
+	return t.ruled && queue % 2 == 0;
+}
+
 static void account(unsigned queue, const struct delivery *d, enum state next)
 {
 	uint64_t n = number_of(d->message);
@@ -117,6 +124,11 @@ static void account(unsigned queue, const struct delivery *d, enum state next)
 		wrong(c->state == OUT ? "comes twice" : "comes again after its end", n, queue);
 	if (c->seen && !d->redelivered)
 		wrong("comes again without a word", n, queue);
+	if (d->attempt != (limited(queue) ? c->returns + 1u : 0))
+		wrong("another one of its deliveries", n, queue);
+	if (d->attempt > 1 && !d->redelivered)
+		wrong("comes again without the flag", n, queue);
+	t.again += d->attempt > 1;
 	c->state = next;
 	c->seen = true;
 	t.delivered++;
@@ -213,6 +225,9 @@ static uint32_t rules_of(unsigned i, struct field at[RULES_MAX])
 		at[n++] = (struct field){text("x-message-ttl"), {.kind = VALUE_INT, .integer = 10}};
 	if (t.ruled && i % 3 == 2)
 		at[n++] = (struct field){text("x-max-length"), {.kind = VALUE_INT, .integer = 5}};
+	if (limited(i))
+		at[n++] = (struct field){
+			text("x-delivery-limit"), {.kind = VALUE_INT, .integer = RETURNS_MAX}};
 	if (refuses(i))
 		at[n++] = (struct field){
 			text("x-overflow"), {.kind = VALUE_STRING, .bytes = text("reject-publish")}};
@@ -380,6 +395,7 @@ static void settle_one(unsigned at, unsigned how)
 		return;
 	t.held[at] = t.held[--t.held_count];
 	copy->state = how == 1 ? UNDER_WAY : DONE;
+	copy->returns += how == 1 && limited(h.queue);
 	if (how == 0)
 		queue_ack(c, &h.d);
 	else if (how == 1)
@@ -537,7 +553,7 @@ static void settle_down(void)
 
 static uint64_t dropped_by_rule(const struct broker_core_stats *s)
 {
-	return s->expired + s->dropped_length + s->refused;
+	return s->expired + s->dropped_length + s->refused + s->returned_too_often;
 }
 
 /* Consumers are left, then everything that is left comes out of the queues. */
@@ -570,7 +586,7 @@ static void take_all(void)
 /* Copies that did not arrive. */
 static void account_for_the_rest(void)
 {
-	uint64_t by_rule = 0, missing = 0;
+	uint64_t by_rule = 0, missing = 0, too_often = 0;
 
 	for (uint64_t n = 0; n < NUMBERS; n++) {
 		for (unsigned i = 0; i < QUEUES; i++) {
@@ -583,9 +599,15 @@ static void account_for_the_rest(void)
 	}
 	for (unsigned i = 0; i < t.cores; i++)
 		by_rule += dropped_by_rule(&t.core[i]->stats);
+	for (unsigned i = 0; i < t.cores; i++)
+		too_often += t.core[i]->stats.returned_too_often;
 	if (missing != by_rule)
 		wrong("lost and dropped by rule differ", missing, (unsigned)by_rule);
 	CU_ASSERT_EQUAL(by_rule > 0, t.ruled);
+	if (t.ruled)
+		printf("# %llu came again, %llu too often\n", (unsigned long long)t.again,
+			(unsigned long long)too_often);
+	CU_ASSERT_EQUAL(t.again > 50 && too_often > 10, t.ruled);
 }
 
 static void end(void)

@@ -25,7 +25,7 @@ void broker_core_set_letter_office(struct broker_core *c, letter_office office, 
 
 const char *death_name(enum death why)
 {
-	static const char *const names[] = {"rejected", "expired", "maxlen"};
+	static const char *const names[] = {"rejected", "expired", "maxlen", "delivery_limit"};
 
 	return names[why];
 }

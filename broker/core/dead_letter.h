@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dead letters: what a queue with x-dead-letter-exchange gives up (rejected, expired, too much) goes on to
- * that exchange. How such a message looks is the protocol's matter, so an adaptor's office makes and
- * publishes it; here letters wait for their turn.
+/* Dead letters: what a queue with x-dead-letter-exchange gives up (rejected, expired, too much, come back too
+ * often) goes on to that exchange. How such a message looks is the protocol's matter, so an adaptor's office
+ * makes and publishes it; here letters wait for their turn.
  *
  * Rules
  *  1. A letter lies with the core that posted it: the queue's, or the publisher's where a queue that has too
  * much refuses. A core's letters are published in their order, the next one when the one before has gone.
  *  2. There are so many letters a core. A queue gives up nothing while there is no room for another one: what
- * has expired stays undelivered, what was rejected stays with its client, a publisher waits.
+ * has expired stays undelivered, what was rejected or comes back once too often stays with its client, a
+ * publisher waits.
  *  3. What cannot be published for good (no exchange, no queue, a circle) is dropped and counted, as RabbitMQ
  * drops it. Until a letter has been published it is in no queue: the end of the process loses it. */
 #ifndef BROKER_CORE_DEAD_LETTER_H
@@ -15,7 +16,7 @@
 
 #include "broker/core/exchange.h"
 
-enum death { DEATH_REJECTED, DEATH_EXPIRED, DEATH_MAXLEN };
+enum death { DEATH_REJECTED, DEATH_EXPIRED, DEATH_MAXLEN, DEATH_DELIVERY_LIMIT };
 
 /* Of a queue; outlives it as long as letters of it wait. */
 struct letter_address {

@@ -70,7 +70,7 @@ __attribute__((noinline)) static unsigned deliver_ruled(struct queue *q, unsigne
 			break;
 		struct delivery d;
 		MUST(queue_take_ruled(q, c->no_ack, &d));
-		c->ops->deliver(c, &d);
+		consumer_give(c, &d);
 		n++;
 	}
 	if (!q->deleted)

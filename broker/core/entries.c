@@ -17,11 +17,13 @@ struct entry_page {
 	uint16_t live;	   /* entries not settled */
 	uint16_t requeued; /* bits set below */
 	uint16_t fresh;	   /* from here on none was ever delivered */
+	uint32_t *returns; /* a block: how often each came back; NULL: not counted */
 	uint64_t requeued_bits[PAGE_WORDS];
 	uint64_t unseen_bits[PAGE_WORDS];	/* of these: no client has seen it */
 	struct message *messages[PAGE_ENTRIES]; /* NULL: settled */
 };
 _Static_assert(sizeof(struct entry_page) <= MESSAGE_BLOCK_BYTES, "entries are kept in blocks of the store");
+_Static_assert(PAGE_ENTRIES * sizeof(uint32_t) <= MESSAGE_BLOCK_BYTES, "and so are their counts");
 
 /* Other cores read it. */
 static void ready_set(struct entries *e, uint64_t n)
@@ -41,10 +43,36 @@ static struct entry_page *last_page(struct entries *e)
 	return cds_list_empty(&e->pages) ? NULL : cds_list_entry(e->pages.prev, struct entry_page, link);
 }
 
-static void page_release(struct entries *e, struct entry_page *p)
+struct entry_page *entry_page_take(const struct entries *e)
+{
+	struct entry_page *p = message_store_block_take(e->cache);
+
+	if (!p)
+		return NULL;
+	p->returns = NULL;
+	if (!e->counted)
+		return p;
+	p->returns = message_store_block_take(e->cache);
+	if (!p->returns) {
+		entry_page_give(e->cache, p);
+		return NULL;
+	}
+	memset(p->returns, 0, PAGE_ENTRIES * sizeof(*p->returns));
+	return p;
+}
+
+void entry_page_give(struct message_cache *c, struct entry_page *p)
+{
+	if (p->returns)
+		message_store_block_give(c, p->returns);
+	message_store_block_give(c, p);
+}
+
+/* Once in a page. */
+__attribute__((noinline)) static void page_release(struct entries *e, struct entry_page *p)
 {
 	cds_list_del(&p->link);
-	message_store_block_give(e->cache, p);
+	entry_page_give(e->cache, p);
 }
 
 bool entries_has_room(const struct entries *e)
@@ -59,10 +87,10 @@ __attribute__((noinline)) static bool page_room(struct entries *e)
 {
 	if (e->levels)
 		return levels_room(e);
-	void *block = message_store_block_take(e->cache);
-	if (block)
-		entries_page_add(e, block);
-	return block != NULL;
+	struct entry_page *p = entry_page_take(e);
+	if (p)
+		entries_page_add(e, p);
+	return p != NULL;
 }
 
 bool entries_room(struct entries *e)
@@ -70,9 +98,9 @@ bool entries_room(struct entries *e)
 	return entries_has_room(e) || page_room(e);
 }
 
-void entries_page_add(struct entries *e, void *block_take)
+void entries_page_add(struct entries *e, struct entry_page *p_take)
 {
-	struct entry_page *p = block_take;
+	struct entry_page *p = p_take;
 
 	p->of = e;
 	p->first_position = e->next_position;
@@ -131,6 +159,17 @@ struct message *entries_peek(const struct entries *e)
 		return p->messages[p->fresh];
 	p = cds_list_first_entry(&e->requeued_pages, struct entry_page, requeued_link);
 	return p->messages[first_requeued(p)];
+}
+
+uint32_t entries_peek_returns(const struct entries *e)
+{
+	const struct entry_page *p;
+
+	MUST(e->ready > 0);
+	if (e->requeued_pages.next == &e->requeued_pages)
+		return 0; /* never delivered */
+	p = cds_list_first_entry(&e->requeued_pages, struct entry_page, requeued_link);
+	return p->returns[first_requeued(p)];
 }
 
 /* Returns whether a client has seen it. */
@@ -241,6 +280,15 @@ void entries_return(struct entries *e, const struct entry *x)
 		p->unseen_bits[index / 64] |= UINT64_C(1) << index % 64;
 }
 
+uint32_t entry_count_return(const struct entry *x)
+{
+	uint32_t *count = &x->page->returns[delivered_index(x)];
+
+	if (*count < ENTRY_RETURNS_MAX)
+		++*count;
+	return *count;
+}
+
 void entries_grave_init(struct entries_grave *g)
 {
 	CDS_INIT_LIST_HEAD(&g->pages);
@@ -265,7 +313,7 @@ unsigned entries_grave_empty(struct entries_grave *g, struct message_cache *c, u
 			break;
 		g->index = 0;
 		cds_list_del(&p->link);
-		message_store_block_give(c, p);
+		entry_page_give(c, p);
 	}
 	return done;
 }

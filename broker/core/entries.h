@@ -8,7 +8,9 @@
  *  1. Every position that was ever delivered is lower than every one that never was (`fresh` onwards).
  *  2. What is ready is therefore: the requeued entries in ascending order, then the fresh ones.
  *  3. Pages are in the list in ascending order of their positions and do not overlap.
- * One core; no operation but purge and clear takes longer than O(pages with requeued entries). */
+ *  4. Of entries that are `counted` each page has a second block, taken and given with it: how often each
+ * entry has come back. So counting needs no memory later, and a count goes wherever its page does. One core;
+ * no operation but purge and clear takes longer than O(pages with requeued entries). */
 #ifndef BROKER_CORE_ENTRIES_H
 #define BROKER_CORE_ENTRIES_H
 
@@ -30,6 +32,7 @@ struct entries {
 	uint64_t ready, unsettled; /* unsettled: delivered and not yet settled */
 	struct levels
 		*levels; /* of a queue with priorities (levels.h), which has its pages there; else NULL */
+	bool counted;	 /* how often they come back; set before the first page */
 };
 
 struct entry {
@@ -46,10 +49,12 @@ void entries_init(struct entries *e, struct message_cache *c);
 bool entries_room(struct entries *e);
 void entries_room_cancel(struct entries *e);
 
-/* For levels.h: whether there is room without another page, and another page: a block of the store's, which
- * is the entries' from then on. O(1). */
+/* For levels.h: whether there is room without another page, and another page, which is the entries' from then
+ * on; counted as e is. take: NULL without memory. O(1). */
 bool entries_has_room(const struct entries *e);
-void entries_page_add(struct entries *e, void *block_take);
+struct entry_page *entry_page_take(const struct entries *e);
+void entry_page_give(struct message_cache *c, struct entry_page *p);
+void entries_page_add(struct entries *e, struct entry_page *p_take);
 
 /* Appends; entries_room MUST have said yes. The caller's reference is taken over. O(1). */
 void entries_push(struct entries *e, struct message *m_take);
@@ -60,6 +65,8 @@ bool entries_pop(struct entries *e, bool settle, struct entry *out);
 
 /* What the next pop will give; NULL: nothing is ready. O(1). */
 struct message *entries_peek(const struct entries *e);
+/* Of counted entries: how often it has come back. There MUST be one. O(1). */
+uint32_t entries_peek_returns(const struct entries *e);
 
 /* Forgets a delivered entry; the reference stays the caller's. O(1). */
 void entries_settle(struct entries *e, const struct entry *x);
@@ -68,6 +75,11 @@ void entries_settle(struct entries *e, const struct entry *x);
 void entries_requeue(struct entries *e, const struct entry *x);
 /* The same for one that no client has seen: the next pop of it says what x says. */
 void entries_return(struct entries *e, const struct entry *x);
+
+/* Of counted entries: a delivered one comes back once more; how often now, ENTRY_RETURNS_MAX being that or
+ * more. O(1). */
+enum { ENTRY_RETURNS_MAX = INT32_MAX };
+uint32_t entry_count_return(const struct entry *x);
 
 /* Messages that nobody wants any more; they are released in slices. */
 struct entries_grave {

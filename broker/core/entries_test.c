@@ -282,6 +282,39 @@ static void room_is_all_or_nothing(void)
 	end();
 }
 
+/* Both blocks of a page are there, or neither. */
+static void counts_have_their_room(void)
+{
+	void *taken[2048];
+	struct entry x;
+	unsigned n = 0;
+
+	begin();
+	entries.counted = true;
+	while ((taken[n] = message_store_block_take(cache)))
+		n++;
+	message_store_block_give(cache, taken[--n]);
+	CU_ASSERT_FALSE(entries_room(&entries));
+	message_store_block_give(cache, taken[--n]);
+	CU_ASSERT_TRUE(entries_room(&entries));
+	CU_ASSERT_PTR_NULL(message_store_block_take(cache));
+	entries_room_cancel(&entries);
+	while (n > 0)
+		message_store_block_give(cache, taken[--n]);
+	for (unsigned i = 0; i < 2; i++)
+		push(i);
+	CU_ASSERT_EQUAL(entries_peek_returns(&entries), 0);
+	pop_expect(0, false, &x);
+	CU_ASSERT_EQUAL(entry_count_return(&x), 1);
+	CU_ASSERT_EQUAL(entries_peek_returns(&entries), 0); /* of the next one */
+	entries_requeue(&entries, &x);
+	CU_ASSERT_EQUAL(entries_peek_returns(&entries), 1);
+	pop_expect(0, true, &x);
+	entries_return(&entries, &x);
+	CU_ASSERT_EQUAL(entries_peek_returns(&entries), 1);
+	end();
+}
+
 /* A page made room for and given back must not be taken for the next fresh one. */
 static void cancelled_room_behind_a_full_page(void)
 {
@@ -314,5 +347,6 @@ int main(int argc, char **argv)
 			{"random_operations_match_a_model", random_operations_match_a_model},
 			{"purge_leaves_what_is_delivered", purge_leaves_what_is_delivered},
 			{"room_is_all_or_nothing", room_is_all_or_nothing},
+			{"counts_have_their_room", counts_have_their_room},
 			{"cancelled_room_behind_a_full_page", cancelled_room_behind_a_full_page}, {0}});
 }

@@ -58,7 +58,7 @@ bool levels_room(struct entries *e)
 	struct levels *l = e->levels;
 
 	if (!l->spare)
-		l->spare = message_store_block_take(e->cache);
+		l->spare = entry_page_take(e);
 	return l->spare != NULL;
 }
 
@@ -69,7 +69,7 @@ void levels_room_cancel(struct entries *e)
 
 	if (!l->spare || e->ready > 0 || e->unsettled > 0)
 		return;
-	message_store_block_give(e->cache, l->spare);
+	entry_page_give(e->cache, l->spare);
 	l->spare = NULL;
 }
 
@@ -110,6 +110,12 @@ bool levels_pop(struct entries *e, bool settle, struct entry *out)
 struct message *levels_peek(const struct entries *e)
 {
 	return e->ready ? entries_peek(&e->levels->at[highest(e->levels)]) : NULL;
+}
+
+uint32_t levels_peek_returns(const struct entries *e)
+{
+	MUST(e->ready > 0);
+	return entries_peek_returns(&e->levels->at[highest(e->levels)]);
 }
 
 void levels_requeued(struct entries *e, struct entries *level)

@@ -11,7 +11,7 @@ enum { LEVELS_MAX = 256 };
 struct levels {
 	uint32_t count;
 	uint64_t ready_bits[LEVELS_MAX / 64]; /* the levels that have any */
-	void *spare; /* a page for whichever level the next message is of; NULL: none is kept */
+	struct entry_page *spare; /* for whichever level the next message is of; NULL: none is kept */
 	struct entries at[];
 };
 
@@ -26,6 +26,7 @@ void levels_room_cancel(struct entries *e);
 void levels_push(struct entries *e, struct message *m_take);
 bool levels_pop(struct entries *e, bool settle, struct entry *out);
 struct message *levels_peek(const struct entries *e);
+uint32_t levels_peek_returns(const struct entries *e);
 
 /* One has come back to that level. */
 void levels_requeued(struct entries *e, struct entries *level);

@@ -29,8 +29,9 @@ struct publish_record {
 enum deliver_kind { DELIVER_MESSAGE, DELIVER_ATTACHED, DELIVER_STOPPED, DELIVER_CANCELLED, DELIVER_DETACHED };
 
 struct deliver_record {
-	uint32_t kind;
+	uint8_t kind;
 	bool redelivered;
+	uint32_t attempt;
 	struct subscription *subscription;
 	struct message *message; /* from here on: DELIVER_MESSAGE */
 	queue_handle queue;
@@ -38,7 +39,7 @@ struct deliver_record {
 	void *place;
 };
 
-enum settlement { SETTLE_FORGET, SETTLE_DROP, SETTLE_REQUEUE, SETTLE_RETURN };
+enum settlement { SETTLE_FORGET, SETTLE_DROP, SETTLE_REQUEUE, SETTLE_PUT_BACK, SETTLE_RETURN };
 
 struct control_record {
 	struct parcel *parcel; /* NULL: a settlement, which is what follows */
@@ -47,7 +48,7 @@ struct control_record {
 	queue_handle queue;
 	uint64_t position;
 	void *place;
-	struct message *message;	   /* DROP, REQUEUE, RETURN: with its reference */
+	struct message *message;	   /* but for FORGET with its reference */
 	struct subscription *subscription; /* RETURN: whose proxy stops; NULL where that is detaching */
 };
 

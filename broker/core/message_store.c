@@ -242,8 +242,8 @@ bool message_store_full(struct message_cache *c)
 bool message_store_could_hold(const struct message_cache *c, uint64_t body_bytes, uint32_t properties_bytes)
 {
 	const struct message_store *s = c->store;
-	/* A block for the message's cell, one for the entry of the queue that takes it. */
-	uint64_t kept = stranded_max(s) + 2, blocks = depot_capacity(s->blocks);
+	/* A block for the message's cell, two for the entry of a queue that counts what comes back. */
+	uint64_t kept = stranded_max(s) + 3, blocks = depot_capacity(s->blocks);
 
 	return blocks > kept && body_bytes <= UINT64_MAX - properties_bytes &&
 	       body_bytes + properties_bytes <= (blocks - kept) * MESSAGE_BLOCK_BYTES;

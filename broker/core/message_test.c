@@ -241,8 +241,8 @@ static void exhaustion_is_an_answer(void)
 	CU_ASSERT_PTR_NULL(message_new(cache, &huge));
 	CU_ASSERT_FALSE(message_store_could_hold(cache, UINT64_MAX, 0));
 	CU_ASSERT_FALSE(message_store_could_hold(cache, 1 << 20, 0));
-	CU_ASSERT_FALSE(message_store_could_hold(cache, (254 << 12) + 1, 0));
-	CU_ASSERT_TRUE(message_store_could_hold(cache, 254 << 12, 0));
+	CU_ASSERT_FALSE(message_store_could_hold(cache, (253 << 12) + 1, 0));
+	CU_ASSERT_TRUE(message_store_could_hold(cache, 253 << 12, 0));
 	CU_ASSERT_TRUE(store_empty(s));
 	message_cache_destroy(cache);
 	message_store_destroy(s);

@@ -68,12 +68,14 @@ static void settle_here(struct queue *q, const struct delivery *d, enum settleme
 		letter_post(c, q->policy->letters, d->message, DEATH_REJECTED);
 		return;
 	}
-	if (how == SETTLE_REQUEUE) {
-		entries_requeue(&q->entries, &x);
-		c->stats.requeued++;
-	} else {
+	if (how == SETTLE_REQUEUE && queue_rules(q) && queue_rules_gives_up(q, &x))
+		return;
+	if (how == SETTLE_RETURN) {
 		entries_return(&q->entries, &x);
 		c->stats.delivered--;
+	} else {
+		entries_requeue(&q->entries, &x);
+		c->stats.requeued++;
 	}
 	c->stats.messages_ready++;
 	if (queue_rules(q))
@@ -87,7 +89,7 @@ static enum settlement as_it_counts(const struct queue *q, const struct control_
 {
 	bool alone = r->subscription && r->subscription->proxy.queue == q && q->consumer_count == 1;
 
-	return r->settle == SETTLE_RETURN && !alone && !PLANTED(returned_as_unseen) ? SETTLE_REQUEUE
+	return r->settle == SETTLE_RETURN && !alone && !PLANTED(returned_as_unseen) ? SETTLE_PUT_BACK
 										    : r->settle;
 }
 
@@ -169,12 +171,30 @@ void queue_drop(struct broker_core *c, const struct delivery *d)
 	message_unref(c->cache, d->message);
 }
 
-void queue_requeue(struct broker_core *c, const struct delivery *d)
+bool queue_requeue_ready(struct broker_core *c, const struct delivery *d)
 {
-	if (settle(c, d, SETTLE_REQUEUE))
+	struct queue *q = queue_resolve(c->broker, d->queue);
+	bool last = q && d->attempt > 0 && d->attempt > q->policy->delivery_limit;
+
+	return (!last || !has_letters(q) || letters_open(queue_owner(q))) && queue_settle_ready(c, d);
+}
+
+static void take_back(struct broker_core *c, const struct delivery *d, enum settlement how)
+{
+	if (settle(c, d, how))
 		return;
 	c->stats.dropped++;
 	message_unref(c->cache, d->message);
+}
+
+void queue_requeue(struct broker_core *c, const struct delivery *d)
+{
+	take_back(c, d, SETTLE_REQUEUE);
+}
+
+void queue_put_back(struct broker_core *c, const struct delivery *d)
+{
+	take_back(c, d, SETTLE_PUT_BACK);
 }
 
 struct slice queue_name(const struct queue *q)

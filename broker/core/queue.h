@@ -78,6 +78,7 @@ struct delivery {
 	uint64_t position; /* order within the queue */
 	void *place;	   /* the queue's: where it keeps the entry until it is settled */
 	bool redelivered;
+	uint32_t attempt; /* where the queue has a limit for it: which delivery this is, from 1 on; else 0 */
 };
 
 struct queue_call_result {
@@ -97,8 +98,11 @@ void queue_ack(struct broker_core *c, const struct delivery *d);
  * queue_settle_ready it is queue_drop_ready that MUST have said yes. */
 bool queue_drop_ready(struct broker_core *c, const struct delivery *d);
 void queue_drop(struct broker_core *c, const struct delivery *d);
-/* Back to its old place in the queue, marked redelivered. Needs no memory and cannot fail. O(1) for positions
- * that ascend or descend, else O(pages of entries that hold requeued ones). */
+/* Back to its old place in the queue, marked redelivered, or given up where it has come back more often than
+ * x-delivery-limit says. Needs no memory and cannot fail. O(1) for positions that ascend or descend, else
+ * O(pages of entries that hold requeued ones). Instead of queue_settle_ready it is queue_requeue_ready that
+ * MUST have said yes: what would be given up waits for room for its letter. */
+bool queue_requeue_ready(struct broker_core *c, const struct delivery *d);
 void queue_requeue(struct broker_core *c, const struct delivery *d);
 
 struct consumer;
@@ -109,6 +113,8 @@ struct consumer_ops {
 	/* Takes the delivery. With no_ack it is settled already: the consumer only unrefs the message. It may
 	 * settle, detach and delete. */
 	void (*deliver)(struct consumer *c, const struct delivery *d);
+	/* The same for a delivery whose attempt is not the first; NULL: deliver. */
+	void (*redeliver)(struct consumer *c, const struct delivery *d);
 	/* The queue was deleted; the consumer is detached already. */
 	void (*cancelled)(struct consumer *c);
 	/* How many deliveries prefetch allows it now: what another core may have on the way to it. */

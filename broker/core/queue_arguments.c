@@ -154,6 +154,12 @@ static enum failure_code bytes_max(const struct checked *c)
 	return number(c, &c->policy->bytes_max);
 }
 
+/* RabbitMQ's quorum queues have it; here it is for all. */
+static enum failure_code delivery_limit(const struct checked *c)
+{
+	return number(c, &c->policy->delivery_limit);
+}
+
 static enum failure_code priority_max(const struct checked *c)
 {
 	enum failure_code code = natural(c);
@@ -222,6 +228,7 @@ static const struct {
 	{"x-max-length", length_max},
 	{"x-max-length-bytes", bytes_max},
 	{"x-max-priority", priority_max},
+	{"x-delivery-limit", delivery_limit},
 	{"x-overflow", overflow},
 	{"x-queue-mode", queue_mode},
 	{"x-queue-version", queue_version},
@@ -229,14 +236,13 @@ static const struct {
 	{"x-queue-type", queue_type},
 	/* What other types of queue have; a classic one of RabbitMQ refuses them too. */
 	{"x-dead-letter-strategy", not_classic},
-	{"x-delivery-limit", not_classic},
 	{"x-max-age", not_classic},
 	{"x-stream-max-segment-size-bytes", not_classic},
 };
 
 const char *const queue_arguments_known[] = {"x-expires", "x-message-ttl", "x-dead-letter-exchange",
 	"x-dead-letter-routing-key", "x-max-length", "x-max-length-bytes", "x-max-priority", "x-overflow",
-	"x-queue-mode", "x-single-active-consumer", "x-queue-type", NULL};
+	"x-queue-mode", "x-single-active-consumer", "x-delivery-limit", "x-queue-type", NULL};
 
 static enum failure_code check(const struct checked *c)
 {
@@ -249,7 +255,8 @@ static enum failure_code check(const struct checked *c)
 static bool asks_for_nothing(const struct queue_policy *p)
 {
 	return p->message_ttl_us == UINT64_MAX && p->expires_us == 0 && p->length_max == UINT64_MAX &&
-	       p->bytes_max == UINT64_MAX && !p->single_active && !p->letters && !p->priority_max;
+	       p->bytes_max == UINT64_MAX && p->delivery_limit == UINT64_MAX && !p->single_active &&
+	       !p->letters && !p->priority_max;
 }
 
 /* False: no memory. */
@@ -267,8 +274,10 @@ static bool letters_make(const struct checked *c)
 enum failure_code queue_policy_make(const struct fields *arguments, struct slice name, const struct vhost *v,
 	struct queue_policy **out, struct failure *f)
 {
-	struct queue_policy p = {
-		.message_ttl_us = UINT64_MAX, .length_max = UINT64_MAX, .bytes_max = UINT64_MAX};
+	struct queue_policy p = {.message_ttl_us = UINT64_MAX,
+		.length_max = UINT64_MAX,
+		.bytes_max = UINT64_MAX,
+		.delivery_limit = UINT64_MAX};
 	struct checked c = {.all = arguments, .queue = name, .vhost = v, .policy = &p, .failure = f};
 
 	*out = NULL;

@@ -20,6 +20,7 @@ struct queue_policy {
 	uint64_t message_ttl_us;	/* from a message's coming on; UINT64_MAX: it stays */
 	uint64_t expires_us;		/* unused so long the queue goes; 0: it stays */
 	uint64_t length_max, bytes_max; /* of what is ready, and of its bodies; UINT64_MAX: no limit */
+	uint64_t delivery_limit;	/* a message comes back so often at most; UINT64_MAX: no limit */
 	enum queue_overflow overflow;
 	struct letter_address *letters; /* where what it gives up goes; NULL: nowhere */
 	uint8_t priority_max;		/* of its messages' priorities; 0: it knows none */

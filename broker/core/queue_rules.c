@@ -110,18 +110,24 @@ static struct letter_address *letters_of(const struct queue *q)
 	return q->policy ? q->policy->letters : NULL;
 }
 
-static void drop_head(struct queue *q, enum death why)
+static void give_up(struct queue *q, struct message *m_take, enum death why)
 {
 	struct broker_core *c = q->owner;
 	struct letter_address *letters = letters_of(q);
+
+	if (letters)
+		letter_post(c, letters, m_take, why);
+	else
+		message_unref(c->cache, m_take);
+}
+
+static void drop_head(struct queue *q, enum death why)
+{
 	struct entry x;
 
 	MUST(queue_rules_pop(q, true, &x));
-	c->stats.messages_ready--;
-	if (letters)
-		letter_post(c, letters, x.message, why);
-	else
-		message_unref(c->cache, x.message);
+	q->owner->stats.messages_ready--;
+	give_up(q, x.message, why);
 }
 
 /* Later, where there is no room for a dead letter now. */
@@ -181,6 +187,25 @@ static void expiry_fire(struct timer *t, uint64_t now_us)
 	watch(caa_container_of(t, struct queue, expiry));
 }
 
+/* What comes back */
+
+uint32_t queue_rules_attempt(const struct queue *q)
+{
+	if (!(q->rules & RULE_RETURNS) || q->entries.ready == 0)
+		return 0;
+	return 1 + (q->entries.levels ? levels_peek_returns(&q->entries) : entries_peek_returns(&q->entries));
+}
+
+bool queue_rules_gives_up(struct queue *q, const struct entry *x)
+{
+	if (!(q->rules & RULE_RETURNS) || entry_count_return(x) <= q->policy->delivery_limit)
+		return false;
+	entries_settle(&q->entries, x);
+	q->owner->stats.returned_too_often++;
+	give_up(q, x->message, DEATH_DELIVERY_LIMIT);
+	return true;
+}
+
 /* The queue's own end */
 
 static void lease_fire(struct timer *t, uint64_t now_us)
@@ -220,6 +245,8 @@ void queue_rules_begin(struct queue *q)
 		q->rules |= RULE_EXPIRY;
 	if (q->policy->priority_max)
 		q->rules |= RULE_LEVELS;
+	if (q->policy->delivery_limit != UINT64_MAX)
+		q->rules |= RULE_RETURNS;
 	if (q->policy->length_max != UINT64_MAX || q->policy->bytes_max != UINT64_MAX)
 		q->rules |= q->policy->overflow == OVERFLOW_DROP_HEAD ? RULE_LIMITS
 								      : RULE_LIMITS | RULE_REFUSES;

@@ -19,10 +19,11 @@ struct message;
 struct queue;
 
 enum queue_rule {
-	RULE_EXPIRY = 1,  /* messages may expire: by the queue's policy or, since one such came, their own */
-	RULE_LIMITS = 2,  /* there may only be so many, or so long ones */
-	RULE_REFUSES = 4, /* and what is too much does not get in */
-	RULE_LEVELS = 8,  /* messages have priorities */
+	RULE_EXPIRY = 1,   /* messages may expire: by the queue's policy or, since one such came, their own */
+	RULE_LIMITS = 2,   /* there may only be so many, or so long ones */
+	RULE_REFUSES = 4,  /* and what is too much does not get in */
+	RULE_LEVELS = 8,   /* messages have priorities */
+	RULE_RETURNS = 16, /* they may only come back so often */
 };
 
 enum { LIMIT_SLACK = 512 };   /* beyond its limits a queue waits no longer for consumers that are ready */
@@ -47,6 +48,11 @@ void queue_rules_arrive(struct queue *q);
 void queue_rules_enqueue_take(struct queue *q, struct message *m_take);
 /* As entries_pop. */
 bool queue_rules_pop(struct queue *q, bool settle, struct entry *out);
+/* Which delivery of it the next pop is, from 1 on; 0: this is not counted, or there is none. */
+uint32_t queue_rules_attempt(const struct queue *q);
+/* A delivered one comes back from a client, and is counted. True: once too often, and the queue has given it
+ * up; where that makes a letter there MUST be room for it. */
+bool queue_rules_gives_up(struct queue *q, const struct entry *x);
 /* All that was ready has gone. */
 void queue_rules_purged(struct queue *q, uint64_t count);
 /* This came back to it. */

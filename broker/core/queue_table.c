@@ -99,6 +99,7 @@ static struct queue *queue_alloc(
 		return NULL;
 	}
 	entries_init(&q->entries, s->core->cache);
+	q->entries.counted = policy && policy->delivery_limit != UINT64_MAX;
 	if ((policy && policy->priority_max && levels_create(&q->entries, policy->priority_max)) ||
 		!queue_slot_take(s->vhost->broker, q)) {
 		levels_destroy(&q->entries);

@@ -15,7 +15,7 @@ enum { OPERATIONS = 60000, OUT_MAX = 200, READY_MAX = 60 };
 
 struct model_message {
 	uint64_t number, received_us, lifetime_us; /* lifetime: the shorter one of its own and the queue's */
-	uint32_t bytes;
+	uint32_t bytes, returns;
 	bool ready, seen;
 };
 
@@ -32,6 +32,7 @@ struct model_queue {
 	const char *name;
 	uint64_t ttl_us, length_max, bytes_max;
 	bool refuses, letters;
+	int delivery_limit; /* 0: none */
 	struct model_deaths expected, came;
 	unsigned compared;
 	struct model_message *at;
@@ -51,7 +52,7 @@ struct model_out {
 static struct {
 	struct model_out out[OUT_MAX];
 	unsigned out_count, wrong;
-	uint64_t number, delivered, expired, dropped_length, refused, letters;
+	uint64_t number, delivered, expired, dropped_length, refused, letters, too_often;
 } model;
 
 static struct model_queue queues[] = {
@@ -62,6 +63,8 @@ static struct model_queue queues[] = {
 	{"short", .ttl_us = 30 * MS, .length_max = NO, .bytes_max = 100},
 	{"both", .ttl_us = NO, .length_max = 7, .bytes_max = 150, .letters = true},
 	{"refuses", .ttl_us = 40 * MS, .length_max = 5, .bytes_max = 120, .refuses = true},
+	{"back", .ttl_us = NO, .length_max = NO, .bytes_max = NO, .delivery_limit = 1, .letters = true},
+	{"all", .ttl_us = 20 * MS, .length_max = 7, .bytes_max = NO, .delivery_limit = 2},
 	{"sends on", .ttl_us = 40 * MS, .length_max = 5, .bytes_max = 120, .refuses = true, .letters = true},
 };
 enum { QUEUES = sizeof(queues) / sizeof(queues[0]) };
@@ -176,7 +179,8 @@ static void taken(struct model_queue *q, const struct delivery *d, bool no_ack)
 	struct model_message *m = head(q);
 	uint64_t number = number_of(d->message);
 
-	if (!m || m->number != number || m->seen != d->redelivered) {
+	if (!m || m->number != number || m->seen != d->redelivered ||
+		d->attempt != (q->delivery_limit ? m->returns + 1 : 0)) {
 		wrong("not the next one", q, number);
 		return;
 	}
@@ -263,15 +267,28 @@ static void op_credit(struct model_queue *q)
 		consumer_wake(&q->consumer);
 }
 
+static void requeue(const struct model_out *o)
+{
+	struct model_queue *q = o->queue;
+	struct model_message *m = &q->at[o->index];
+
+	queue_requeue(fixture.core, &o->delivery);
+	if (q->delivery_limit && ++m->returns > (uint32_t)q->delivery_limit) {
+		expect_letter(q, m->number, DEATH_DELIVERY_LIMIT);
+		model.too_often++;
+		return;
+	}
+	m->ready = true;
+	apply(q, true, false);
+}
+
 static void settle_one(unsigned at, unsigned how)
 {
 	struct model_out o = model.out[at];
 
 	model.out[at] = model.out[--model.out_count];
 	if (how == 0) {
-		o.queue->at[o.index].ready = true;
-		queue_requeue(fixture.core, &o.delivery);
-		apply(o.queue, true, false);
+		requeue(&o);
 	} else if (how == 1) {
 		expect_letter(o.queue, number_of(o.delivery.message), DEATH_REJECTED);
 		queue_drop(fixture.core, &o.delivery);
@@ -371,7 +388,7 @@ static void compare(void)
 	const struct broker_core_stats *k = &fixture.core->stats;
 	if (k->messages_ready != all || k->messages_unacked != model.out_count ||
 		k->expired != model.expired || k->dropped_length != model.dropped_length ||
-		k->refused != model.refused)
+		k->refused != model.refused || k->returned_too_often != model.too_often)
 		wrong("what is counted", &queues[0], 0);
 }
 
@@ -401,6 +418,8 @@ static struct queue *declare(const struct model_queue *q)
 		a[n++] = argument_int("x-max-length", (int64_t)q->length_max);
 	if (q->bytes_max != NO)
 		a[n++] = argument_int("x-max-length-bytes", (int64_t)q->bytes_max);
+	if (q->delivery_limit)
+		a[n++] = argument_int("x-delivery-limit", q->delivery_limit);
 	if (q->refuses)
 		a[n++] = argument_text("x-overflow", q->letters ? "reject-publish-dlx" : "reject-publish");
 	if (q->letters)
@@ -425,13 +444,16 @@ static void random_operations_match_the_model(void)
 		}
 	}
 	CU_ASSERT_EQUAL(model.wrong, 0);
-	printf("# %llu published, %llu delivered, %llu expired, %llu too much, %llu refused, %llu letters\n",
+	printf("# %llu published, %llu delivered, %llu expired, %llu too much, %llu refused, %llu too often, "
+	       "%llu letters\n",
 		(unsigned long long)model.number, (unsigned long long)model.delivered,
 		(unsigned long long)model.expired, (unsigned long long)model.dropped_length,
-		(unsigned long long)model.refused, (unsigned long long)model.letters);
+		(unsigned long long)model.refused, (unsigned long long)model.too_often,
+		(unsigned long long)model.letters);
 	CU_ASSERT_TRUE(model.letters > OPERATIONS / 20);
 	CU_ASSERT_TRUE(model.delivered > OPERATIONS / 20 && model.expired > OPERATIONS / 40);
 	CU_ASSERT_TRUE(model.dropped_length > OPERATIONS / 200 && model.refused > OPERATIONS / 500);
+	CU_ASSERT_TRUE(model.too_often > OPERATIONS / 3000);
 	while (model.out_count > 0)
 		settle_one(model.out_count - 1, 2);
 	for (unsigned i = 0; i < QUEUES; i++) {

@@ -61,9 +61,9 @@ static void arguments_are_checked(void)
 			cases[i].name, cases[i].why);
 		CU_ASSERT_STRING_EQUAL(fixture.failure.text, wanted);
 	}
-	struct field other = argument_int("x-delivery-limit", 3);
+	struct field other = argument_int("x-max-age", 3);
 	CU_ASSERT_EQUAL(declare_code(&other, 1), FAILURE_PRECONDITION);
-	CU_ASSERT_STRING_EQUAL(fixture.failure.text, "invalid arg 'x-delivery-limit' for queue 'q' in vhost "
+	CU_ASSERT_STRING_EQUAL(fixture.failure.text, "invalid arg 'x-max-age' for queue 'q' in vhost "
 						     "'/' of queue type rabbit_classic_queue");
 	CU_ASSERT_FALSE(queue_exists("q"));
 	struct field most = argument_int("x-message-ttl", 315360000000);

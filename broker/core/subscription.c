@@ -209,7 +209,8 @@ static bool message(struct subscription *s, uint32_t from, const struct deliver_
 		.queue = r->queue,
 		.position = r->position,
 		.place = r->place,
-		.redelivered = r->redelivered};
+		.redelivered = r->redelivered,
+		.attempt = r->attempt};
 	if (k->no_ack)
 		*link_control(c, from) = (struct control_record){.settle = SETTLE_FORGET,
 			.queue = d.queue,
@@ -217,7 +218,7 @@ static bool message(struct subscription *s, uint32_t from, const struct deliver_
 			.place = d.place,
 			.message = d.message};
 	subscription_wake(s); /* first: deliver may end it */
-	k->ops->deliver(k, &d);
+	consumer_give(k, &d);
 	return true;
 }
 
@@ -306,6 +307,7 @@ static void proxy_deliver(struct consumer *k, const struct delivery *d)
 	*r = (struct deliver_record){
 		.kind = DELIVER_MESSAGE,
 		.redelivered = d->redelivered,
+		.attempt = d->attempt,
 		.subscription = s,
 		.message = d->message,
 		.queue = d->queue,

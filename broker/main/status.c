@@ -192,6 +192,7 @@ static void add_broker(struct data_core *d, json_t *result)
 	set_int(o, "expired", b.expired);
 	set_int(o, "dropped_length", b.dropped_length);
 	set_int(o, "refused", b.refused);
+	set_int(o, "returned_too_often", b.returned_too_often);
 	set_int(o, "queues_expired", b.queues_expired);
 	if (d->index == 0) { /* these are the whole broker's */
 		set_int(o, "queues", b.queues);
