@@ -108,8 +108,15 @@ class Stage:
         elif self.status.wait_rest(self.rest, 1.0):
             self.rest = self.status.pools_used()
 
+    def has(self, client, scenario):
+        """Whether the client does the scenario with this broker."""
+        return self.listed.does(client, scenario) and not (self.options.oracle and self.listed.peculiar(scenario))
+
     def say_what_cannot_be(self):
-        """Each client's gaps, with the reason; no test, so none that is skipped."""
+        """Each client's gaps, with the reason; no test, so none that is skipped. Likewise the oracle's."""
+        for scenario in self.listed.scenarios if self.options.oracle else ():
+            if self.listed.peculiar(scenario) and self.wanted("scenario", scenario):
+                self.report.note("the oracle has no %s: %s" % (scenario, self.listed.peculiar(scenario)))
         for name in self.listed.clients:
             for scenario in self.listed.scenarios:
                 reason = self.listed.reason_not(name, scenario)
@@ -123,7 +130,7 @@ class Stage:
             client = Client(name, transport, self.broker.transports[transport], PORT, self.scenarios_json, self.work)
             try:
                 for scenario in self.listed.names(last=False):
-                    if self.wanted("scenario", scenario) and self.listed.does(name, scenario):
+                    if self.wanted("scenario", scenario) and self.has(name, scenario):
                         self.one(client, scenario)
             finally:
                 client.stop()

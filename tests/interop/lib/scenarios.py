@@ -21,6 +21,10 @@ class Scenarios:
         """Why the client cannot do the scenario, or None."""
         return self.scenarios[name].get("cannot", {}).get(client)
 
+    def peculiar(self, name):
+        """Why the oracle has nothing of the kind, or None."""
+        return self.scenarios[name].get("peculiar")
+
     def names(self, last):
         return [name for name, row in self.scenarios.items() if bool(row.get("last")) == last]
 
@@ -34,12 +38,12 @@ def load(path):
     with open(path, "rb") as source:
         table = tomllib.load(source)
     for name, row in table["scenario"].items():
-        unknown = set(row) - {"does", "expect", "bytes", "last", "cannot", "by"}
+        unknown = set(row) - {"does", "expect", "bytes", "last", "cannot", "by", "peculiar"}
         if unknown or "does" not in row:
             raise ValueError("%s: %s: needs `does`, knows no %s" % (path, name, unknown or "more"))
         for client, reason in row.get("cannot", {}).items():
             if client not in table["clients"] or not reason:
                 raise ValueError("%s: %s: cannot: %s needs to be a client, with a reason" % (path, name, client))
-        if not set(row.get("by", ())) <= set(table["frameworks"]):
-            raise ValueError("%s: %s: by: names frameworks" % (path, name))
+        if not set(row.get("by", ())) <= set(table["frameworks"]) | set(table["clients"]):
+            raise ValueError("%s: %s: by: names clients or frameworks" % (path, name))
     return Scenarios(table["clients"], table["frameworks"], table["scenario"])

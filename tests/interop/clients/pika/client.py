@@ -842,6 +842,83 @@ def error_hash_weight():
     refused_on_channel("error_hash_weight", bind)
 
 
+@scenario
+def delayed_message():
+    late = expect("delayed_message")["late"]
+    with channel_of() as channel:
+        channel.confirm_delivery()
+        exchange = unique("exchange")
+        channel.exchange_declare(exchange, "x-delayed-message", auto_delete=True,
+                                 arguments={"x-delayed-type": "topic"})
+        queue = temporary(channel)
+        channel.queue_bind(queue, exchange, "k.*")
+        for ms in late:
+            channel.basic_publish(exchange, "k.1", b"%d" % ms, pika.BasicProperties(headers={"x-delay": ms}))
+        channel.basic_publish(exchange, "k.2", b"now")
+        same(got_all(channel, queue), [b"now"], "before their time")
+        found = []
+        for method, properties, body in channel.consume(queue, auto_ack=True, inactivity_timeout=5):
+            true(method, "%d of %d came" % (len(found), len(late)))
+            found.append((body, properties.headers["x-delay"]))
+            if len(found) == len(late):
+                break
+        channel.cancel()
+        same(found, [(b"%d" % ms, -ms) for ms in sorted(late)], "what came late")
+
+
+@scenario
+def deduplication():
+    wanted = expect("deduplication")
+    with channel_of() as channel:
+        channel.confirm_delivery()
+        exchange = unique("exchange")
+        channel.exchange_declare(exchange, "x-message-deduplication", auto_delete=True,
+                                 arguments={"x-cache-size": wanted["size"], "x-cache-ttl": wanted["ttl"]})
+        queue = temporary(channel)
+        channel.queue_bind(queue, exchange)
+
+        def publish(body, value=None):
+            headers = None if value is None else {"x-deduplication-header": value}
+            channel.basic_publish(exchange, "", body, pika.BasicProperties(headers=headers))
+        for round in range(2):
+            for value in ("a", 1, "1"):
+                publish(b"%s" % repr(value).encode(), value)
+            publish(b"none")
+        same(got_all(channel, queue), [b"'a'", b"1", b"'1'", b"none", b"none"], "each value once")
+        time.sleep(wanted["ttl"] / 1000 + 0.1)
+        publish(b"again", "a")
+        same(got_all(channel, queue), [b"again"], "after its time")
+
+
+def arrived(channel, queue):
+    found = []
+
+    def there_is_one():
+        found[:] = channel.basic_get(queue)
+        return found[0]
+    eventually(there_is_one, "a message in %s" % queue)
+    return found
+
+
+@scenario
+def delivery_limit():
+    limit = expect("delivery_limit")["limit"]
+    with channel_of() as channel:
+        dead = temporary(channel)
+        queue = temporary(channel, arguments={"x-delivery-limit": limit, "x-dead-letter-exchange": "",
+                                              "x-dead-letter-routing-key": dead})
+        channel.basic_publish("", queue, b"poison")
+        for returns in range(limit + 1):
+            method, properties, _ = arrived(channel, queue)
+            counted = (properties.headers or {}).get("x-delivery-count")
+            same(counted, returns, "x-delivery-count after %d returns" % returns)
+            channel.basic_nack(method.delivery_tag, requeue=True)
+        _, properties, body = arrived(channel, dead)
+        same(body, b"poison", "the dead letter")
+        same(properties.headers["x-death"][0]["reason"], "delivery_limit", "its reason")
+        same(count_of(channel, queue), 0, "left in the queue")
+
+
 # ---- queues ----
 
 
