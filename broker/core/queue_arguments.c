@@ -217,6 +217,14 @@ static enum failure_code single_active(const struct checked *c)
 	return FAILURE_NONE;
 }
 
+/* The plugin's, which an exchange of that type has as well. */
+static enum failure_code deduplication(const struct checked *c)
+{
+	if (c->arg->value.kind != VALUE_BOOL || !c->arg->value.boolean)
+		return FAILURE_NONE;
+	return refuse(c, FAILURE_NOT_IMPLEMENTED, "queues remember no values; exchanges of this type do");
+}
+
 static const struct {
 	const char *name;
 	enum failure_code (*check)(const struct checked *c);
@@ -234,6 +242,7 @@ static const struct {
 	{"x-queue-version", queue_version},
 	{"x-single-active-consumer", single_active},
 	{"x-queue-type", queue_type},
+	{"x-message-deduplication", deduplication},
 	/* What other types of queue have; a classic one of RabbitMQ refuses them too. */
 	{"x-dead-letter-strategy", not_classic},
 	{"x-max-age", not_classic},
