@@ -9,9 +9,9 @@
 #include <urcu/list.h>
 
 #include "runtime/check.h"
+#include "runtime/mutants.h"
 #include "runtime/timer.h"
 #include "runtime/wire.h"
-#include "tcpstack/mutants.h"
 #include "tcpstack/stack.h"
 
 enum {

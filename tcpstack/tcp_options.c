@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "runtime/mutants.h"
 #include "runtime/wire.h"
-#include "tcpstack/mutants.h"
 
 enum {
 	KIND_END = 0,

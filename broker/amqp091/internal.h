@@ -21,6 +21,7 @@
 #include "broker/core/exchange.h"
 #include "broker/core/queue.h"
 #include "runtime/check.h"
+#include "runtime/mutants.h"
 #include "runtime/pool.h"
 #include "runtime/timer.h"
 

@@ -9,8 +9,8 @@ static bool permitted(
 
 	if (!c->grant || access_allows(c->grant, c->server->match, kind, name))
 		return true;
-	c->server->counters.access_refused++;
-	if (name.bytes == 0)
+	c->server->counters.access_refused += !MUTANT(refusals_uncounted);
+	if (name.bytes == 0 && !MUTANT(default_exchange_has_no_name))
 		name = (struct slice){(const uint8_t *)"amq.default", 11};
 	channel_exception(ch, AMQP091_REPLY_ACCESS_REFUSED, id,
 		"%s access to %s '%.*s' in vhost '%s' refused for user '%s'", access_kind_name(kind), what,
@@ -44,14 +44,17 @@ bool exchange_declare_permitted(struct amqp091_channel *ch, const struct exchang
 	struct exchange_declaration look = {.name = d->name, .passive = true};
 	struct failure f;
 
-	if (d->passive || d->name.bytes == 0 || !ch->conn->grant)
+	if ((d->passive && !MUTANT(passive_exchange_needs_configure)) || d->name.bytes == 0 ||
+		!ch->conn->grant)
 		return true;
-	if (!exchange_permitted(ch, ACCESS_CONFIGURE, d->name, id))
+	if (!MUTANT(exchanges_are_anyones) && !exchange_permitted(ch, ACCESS_CONFIGURE, d->name, id))
 		return false;
 	const struct value *to = text_argument(&d->arguments, "alternate-exchange");
-	if (!to || exchange_declare(s, &look, &f) == FAILURE_NONE)
+	if (!to || MUTANT(alternate_not_asked_for) ||
+		(exchange_declare(s, &look, &f) == FAILURE_NONE &&
+			!MUTANT(known_exchange_asked_for_alternate)))
 		return true;
-	return exchange_permitted(ch, ACCESS_READ, d->name, id) &&
+	return (MUTANT(alternate_without_read) || exchange_permitted(ch, ACCESS_READ, d->name, id)) &&
 	       exchange_permitted(ch, ACCESS_WRITE, to->bytes, id);
 }
 
@@ -61,23 +64,27 @@ bool queue_declare_permitted(struct amqp091_channel *ch, const struct queue_decl
 	struct failure f;
 	struct queue *q;
 
-	if (d->passive || !ch->conn->grant)
+	if ((d->passive && !MUTANT(passive_queue_needs_configure)) || !ch->conn->grant)
 		return true;
-	if (!queue_permitted(ch, ACCESS_CONFIGURE, d->name, id))
+	if (!MUTANT(queues_are_anyones) && !queue_permitted(ch, ACCESS_CONFIGURE, d->name, id))
 		return false;
 	const struct value *to = text_argument(&d->arguments, "x-dead-letter-exchange");
-	if (!to || queue_lookup(s, d->name, &q, &f) != FAILURE_NOT_FOUND)
+	if (!to || MUTANT(dead_letters_not_asked_for) ||
+		(queue_lookup(s, d->name, &q, &f) != FAILURE_NOT_FOUND &&
+			!MUTANT(known_queue_asked_for_dead_letters)))
 		return true;
-	return queue_permitted(ch, ACCESS_READ, d->name, id) &&
+	return (MUTANT(dead_letters_without_read) || queue_permitted(ch, ACCESS_READ, d->name, id)) &&
 	       exchange_permitted(ch, ACCESS_WRITE, to->bytes, id);
 }
 
 /* The default exchange is no one's to bind, whatever the permissions: the core says so. */
 bool binding_permitted(struct amqp091_channel *ch, const struct binding_spec *b, uint32_t id)
 {
-	if (b->exchange.bytes == 0 || b->destination.bytes == 0)
+	if ((b->exchange.bytes == 0 || b->destination.bytes == 0) && !MUTANT(default_exchange_asked_for))
 		return true;
-	return (b->to_exchange ? exchange_permitted(ch, ACCESS_WRITE, b->destination, id)
-			       : queue_permitted(ch, ACCESS_WRITE, b->destination, id)) &&
-	       exchange_permitted(ch, ACCESS_READ, b->exchange, id);
+	enum access_kind write = MUTANT(bindings_read_at_both_ends) ? ACCESS_READ : ACCESS_WRITE;
+
+	return (b->to_exchange ? exchange_permitted(ch, write, b->destination, id)
+			       : queue_permitted(ch, write, b->destination, id)) &&
+	       (MUTANT(bindings_without_read) || exchange_permitted(ch, ACCESS_READ, b->exchange, id));
 }

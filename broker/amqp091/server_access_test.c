@@ -94,6 +94,7 @@ static void tried(const struct amqp091_method *m, uint32_t ok, const char *refus
 {
 	client_plain(&client, 2, AMQP091_METHOD_CHANNEL_OPEN);
 	client_expect(&client, 2, AMQP091_METHOD_CHANNEL_OPEN_OK);
+	uint64_t before = amqp091_server_counters(rig.server)->access_refused;
 	client_method(&client, 2, m);
 	if (!refused) {
 		client_expect(&client, 2, ok);
@@ -102,6 +103,7 @@ static void tried(const struct amqp091_method *m, uint32_t ok, const char *refus
 		return;
 	}
 	const struct amqp091_method *close = client_expect(&client, 2, AMQP091_METHOD_CHANNEL_CLOSE);
+	CU_ASSERT_EQUAL(amqp091_server_counters(rig.server)->access_refused, before + 1);
 	char text[256];
 	snprintf(text, sizeof(text), "ACCESS_REFUSED - %s in vhost '/' refused for user 'some'", refused);
 	CU_ASSERT_EQUAL(close->args.channel_close.reply_code, AMQP091_REPLY_ACCESS_REFUSED);
@@ -190,6 +192,80 @@ static void operations_on_exchanges(void)
 	test_end(&rig);
 }
 
+/* Whether it is there, anyone may ask; and nobody binds to the default exchange, whoever that is. */
+static void what_no_permission_is_asked_for(void)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_BIND};
+
+	begin();
+	open_as("all", "/");
+	client_declare(&client, 1, "xq");
+	client_close(&client);
+	open_as("some", "/");
+	queue_declare("xq", true, NULL);
+	exchange_declare_as("amq.fanout", true, NULL);
+	m.args.queue_bind = (struct amqp091_queue_bind){.exchange = str(""), .queue = str("xq")};
+	client_method(&client, 1, &m);
+	client_expect_refusal(&client, 1, AMQP091_REPLY_ACCESS_REFUSED, AMQP091_METHOD_QUEUE_BIND,
+		"ACCESS_REFUSED - operation not permitted on the default exchange");
+	client_close(&client);
+	test_end(&rig);
+}
+
+static struct amqp091_table onward(const char *key, const char *exchange)
+{
+	static uint8_t bytes[256];
+	struct amqp091_table_builder b;
+	struct amqp091_table made;
+
+	amqp091_table_build(&b, bytes, sizeof(bytes));
+	amqp091_table_add_cstring(&b, key, exchange);
+	CU_ASSERT_EQUAL_FATAL(amqp091_table_finish(&b, &made), 0);
+	return made;
+}
+
+static void queue_with_letters(const char *name, const char *exchange, const char *refused)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DECLARE};
+
+	m.args.queue_declare.queue = str(name);
+	m.args.queue_declare.arguments = onward("x-dead-letter-exchange", exchange);
+	tried(&m, AMQP091_METHOD_QUEUE_DECLARE_OK, refused);
+}
+
+static void exchange_with_alternate(const char *name, const char *exchange, const char *refused)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_EXCHANGE_DECLARE};
+
+	m.args.exchange_declare = (struct amqp091_exchange_declare){
+		.exchange = str(name), .type = str("direct")};
+	m.args.exchange_declare.arguments = onward("alternate-exchange", exchange);
+	tried(&m, AMQP091_METHOD_EXCHANGE_DECLARE_OK, refused);
+}
+
+/* Who has messages sent on reads them where they were and writes to where they go; declaring what is there
+ * has nothing sent. */
+static void what_sends_on_is_asked_for(void)
+{
+	begin();
+	open_as("all", "/");
+	queue_with_letters("c-at-home", "x", NULL);
+	exchange_with_alternate("c-at-home", "x", NULL);
+	client_close(&client);
+	open_as("some", "/");
+	queue_with_letters("cr", "w", NULL);
+	queue_with_letters("c", "w", "read access to queue 'c'");
+	queue_with_letters("cr2", "x", "write access to exchange 'x'");
+	queue_with_letters("cr2", "", "write access to exchange 'amq.default'");
+	queue_with_letters("c-at-home", "x", NULL);
+	exchange_with_alternate("cr", "w", NULL);
+	exchange_with_alternate("c", "w", "read access to exchange 'c'");
+	exchange_with_alternate("cr2", "x", "write access to exchange 'x'");
+	exchange_with_alternate("c-at-home", "x", NULL);
+	client_close(&client);
+	test_end(&rig);
+}
+
 static void server_made_names_are_checked(void)
 {
 	begin();
@@ -218,7 +294,9 @@ static void publishes(void)
 	client_expect_channel_close(&client, 1, AMQP091_REPLY_ACCESS_REFUSED, AMQP091_METHOD_BASIC_PUBLISH);
 	client_channel(&client, 1);
 	client_publish(&client, 1, "", "k", "body", 4);
-	client_expect_channel_close(&client, 1, AMQP091_REPLY_ACCESS_REFUSED, AMQP091_METHOD_BASIC_PUBLISH);
+	client_expect_refusal(&client, 1, AMQP091_REPLY_ACCESS_REFUSED, AMQP091_METHOD_BASIC_PUBLISH,
+		"ACCESS_REFUSED - write access to exchange 'amq.default' in vhost '/' refused for user "
+		"'some'");
 	client_close(&client);
 	open_as("gen", "/");
 	client_publish(&client, 1, "", "k", "body", 4);
@@ -234,6 +312,8 @@ int main(int argc, char **argv)
 			{"vhosts_are_apart", vhosts_are_apart},
 			{"operations_on_queues", operations_on_queues},
 			{"operations_on_exchanges", operations_on_exchanges},
+			{"what_no_permission_is_asked_for", what_no_permission_is_asked_for},
+			{"what_sends_on_is_asked_for", what_sends_on_is_asked_for},
 			{"server_made_names_are_checked", server_made_names_are_checked},
 			{"publishes", publishes}, {0}});
 }

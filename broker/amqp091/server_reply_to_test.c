@@ -139,6 +139,11 @@ static void it_can_be_asked_whether_anybody_waits(void)
 	CU_ASSERT_EQUAL(m->args.queue_declare_ok.message_count, 0);
 	declare_passive(&other, REPLY_TO);
 	client_expect(&other, 1, AMQP091_METHOD_QUEUE_DECLARE_OK);
+	struct amqp091_method silent = {.id = AMQP091_METHOD_QUEUE_DECLARE};
+	silent.args.queue_declare = (struct amqp091_queue_declare){
+		.queue = str(name), .passive = true, .no_wait = true};
+	client_method(&other, 1, &silent);
+	client_expect_nothing(&other);
 	struct amqp091_method cancel = {.id = AMQP091_METHOD_BASIC_CANCEL};
 	cancel.args.basic_cancel.consumer_tag = str("c");
 	client_method(&client, 1, &cancel);
@@ -157,6 +162,38 @@ static void it_can_be_asked_whether_anybody_waits(void)
 	take("what?");
 	CU_ASSERT_STRING_NOT_EQUAL(name, before);
 	finish();
+}
+
+/* As any queue: at the limit it waits for one that is being taken apart. */
+static void a_consumer_waits_for_a_queue_that_goes(void)
+{
+	struct rig_options o = rig_options();
+	struct amqp091_method bind = {.id = AMQP091_METHOD_QUEUE_BIND};
+	struct amqp091_method gone = {.id = AMQP091_METHOD_QUEUE_DELETE};
+	struct amqp091_method consume = {.id = AMQP091_METHOD_BASIC_CONSUME};
+	char key[16];
+
+	o.limits.queues = 1;
+	test_begin(&rig, &o);
+	client_open(&client, &rig);
+	client_channel(&client, 1);
+	client_declare(&client, 1, "a");
+	bind.args.queue_bind.queue = str("a");
+	bind.args.queue_bind.exchange = str("amq.topic");
+	for (unsigned i = 0; i < 400; i++) {
+		snprintf(key, sizeof(key), "key.%u", i);
+		bind.args.queue_bind.routing_key = str(key);
+		client_method(&client, 1, &bind);
+		client_expect(&client, 1, AMQP091_METHOD_QUEUE_BIND_OK);
+	}
+	gone.args.queue_delete.queue = str("a");
+	client_method(&client, 1, &gone);
+	consume.args.basic_consume = (struct amqp091_basic_consume){.queue = str(REPLY_TO), .no_ack = true};
+	client_method(&client, 1, &consume);
+	client_expect(&client, 1, AMQP091_METHOD_QUEUE_DELETE_OK);
+	client_expect(&client, 1, AMQP091_METHOD_BASIC_CONSUME_OK);
+	client_close(&client);
+	test_end(&rig);
 }
 
 static void send_consume(bool no_ack)
@@ -211,6 +248,7 @@ int main(int argc, char **argv)
 		(struct unit_test[]){{"an_answer_comes_back", an_answer_comes_back},
 			{"an_answer_comes_from_another_core", an_answer_comes_from_another_core},
 			{"it_can_be_asked_whether_anybody_waits", it_can_be_asked_whether_anybody_waits},
+			{"a_consumer_waits_for_a_queue_that_goes", a_consumer_waits_for_a_queue_that_goes},
 			{"what_makes_no_sense_is_refused", what_makes_no_sense_is_refused},
 			{"the_queue_is_nobodys_to_use", the_queue_is_nobodys_to_use}, {0}});
 }

@@ -3,6 +3,7 @@
 
 #include "broker/core/core.h"
 #include "runtime/check.h"
+#include "runtime/mutants.h"
 
 #include <stdlib.h>
 
@@ -13,7 +14,7 @@ static bool single_active(const struct queue *q)
 
 bool consumer_order_needed(const struct queue *q, const struct consumer *c)
 {
-	return c->priority != 0 || single_active(q);
+	return (MUTANT(lower_priorities_are_plain) ? c->priority > 0 : c->priority != 0) || single_active(q);
 }
 
 static struct consumer_class *class_of(const struct queue *q, const struct consumer *c)
@@ -38,7 +39,7 @@ static struct consumer_order *order_make(const struct queue *q)
 	CDS_INIT_LIST_HEAD(&o->classes);
 	CDS_INIT_LIST_HEAD(&o->idle);
 	class_begin(&o->zero, 0);
-	o->zero.count = q->consumer_count;
+	o->zero.count = MUTANT(earlier_consumers_uncounted) ? 0 : q->consumer_count;
 	o->now = &o->zero;
 	cds_list_add(&o->zero.link, &o->classes);
 	return o;
@@ -77,11 +78,12 @@ static void place(struct queue *q, struct consumer *c)
 
 	if (list_is_empty(&q->consumers)) {
 		o->now = class;
-	} else if (class->priority > o->now->priority) {
+	} else if (class->priority > o->now->priority && !MUTANT(higher_one_waits)) {
 		stand_aside(q);
 		o->now = class;
 	}
-	cds_list_add_tail(&c->link, class == o->now ? &q->consumers : &class->aside);
+	cds_list_add_tail(
+		&c->link, class == o->now || MUTANT(lower_one_steps_in) ? &q->consumers : &class->aside);
 }
 
 static void add_single(struct queue *q, struct consumer *c)
@@ -119,7 +121,7 @@ static void activate_next(struct queue *q)
 	struct consumer *c, *next = NULL;
 
 	cds_list_for_each_entry (c, &o->idle, link)
-		if (!next || c->priority > next->priority)
+		if (!next || (c->priority > next->priority && !MUTANT(first_idle_is_next)))
 			next = c;
 	o->active = next;
 	if (next)
@@ -132,9 +134,9 @@ void consumer_order_removed(struct queue *q, struct consumer *c)
 	struct consumer_class *class = class_of(q, c);
 
 	c->class = NULL;
-	if (o->single && o->active == c)
+	if (o->single && o->active == c && !MUTANT(nobody_is_next))
 		activate_next(q);
-	else if (!o->single && list_is_empty(&q->consumers))
+	else if (!o->single && list_is_empty(&q->consumers) && !MUTANT(those_aside_stay_aside))
 		consumer_order_next(q);
 	MUST(class->count > 0);
 	if (--class->count > 0 || class == &o->zero)

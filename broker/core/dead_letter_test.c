@@ -215,6 +215,28 @@ static void a_letter_waits_in_its_place(void)
 	fixture_end();
 }
 
+/* However many there are: what else the core has to do goes on. */
+static void a_turn_publishes_so_many(void)
+{
+	struct field ttl = argument_int("x-message-ttl", 0);
+
+	begin();
+	mortal("q", &ttl);
+	queue_make("dead");
+	office.not_now = true;
+	for (unsigned i = 0; i < 150; i++)
+		publish("", "q", i);
+	turns();
+	office.not_now = false;
+	broker_core_poll(fixture.core);
+	CU_ASSERT_EQUAL(office.letters, 64);
+	broker_core_poll(fixture.core);
+	CU_ASSERT_EQUAL(office.letters, 128);
+	turns();
+	CU_ASSERT_EQUAL(ready("dead"), 150);
+	fixture_end();
+}
+
 static void nothing_is_given_up_without_room(void)
 {
 	struct field ttl = argument_int("x-message-ttl", 1);
@@ -324,6 +346,7 @@ int main(int argc, char **argv)
 			{"what_is_refused_goes_on", what_is_refused_goes_on},
 			{"purge_and_delete_make_no_letters", purge_and_delete_make_no_letters},
 			{"a_letter_waits_in_its_place", a_letter_waits_in_its_place},
+			{"a_turn_publishes_so_many", a_turn_publishes_so_many},
 			{"nothing_is_given_up_without_room", nothing_is_given_up_without_room},
 			{"what_cannot_go_on_is_counted", what_cannot_go_on_is_counted},
 			{"queues_may_be_shut_out", queues_may_be_shut_out},

@@ -54,6 +54,21 @@ static void the_highest_comes_first(void)
 	fixture_end();
 }
 
+static void there_may_be_many_levels(void)
+{
+	struct field most = argument_int("x-max-priority", 255);
+	static const uint8_t priorities[] = {63, 255, 0, 64, 200, 128, 127};
+	static const uint8_t order[] = {255, 200, 128, 127, 64, 63, 0};
+
+	fixture_begin();
+	struct queue *q = queue_make_with("q", 1, &most);
+	for (unsigned i = 0; i < sizeof(priorities); i++)
+		send(priorities[i], priorities[i]);
+	for (unsigned i = 0; i < sizeof(order); i++)
+		take_expecting(q, order[i]);
+	fixture_end();
+}
+
 static void what_comes_back_keeps_its_level(void)
 {
 	struct delivery d[3];
@@ -134,9 +149,13 @@ static void purge_and_delete(void)
 	CU_ASSERT_EQUAL(queue_ready_count(q), 0);
 	queue_requeue(fixture.core, &d);
 	take_expecting(q, 9);
+	send(1, 0); /* no level that was purged is taken for a full one */
+	take_expecting(q, 1);
 	for (unsigned i = 0; i < 2000; i++)
 		send(i, (uint8_t)(i % 12));
+	CU_ASSERT_TRUE(queue_take(q, false, &d));
 	CU_ASSERT_EQUAL(queue_delete_code(0, "q"), 0);
+	queue_ack(fixture.core, &d);
 	graves_empty();
 	fixture_end();
 }
@@ -288,6 +307,7 @@ int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"the_highest_comes_first", the_highest_comes_first},
+			{"there_may_be_many_levels", there_may_be_many_levels},
 			{"what_comes_back_keeps_its_level", what_comes_back_keeps_its_level},
 			{"limits_drop_the_highest", limits_drop_the_highest},
 			{"expiry_is_at_the_head", expiry_is_at_the_head},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tcpstack/mutants.h"
+#include "runtime/mutants.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 /* Bugs on purpose. MUTANT(name), at the place of a rule, is the constant false in every build but that of the
  * stage `mutants`: there the environment variable GODWIT_MUTANT names the one rule that is broken, and the
  * test that guards it must fail. tests/mutants/list pairs them. */
-#ifndef TCPSTACK_MUTANTS_H
-#define TCPSTACK_MUTANTS_H
+#ifndef RUNTIME_MUTANTS_H
+#define RUNTIME_MUTANTS_H
 
 #include <stdbool.h>
 
