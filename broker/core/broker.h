@@ -141,7 +141,7 @@ void broker_core_stats(const struct broker_core *c, struct broker_core_stats *ou
 	X(fan_outs, "messages for so many queues that they went out in slices")                      \
 	X(parcels_waited, "parcels that found a control ring full")                                  \
 	X(dead_letters, "messages that queues gave up and that went on to another exchange")         \
-	X(dead_letters_lost, "of these, no exchange or queue took them, or they went in a circle")   \
+	X(dead_letters_lost, "of these, no queue took them, they went in a circle, or had no room")  \
 	X(moves_out, "queues that went to their only consumer's core")                               \
 	X(moves_in, "queues that came to their only consumer's core")                                \
 	X(moves_given_up, "moves that were given up: another consumer came, or deliveries were out")

@@ -102,6 +102,7 @@ struct broker_core {
 		uint32_t count;
 		bool open;    /* letters_open(): atomic */
 		bool waiting; /* the oldest cannot be published now */
+		bool going;   /* it is being published */
 		letter_office office;
 		void *ctx;
 	} letters;

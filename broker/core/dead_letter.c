@@ -142,9 +142,24 @@ void letter_post(struct broker_core *c, struct letter_address *a, struct message
 	open_or_shut(c);
 }
 
+bool letters_margin(const struct broker_core *c)
+{
+	return c->letters.count < letters_max(c) + LETTERS_MARGIN;
+}
+
+void letter_lost(struct broker_core *c)
+{
+	c->counters.dead_letters++;
+	c->counters.dead_letters_lost++;
+}
+
 static enum publish_result publish(struct broker_core *c, const struct dead_letter *l)
 {
-	return c->letters.office ? c->letters.office(c->letters.ctx, l) : PUBLISH_FAILED;
+	c->letters.going = true;
+	enum publish_result result = c->letters.office ? c->letters.office(c->letters.ctx, l)
+						       : PUBLISH_FAILED;
+	c->letters.going = false;
+	return result;
 }
 
 unsigned letters_poll(struct broker_core *c)

@@ -2,6 +2,7 @@
 /* What queues give up, with an office that publishes it as it is. */
 #include "broker/core/core_fixture.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static struct {
@@ -242,6 +243,83 @@ static void nothing_is_given_up_without_room(void)
 	fixture_end();
 }
 
+/* A queue that refuses everything, whose refusals go to "grave"; and as many letters as there may be. */
+static void begin_full_of_letters(const char *to)
+{
+	struct field all[] = {argument_text("x-dead-letter-exchange", ""),
+		argument_text("x-dead-letter-routing-key", "grave"), argument_int("x-max-length", 0),
+		argument_text("x-overflow", "reject-publish-dlx")};
+	struct field mortals[] = {
+		argument_text("x-dead-letter-exchange", to), argument_int("x-message-ttl", 1)};
+	unsigned sent = 0;
+
+	begin();
+	queue_make_with("dead", 4, all);
+	queue_make_with("q", 2, mortals);
+	queue_make("grave");
+	CU_ASSERT_EQUAL(bind_code("amq.fanout", "dead", ""), 0);
+	CU_ASSERT_EQUAL(bind_code("amq.direct", "dead", "q"), 0);
+	office.not_now = true;
+	while (letters_open(fixture.core)) {
+		publish("", "q", sent++);
+		if (sent % 64 == 0)
+			fixture_advance(2000);
+	}
+	office.not_now = false;
+}
+
+/* A letter that is refused does not wait for room that only its own going can make. */
+static void letters_do_not_wait_for_themselves(void)
+{
+	begin_full_of_letters("amq.direct");
+	turns();
+	CU_ASSERT_EQUAL(ready("grave"), 4096);
+	CU_ASSERT_EQUAL(broker_core_counters(fixture.core)->dead_letters_lost, 0);
+	fixture_end();
+}
+
+/* Letters of several queues that refuse them are more than have gone. */
+static void letters_that_become_more_are_lost(void)
+{
+	struct field all[] = {argument_text("x-dead-letter-exchange", ""),
+		argument_text("x-dead-letter-routing-key", "grave"), argument_int("x-max-length", 0),
+		argument_text("x-overflow", "reject-publish-dlx")};
+	char name[16];
+
+	begin_full_of_letters("amq.fanout");
+	for (unsigned i = 0; i < 9; i++) {
+		snprintf(name, sizeof(name), "d%u", i);
+		queue_make_with(name, 4, all);
+		CU_ASSERT_EQUAL(bind_code("amq.fanout", name, ""), 0);
+	}
+	for (unsigned i = 0; i < 20; i++)
+		turns();
+	const struct broker_core_counters *n = broker_core_counters(fixture.core);
+	CU_ASSERT_EQUAL(ready("grave") + n->dead_letters_lost, 10 * 4096);
+	CU_ASSERT_TRUE(n->dead_letters_lost > 0 && ready("grave") >= 4096);
+	CU_ASSERT_TRUE(letters_open(fixture.core));
+	fixture_end();
+}
+
+/* The letters wait for the fan-out, so that it does not wait for them. */
+static void a_fan_out_does_not_wait_for_those_who_wait_for_it(void)
+{
+	char name[16];
+
+	begin_full_of_letters("amq.fanout");
+	for (unsigned i = 0; i < 90; i++) {
+		snprintf(name, sizeof(name), "d%u", i);
+		queue_make(name);
+		CU_ASSERT_EQUAL(bind_code("amq.fanout", name, ""), 0);
+	}
+	CU_ASSERT_EQUAL(publish("amq.fanout", "", 7), 91);
+	CU_ASSERT_TRUE(fixture_refused);
+	CU_ASSERT_EQUAL(ready("d89"), 1);
+	turns();
+	CU_ASSERT_TRUE(ready("d89") > 1);
+	fixture_end();
+}
+
 static void what_cannot_go_on_is_counted(void)
 {
 	struct field ttl = argument_int("x-message-ttl", 0);
@@ -325,6 +403,10 @@ int main(int argc, char **argv)
 			{"purge_and_delete_make_no_letters", purge_and_delete_make_no_letters},
 			{"a_letter_waits_in_its_place", a_letter_waits_in_its_place},
 			{"nothing_is_given_up_without_room", nothing_is_given_up_without_room},
+			{"letters_do_not_wait_for_themselves", letters_do_not_wait_for_themselves},
+			{"letters_that_become_more_are_lost", letters_that_become_more_are_lost},
+			{"a_fan_out_does_not_wait_for_those_who_wait_for_it",
+				a_fan_out_does_not_wait_for_those_who_wait_for_it},
 			{"what_cannot_go_on_is_counted", what_cannot_go_on_is_counted},
 			{"queues_may_be_shut_out", queues_may_be_shut_out},
 			{"an_internal_exchange_takes_them", an_internal_exchange_takes_them},
