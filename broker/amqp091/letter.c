@@ -201,6 +201,13 @@ static void body_copy(struct message *to, const struct message *from)
 		message_append(to, piece.data, piece.bytes);
 }
 
+/* Both are there for a moment: where they never could be, waiting would be for ever. */
+static bool room_ever(const struct message_cache *cache, uint64_t body_bytes, uint32_t properties_bytes)
+{
+	return message_store_could_hold(cache, 2 * body_bytes, 2 * properties_bytes) &&
+	       body_leaves_room(cache, 2 * body_bytes, false);
+}
+
 static enum publish_result make(struct amqp091_server *s, const struct dead_letter *l)
 {
 	struct message_cache *cache = broker_core_cache(s->config.core);
@@ -210,10 +217,11 @@ static enum publish_result make(struct amqp091_server *s, const struct dead_lett
 	struct amqp091_value v;
 	struct slice block;
 
-	/* Both are there for a moment: where they never could be, waiting would be for ever. */
 	if (properties_make(s, l, &block, &p) != 0 ||
-		!message_store_could_hold(cache, 2 * message_body_bytes(l->message), 2 * block.bytes))
+		!room_ever(cache, message_body_bytes(l->message), block.bytes))
 		return PUBLISH_FAILED;
+	if (!body_leaves_room(cache, message_body_bytes(l->message), true))
+		return PUBLISH_AGAIN;
 	struct message_envelope e = {
 		.protocol = BROKER_PROTOCOL_AMQP091,
 		.persistent = message_persistent(l->message),

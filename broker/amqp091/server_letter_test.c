@@ -401,6 +401,55 @@ static void large_bodies_go_on(void)
 	finish();
 }
 
+/* A message in q that nobody wants, and in that store others that take so much of it. */
+static void reject_large(uint32_t bytes, uint32_t others)
+{
+	static uint8_t big[4 << 20];
+	struct client_content content;
+
+	begin(1);
+	letters_to("dead");
+	declare("q");
+	client_declare(&there, 1, "dead");
+	client_declare(&there, 1, "others");
+	client_publish(&here, 1, "", "q", big, bytes);
+	while (others > 0) {
+		client_publish(&here, 1, "", "others", big, 60000);
+		others -= others < 60000 ? others : 60000;
+	}
+	client_get(&here, 1, "q", false);
+	client_expect_content(&here, 1, AMQP091_METHOD_BASIC_GET_OK, &content);
+	client_content_free(&content);
+	client_nack(&here, 1, 1, false, false);
+	rig_settle(&rig);
+}
+
+/* There must be memory for queues' entries and for output beside it. */
+static void a_large_body_does_not_take_the_last_memory(void)
+{
+	struct amqp091_method purge = {.id = AMQP091_METHOD_QUEUE_PURGE};
+
+	reject_large(3 << 20, 1600 << 10);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "dead"), 0);
+	CU_ASSERT_EQUAL(broker_core_counters(rig.core)->dead_letters, 0);
+	purge.args.queue_purge.queue = str("others");
+	client_method(&there, 1, &purge);
+	client_expect(&there, 1, AMQP091_METHOD_QUEUE_PURGE_OK);
+	rig_advance(&rig, 50000);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "dead"), 1);
+	CU_ASSERT_EQUAL(broker_core_counters(rig.core)->dead_letters_lost, 0);
+	finish();
+}
+
+/* The body and its copy are there for a moment. */
+static void a_body_over_half_of_the_memory_is_lost(void)
+{
+	reject_large(4 << 20, 0);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "dead"), 0);
+	CU_ASSERT_EQUAL(broker_core_counters(rig.core)->dead_letters_lost, 1);
+	finish();
+}
+
 static void a_transaction_rejects_at_commit(void)
 {
 	begin(1);
@@ -432,5 +481,8 @@ int main(int argc, char **argv)
 			{"a_key_of_the_queues_replaces_them", a_key_of_the_queues_replaces_them},
 			{"a_strange_x_death_does_no_harm", a_strange_x_death_does_no_harm},
 			{"large_bodies_go_on", large_bodies_go_on},
+			{"a_large_body_does_not_take_the_last_memory",
+				a_large_body_does_not_take_the_last_memory},
+			{"a_body_over_half_of_the_memory_is_lost", a_body_over_half_of_the_memory_is_lost},
 			{"a_transaction_rejects_at_commit", a_transaction_rejects_at_commit}, {0}});
 }
