@@ -170,7 +170,15 @@ static int headers_make(struct amqp091_letters *d, const struct dead_letter *l,
 	return amqp091_table_finish(&b, out);
 }
 
-/* 0: *block are the letter's properties, decoded into *p. */
+static bool fits_frame(const struct amqp091_server *s, const struct amqp091_basic_properties *p)
+{
+	uint64_t bytes = amqp091_basic_properties_size(p);
+
+	return bytes <= s->letters.room &&
+	       amqp091_content_header_frame_size((uint32_t)bytes) <= s->config.frame_max_bytes;
+}
+
+/* 0: *block are the letter's properties, decoded into *p. -1: nobody could be given them. */
 static int properties_make(struct amqp091_server *s, const struct dead_letter *l, struct slice *block,
 	struct amqp091_basic_properties *p)
 {
@@ -181,12 +189,13 @@ static int properties_make(struct amqp091_server *s, const struct dead_letter *l
 	message_properties_copy(l->message, s->scratch);
 	if (amqp091_basic_properties_decode(s->scratch, n, p) != 0)
 		return -1;
-	int error = headers_make(d, l, p, &headers);
-	if (error || n + headers.len + sizeof(uint32_t) > d->room)
+	if (headers_make(d, l, p, &headers) != 0)
 		return -1;
 	p->headers = headers;
 	p->flags = (p->flags | AMQP091_BASIC_HEADERS) & ~(unsigned)AMQP091_BASIC_EXPIRATION;
 	p->expiration.len = 0;
+	if (!fits_frame(s, p))
+		return -1;
 	uint8_t *end = amqp091_basic_properties_put(d->properties, p);
 	*block = (struct slice){d->properties, (uint32_t)(end - d->properties)};
 	return amqp091_basic_properties_decode(d->properties, block->bytes, p);

@@ -450,6 +450,41 @@ static void a_body_over_half_of_the_memory_is_lost(void)
 	finish();
 }
 
+/* With a header so long; returns how many of such letters have come. */
+static uint32_t reject_with_header(uint32_t bytes, uint64_t tag)
+{
+	static uint8_t table_of_it[16384];
+	static char text[16384];
+	struct amqp091_table_builder headers;
+	struct amqp091_basic_properties p = {.flags = AMQP091_BASIC_HEADERS};
+
+	memset(text, 'x', bytes);
+	text[bytes] = 0;
+	amqp091_table_build(&headers, table_of_it, sizeof(table_of_it));
+	amqp091_table_add_cstring(&headers, "long", text);
+	CU_ASSERT_EQUAL(amqp091_table_finish(&headers, &p.headers), 0);
+	client_publish_with(&here, 1, "q", &p, "body");
+	rig_settle(&rig);
+	reject(&here, "q", tag);
+	return client_ready_count(&there, 1, "dead");
+}
+
+/* Where its headers would be more than a frame takes nobody could ever be given it. */
+static void a_letter_fits_a_frame(void)
+{
+	begin(1);
+	letters_to("dead");
+	declare("q");
+	client_declare(&there, 1, "dead");
+	CU_ASSERT_EQUAL(reject_with_header(16000, 1), 1);
+	CU_ASSERT_EQUAL(broker_core_counters(rig.core)->dead_letters_lost, 0);
+	client_get(&there, 1, "dead", true);
+	client_expect_text(&there, 1, AMQP091_METHOD_BASIC_GET_OK, "body");
+	CU_ASSERT_EQUAL(reject_with_header(16300, 2), 0);
+	CU_ASSERT_EQUAL(broker_core_counters(rig.core)->dead_letters_lost, 1);
+	finish();
+}
+
 static void a_transaction_rejects_at_commit(void)
 {
 	begin(1);
@@ -484,5 +519,6 @@ int main(int argc, char **argv)
 			{"a_large_body_does_not_take_the_last_memory",
 				a_large_body_does_not_take_the_last_memory},
 			{"a_body_over_half_of_the_memory_is_lost", a_body_over_half_of_the_memory_is_lost},
+			{"a_letter_fits_a_frame", a_letter_fits_a_frame},
 			{"a_transaction_rejects_at_commit", a_transaction_rejects_at_commit}, {0}});
 }
