@@ -54,6 +54,29 @@ static void the_highest_comes_first(void)
 	fixture_end();
 }
 
+/* However it was emptied: many such queues must not hold memory for nothing. */
+static void an_empty_queue_keeps_no_page(void)
+{
+	struct delivery d[2];
+
+	fixture_begin();
+	struct queue *q = make_with(NULL);
+	send(1, 5);
+	send(2, 5);
+	for (int i = 0; i < 2; i++)
+		CU_ASSERT_TRUE(queue_take(q, false, &d[i]));
+	queue_ack(fixture.core, &d[1]);
+	CU_ASSERT_PTR_NOT_NULL(q->entries.levels->spare);
+	queue_ack(fixture.core, &d[0]);
+	CU_ASSERT_PTR_NULL(q->entries.levels->spare);
+	send(3, 5);
+	send(4, 5);
+	take_expecting(q, 3);
+	take_expecting(q, 4);
+	CU_ASSERT_PTR_NULL(q->entries.levels->spare);
+	fixture_end();
+}
+
 static void what_comes_back_keeps_its_level(void)
 {
 	struct delivery d[3];
@@ -288,6 +311,7 @@ int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"the_highest_comes_first", the_highest_comes_first},
+			{"an_empty_queue_keeps_no_page", an_empty_queue_keeps_no_page},
 			{"what_comes_back_keeps_its_level", what_comes_back_keeps_its_level},
 			{"limits_drop_the_highest", limits_drop_the_highest},
 			{"expiry_is_at_the_head", expiry_is_at_the_head},
