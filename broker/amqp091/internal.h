@@ -218,6 +218,7 @@ struct transaction {
 	bool refused;			  /* a queue would not take a message */
 	struct cds_list_head publishes;	  /* in their order */
 	struct cds_list_head settlements; /* unacked, in the order in which they were settled */
+	struct cds_list_head *place;	  /* a rollback's, where it goes on; NULL: none is under way */
 };
 
 /* A whole message, and whose headers name further keys (as in content_in). */
@@ -439,8 +440,12 @@ struct unacked *unacked_add(struct amqp091_channel *ch, struct amqp091_consumer 
 void unacked_settle(struct amqp091_channel *ch, struct unacked *u, bool ack, bool requeue);
 /* Its queue can be told now; drop: that nobody wants it. */
 bool unacked_ready(struct amqp091_channel *ch, const struct unacked *u, bool drop);
-/* Puts back among the unsettled what a transaction had; returns how many it had to pass. */
-uint32_t unacked_restore(struct amqp091_channel *ch, struct unacked *u);
+/* Puts back among the unsettled what a transaction had. Its place is looked for from *place on, which is in
+ * channel->unacked and is it afterwards; so what is put back in order costs nothing. *steps: how many it may
+ * pass, and what is left of that. False: more; the same call goes on from there, if nothing was settled
+ * meanwhile. */
+bool unacked_restore(
+	struct amqp091_channel *ch, struct unacked *u, struct cds_list_head **place, uint32_t *steps);
 /* basic.recover: all of them to their queues, whatever a transaction keeps. */
 enum settle unacked_recover(struct amqp091_channel *ch);
 /* In a transaction it is kept what is said. SETTLE_AGAIN: the connection's share of the turn is used up; the
