@@ -243,6 +243,42 @@ static void nothing_is_given_up_without_room(void)
 	fixture_end();
 }
 
+/* Queues that have to wait are looked at in slices too, a turn each. */
+static void those_who_wait_for_room_cost_a_turn_little(void)
+{
+	enum { QUEUES = RULES_QUANTUM + 100 };
+	struct field all[] = {argument_int("x-message-ttl", 1), argument_text("x-dead-letter-exchange", "")};
+	char name[16];
+
+	fixture_begin_with(&(struct broker_limits){QUEUES + 2, 50, 5000, 200}, 8 << 20);
+	memset(&office, 0, sizeof(office));
+	office.not_now = true;
+	broker_core_set_letter_office(fixture.core, office_publish, &office);
+	queue_make_with("q", 2, all);
+	for (unsigned sent = 0; letters_open(fixture.core); sent++) {
+		publish("", "q", sent);
+		if (sent % 64 == 63)
+			fixture_advance(2000);
+	}
+	for (unsigned i = 0; i < QUEUES; i++) {
+		snprintf(name, sizeof(name), "d%u", i);
+		queue_make_with(name, 2, all);
+		publish("", name, i);
+	}
+	for (unsigned i = 0; i < 20; i++)
+		fixture_advance(2000);
+	queue_make_with("plain", 1, all);
+	publish("", "plain", 1);
+	fixture_advance(2000);
+	CU_ASSERT_EQUAL(ready("plain"), 1);
+	for (unsigned i = 0; i < 3; i++)
+		fixture_advance(2000);
+	CU_ASSERT_EQUAL(ready("plain"), 0);
+	office.not_now = false;
+	turns();
+	fixture_end();
+}
+
 /* A queue that refuses everything, whose refusals go to "grave"; and as many letters as there may be. */
 static void begin_full_of_letters(const char *to)
 {
@@ -403,6 +439,8 @@ int main(int argc, char **argv)
 			{"purge_and_delete_make_no_letters", purge_and_delete_make_no_letters},
 			{"a_letter_waits_in_its_place", a_letter_waits_in_its_place},
 			{"nothing_is_given_up_without_room", nothing_is_given_up_without_room},
+			{"those_who_wait_for_room_cost_a_turn_little",
+				those_who_wait_for_room_cost_a_turn_little},
 			{"letters_do_not_wait_for_themselves", letters_do_not_wait_for_themselves},
 			{"letters_that_become_more_are_lost", letters_that_become_more_are_lost},
 			{"a_fan_out_does_not_wait_for_those_who_wait_for_it",

@@ -328,7 +328,7 @@ void queue_rules_settle(struct queue *q)
 __attribute__((noinline)) unsigned queue_rules_poll(struct broker_core *c)
 {
 	CDS_LIST_HEAD(round);
-	unsigned left = RULES_QUANTUM;
+	unsigned left = RULES_QUANTUM, dropped = 0;
 
 	cds_list_splice(&c->watched, &round);
 	CDS_INIT_LIST_HEAD(&c->watched);
@@ -336,9 +336,11 @@ __attribute__((noinline)) unsigned queue_rules_poll(struct broker_core *c)
 		struct queue *q = cds_list_first_entry(&round, struct queue, of_watched);
 		cds_list_del(&q->of_watched);
 		q->is_watched = false;
-		left -= settle(q, left);
+		unsigned n = settle(q, left);
+		left -= n ? n : 1; /* one that has to wait for room is looked at in each turn */
+		dropped += n;
 	}
 	/* First in the next turn. */
 	cds_list_splice(&round, &c->watched);
-	return RULES_QUANTUM - left;
+	return dropped;
 }
