@@ -305,10 +305,11 @@ struct amqp091_server {
 	uint64_t serial;
 	uint32_t conn_count;
 	bool shutting_down;
-	bool persistent_seen; /* the log has said that they are not stored */
-	bool turn_short;      /* a connection is held for its share of this turn: there must be a next one */
-	bool retrying;	      /* those that waited have their turn */
-	uint32_t turn_left;   /* of AMQP091_TURN_BUDGET */
+	bool persistent_seen;  /* the log has said that they are not stored */
+	bool turn_short;       /* a connection is held for its share of this turn: there must be a next one */
+	bool retrying;	       /* those that waited have their turn */
+	uint32_t turn_left;    /* of AMQP091_TURN_BUDGET */
+	uint32_t abandon_left; /* of AMQP091_ABANDON_BUDGET */
 	uint64_t turn, received_before; /* messages, when it began */
 	uint64_t now_us;
 	struct siphash_key name_key; /* consumer tags */
@@ -457,8 +458,8 @@ enum settle unacked_settle_tags(
 /* Everything of the channel, which is ending, goes back to its queues: some at once, the rest in later turns.
  */
 void unacked_abandon(struct amqp091_channel *ch);
-/* A slice of that; returns how many. */
-unsigned unacked_drain(struct amqp091_server *s, unsigned n);
+/* What is left of the turn's slice of that; returns how many. */
+unsigned unacked_drain(struct amqp091_server *s);
 /* All of that at the broker's end, when queues and other cores are going as well. */
 void unacked_forget(struct amqp091_server *s);
 

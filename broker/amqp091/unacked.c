@@ -249,12 +249,12 @@ enum settle unacked_settle_tags(
 	return result;
 }
 
-unsigned unacked_drain(struct amqp091_server *s, unsigned n)
+unsigned unacked_drain(struct amqp091_server *s)
 {
 	struct broker_core *core = s->config.core;
 	unsigned done = 0;
 
-	for (; done < n && !cds_list_empty(&s->abandoned); done++) {
+	for (; s->abandon_left > 0 && !cds_list_empty(&s->abandoned); done++, s->abandon_left--) {
 		struct unacked *u = cds_list_first_entry(&s->abandoned, struct unacked, link);
 		if (!queue_settle_ready(core, &u->delivery))
 			break;
@@ -283,5 +283,5 @@ void unacked_abandon(struct amqp091_channel *ch)
 
 	cds_list_splice(&ch->unacked, s->abandoned.prev);
 	CDS_INIT_LIST_HEAD(&ch->unacked);
-	unacked_drain(s, AMQP091_ABANDON_BUDGET);
+	unacked_drain(s);
 }
