@@ -339,7 +339,7 @@ unsigned blocked_end(struct amqp091_server *s);
 
 /* overdue.c: deliveries that wait too long for their settlement. */
 void overdue_begin(struct amqp091_server *s);
-unsigned overdue_poll(struct amqp091_server *s); /* a slice; how many connections were looked at */
+unsigned overdue_poll(struct amqp091_server *s); /* a slice; how much was looked at */
 
 /* heartbeat.c */
 void heartbeat_start(struct amqp091_conn *c, uint16_t interval_s);
