@@ -482,9 +482,10 @@ void stage_drop(struct amqp091_conn *c);
 /* permission.c: whether the connection's user may. False: the channel has its exception. */
 bool queue_permitted(struct amqp091_channel *ch, enum access_kind kind, struct slice name, uint32_t id);
 bool exchange_permitted(struct amqp091_channel *ch, enum access_kind kind, struct slice name, uint32_t id);
-bool exchange_declare_permitted(
-	struct amqp091_channel *ch, const struct exchange_declaration *d, uint32_t id);
-bool queue_declare_permitted(struct amqp091_channel *ch, const struct queue_declaration *d, uint32_t id);
+/* Declaring what is there asks for less; then no new one may be made of it (d->existing), which could have
+ * gone meanwhile. */
+bool exchange_declare_permitted(struct amqp091_channel *ch, struct exchange_declaration *d, uint32_t id);
+bool queue_declare_permitted(struct amqp091_channel *ch, struct queue_declaration *d, uint32_t id);
 bool binding_permitted(struct amqp091_channel *ch, const struct binding_spec *b, uint32_t id);
 
 /* publish.c */

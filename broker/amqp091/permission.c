@@ -38,7 +38,7 @@ static const struct value *text_argument(const struct fields *all, const char *n
 
 /* Declaring what is there changes nothing, and asks for no more than configure. Where messages would be sent
  * on, the user must be able to do that as well. A wrong type is the core's to refuse. */
-bool exchange_declare_permitted(struct amqp091_channel *ch, const struct exchange_declaration *d, uint32_t id)
+bool exchange_declare_permitted(struct amqp091_channel *ch, struct exchange_declaration *d, uint32_t id)
 {
 	struct session *s = &ch->conn->session;
 	struct exchange_declaration look = {.name = d->name, .passive = true};
@@ -49,13 +49,14 @@ bool exchange_declare_permitted(struct amqp091_channel *ch, const struct exchang
 	if (!exchange_permitted(ch, ACCESS_CONFIGURE, d->name, id))
 		return false;
 	const struct value *to = text_argument(&d->arguments, "alternate-exchange");
-	if (!to || exchange_declare(s, &look, &f) == FAILURE_NONE)
+	d->existing = to && exchange_declare(s, &look, &f) == FAILURE_NONE;
+	if (!to || d->existing)
 		return true;
 	return exchange_permitted(ch, ACCESS_READ, d->name, id) &&
 	       exchange_permitted(ch, ACCESS_WRITE, to->bytes, id);
 }
 
-bool queue_declare_permitted(struct amqp091_channel *ch, const struct queue_declaration *d, uint32_t id)
+bool queue_declare_permitted(struct amqp091_channel *ch, struct queue_declaration *d, uint32_t id)
 {
 	struct session *s = &ch->conn->session;
 	struct failure f;
@@ -66,7 +67,8 @@ bool queue_declare_permitted(struct amqp091_channel *ch, const struct queue_decl
 	if (!queue_permitted(ch, ACCESS_CONFIGURE, d->name, id))
 		return false;
 	const struct value *to = text_argument(&d->arguments, "x-dead-letter-exchange");
-	if (!to || queue_lookup(s, d->name, &q, &f) != FAILURE_NOT_FOUND)
+	d->existing = to && queue_lookup(s, d->name, &q, &f) != FAILURE_NOT_FOUND;
+	if (!to || d->existing)
 		return true;
 	return queue_permitted(ch, ACCESS_READ, d->name, id) &&
 	       exchange_permitted(ch, ACCESS_WRITE, to->bytes, id);

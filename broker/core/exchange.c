@@ -177,7 +177,10 @@ enum failure_code exchange_declare(struct session *s, const struct exchange_decl
 			SLICE_ARG(d->type));
 	pthread_mutex_lock(&b->writer);
 	struct exchange *x = exchange_find(s->vhost, d->name);
-	code = x ? exchange_equivalent(x, d, f) : exchange_declare_new(s->vhost, d, f);
+	if (x)
+		code = exchange_equivalent(x, d, f);
+	else
+		code = d->existing ? FAILURE_AGAIN : exchange_declare_new(s->vhost, d, f);
 	pthread_mutex_unlock(&b->writer);
 	return code;
 }

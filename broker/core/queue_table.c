@@ -181,7 +181,7 @@ enum failure_code queue_declare(
 		*out = q;
 		code = queue_equivalent(s, q, d, f);
 	} else {
-		code = queue_create(s, d, name, out, f);
+		code = d->existing ? FAILURE_AGAIN : queue_create(s, d, name, out, f);
 	}
 	pthread_mutex_unlock(&b->writer);
 	return code;

@@ -345,6 +345,10 @@ static void redeclaring_compares(void)
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), 0);
 	d.name = text("none");
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_NOT_FOUND);
+	d.passive = false;
+	d.existing = true;
+	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_AGAIN);
+	CU_ASSERT_FALSE(queue_exists("none"));
 	fixture_end();
 }
 
