@@ -301,6 +301,8 @@ struct publish_run publish_run_begin(struct session *s, const struct publish *p)
 	if (!x || x->internal || !complete || to->overflow || to->count != 1)
 		return run;
 	struct queue *q = to->queues[0];
+	if (message_expires(p->message))
+		queue_expects_expiry(q);
 	/* A fence rises between two turns, as this core's own doing. */
 	if (!queue_hidden(q) && !fenced(c, q) && !(queue_rules(q) & RULE_REFUSES)) {
 		run.queue = q;
