@@ -191,7 +191,11 @@ static const struct value *argument(const struct checked *c, const char *name)
 
 static enum failure_code letter_exchange(const struct checked *c)
 {
-	return c->arg->value.kind == VALUE_STRING ? FAILURE_NONE : wrong_type(c);
+	if (c->arg->value.kind == VALUE_STRING)
+		return FAILURE_NONE;
+	return failure_set(c->failure, FAILURE_PRECONDITION,
+		"invalid type '%s' for arg '" SLICE_FMT "' in " QUEUE_FMT, value_kind_name(&c->arg->value),
+		SLICE_ARG(c->arg->name), NAME_ARG(c->queue, c->vhost));
 }
 
 static enum failure_code letter_key(const struct checked *c)
