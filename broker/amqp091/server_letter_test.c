@@ -369,6 +369,101 @@ static void a_strange_x_death_does_no_harm(void)
 	finish();
 }
 
+/* Headers of a message that claims to have died before. */
+static struct amqp091_table_builder claimed;
+static uint8_t claimed_bytes[1024];
+
+static void claim(void)
+{
+	amqp091_table_build(&claimed, claimed_bytes, sizeof(claimed_bytes));
+}
+
+static void claim_event(const char *queue, const char *reason)
+{
+	amqp091_table_open(&claimed, NULL);
+	amqp091_table_add_cstring(&claimed, "queue", queue);
+	amqp091_table_add_cstring(&claimed, "reason", reason);
+}
+
+static void publish_claimed(const char *key)
+{
+	struct amqp091_basic_properties p = {.flags = AMQP091_BASIC_HEADERS};
+
+	CU_ASSERT_EQUAL(amqp091_table_finish(&claimed, &p.headers), 0);
+	client_publish_with(&here, 1, key, &p, "body");
+	rig_settle(&rig);
+}
+
+static void counts_have_an_end_and_a_beginning(void)
+{
+	begin(1);
+	letters_to("dead");
+	declare("q");
+	client_declare(&there, 1, "dead");
+	for (unsigned has_count = 0; has_count < 2; has_count++) {
+		claim();
+		amqp091_array_open(&claimed, "x-death");
+		claim_event("q", "rejected");
+		if (has_count)
+			amqp091_table_add_int64(&claimed, "count", INT64_MAX);
+		amqp091_table_close(&claimed);
+		amqp091_table_close(&claimed);
+		publish_claimed("q");
+		reject(&here, "q", has_count + 1);
+		take("dead");
+		CU_ASSERT_EQUAL(events(), 1);
+		expect_event(0, "q", "rejected", has_count ? INT64_MAX : 1);
+		done();
+	}
+	finish();
+}
+
+/* It has died before, whatever became of the account of that. */
+static void what_is_no_array_leaves_the_first_death_alone(void)
+{
+	begin(1);
+	letters_to("dead");
+	declare("q");
+	client_declare(&there, 1, "dead");
+	claim();
+	amqp091_table_add_cstring(&claimed, "x-death", "no array");
+	amqp091_table_add_cstring(&claimed, "x-first-death-queue", "long ago");
+	publish_claimed("q");
+	reject(&here, "q", 1);
+	take("dead");
+	struct amqp091_value v;
+	expect_event(0, "q", "rejected", 1);
+	CU_ASSERT_TRUE(header_is(&got.p.headers, "x-first-death-queue", "long ago"));
+	CU_ASSERT_EQUAL(amqp091_table_find(&got.p.headers, "x-first-death-reason", &v), AMQP091_ERR_ABSENT);
+	done();
+	finish();
+}
+
+/* From q by expiry to w, where it claims to have been: a circle, unless something else is said before that.
+ */
+static void a_claim_that_is_no_table_is_no_circle(void)
+{
+	for (unsigned strange = 0; strange < 2; strange++) {
+		begin(1);
+		letters_to("w");
+		amqp091_table_add_int32(&table, "x-message-ttl", 10);
+		declare("q");
+		client_declare(&there, 1, "w");
+		claim();
+		amqp091_array_open(&claimed, "x-death");
+		if (strange)
+			amqp091_table_add_cstring(&claimed, NULL, "no table");
+		claim_event("w", "expired");
+		amqp091_table_close(&claimed);
+		amqp091_table_close(&claimed);
+		publish_claimed("q");
+		rig_advance(&rig, 100000);
+		CU_ASSERT_EQUAL(client_ready_count(&there, 1, "w"), strange);
+		CU_ASSERT_EQUAL(broker_core_counters(rig.core)->dead_letters_lost, !strange);
+		finish();
+	}
+}
+
 /* The whole body goes on, and waits where there is no memory for another one. */
 static void large_bodies_go_on(void)
 {
@@ -515,6 +610,10 @@ int main(int argc, char **argv)
 			{"further_keys_count", further_keys_count},
 			{"a_key_of_the_queues_replaces_them", a_key_of_the_queues_replaces_them},
 			{"a_strange_x_death_does_no_harm", a_strange_x_death_does_no_harm},
+			{"counts_have_an_end_and_a_beginning", counts_have_an_end_and_a_beginning},
+			{"what_is_no_array_leaves_the_first_death_alone",
+				what_is_no_array_leaves_the_first_death_alone},
+			{"a_claim_that_is_no_table_is_no_circle", a_claim_that_is_no_table_is_no_circle},
 			{"large_bodies_go_on", large_bodies_go_on},
 			{"a_large_body_does_not_take_the_last_memory",
 				a_large_body_does_not_take_the_last_memory},
