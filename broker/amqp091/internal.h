@@ -506,9 +506,6 @@ void publish_body(struct amqp091_channel *ch, const uint8_t *bytes, uint32_t n);
 void publish_body_end(struct amqp091_channel *ch);
 bool publish_accepts_body(struct amqp091_channel *ch, uint32_t n);
 void publish_drop(struct amqp091_channel *ch);
-/* Blocks for queues' entries and for output that waits must be there beside a body, however large: only one
- * of many blocks can take them all. now: beside what there is as well; else: could they ever? */
-bool body_leaves_room(const struct message_cache *cache, uint64_t body_bytes, bool now);
 /* HOLD_ROUTE: offers the message again. */
 void publish_again(struct amqp091_channel *ch);
 void confirm_flush(struct amqp091_channel *ch);

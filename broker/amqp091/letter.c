@@ -201,22 +201,6 @@ static int properties_make(struct amqp091_server *s, const struct dead_letter *l
 	return amqp091_basic_properties_decode(d->properties, block->bytes, p);
 }
 
-static void body_copy(struct message *to, const struct message *from)
-{
-	struct message_cursor at = {0};
-	struct slice piece;
-
-	while ((piece = message_body_next(from, &at, UINT32_MAX)).bytes > 0)
-		message_append(to, piece.data, piece.bytes);
-}
-
-/* Both are there for a moment: where they never could be, waiting would be for ever. */
-static bool room_ever(const struct message_cache *cache, uint64_t body_bytes, uint32_t properties_bytes)
-{
-	return message_store_could_hold(cache, 2 * body_bytes, 2 * properties_bytes) &&
-	       body_leaves_room(cache, 2 * body_bytes, false);
-}
-
 static enum publish_result make(struct amqp091_server *s, const struct dead_letter *l)
 {
 	struct message_cache *cache = broker_core_cache(s->config.core);
@@ -226,11 +210,10 @@ static enum publish_result make(struct amqp091_server *s, const struct dead_lett
 	struct amqp091_value v;
 	struct slice block;
 
+	/* Where both could never be, waiting would be for ever. */
 	if (properties_make(s, l, &block, &p) != 0 ||
-		!room_ever(cache, message_body_bytes(l->message), block.bytes))
+		!message_store_could_hold(cache, message_body_bytes(l->message), 2 * block.bytes))
 		return PUBLISH_FAILED;
-	if (!body_leaves_room(cache, message_body_bytes(l->message), true))
-		return PUBLISH_AGAIN;
 	struct message_envelope e = {
 		.protocol = BROKER_PROTOCOL_AMQP091,
 		.persistent = message_persistent(l->message),
@@ -241,10 +224,9 @@ static enum publish_result make(struct amqp091_server *s, const struct dead_lett
 		.body_bytes = message_body_bytes(l->message),
 		.received_us = s->now_us,
 	};
-	d->made = message_new(cache, &e);
+	d->made = message_new_with_body(cache, &e, l->message);
 	if (!d->made)
 		return PUBLISH_AGAIN;
-	body_copy(d->made, l->message);
 	d->rejected = l->why == DEATH_REJECTED;
 	d->deaths = amqp091_table_find(&p.headers, "x-death", &v) == 0 ? v.array : (struct amqp091_table){0};
 	d->has_keys = amqp091_table_find(&p.headers, "CC", &v) == 0 && v.type == 'A';

@@ -240,25 +240,31 @@ static void too_large(struct amqp091_channel *ch, uint64_t bytes, uint64_t most)
 		(unsigned long long)most);
 }
 
-bool body_leaves_room(const struct message_cache *cache, uint64_t body_bytes, bool now)
+/* Blocks for queues' entries and for output that waits must be there beside a body, however large: only one
+ * of many blocks can take them all. used_blocks 0: could it ever? */
+static bool leaves_room(const struct message_store_stats *store, uint64_t body_bytes, uint64_t used_blocks)
 {
-	if (body_bytes < AMQP091_LARGE_BODY)
-		return true;
-	struct message_store_stats stats = message_store_stats(message_cache_store(cache));
-	uint64_t capacity = stats.blocks.capacity, spare = capacity / 16 + 1;
-	uint64_t used = now ? stats.blocks.used + stats.slabs : 0;
-	return body_bytes / MESSAGE_BLOCK_BYTES + used + spare <= capacity;
+	uint64_t capacity = store->blocks.capacity, spare = capacity / 16 + 1;
+
+	return body_bytes / MESSAGE_BLOCK_BYTES + used_blocks + spare <= capacity;
 }
 
 static bool room_now(struct message_cache *cache, uint64_t body_bytes)
 {
-	return !message_store_full(cache) && body_leaves_room(cache, body_bytes, true);
+	if (message_store_full(cache))
+		return false;
+	if (body_bytes < AMQP091_LARGE_BODY)
+		return true;
+	struct message_store_stats stats = message_store_stats(message_cache_store(cache));
+	return leaves_room(&stats, body_bytes, stats.blocks.used + stats.slabs);
 }
 
 static bool room_ever(const struct message_cache *cache, uint64_t body_bytes, uint32_t properties_bytes)
 {
+	struct message_store_stats stats = message_store_stats(message_cache_store(cache));
+
 	return message_store_could_hold(cache, body_bytes, properties_bytes) &&
-	       body_leaves_room(cache, body_bytes, false);
+	       (body_bytes < AMQP091_LARGE_BODY || leaves_room(&stats, body_bytes, 0));
 }
 
 static bool fits_memory(struct amqp091_channel *ch, uint64_t body_bytes, uint32_t properties_bytes)
