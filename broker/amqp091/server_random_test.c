@@ -14,7 +14,8 @@ enum { CLIENTS = 5, CHANNELS = 3, QUEUES = 12, EXCHANGES = 6, TAGS = 64, ROUNDS 
 /* What a client has heard. Of a channel that is closed there is nothing to say. */
 struct talk {
 	struct client client;
-	bool attached, open[CHANNELS + 1], publishing[CHANNELS + 1];
+	bool attached, open[CHANNELS + 1], opening[CHANNELS + 1], publishing[CHANNELS + 1];
+	bool tx[CHANNELS + 1], replies[CHANNELS + 1];
 	uint64_t tags[CHANNELS + 1][TAGS];
 	unsigned tag_count[CHANNELS + 1];
 	unsigned named; /* consumers so far */
@@ -22,6 +23,7 @@ struct talk {
 
 static struct rig rig;
 static struct talk talks[CLIENTS];
+static bool queues_made[QUEUES], exchanges_made[EXCHANGES]; /* by somebody, perhaps not long ago */
 static uint8_t bytes[1 << 17], table_bytes[2048];
 
 static uint32_t below(uint32_t n)
@@ -44,16 +46,31 @@ static const char *name_of(char kind, uint32_t n)
 	return name;
 }
 
+/* Mostly one that is there. */
+static uint32_t any_of(const bool *made, uint32_t n)
+{
+	uint32_t at = below(n), tries = 1 + below(20);
+
+	while (!made[at] && tries-- > 0)
+		at = below(n);
+	return at;
+}
+
 static const char *any_queue(void)
 {
-	return name_of('q', below(QUEUES));
+	return name_of('q', any_of(queues_made, QUEUES));
+}
+
+static const char *own_exchange(void)
+{
+	return name_of('x', any_of(exchanges_made, EXCHANGES));
 }
 
 static const char *any_exchange(void)
 {
-	static const char *const known[] = {"", "amq.fanout", "amq.direct", "amq.topic"};
+	static const char *const known[] = {"amq.fanout", "amq.direct", "amq.topic"};
 
-	return one_in(2) ? known[below(4)] : name_of('x', below(EXCHANGES));
+	return one_in(2) ? known[below(3)] : own_exchange();
 }
 
 /* Each name asks for the same each time. */
@@ -101,6 +118,7 @@ static void declare_queue(struct talk *t, uint16_t channel)
 		.auto_delete = n == 4,
 		.no_wait = one_in(4),
 		.arguments = queue_asks(n)};
+	queues_made[n] |= !m.args.queue_declare.passive;
 	say(t, channel, &m);
 }
 
@@ -117,6 +135,7 @@ static void declare_exchange(struct talk *t, uint16_t channel)
 	if (n % 2)
 		amqp091_table_add_cstring(&b, "alternate-exchange", name_of('x', (n + 1) % EXCHANGES));
 	CU_ASSERT_EQUAL_FATAL(amqp091_table_finish(&b, &m.args.exchange_declare.arguments), 0);
+	exchanges_made[n] = true;
 	say(t, channel, &m);
 }
 
@@ -127,9 +146,8 @@ static void bind(struct talk *t, uint16_t channel)
 
 	if (one_in(3)) {
 		m.id = AMQP091_METHOD_EXCHANGE_BIND;
-		m.args.exchange_bind = (struct amqp091_exchange_bind){.source = str(from),
-			.destination = str(name_of('x', below(EXCHANGES))),
-			.routing_key = str(key)};
+		m.args.exchange_bind = (struct amqp091_exchange_bind){
+			.source = str(from), .destination = str(own_exchange()), .routing_key = str(key)};
 	} else if (one_in(3)) {
 		m.id = AMQP091_METHOD_QUEUE_UNBIND;
 		m.args.queue_unbind = (struct amqp091_queue_unbind){
@@ -144,13 +162,16 @@ static void bind(struct talk *t, uint16_t channel)
 static void take_away(struct talk *t, uint16_t channel)
 {
 	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_PURGE};
+	uint32_t x = any_of(exchanges_made, EXCHANGES), q = any_of(queues_made, QUEUES);
 
-	if (one_in(3)) {
+	if (one_in(6)) {
 		m.id = AMQP091_METHOD_EXCHANGE_DELETE;
-		m.args.exchange_delete.exchange = str(name_of('x', below(EXCHANGES)));
-	} else if (one_in(2)) {
+		m.args.exchange_delete.exchange = str(name_of('x', x));
+		exchanges_made[x] = false;
+	} else if (one_in(3)) {
 		m.id = AMQP091_METHOD_QUEUE_DELETE;
-		m.args.queue_delete.queue = str(any_queue());
+		m.args.queue_delete.queue = str(name_of('q', q));
+		queues_made[q] = false;
 	} else {
 		m.args.queue_purge.queue = str(any_queue());
 	}
@@ -175,7 +196,7 @@ static struct amqp091_table headers_of(bool keys)
 	return t;
 }
 
-static uint8_t *properties_put(uint8_t *p)
+static uint8_t *properties_put(uint8_t *p, bool replies)
 {
 	struct amqp091_basic_properties properties = {0};
 
@@ -191,7 +212,7 @@ static uint8_t *properties_put(uint8_t *p)
 		properties.flags |= AMQP091_BASIC_HEADERS;
 		properties.headers = headers_of(one_in(2));
 	}
-	if (one_in(8)) {
+	if (replies ? one_in(3) : one_in(200)) {
 		properties.flags |= AMQP091_BASIC_REPLY_TO;
 		properties.reply_to = str("amq.rabbitmq.reply-to");
 	}
@@ -205,13 +226,13 @@ static void publish(struct talk *t, uint16_t channel)
 	uint8_t head[2048] = {0};
 	uint32_t n = sizes[below(7)];
 
-	client_publish_method(&t->client, channel, any_exchange(), any_queue(), one_in(4));
+	client_publish_method(&t->client, channel, one_in(2) ? "" : any_exchange(), any_queue(), one_in(4));
 	t->publishing[channel] = one_in(40);
 	if (t->publishing[channel] && one_in(2))
 		return;
 	wire_put16(head, AMQP091_CLASS_BASIC);
 	wire_put64(head + 4, n);
-	uint8_t *end = properties_put(head + 12);
+	uint8_t *end = properties_put(head + 12, t->replies[channel]);
 	client_frame(&t->client, AMQP091_FRAME_HEADER, channel, head, (uint32_t)(end - head));
 	for (uint32_t at = 0; at < n && !(t->publishing[channel] && one_in(3));) {
 		uint32_t piece = n - at < 4000 ? n - at : 4000;
@@ -223,7 +244,7 @@ static void publish(struct talk *t, uint16_t channel)
 /* Again and again the same, which goes the fast way. */
 static void publish_many(struct talk *t, uint16_t channel)
 {
-	const char *exchange = any_exchange(), *key = any_queue();
+	const char *exchange = one_in(2) ? "" : any_exchange(), *key = any_queue();
 
 	for (uint32_t n = below(60); n > 0; n--)
 		client_publish(&t->client, channel, exchange, key, bytes, 1 + below(20));
@@ -233,18 +254,19 @@ static void consume(struct talk *t, uint16_t channel)
 {
 	struct amqp091_method m = {.id = AMQP091_METHOD_BASIC_CONSUME};
 	struct amqp091_table_builder b;
-	bool replies = one_in(6);
+	bool replies = !t->replies[channel] && one_in(6), no_ack = replies || one_in(3);
 
 	m.args.basic_consume = (struct amqp091_basic_consume){
 		.queue = str(replies ? "amq.rabbitmq.reply-to" : any_queue()),
-		.consumer_tag = str(name_of('c', t->named++ % 8 + channel * 10u)),
-		.no_ack = replies || one_in(3),
+		.consumer_tag = str(name_of(no_ack ? 'n' : 'c', t->named++ % 8 + channel * 10u)),
+		.no_ack = no_ack,
 		.exclusive = one_in(10),
 		.no_wait = one_in(4)};
 	amqp091_table_build(&b, table_bytes, sizeof(table_bytes));
 	if (one_in(2))
 		amqp091_table_add_int32(&b, "x-priority", (int32_t)below(4));
 	CU_ASSERT_EQUAL_FATAL(amqp091_table_finish(&b, &m.args.basic_consume.arguments), 0);
+	t->replies[channel] |= replies;
 	say(t, channel, &m);
 }
 
@@ -252,7 +274,7 @@ static void cancel(struct talk *t, uint16_t channel)
 {
 	struct amqp091_method m = {.id = AMQP091_METHOD_BASIC_CANCEL};
 
-	m.args.basic_cancel.consumer_tag = str(name_of('c', below(8) + channel * 10u));
+	m.args.basic_cancel.consumer_tag = str(name_of(one_in(2) ? 'n' : 'c', below(8) + channel * 10u));
 	say(t, channel, &m);
 }
 
@@ -280,18 +302,20 @@ static void settle(struct talk *t, uint16_t channel)
 
 static void get(struct talk *t, uint16_t channel)
 {
-	client_get(&t->client, channel, any_queue(), one_in(3));
+	client_get(&t->client, channel, any_queue(), channel == CHANNELS);
 }
 
 static void change_mode(struct talk *t, uint16_t channel)
 {
-	static const uint32_t ids[] = {AMQP091_METHOD_TX_COMMIT, AMQP091_METHOD_TX_COMMIT,
-		AMQP091_METHOD_TX_ROLLBACK, AMQP091_METHOD_TX_SELECT, AMQP091_METHOD_TX_SELECT};
+	static const uint32_t ids[] = {
+		AMQP091_METHOD_TX_COMMIT, AMQP091_METHOD_TX_COMMIT, AMQP091_METHOD_TX_ROLLBACK};
 
-	if (one_in(6))
+	if (t->tx[channel] || one_in(50))
+		client_plain(&t->client, channel, ids[below(3)]);
+	else if (channel == 1)
+		client_plain(&t->client, channel, AMQP091_METHOD_TX_SELECT);
+	else if (channel == 2)
 		client_plain(&t->client, channel, AMQP091_METHOD_CONFIRM_SELECT);
-	else if (channel == 1 || one_in(8))
-		client_plain(&t->client, channel, ids[below(5)]);
 }
 
 static void prefetch(struct talk *t, uint16_t channel)
@@ -316,7 +340,8 @@ static void recover(struct talk *t, uint16_t channel)
 
 static void forget_channel(struct talk *t, uint16_t channel)
 {
-	t->open[channel] = t->publishing[channel] = false;
+	t->open[channel] = t->opening[channel] = t->publishing[channel] = false;
+	t->tx[channel] = t->replies[channel] = false;
 	t->tag_count[channel] = 0;
 }
 
@@ -333,11 +358,16 @@ static void close_channel(struct talk *t, uint16_t channel)
 
 static void heard(struct talk *t, uint16_t channel, const struct amqp091_method *m)
 {
+	bool settled;
 	uint64_t tag;
 
 	switch (m->id) {
 	case AMQP091_METHOD_CHANNEL_OPEN_OK:
-		t->open[channel] = true;
+		t->open[channel] = t->opening[channel];
+		t->opening[channel] = false;
+		return;
+	case AMQP091_METHOD_TX_SELECT_OK:
+		t->tx[channel] = t->open[channel];
 		return;
 	case AMQP091_METHOD_CHANNEL_CLOSE:
 		forget_channel(t, channel);
@@ -345,14 +375,16 @@ static void heard(struct talk *t, uint16_t channel, const struct amqp091_method 
 		return;
 	case AMQP091_METHOD_BASIC_DELIVER:
 		tag = m->args.basic_deliver.delivery_tag;
+		settled = *m->args.basic_deliver.consumer_tag.data == 'n';
 		break;
 	case AMQP091_METHOD_BASIC_GET_OK:
 		tag = m->args.basic_get_ok.delivery_tag;
+		settled = channel == CHANNELS;
 		break;
 	default:
 		return;
 	}
-	if (t->open[channel] && t->tag_count[channel] < TAGS)
+	if (!settled && t->open[channel] && t->tag_count[channel] < TAGS)
 		t->tags[channel][t->tag_count[channel]++] = tag;
 }
 
@@ -417,12 +449,16 @@ static void speak(struct talk *t)
 
 	if (t->client.link.in.end - t->client.link.in.at > 200000)
 		return;
-	if (!t->open[channel])
+	if (!t->open[channel] && !t->opening[channel]) {
 		client_plain(&t->client, channel, AMQP091_METHOD_CHANNEL_OPEN);
-	else if (!t->publishing[channel])
+		t->opening[channel] = true;
+	} else if (!t->open[channel]) {
+		return;
+	} else if (!t->publishing[channel]) {
 		operations[below(sizeof(operations) / sizeof(operations[0]))](t, channel);
-	else if (one_in(20))
+	} else if (one_in(20)) {
 		hang_up(t);
+	}
 }
 
 static void operate(struct talk *t)
@@ -496,11 +532,14 @@ static void round_of(unsigned cores)
 	o.server.message_bytes_max = 100000;
 	o.server.unacked_max = 10 + below(100);
 	o.server.consumers_max = 3 + below(12);
-	o.server.channels_max = 2 * CLIENTS;
+	o.server.channels_max = CLIENTS * CHANNELS - below(3);
 	o.server.consumer_timeout_us = one_in(2) ? 200000 : 0;
-	o.limits = (struct broker_limits){5 + below(QUEUES), EXCHANGES, 20 + below(30), 5 + below(20)};
+	o.limits = (struct broker_limits){
+		QUEUES + CLIENTS - below(8), EXCHANGES, 20 + below(30), 5 + below(20)};
 	o.letters_max = 1 + below(20);
 	test_begin(&rig, &o);
+	memset(queues_made, 0, sizeof(queues_made));
+	memset(exchanges_made, 0, sizeof(exchanges_made));
 	for (unsigned i = 0; i < OPERATIONS; i++) {
 		struct talk *t = &talks[below(CLIENTS)];
 		unsigned turns = below(3);

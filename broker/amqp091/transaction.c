@@ -5,8 +5,9 @@
 #include "broker/amqp091/internal.h"
 
 enum {
-	KEPT_EACH_BYTES = 256, /* a message beside its properties and body, roughly */
-	STEPS_A_FRAME = 16,    /* deliveries that a rollback passes at the cost of a frame */
+	KEPT_EACH_BYTES = 256,	  /* a message beside its properties and body, roughly */
+	STEPS_A_FRAME = 16,	  /* deliveries that a rollback passes at the cost of a frame */
+	KEYS_BYTES_A_FRAME = 128, /* of properties with further routing keys, each of which is looked up */
 };
 
 uint64_t kept_bytes_max(struct broker_core *core)
@@ -115,7 +116,8 @@ static bool publish_first(struct amqp091_channel *ch, struct kept_publish *k)
 	case PUBLISH_DONE:
 		break;
 	}
-	conn_charge(ch->conn, 1);
+	const struct message *keys = k->content.keys;
+	conn_charge(ch->conn, 1 + (keys ? message_properties_bytes(keys) / KEYS_BYTES_A_FRAME : 0));
 	forget(ch->conn->server, k);
 	return true;
 }
