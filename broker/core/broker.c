@@ -184,6 +184,7 @@ struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct 
 	CDS_INIT_LIST_HEAD(&c->queues);
 	CDS_INIT_LIST_HEAD(&c->ready);
 	CDS_INIT_LIST_HEAD(&c->watched);
+	c->rules_left = RULES_QUANTUM;
 	timer_wheel_init(&c->wheel, 1000, 0);
 	CDS_INIT_LIST_HEAD(&c->crediting);
 	CDS_INIT_LIST_HEAD(&c->owing);

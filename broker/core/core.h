@@ -94,6 +94,7 @@ struct broker_core {
 	struct cds_list_head queues;  /* owned by this core */
 	struct cds_list_head ready;   /* queues with messages and consumers that may take them */
 	struct cds_list_head watched; /* queues whose rules have to be looked at */
+	unsigned rules_left;	      /* of RULES_QUANTUM, in this turn */
 	struct timer_wheel wheel;
 	struct entries_grave grave;
 	struct {
