@@ -14,6 +14,7 @@ enum { CLIENTS = 5, CHANNELS = 3, QUEUES = 12, EXCHANGES = 6, TAGS = 64, ROUNDS 
 /* What a client has heard. Of a channel that is closed there is nothing to say. */
 struct talk {
 	struct client client;
+	unsigned vhost;
 	bool attached, open[CHANNELS + 1], opening[CHANNELS + 1], publishing[CHANNELS + 1];
 	bool tx[CHANNELS + 1], replies[CHANNELS + 1];
 	uint64_t tags[CHANNELS + 1][TAGS];
@@ -21,9 +22,16 @@ struct talk {
 	unsigned named; /* consumers so far */
 };
 
+static const char *const vhosts[] = {"/", "other"};
+static const struct access_permission permissions[] = {
+	{"guest", "/", {".*", ".*", ".*"}}, {"guest", "other", {".*", "^[^3]*$", "^[^4]*$"}}};
+
 static struct rig rig;
 static struct talk talks[CLIENTS];
-static bool queues_made[QUEUES], exchanges_made[EXCHANGES]; /* by somebody, perhaps not long ago */
+/* Of a virtual host: what somebody has made, perhaps not long ago. */
+static struct made {
+	bool queues[QUEUES], exchanges[EXCHANGES];
+} mades[2], *made; /* of who speaks */
 static uint8_t bytes[1 << 17], table_bytes[2048];
 
 static uint32_t below(uint32_t n)
@@ -47,23 +55,23 @@ static const char *name_of(char kind, uint32_t n)
 }
 
 /* Mostly one that is there. */
-static uint32_t any_of(const bool *made, uint32_t n)
+static uint32_t any_of(const bool *there, uint32_t n)
 {
 	uint32_t at = below(n), tries = 1 + below(20);
 
-	while (!made[at] && tries-- > 0)
+	while (!there[at] && tries-- > 0)
 		at = below(n);
 	return at;
 }
 
 static const char *any_queue(void)
 {
-	return name_of('q', any_of(queues_made, QUEUES));
+	return name_of('q', any_of(made->queues, QUEUES));
 }
 
 static const char *own_exchange(void)
 {
-	return name_of('x', any_of(exchanges_made, EXCHANGES));
+	return name_of('x', any_of(made->exchanges, EXCHANGES));
 }
 
 static const char *any_exchange(void)
@@ -118,7 +126,7 @@ static void declare_queue(struct talk *t, uint16_t channel)
 		.auto_delete = n == 4,
 		.no_wait = one_in(4),
 		.arguments = queue_asks(n)};
-	queues_made[n] |= !m.args.queue_declare.passive;
+	made->queues[n] |= !m.args.queue_declare.passive;
 	say(t, channel, &m);
 }
 
@@ -135,7 +143,7 @@ static void declare_exchange(struct talk *t, uint16_t channel)
 	if (n % 2)
 		amqp091_table_add_cstring(&b, "alternate-exchange", name_of('x', (n + 1) % EXCHANGES));
 	CU_ASSERT_EQUAL_FATAL(amqp091_table_finish(&b, &m.args.exchange_declare.arguments), 0);
-	exchanges_made[n] = true;
+	made->exchanges[n] = true;
 	say(t, channel, &m);
 }
 
@@ -162,16 +170,16 @@ static void bind(struct talk *t, uint16_t channel)
 static void take_away(struct talk *t, uint16_t channel)
 {
 	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_PURGE};
-	uint32_t x = any_of(exchanges_made, EXCHANGES), q = any_of(queues_made, QUEUES);
+	uint32_t x = any_of(made->exchanges, EXCHANGES), q = any_of(made->queues, QUEUES);
 
 	if (one_in(6)) {
 		m.id = AMQP091_METHOD_EXCHANGE_DELETE;
 		m.args.exchange_delete.exchange = str(name_of('x', x));
-		exchanges_made[x] = false;
+		made->exchanges[x] = false;
 	} else if (one_in(3)) {
 		m.id = AMQP091_METHOD_QUEUE_DELETE;
 		m.args.queue_delete.queue = str(name_of('q', q));
-		queues_made[q] = false;
+		made->queues[q] = false;
 	} else {
 		m.args.queue_purge.queue = str(any_queue());
 	}
@@ -421,8 +429,14 @@ static void all_go_on(void)
 
 static void ring_up(struct talk *t, unsigned core)
 {
+	struct client_options o = client_options();
+
 	all_go_on();
-	client_open_at(&t->client, &rig, core);
+	o.core = core;
+	t->vhost = below(2);
+	o.vhost = vhosts[t->vhost];
+	o.hear_blocked = one_in(2);
+	client_open_with(&t->client, &rig, &o);
 	t->attached = true;
 	t->client.link.rx_limit = 64 + below(20000);
 	t->client.link.segment = 1 + below(3000);
@@ -467,6 +481,7 @@ static void operate(struct talk *t)
 		hang_up(t);
 	if (!t->attached)
 		return;
+	made = &mades[t->vhost];
 	listen(t);
 	if (one_in(300))
 		hang_up(t);
@@ -537,9 +552,12 @@ static void round_of(unsigned cores)
 	o.limits = (struct broker_limits){
 		QUEUES + CLIENTS - below(8), EXCHANGES, 20 + below(30), 5 + below(20)};
 	o.letters_max = 1 + below(20);
+	o.vhosts = vhosts;
+	o.vhost_count = 2;
+	o.permissions = permissions;
+	o.permission_count = 2;
 	test_begin(&rig, &o);
-	memset(queues_made, 0, sizeof(queues_made));
-	memset(exchanges_made, 0, sizeof(exchanges_made));
+	memset(mades, 0, sizeof(mades));
 	for (unsigned i = 0; i < OPERATIONS; i++) {
 		struct talk *t = &talks[below(CLIENTS)];
 		unsigned turns = below(3);
