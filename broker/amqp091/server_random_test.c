@@ -439,7 +439,7 @@ static void ring_up(struct talk *t, unsigned core)
 	client_open_with(&t->client, &rig, &o);
 	t->attached = true;
 	t->client.link.rx_limit = 64 + below(20000);
-	t->client.link.segment = 1 + below(3000);
+	t->client.link.segment = 8 + below(3000); /* more would take all receive buffers */
 	t->client.link.tx_limit = 8000 + below(20000);
 }
 
