@@ -201,6 +201,38 @@ static int properties_make(struct amqp091_server *s, const struct dead_letter *l
 	return amqp091_basic_properties_decode(d->properties, block->bytes, p);
 }
 
+/* RabbitMQ's is_cycle: from the last event back to the first that was a queue's, none was a rejection. */
+static void been_read(struct amqp091_letters *d, struct amqp091_table deaths)
+{
+	struct amqp091_longstr queue;
+	struct amqp091_value v;
+
+	d->been_count = 0;
+	d->endless = false;
+	while (deaths.len && amqp091_array_next(&deaths, &v) == 1) {
+		if (v.type != 'F')
+			return; /* a client has put it there: nobody knows what happened */
+		if (string_in(&v.table, "reason", slice_of_text(death_name(DEATH_REJECTED))))
+			return;
+		if (amqp091_table_get_string(&v.table, "queue", &queue) != 0)
+			continue;
+		d->endless = d->been_count == LETTER_QUEUES_MAX;
+		if (d->endless)
+			return;
+		d->been[d->been_count++] = (struct slice){queue.data, queue.len};
+	}
+}
+
+static bool takes(const void *ctx, struct slice queue)
+{
+	const struct amqp091_letters *d = ctx;
+
+	for (uint32_t i = 0; i < d->been_count; i++)
+		if (slice_equal(d->been[i], queue))
+			return false;
+	return !d->endless;
+}
+
 static enum publish_result make(struct amqp091_server *s, const struct dead_letter *l)
 {
 	struct message_cache *cache = broker_core_cache(s->config.core);
@@ -228,27 +260,10 @@ static enum publish_result make(struct amqp091_server *s, const struct dead_lett
 	if (!d->made)
 		return PUBLISH_AGAIN;
 	d->rejected = l->why == DEATH_REJECTED;
-	d->deaths = amqp091_table_find(&p.headers, "x-death", &v) == 0 ? v.array : (struct amqp091_table){0};
+	MUST(amqp091_table_find(&p.headers, "x-death", &v) == 0);
+	been_read(d, v.array);
 	d->has_keys = amqp091_table_find(&p.headers, "CC", &v) == 0 && v.type == 'A';
 	return PUBLISH_DONE;
-}
-
-/* RabbitMQ's is_cycle: from the last event back to the first that was this queue's, none was a rejection. */
-static bool takes(const void *ctx, struct slice queue)
-{
-	const struct amqp091_letters *d = ctx;
-	struct amqp091_table rest = d->deaths;
-	struct amqp091_value v;
-
-	while (rest.len && amqp091_array_next(&rest, &v) == 1) {
-		if (v.type != 'F')
-			return true; /* a client has put it there: nobody knows what happened */
-		if (string_in(&v.table, "reason", slice_of_text(death_name(DEATH_REJECTED))))
-			return true;
-		if (string_in(&v.table, "queue", queue))
-			return false;
-	}
-	return true;
 }
 
 static struct session *session_for(struct amqp091_server *s, struct vhost *v)

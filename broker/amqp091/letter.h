@@ -7,14 +7,18 @@
 
 struct amqp091_server;
 
+enum { LETTER_QUEUES_MAX = 256 }; /* that a message may have been through without a rejection */
+
 /* A core's office for dead letters; lies in its server. */
 struct amqp091_letters {
 	struct session session; /* of the virtual host of the last letter */
 	bool has_session;
-	bool rejected;		     /* the letter under way: the last event is a rejection */
-	bool has_keys;		     /* and its header CC names further keys */
-	struct message *made;	     /* the letter under way, as it is published; NULL: none */
-	struct amqp091_table deaths; /* its x-death, in properties */
+	bool rejected;			      /* the letter under way: the last event is a rejection */
+	bool has_keys;			      /* and its header CC names further keys */
+	struct message *made;		      /* the letter under way, as it is published; NULL: none */
+	struct slice been[LETTER_QUEUES_MAX]; /* the queues that must not get it again; in properties */
+	uint32_t been_count;
+	bool endless; /* they are more than that: nobody gets it */
 	struct queue_filter filter;
 	uint8_t *headers, *properties; /* where its own are put together */
 	uint32_t room;		       /* of each, in octets */

@@ -371,7 +371,7 @@ static void a_strange_x_death_does_no_harm(void)
 
 /* Headers of a message that claims to have died before. */
 static struct amqp091_table_builder claimed;
-static uint8_t claimed_bytes[1024];
+static uint8_t claimed_bytes[16384];
 
 static void claim(void)
 {
@@ -437,6 +437,33 @@ static void what_is_no_array_leaves_the_first_death_alone(void)
 	CU_ASSERT_EQUAL(amqp091_table_find(&got.p.headers, "x-first-death-reason", &v), AMQP091_ERR_ABSENT);
 	done();
 	finish();
+}
+
+/* Looked at for each queue, and so only so far: whoever has been through more goes in a circle. */
+static void a_long_account_is_a_circle(void)
+{
+	char name[16];
+
+	for (unsigned more = 0; more < 2; more++) {
+		begin(1);
+		letters_to("w");
+		amqp091_table_add_int32(&table, "x-message-ttl", 10);
+		declare("q");
+		client_declare(&there, 1, "w");
+		claim();
+		amqp091_array_open(&claimed, "x-death");
+		for (unsigned i = 1; i < LETTER_QUEUES_MAX + more; i++) {
+			snprintf(name, sizeof(name), "%u", i);
+			claim_event(name, "expired");
+			amqp091_table_close(&claimed);
+		}
+		amqp091_table_close(&claimed);
+		publish_claimed("q");
+		rig_advance(&rig, 100000);
+		CU_ASSERT_EQUAL(client_ready_count(&there, 1, "w"), !more);
+		CU_ASSERT_EQUAL(broker_core_counters(rig.core)->dead_letters_lost, more);
+		finish();
+	}
 }
 
 /* From q by expiry to w, where it claims to have been: a circle, unless something else is said before that.
@@ -573,6 +600,35 @@ static void a_letter_fits_a_frame(void)
 	finish();
 }
 
+/* They are read and written again: a few are a turn's work. */
+static void long_headers_go_on_in_slices(void)
+{
+	enum { BYTES = 12000, LETTERS = 30 };
+	static char text[BYTES + 1];
+
+	begin(1);
+	letters_to("dead");
+	amqp091_table_add_int32(&table, "x-message-ttl", 10);
+	declare("q");
+	client_declare(&there, 1, "dead");
+	memset(text, 'x', BYTES);
+	for (unsigned i = 0; i < LETTERS; i++) {
+		claim();
+		amqp091_table_add_cstring(&claimed, "long", text);
+		publish_claimed("q");
+	}
+	rig.now_us += 50000;
+	const struct broker_core_counters *n = broker_core_counters(rig.core);
+	for (unsigned turn = 0; turn < 20; turn++) {
+		uint64_t before = n->dead_letters;
+		rig_turn(&rig);
+		CU_ASSERT_TRUE(n->dead_letters - before <= 65536 / BYTES + 1);
+	}
+	CU_ASSERT_EQUAL(n->dead_letters, LETTERS);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "dead"), LETTERS);
+	finish();
+}
+
 static void a_transaction_rejects_at_commit(void)
 {
 	begin(1);
@@ -606,6 +662,8 @@ int main(int argc, char **argv)
 			{"counts_have_an_end_and_a_beginning", counts_have_an_end_and_a_beginning},
 			{"what_is_no_array_leaves_the_first_death_alone",
 				what_is_no_array_leaves_the_first_death_alone},
+			{"a_long_account_is_a_circle", a_long_account_is_a_circle},
+			{"long_headers_go_on_in_slices", long_headers_go_on_in_slices},
 			{"a_claim_that_is_no_table_is_no_circle", a_claim_that_is_no_table_is_no_circle},
 			{"large_bodies_go_on", large_bodies_go_on},
 			{"bodies_are_not_copied", bodies_are_not_copied},

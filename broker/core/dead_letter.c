@@ -8,8 +8,9 @@
 #include <string.h>
 
 enum {
-	LETTERS_MAX = 4096,   /* where nothing else is said */
-	LETTERS_QUANTUM = 64, /* published a turn */
+	LETTERS_MAX = 4096,	    /* where nothing else is said */
+	LETTERS_QUANTUM = 64,	    /* published a turn, */
+	LETTERS_OCTETS = 64 * 1024, /* or of so many octets of properties, the last one beyond that */
 	/* Refused by the queues of one message at once; or that another core may have rejected before it sees
 	 * that there is no room. */
 	LETTERS_MARGIN = FAN_OUT_AT_ONCE,
@@ -164,10 +165,12 @@ static enum publish_result publish(struct broker_core *c, const struct dead_lett
 unsigned letters_poll(struct broker_core *c)
 {
 	struct dead_letter *l;
+	uint64_t octets = 0;
 	unsigned n = 0;
 
 	c->letters.waiting = false;
-	for (; n < LETTERS_QUANTUM && (l = first(c)); n++) {
+	for (; n < LETTERS_QUANTUM && octets < LETTERS_OCTETS && (l = first(c)); n++) {
+		octets += message_properties_bytes(l->message);
 		enum publish_result result = publish(c, l);
 		if (result == PUBLISH_AGAIN) {
 			c->letters.waiting = true;
