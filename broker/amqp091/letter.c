@@ -2,10 +2,10 @@
 /* The office for dead letters (broker/core/dead_letter.h): a message that a queue gave up, with the headers
  * that RabbitMQ adds, published to the queue's dead-letter exchange.
  *
- *   x-death               an array of tables, one for each queue and reason; the last event's is the first,
- * and counts x-first-death-*       queue, reason and exchange of the first one expiration            is taken
- * away, and kept in x-death as original-expiration CC                    is taken away where the queue names
- * a routing key
+ *   x-death          an array of tables, one for each queue and reason; the last event is the first one
+ *   x-first-death-*  queue, reason and exchange of the first event that there was
+ *   expiration       goes, and is kept in x-death as original-expiration
+ *   CC               goes where the queue names a routing key
  *
  * A queue that the message has been through by expiry and length alone does not get it again (a circle). */
 #include "broker/amqp091/letter.h"
@@ -70,6 +70,7 @@ static void add_new_event(struct amqp091_table_builder *b, const struct dead_let
 	add(b, "queue", l->address->queue);
 	amqp091_table_add_cstring(b, "reason", death_name(l->why));
 	add_keys(b, l, &p->headers);
+	/* The time of the day, which the turn's is not, and which may be set while the broker runs. */
 	amqp091_table_add_timestamp(b, "time", (uint64_t)time(NULL));
 	amqp091_table_close(b);
 }
