@@ -78,6 +78,7 @@ struct broker {
 	uint32_t free_slot_count;
 	uint32_t *slot_generations;
 	uint32_t queue_count, exchange_count, binding_count;
+	uint64_t level_count;	    /* of queues with priorities */
 	uint32_t predeclared_count; /* of the exchanges: these do not count towards the limit */
 	uint32_t consumer_count;    /* atomic: consumers come and go without the mutex */
 	uint32_t trie_nodes, trie_nodes_max;
