@@ -629,6 +629,26 @@ static void long_headers_go_on_in_slices(void)
 	finish();
 }
 
+static void a_name_too_long_for_a_letter_is_refused(void)
+{
+	static char name[257];
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DECLARE};
+
+	memset(name, 'n', 256);
+	for (unsigned key = 0; key < 2; key++) {
+		begin(1);
+		letters_to(key ? name : NULL);
+		if (!key)
+			amqp091_table_add_cstring(arguments(), "x-dead-letter-exchange", name);
+		m.args.queue_declare.queue = str("q");
+		CU_ASSERT_EQUAL(amqp091_table_finish(&table, &m.args.queue_declare.arguments), 0);
+		client_method(&there, 1, &m);
+		client_expect_channel_close(
+			&there, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_QUEUE_DECLARE);
+		finish();
+	}
+}
+
 static void a_transaction_rejects_at_commit(void)
 {
 	begin(1);
@@ -668,5 +688,6 @@ int main(int argc, char **argv)
 			{"large_bodies_go_on", large_bodies_go_on},
 			{"bodies_are_not_copied", bodies_are_not_copied},
 			{"a_letter_fits_a_frame", a_letter_fits_a_frame},
+			{"a_name_too_long_for_a_letter_is_refused", a_name_too_long_for_a_letter_is_refused},
 			{"a_transaction_rejects_at_commit", a_transaction_rejects_at_commit}, {0}});
 }

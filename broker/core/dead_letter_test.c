@@ -429,6 +429,29 @@ static void arguments_are_checked(void)
 	fixture_end();
 }
 
+/* Where names are short strings no message could go there. */
+static void long_names_are_refused(void)
+{
+	static char name[257];
+	struct field all[] = {
+		argument_text("x-dead-letter-exchange", ""), argument_text("x-dead-letter-routing-key", "k")};
+	struct queue_declaration d = {.name = text("q"), .arguments = {all, 2}};
+	struct queue *q;
+
+	begin();
+	memset(name, 'n', 256);
+	for (unsigned i = 0; i < 2; i++) {
+		name[255] = 'n';
+		all[i].value.bytes = text(name);
+		CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_PRECONDITION);
+		name[255] = 0;
+		all[i].value.bytes = text(name);
+		CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), 0);
+		CU_ASSERT_EQUAL(queue_delete_code(0, "q"), 0);
+	}
+	fixture_end();
+}
+
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
@@ -448,5 +471,6 @@ int main(int argc, char **argv)
 			{"what_cannot_go_on_is_counted", what_cannot_go_on_is_counted},
 			{"queues_may_be_shut_out", queues_may_be_shut_out},
 			{"an_internal_exchange_takes_them", an_internal_exchange_takes_them},
-			{"arguments_are_checked", arguments_are_checked}, {0}});
+			{"arguments_are_checked", arguments_are_checked},
+			{"long_names_are_refused", long_names_are_refused}, {0}});
 }
