@@ -33,11 +33,12 @@ static const struct value *text_argument(const struct fields *all, const char *n
 	struct slice key = {(const uint8_t *)name, (uint32_t)strlen(name)};
 	const struct value *v = fields_find_slice(all, key);
 
-	return v && v->kind == VALUE_STRING ? v : NULL;
+	return v && v->kind == VALUE_STRING && v->bytes.bytes <= AMQP091_TEXT_MAX ? v : NULL;
 }
 
 /* Declaring what is there changes nothing, and asks for no more than configure. Where messages would be sent
- * on, the user must be able to do that as well. A wrong type is the core's to refuse. */
+ * on, the user must be able to do that as well. A wrong type, or what is too long for a name, is the core's
+ * to refuse. */
 bool exchange_declare_permitted(struct amqp091_channel *ch, struct exchange_declaration *d, uint32_t id)
 {
 	struct session *s = &ch->conn->session;

@@ -62,7 +62,8 @@ struct broker {
 	struct table direct_keys;	/* (exchange, routing key) */
 	struct table trie_edges;	/* (trie node, word) */
 	struct table header_pairs;	/* (exchange, header and value) */
-	uint64_t binding_bytes, binding_bytes_max; /* keys and arguments of all bindings */
+	uint64_t binding_bytes, binding_bytes_max;   /* keys and arguments of all bindings */
+	uint64_t argument_bytes, argument_bytes_max; /* of all queues and exchanges */
 	struct table alternates;    /* (virtual host, name) of exchanges that are one's alternate */
 	uint64_t generation;	    /* the last that was given */
 	uint64_t linked_generation; /* of all exchanges that have to do with others; atomic */
@@ -281,6 +282,11 @@ static inline struct queue *queue_find(struct vhost *v, struct slice name)
 	struct table_entry *e = table_find(&v->broker->queues, v, name);
 	return e ? caa_container_of(e, struct queue, by_name) : NULL;
 }
+
+/* broker.c, writer mutex held: what a new queue or exchange was declared with is counted. LIMIT: it is too
+ * much, with what there is. */
+enum failure_code arguments_count(struct broker *b, const struct fields *arguments, struct failure *f);
+void arguments_uncount(struct broker *b, const struct fields *arguments);
 
 /* exchange.c: the predeclared ones of a virtual host; 0 or -1. */
 int exchanges_predeclare(struct vhost *v);

@@ -161,13 +161,17 @@ static enum failure_code queue_create(struct session *s, const struct queue_decl
 	code = room_for_one_more(b, f);
 	if (!code)
 		code = room_for_levels(b, policy, f);
+	if (!code)
+		code = arguments_count(b, &d->arguments, f);
 	struct queue *q = code ? NULL : queue_alloc(s, d, name, policy);
 	if (!q)
 		queue_policy_free(policy);
 	if (code)
 		return code;
-	if (!q)
+	if (!q) {
+		arguments_uncount(b, &d->arguments);
 		return failure_set(f, FAILURE_LIMIT, "no memory for " QUEUE_FMT, NAME_ARG(name, s->vhost));
+	}
 	b->queue_count++;
 	b->level_count += levels_of(policy);
 	cds_list_add_tail(&q->of_core, &s->core->queues);
@@ -234,6 +238,7 @@ bool queue_take_apart(struct queue *q, unsigned bindings_max)
 	queue_slot_give(b, q);
 	b->queue_count--;
 	b->level_count -= levels_of(q->policy);
+	arguments_uncount(b, &q->arguments);
 	reclaim_defer(&q->reclaim, queue_release);
 	return true;
 }
