@@ -293,6 +293,7 @@ struct amqp091_server {
 	struct pool *conns_pool, *channels_pool, *pages_pool, *consumers_pool, *unacked_pool, *kept_pool;
 	uint64_t kept_bytes, kept_bytes_max; /* of the messages in transactions */
 	struct amqp091_letters letters;
+	struct amqp091_office delayed;
 	struct unacked_index unacked_index;
 	struct timer_wheel wheel;
 	struct timer overdue;
@@ -509,6 +510,10 @@ void publish_drop(struct amqp091_channel *ch);
 /* HOLD_ROUTE: offers the message again. */
 void publish_again(struct amqp091_channel *ch);
 void confirm_flush(struct amqp091_channel *ch);
+
+/* delayed.c: the office for what exchanges held back. As amqp091_letters_begin, _end. */
+int delayed_begin(struct amqp091_server *s);
+void delayed_end(struct amqp091_server *s);
 
 /* transaction.c */
 /* How many octets of messages transactions of a core may keep: they must not be all of the memory, which

@@ -12,7 +12,6 @@
 
 #include "broker/amqp091/internal.h"
 
-#include <stdlib.h>
 #include <time.h>
 
 static bool text_is(struct amqp091_longstr s, struct slice text)
@@ -158,7 +157,7 @@ static int headers_make(struct amqp091_letters *d, const struct dead_letter *l,
 	bool again = amqp091_table_find(&p->headers, "x-death", &v) == 0;
 	if (again && v.type == 'A')
 		before = v.array;
-	amqp091_table_build(&b, d->headers, d->room);
+	amqp091_table_build(&b, d->office.headers, d->office.room);
 	add_deaths(&b, l, p, before);
 	if (!again)
 		add_first_death(&b, l);
@@ -171,12 +170,9 @@ static int headers_make(struct amqp091_letters *d, const struct dead_letter *l,
 	return amqp091_table_finish(&b, out);
 }
 
-static bool fits_frame(const struct amqp091_server *s, const struct amqp091_basic_properties *p)
+static bool fits_frame(const struct amqp091_server *s, uint32_t properties_bytes)
 {
-	uint64_t bytes = amqp091_basic_properties_size(p);
-
-	return bytes <= s->letters.room &&
-	       amqp091_content_header_frame_size((uint32_t)bytes) <= s->config.frame_max_bytes;
+	return amqp091_content_header_frame_size(properties_bytes) <= s->config.frame_max_bytes;
 }
 
 /* 0: *block are the letter's properties, decoded into *p. -1: nobody could be given them. */
@@ -184,22 +180,16 @@ static int properties_make(struct amqp091_server *s, const struct dead_letter *l
 	struct amqp091_basic_properties *p)
 {
 	struct amqp091_letters *d = &s->letters;
-	uint32_t n = message_properties_bytes(l->message);
 	struct amqp091_table headers;
 
-	message_properties_copy(l->message, s->scratch);
-	if (amqp091_basic_properties_decode(s->scratch, n, p) != 0)
+	if (office_properties(s, l->message, p))
 		return -1;
 	if (headers_make(d, l, p, &headers) != 0)
 		return -1;
-	p->headers = headers;
-	p->flags = (p->flags | AMQP091_BASIC_HEADERS) & ~(unsigned)AMQP091_BASIC_EXPIRATION;
+	p->flags &= ~(unsigned)AMQP091_BASIC_EXPIRATION;
 	p->expiration.len = 0;
-	if (!fits_frame(s, p))
-		return -1;
-	uint8_t *end = amqp091_basic_properties_put(d->properties, p);
-	*block = (struct slice){d->properties, (uint32_t)(end - d->properties)};
-	return amqp091_basic_properties_decode(d->properties, block->bytes, p);
+	return office_properties_put(&d->office, headers, p, block) == 0 && fits_frame(s, block->bytes) ? 0
+													: -1;
 }
 
 /* RabbitMQ's is_cycle: from the last event back to the first that was a queue's, none was a rejection. */
@@ -236,16 +226,13 @@ static bool takes(const void *ctx, struct slice queue)
 
 static enum publish_result make(struct amqp091_server *s, const struct dead_letter *l)
 {
-	struct message_cache *cache = broker_core_cache(s->config.core);
 	struct amqp091_letters *d = &s->letters;
 	const struct letter_address *a = l->address;
 	struct amqp091_basic_properties p;
 	struct amqp091_value v;
 	struct slice block;
 
-	/* Where both could never be, waiting would be for ever. */
-	if (properties_make(s, l, &block, &p) != 0 ||
-		!message_store_could_hold(cache, message_body_bytes(l->message), 2 * block.bytes))
+	if (properties_make(s, l, &block, &p) != 0)
 		return PUBLISH_FAILED;
 	struct message_envelope e = {
 		.protocol = BROKER_PROTOCOL_AMQP091,
@@ -257,64 +244,42 @@ static enum publish_result make(struct amqp091_server *s, const struct dead_lett
 		.body_bytes = message_body_bytes(l->message),
 		.received_us = s->now_us,
 	};
-	d->made = message_new_with_body(cache, &e, l->message);
-	if (!d->made)
-		return PUBLISH_AGAIN;
 	d->rejected = l->why == DEATH_REJECTED;
 	MUST(amqp091_table_find(&p.headers, "x-death", &v) == 0);
 	been_read(d, v.array);
 	d->has_keys = amqp091_table_find(&p.headers, "CC", &v) == 0 && v.type == 'A';
-	return PUBLISH_DONE;
-}
-
-static struct session *session_for(struct amqp091_server *s, struct vhost *v)
-{
-	struct amqp091_letters *d = &s->letters;
-
-	if (d->has_session && d->session.vhost == v)
-		return &d->session;
-	if (d->has_session)
-		session_end(&d->session);
-	session_begin(&d->session, s->config.core, v);
-	d->has_session = true;
-	return &d->session;
+	return office_make(s, &d->office, l->message, &e);
 }
 
 static enum publish_result offer(struct amqp091_server *s, const struct dead_letter *l)
 {
 	struct amqp091_letters *d = &s->letters;
-	struct header_lookup lookup = {.message = d->made, .block = s->scratch, .selected = d->has_keys};
+	struct message *m = d->office.made;
+	struct header_lookup lookup = {.message = m, .block = s->scratch, .selected = d->has_keys};
 	struct header_source headers = header_source(&lookup);
 	struct key_source more = key_source(&lookup);
 	struct publish p = {
-		.exchange = message_exchange(d->made),
-		.routing_key = message_routing_key(d->made),
+		.exchange = message_exchange(m),
+		.routing_key = message_routing_key(m),
 		.headers = &headers,
-		.message = d->made,
 		.more_keys = d->has_keys ? &more : NULL,
+		.keys = d->has_keys ? m : NULL,
 		.filter = d->rejected ? NULL : &d->filter,
-		.from_inside = true,
 	};
-	uint32_t queues;
-	struct failure f;
 
-	enum publish_result result = exchange_publish(
-		session_for(s, l->address->vhost), &p, NULL, &queues, &f);
-	return result == PUBLISH_DONE && queues == 0 ? PUBLISH_FAILED : result;
+	return office_offer(s, &d->office, l->address->vhost, &p);
 }
 
 static enum publish_result letter_publish(void *ctx, const struct dead_letter *l)
 {
 	struct amqp091_server *s = ctx;
-	struct amqp091_letters *d = &s->letters;
-	enum publish_result result = d->made ? PUBLISH_DONE : make(s, l);
+	struct amqp091_office *o = &s->letters.office;
+	enum publish_result result = o->made ? PUBLISH_DONE : make(s, l);
 
 	if (result == PUBLISH_DONE)
 		result = offer(s, l);
-	if (result == PUBLISH_AGAIN || !d->made)
-		return result;
-	message_unref(broker_core_cache(s->config.core), d->made);
-	d->made = NULL;
+	if (result != PUBLISH_AGAIN)
+		office_done(s, o);
 	return result;
 }
 
@@ -322,26 +287,13 @@ int amqp091_letters_begin(struct amqp091_server *s)
 {
 	struct amqp091_letters *d = &s->letters;
 
-	d->room = s->encode_bytes + s->config.frame_max_bytes;
-	d->headers = malloc(d->room);
-	d->properties = malloc(d->room);
 	d->filter = (struct queue_filter){takes, d};
 	broker_core_set_letter_office(s->config.core, letter_publish, s);
-	return d->headers && d->properties ? 0 : -1;
+	return office_begin(s, &d->office);
 }
 
 void amqp091_letters_end(struct amqp091_server *s)
 {
-	struct amqp091_letters *d = &s->letters;
-
 	broker_core_set_letter_office(s->config.core, NULL, NULL);
-	if (d->has_session) {
-		exchange_publish_forget(&d->session);
-		session_end(&d->session);
-	}
-	if (d->made)
-		message_unref(broker_core_cache(s->config.core), d->made);
-	free(d->headers);
-	free(d->properties);
-	*d = (struct amqp091_letters){0};
+	office_end(s, &s->letters.office);
 }

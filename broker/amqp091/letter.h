@@ -2,7 +2,7 @@
 #ifndef BROKER_AMQP091_LETTER_H
 #define BROKER_AMQP091_LETTER_H
 
-#include "broker/amqp091/codec.h"
+#include "broker/amqp091/office.h"
 #include "broker/core/dead_letter.h"
 
 struct amqp091_server;
@@ -11,17 +11,13 @@ enum { LETTER_QUEUES_MAX = 256 }; /* that a message may have been through withou
 
 /* A core's office for dead letters; lies in its server. */
 struct amqp091_letters {
-	struct session session; /* of the virtual host of the last letter */
-	bool has_session;
+	struct amqp091_office office;
 	bool rejected;			      /* the letter under way: the last event is a rejection */
 	bool has_keys;			      /* and its header CC names further keys */
-	struct message *made;		      /* the letter under way, as it is published; NULL: none */
-	struct slice been[LETTER_QUEUES_MAX]; /* the queues that must not get it again; in properties */
+	struct slice been[LETTER_QUEUES_MAX]; /* the queues that must not get it again; in its properties */
 	uint32_t been_count;
 	bool endless; /* they are more than that: nobody gets it */
 	struct queue_filter filter;
-	uint8_t *headers, *properties; /* where its own are put together */
-	uint32_t room;		       /* of each, in octets */
 };
 
 /* Main thread. 0, or -1 without memory; end in either case. */

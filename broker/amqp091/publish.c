@@ -179,7 +179,8 @@ enum publish_result publish_offer(struct amqp091_channel *ch, const struct publi
 		.routing_key = message_routing_key(m),
 		.headers = &headers,
 		.message = m,
-		.more_keys = keys ? &more : NULL};
+		.more_keys = keys ? &more : NULL,
+		.keys = keys};
 
 	enum publish_result result = exchange_publish(&c->session, &p, marks, &queues, f);
 	if (queues == 0 && content->mandatory && result == PUBLISH_DONE)

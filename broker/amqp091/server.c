@@ -280,6 +280,7 @@ static void server_free(struct amqp091_server *s)
 			pool_destroy(pools[i]);
 	}
 	amqp091_letters_end(s);
+	delayed_end(s);
 	if (s->auth_port)
 		auth_port_destroy(s->auth_port);
 	pattern_match_destroy(s->match);
@@ -331,7 +332,7 @@ struct amqp091_server *amqp091_server_create(const struct amqp091_server_config 
 	s->encode = malloc(AMQP091_FRAME_MIN_SIZE + frame);
 	if (!s->conns_pool || !s->channels_pool || !s->pages_pool || !s->consumers_pool || !s->unacked_pool ||
 		!s->kept_pool || !s->auth_port || (config->access && !s->match) || !s->stage.bytes ||
-		!s->scratch || !s->encode || amqp091_letters_begin(s) ||
+		!s->scratch || !s->encode || amqp091_letters_begin(s) || delayed_begin(s) ||
 		unacked_index_create(&s->unacked_index, config->unacked_max)) {
 		server_free(s);
 		return NULL;

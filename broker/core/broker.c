@@ -209,6 +209,7 @@ struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct 
 	CDS_INIT_LIST_HEAD(&c->crediting);
 	CDS_INIT_LIST_HEAD(&c->owing);
 	entries_grave_init(&c->grave);
+	delays_create(c);
 	if (core_pools(c) || letters_create(c)) {
 		core_free(c);
 		return NULL;
@@ -252,6 +253,7 @@ void broker_core_destroy(struct broker_core *c)
 	while (entries_grave_empty(&c->grave, c->cache, GRAVE_QUANTUM))
 		;
 	letters_destroy(c);
+	delays_destroy(c);
 	message_cache_destroy(c->cache);
 	c->broker->cores[c->index] = NULL;
 	core_free(c);

@@ -131,6 +131,7 @@ struct broker_core_stats {
 	uint64_t queues_expired;			 /* that nobody used */
 	uint32_t queues, exchanges, bindings, consumers; /* of the whole broker */
 	uint64_t messages_ready, messages_unacked;
+	uint64_t messages_delayed; /* that exchanges hold back */
 };
 void broker_core_stats(const struct broker_core *c, struct broker_core_stats *out);
 
@@ -142,6 +143,8 @@ void broker_core_stats(const struct broker_core *c, struct broker_core_stats *ou
 	X(parcels_waited, "parcels that found a control ring full")                                  \
 	X(dead_letters, "messages that queues gave up and that went on to another exchange")         \
 	X(dead_letters_lost, "of these, no queue took them, they went in a circle, or had no room")  \
+	X(delayed, "messages that an x-delayed-message exchange held back")                          \
+	X(delayed_lost, "of these, no queue took them in the end, or their exchange went")           \
 	X(moves_out, "queues that went to their only consumer's core")                               \
 	X(moves_in, "queues that came to their only consumer's core")                                \
 	X(moves_given_up, "moves that were given up: another consumer came, or deliveries were out")

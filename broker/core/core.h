@@ -6,9 +6,11 @@
 #include "broker/core/broker.h"
 #include "broker/core/consumer_order.h"
 #include "broker/core/dead_letter.h"
+#include "broker/core/delay.h"
 #include "broker/core/entries.h"
 #include "broker/core/exchange.h"
 #include "broker/core/fan_out.h"
+#include "broker/core/gate.h"
 #include "broker/core/levels.h"
 #include "broker/core/link.h"
 #include "broker/core/move.h"
@@ -71,6 +73,7 @@ struct broker {
 	struct cds_list_head all_exchanges;
 	struct cds_list_head deleted_exchanges, deleted_queues; /* which still have bindings */
 	uint32_t deleted_count;					/* of both; atomic */
+	uint64_t delays_gone;	    /* deletions of exchanges that hold messages back; atomic */
 	bool cascading;		    /* an exchange went with its last binding, and others may go with it */
 	struct broker_core **cores; /* by index; set before they run */
 	struct core_link *links;    /* from * cores + to */
@@ -109,6 +112,18 @@ struct broker_core {
 		letter_office office;
 		void *ctx;
 	} letters;
+	struct {
+		struct cds_list_head
+			waiting; /* for their time, in no order; and, where an exchange has gone, */
+		struct cds_list_head unswept; /* those that have not been looked at since */
+		struct cds_list_head due;     /* to be published, the next one first */
+		struct cds_list_head pages;   /* with room for another entry */
+		uint64_t number;	      /* of the last that came */
+		uint64_t swept_for;	      /* broker.delays_gone */
+		bool stalled;		      /* the next one cannot be published now */
+		delay_office office;
+		void *ctx;
+	} delays;
 	struct route_set *route, routes[2]; /* for the message that comes next; the other is the fan-out's */
 	struct fan_out fan_out;
 	struct siphash_key name_key; /* names that the server makes */
@@ -186,6 +201,7 @@ struct exchange {
 	struct pointer_bag all; /* fanout: destinations; headers: bindings without arguments */
 	struct trie_node *trie; /* topic: the root */
 	uint32_t presence_pairs; /* headers: in the index, of those without a value; atomic */
+	struct gate *gate;	 /* NULL: it has none */
 	struct hash_ring *ring;	 /* x-consistent-hash; atomic */
 	uint32_t hash_bindings;
 	const struct value *hash_header, *hash_property; /* in the arguments; NULL: by the routing key */
@@ -245,7 +261,18 @@ struct exchange_type {
 };
 extern const struct exchange_type route_direct, route_fanout, route_topic, route_headers, route_hash;
 
+/* exchange.c: of bindings; NULL where there is none of that name. */
+const struct exchange_type *exchange_type_find(struct slice name);
+
 #define ALTERNATE_EXCHANGE "alternate-exchange"
+
+/* A wheel with nothing in it is not turned: it is brought up to date before something comes in. */
+static inline void core_timer_arm(struct broker_core *c, struct timer *t, uint64_t at_us)
+{
+	if (c->wheel.armed == 0)
+		timer_wheel_advance(&c->wheel, c->now_us, 1);
+	timer_arm(&c->wheel, t, at_us);
+}
 
 /* For printf: "queue '%.*s' in vhost '%s'". */
 #define SLICE_FMT      "%.*s"
@@ -304,7 +331,7 @@ bool exchange_take_apart(struct exchange *x, unsigned bindings_max);
 void exchange_changed(struct exchange *x);
 /* Something that others' routes may end at is hidden. */
 void exchange_links_changed(struct broker *b);
-/* A new one, before it can be found. */
+/* A new one, before it can be found; its gate is in its place. */
 void exchange_links_begin(struct exchange *x);
 void exchange_links_end(struct exchange *x);
 /* A binding leads from one to another. 0, or -1 without memory. */

@@ -67,6 +67,7 @@ void fixture_end(void)
 	CU_ASSERT_EQUAL(stats.bindings, 0);
 	CU_ASSERT_EQUAL(stats.messages_ready, 0);
 	CU_ASSERT_EQUAL(stats.messages_unacked, 0);
+	CU_ASSERT_EQUAL(stats.messages_delayed, 0);
 	CU_ASSERT_FALSE(broker_core_busy(fixture.core));
 	CU_ASSERT_EQUAL(fixture.core->wheel.armed, 0);
 	broker_core_destroy(fixture.core);
@@ -266,7 +267,10 @@ uint32_t publish_with(const char *exchange, const char *key, uint64_t n, const s
 {
 	uint32_t queues = 0;
 	struct message *m = message_made(exchange, key, n, extra);
-	struct publish p = {.exchange = text(exchange), .routing_key = text(key), .message = m};
+	struct publish p = {.exchange = text(exchange),
+		.routing_key = text(key),
+		.headers = extra->headers,
+		.message = m};
 	enum publish_result result;
 	while ((result = exchange_publish(&fixture.session[0], &p, NULL, &queues, &fixture.failure)) ==
 		PUBLISH_AGAIN)

@@ -63,6 +63,7 @@ struct publish_extra {
 	uint64_t lifetime_us;
 	uint8_t priority;
 	uint32_t body_bytes; /* 0: 8 */
+	const struct header_source *headers;
 };
 extern bool fixture_refused; /* the last one: by a queue */
 uint32_t publish_with(const char *exchange, const char *key, uint64_t n, const struct publish_extra *extra);

@@ -21,7 +21,7 @@ static const struct slice alternate_key = {
 static const struct exchange_type *const types[] = {
 	&route_direct, &route_fanout, &route_topic, &route_headers, &route_hash, NULL};
 
-static const struct exchange_type *type_find(struct slice name)
+const struct exchange_type *exchange_type_find(struct slice name)
 {
 	for (unsigned i = 0; types[i]; i++)
 		if (slice_equals_text(name, types[i]->name))
@@ -44,9 +44,9 @@ static bool reserved(struct slice name)
 	return name.bytes >= 4 && memcmp(name.data, "amq.", 4) == 0;
 }
 
-/* Writer mutex held, or no reader yet. */
-static struct exchange *exchange_create(
-	struct vhost *v, const struct exchange_declaration *d, const struct exchange_type *type)
+/* Writer mutex held, or no reader yet. Takes the gate; NULL: nothing was done. */
+static struct exchange *exchange_create(struct vhost *v, const struct exchange_declaration *d,
+	const struct exchange_type *type, struct gate *gate_or_null)
 {
 	struct exchange *x = calloc(1, sizeof(*x) + d->name.bytes);
 
@@ -61,7 +61,8 @@ static struct exchange *exchange_create(
 	x->durable = d->durable;
 	x->auto_delete = d->auto_delete;
 	x->internal = d->internal;
-	x->by_key = type->by_key;
+	x->gate = gate_or_null;
+	x->by_key = type->by_key && !x->gate;
 	if (type->begin)
 		type->begin(x);
 	CDS_INIT_LIST_HEAD(&x->bindings);
@@ -95,7 +96,7 @@ int exchanges_predeclare(struct vhost *v)
 	for (unsigned i = 0; i < PREDECLARED; i++) {
 		struct exchange_declaration d = {.durable = true};
 		d.name = (struct slice){(const uint8_t *)all[i].name, (uint32_t)strlen(all[i].name)};
-		struct exchange *x = exchange_create(v, &d, all[i].type);
+		struct exchange *x = exchange_create(v, &d, all[i].type, NULL);
 		if (!x)
 			return -1;
 		x->predeclared = true;
@@ -110,11 +111,13 @@ static enum failure_code exchange_equivalent(
 	struct slice name = x->by_name.name;
 	enum failure_code code;
 
-	if (!slice_equals_text(d->type, x->type->name))
+	const char *type = x->gate ? gate_type_name(x->gate) : x->type->name;
+
+	if (!slice_equals_text(d->type, type))
 		return failure_set(f, FAILURE_PRECONDITION,
 			"inequivalent arg 'type' for " EXCHANGE_FMT ": received '" SLICE_FMT
 			"' but current is '%s'",
-			NAME_ARG(name, x->vhost), SLICE_ARG(d->type), x->type->name);
+			NAME_ARG(name, x->vhost), SLICE_ARG(d->type), type);
 	code = flag_equivalent(x->durable, d->durable, "durable", "exchange", name, x->vhost, f);
 	if (!code)
 		code = flag_equivalent(
@@ -144,18 +147,32 @@ static enum failure_code alternate_check(
 }
 
 /* Writer mutex held. */
+static enum failure_code exchange_make(
+	struct vhost *v, const struct exchange_declaration *d, struct failure *f)
+{
+	const struct exchange_type *type;
+	struct gate *gate;
+	enum failure_code code = gate_make(v, d, &type, &gate, f);
+
+	if (!code && type->check)
+		code = type->check(d, f);
+	if (!code && !exchange_create(v, d, type, gate))
+		code = failure_set(f, FAILURE_LIMIT, "no memory for " EXCHANGE_FMT, NAME_ARG(d->name, v));
+	if (code)
+		gate_free(gate);
+	return code;
+}
+
+/* Writer mutex held. */
 static enum failure_code exchange_declare_new(
 	struct vhost *v, const struct exchange_declaration *d, struct failure *f)
 {
 	struct broker *b = v->broker;
-	const struct exchange_type *type = type_find(d->type);
 
 	if (reserved(d->name))
 		return failure_set(f, FAILURE_ACCESS_REFUSED,
 			"exchange name '" SLICE_FMT "' contains reserved prefix 'amq.*'", SLICE_ARG(d->name));
 	enum failure_code code = alternate_check(v, d, f);
-	if (!code && type->check)
-		code = type->check(d, f);
 	if (code)
 		return code;
 	if (b->exchange_count - b->predeclared_count >= b->config.limits.exchanges)
@@ -164,10 +181,10 @@ static enum failure_code exchange_declare_new(
 	code = arguments_count(b, &d->arguments, f);
 	if (code)
 		return code;
-	if (exchange_create(v, d, type))
-		return FAILURE_NONE;
-	arguments_uncount(b, &d->arguments);
-	return failure_set(f, FAILURE_LIMIT, "no memory for " EXCHANGE_FMT, NAME_ARG(d->name, v));
+	code = exchange_make(v, d, f);
+	if (code)
+		arguments_uncount(b, &d->arguments);
+	return code;
 }
 
 enum failure_code exchange_declare(struct session *s, const struct exchange_declaration *d, struct failure *f)
@@ -180,7 +197,7 @@ enum failure_code exchange_declare(struct session *s, const struct exchange_decl
 		return refuse_default(f);
 	if (d->passive)
 		return exchange_find(s->vhost, d->name) ? FAILURE_NONE : not_found(d->name, s->vhost, f);
-	if (!type_find(d->type))
+	if (!exchange_type_find(d->type) && !gate_type_exists(d->type))
 		return failure_set(f, FAILURE_COMMAND_INVALID, "unknown exchange type '" SLICE_FMT "'",
 			SLICE_ARG(d->type));
 	pthread_mutex_lock(&b->writer);
@@ -198,6 +215,7 @@ static void exchange_release(struct reclaim_node *n)
 	struct exchange *x = caa_container_of(n, struct exchange, reclaim);
 
 	fields_free(&x->arguments);
+	gate_free(x->gate);
 	free(x->onward);
 	free(x);
 }
@@ -210,6 +228,7 @@ static void exchange_hide(struct exchange *x)
 	__atomic_store_n(&x->deleted, true, __ATOMIC_RELAXED);
 	table_remove(&b->exchanges, &x->by_name);
 	exchange_links_end(x);
+	gate_exchange_gone(x->gate);
 	RCU_PUBLISH(b->deletions, b->deletions + 1);
 	exchange_changed(x);
 	cds_list_del_init(&x->of_broker);

@@ -6,7 +6,8 @@
 
 struct exchange_declaration {
 	struct slice name; /* 1 to 255 bytes, UTF-8; "amq." is reserved unless it exists; "" is refused */
-	struct slice type; /* "direct", "fanout", "topic", "headers", "x-consistent-hash" */
+	struct slice
+		type; /* "direct", "fanout", "topic", "headers", "x-consistent-hash", "x-delayed-message" */
 	bool passive, durable, auto_delete, internal;
 	bool existing; /* no new one is made: AGAIN where it is not there */
 	struct fields arguments;
@@ -70,8 +71,9 @@ struct publish {
 	const struct header_source *headers; /* may be NULL */
 	struct message *message;	     /* complete */
 	const struct key_source *more_keys;  /* may be NULL */
-	const struct queue_filter *filter;   /* may be NULL; as long as the message is offered */
-	bool from_inside;		     /* internal exchanges take it too */
+	struct message *keys; /* what more_keys reads, for whoever publishes it later; NULL: nothing */
+	const struct queue_filter *filter; /* may be NULL; as long as the message is offered */
+	bool from_inside;		   /* internal exchanges take it too */
 };
 
 /* How far the links to other cores have to be taken for what was published to be in its queues. Begin with
@@ -89,11 +91,12 @@ enum publish_result {
 };
 
 /* Routes a message and enqueues it on every matching queue once; the caller keeps its reference. queues_out:
- * how many queues it was for (0: unroutable). AGAIN: a queue has no memory for an entry, is moving to another
- * core, the link to its core is full, or there are so many queues that they are served in slices. marks (may
- * be NULL): what went to other cores is added; it is in its queues when publish_marks_passed says so. FAILED:
- * NOT_FOUND where the exchange does not exist, ACCESS_REFUSED where it is internal, LIMIT where more queues
- * match than limits.queues. Hot path: no lock, no allocation from the system. Cost: lookup plus matches. */
+ * how many queues it was for, and exchanges that hold it back (0: unroutable). AGAIN: a queue has no memory
+ * for an entry, is moving to another core, the link to its core is full, or there are so many queues that
+ * they are served in slices. marks (may be NULL): what went to other cores is added; it is in its queues when
+ * publish_marks_passed says so. FAILED: NOT_FOUND where the exchange does not exist, ACCESS_REFUSED where it
+ * is internal, LIMIT where more queues match than limits.queues. Hot path: no lock, no allocation from the
+ * system. Cost: lookup plus matches. */
 enum publish_result exchange_publish(struct session *s, const struct publish *p, struct publish_marks *marks,
 	uint32_t *queues_out, struct failure *f);
 

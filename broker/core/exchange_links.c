@@ -37,6 +37,8 @@ void exchange_links_begin(struct exchange *x)
 	const struct value *alternate = fields_find(&x->arguments, ALTERNATE_EXCHANGE);
 
 	x->linked = table_find(&b->alternates, v, x->by_name.name);
+	if (x->gate)
+		lead_on(x);
 	/* The default exchange has no bindings: as an alternate it matches nothing. */
 	if (!alternate || alternate->bytes.bytes == 0)
 		return;

@@ -48,14 +48,30 @@ static void fan_out_ends(struct broker_core *c)
 
 	if (f->exchange)
 		looking_ends(f);
+	if (f->found->gated)
+		gates_undo(c, f->found);
 	message_unref(c->cache, f->message);
 	f->message = NULL;
 	f->session = NULL;
 }
 
-/* The next slice of pointers becomes handles, after which nothing found is looked at again. */
-static void name_queues(struct fan_out *f)
+/* The gates on the way have their say before the message is given. False: not now. */
+static bool keep_gates(struct broker_core *c)
 {
+	struct fan_out *f = &c->fan_out;
+
+	if (!f->found->gated)
+		return true;
+	if (!gates_ready(c, f->found))
+		return false;
+	f->given += gates_keep(c, f->found, f->message, f->keys);
+	return true;
+}
+
+/* The next slice of pointers becomes handles, after which nothing found is looked at again. */
+static void name_queues(struct broker_core *c)
+{
+	struct fan_out *f = &c->fan_out;
 	uint32_t end = f->found->count;
 
 	if (end - f->count > ROUTE_SLICE)
@@ -65,7 +81,7 @@ static void name_queues(struct fan_out *f)
 		bool takes = !f->filter || f->filter->takes(f->filter->ctx, queue_name(q));
 		f->queues[f->count] = takes ? q->handle : QUEUE_NONE;
 	}
-	if (f->count == f->found->count)
+	if (f->count == f->found->count && keep_gates(c))
 		looking_ends(f);
 }
 
@@ -85,13 +101,14 @@ void fan_out_begin(struct session *s, struct exchange *x, const struct publish *
 	f->session = s;
 	f->exchange = x;
 	f->filter = p->filter;
+	f->keys = p->keys;
 	f->complete = complete;
 	f->refused = false;
 	f->count = f->at = f->given = 0;
 	f->idle_turns = 0;
 	c->counters.fan_outs++;
 	if (complete)
-		name_queues(f);
+		name_queues(c);
 }
 
 static enum publish_result look(struct broker_core *c, const struct route_request *r)
@@ -100,7 +117,7 @@ static enum publish_result look(struct broker_core *c, const struct route_reques
 
 	f->idle_turns = 0;
 	if (f->complete) {
-		name_queues(f);
+		name_queues(c);
 		return PUBLISH_AGAIN;
 	}
 	f->complete = route_find_more(f->exchange, r, f->found);

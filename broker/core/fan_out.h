@@ -30,6 +30,7 @@ struct fan_out {
 	struct session *session;	   /* whose publisher waits; NULL: it has gone */
 	struct exchange *exchange;	   /* looking; NULL: giving */
 	const struct queue_filter *filter; /* the publisher's; as long as it is there */
+	struct message *keys;		   /* likewise */
 	struct route_set *found;
 	bool refused;  /* by one of its queues at least */
 	bool complete; /* all are found, but not all of them are handles yet */

@@ -301,7 +301,7 @@ static unsigned differences(
 	struct header_source source = {find_in_fields, next_of_fields, headers, NULL};
 	unsigned wrong = 0;
 
-	route_whole(x, &(struct route_request){{0}, &source, NULL});
+	route_whole(x, &(struct route_request){.headers = &source});
 	for (unsigned i = 0; i < BINDINGS; i++)
 		wrong += routed(names[i]) != (bindings[i].in && model_matches(&bindings[i], headers));
 	return wrong;

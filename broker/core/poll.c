@@ -116,6 +116,8 @@ unsigned broker_core_poll(struct broker_core *c)
 	work += fan_out_poll(c);
 	if (!list_is_empty(&c->letters.all))
 		work += letters_poll(c);
+	if (c->stats.messages_delayed)
+		work += delays_poll(c);
 	work += entries_grave_empty(&c->grave, c->cache, GRAVE_QUANTUM);
 	phase_leave(c->phase, before);
 	return work;
@@ -125,8 +127,9 @@ uint64_t broker_core_next_us(const struct broker_core *c)
 {
 	uint64_t timers = c->wheel.armed ? timer_wheel_next_us(&c->wheel) : UINT64_MAX;
 	uint64_t letters = list_is_empty(&c->letters.all) ? UINT64_MAX : c->now_us + LETTERS_RETRY_US;
+	uint64_t delays = delays_next_us(c), waiting = letters < delays ? letters : delays;
 
-	return timers < letters ? timers : letters;
+	return timers < waiting ? timers : waiting;
 }
 
 static bool links_idle(const struct broker_core *c)
@@ -144,7 +147,7 @@ bool broker_core_busy(const struct broker_core *c)
 {
 	/* A letter that waits, for memory, is looked at again by the clock. */
 	return !list_is_empty(&c->ready) || !list_is_empty(&c->watched) ||
-	       (!list_is_empty(&c->letters.all) && !c->letters.waiting) ||
+	       (!list_is_empty(&c->letters.all) && !c->letters.waiting) || delays_busy(c) ||
 	       __atomic_load_n(&c->broker->deleted_count, __ATOMIC_RELAXED) > 0 || !links_idle(c) ||
 	       !subscriptions_idle(c) || c->moves_active || c->fan_out.message ||
 	       !list_is_empty(&c->fan_out.waiting) || !list_is_empty(&c->grave.pages);

@@ -227,8 +227,17 @@ static struct exchange *route(struct session *s, const struct publish *p, const 
 		return NULL;
 	if (!to->overflow)
 		return x;
+	if (to->gated)
+		gates_undo(s->core, to);
 	too_many(f);
 	return NULL;
+}
+
+static enum publish_result not_now(struct broker_core *c, struct route_set *to)
+{
+	if (to->gated)
+		gates_undo(c, to);
+	return PUBLISH_AGAIN;
 }
 
 /* Not one that is being served in slices. */
@@ -248,11 +257,12 @@ static enum publish_result publish_new(struct session *s, const struct publish *
 	if (!x)
 		return PUBLISH_FAILED;
 	if (!complete || to->count > c->fan_out.at_once) {
-		if (turn)
+		if (turn) {
 			fan_out_begin(s, x, p, complete);
-		else
-			fan_out_wait(&c->fan_out, s);
-		return PUBLISH_AGAIN;
+			return PUBLISH_AGAIN;
+		}
+		fan_out_wait(&c->fan_out, s);
+		return not_now(c, to);
 	}
 	leave_hidden_out(to);
 	if (p->filter)
@@ -260,13 +270,17 @@ static enum publish_result publish_new(struct session *s, const struct publish *
 	if (message_expires(p->message))
 		expect_expiry(to);
 	phase_enter(c->phase, PHASE_QUEUE);
+	if (__builtin_expect(to->gated, 0) && !gates_ready(c, to))
+		return not_now(c, to);
 	enum publish_given given = give_all(c, to, p->message, marks);
 	if (given == GIVE_AGAIN) {
 		c->counters.publish_again++;
-		return PUBLISH_AGAIN;
+		return not_now(c, to);
 	}
 	*queues_out = to->count;
-	count_done(c, to->count);
+	if (__builtin_expect(to->gated, 0))
+		*queues_out += gates_keep(c, to, p->message, p->keys);
+	count_done(c, *queues_out);
 	return given == GIVEN ? PUBLISH_DONE : PUBLISH_REFUSED;
 }
 
@@ -285,7 +299,7 @@ static enum publish_result publish_more(struct session *s, const struct route_re
 struct publish_run publish_run_begin(struct session *s, const struct publish *p)
 {
 	struct broker_core *c = s->core;
-	struct route_request r = {p->routing_key, p->headers, NULL};
+	struct route_request r = {p->routing_key, p->headers, NULL, c};
 	struct route_set *to = c->route;
 	struct publish_run run = {0};
 	uint64_t hits = c->stats.route_hits;
@@ -298,6 +312,10 @@ struct publish_run publish_run_begin(struct session *s, const struct publish *p)
 	phase_leave(c->phase, before);
 	run.noted = c->stats.route_hits != hits;
 	c->stats.route_hits = hits; /* counted for what is added */
+	if (__builtin_expect(to->gated, 0)) {
+		gates_undo(c, to);
+		return run;
+	}
 	if (!x || x->internal || !complete || to->overflow || to->count != 1)
 		return run;
 	struct queue *q = to->queues[0];
@@ -342,7 +360,7 @@ enum publish_result exchange_publish(struct session *s, const struct publish *p,
 	uint32_t *queues_out, struct failure *f)
 {
 	struct broker_core *c = s->core;
-	struct route_request r = {p->routing_key, p->headers, p->more_keys};
+	struct route_request r = {p->routing_key, p->headers, p->more_keys, c};
 
 	CHECK(message_missing_bytes(p->message) == 0);
 	MUST(p->routing_key.bytes <= 255);

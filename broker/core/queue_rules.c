@@ -14,14 +14,6 @@ static void watch(struct queue *q)
 	cds_list_add_tail(&q->of_watched, &q->owner->watched);
 }
 
-/* A wheel with nothing in it is not turned: it is brought up to date before something comes in. */
-static void arm(struct broker_core *c, struct timer *t, uint64_t at_us)
-{
-	if (c->wheel.armed == 0)
-		timer_wheel_advance(&c->wheel, c->now_us, 1);
-	timer_arm(&c->wheel, t, at_us);
-}
-
 /* Expiry */
 
 static uint64_t lifetime(const struct queue *q, const struct message *m)
@@ -184,7 +176,7 @@ static void head_watch(struct queue *q)
 	if (end <= c->now_us)
 		watch(q);
 	else
-		arm(c, &q->expiry, end);
+		core_timer_arm(c, &q->expiry, end);
 }
 
 static void expiry_fire(struct timer *t, uint64_t now_us)
@@ -211,7 +203,7 @@ void queue_used(struct queue *q)
 	struct broker_core *c = q->owner;
 
 	if (q->policy && q->policy->expires_us && q->consumer_count == 0)
-		arm(c, &q->lease, c->now_us + q->policy->expires_us);
+		core_timer_arm(c, &q->lease, c->now_us + q->policy->expires_us);
 }
 
 /* The queue and its core */

@@ -168,6 +168,8 @@ static __attribute__((noinline)) bool walk_again(
 
 	while (again) {
 		s->changing = ++s->tries == ROUTE_TRIES_MAX;
+		if (s->gated)
+			gates_undo(r->core, s);
 		walk_begin(x, s);
 		if (needs_graph(x, r))
 			route_graph_begin(x, s);

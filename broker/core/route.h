@@ -11,6 +11,7 @@ struct route_request {
 	struct slice routing_key;
 	const struct header_source *headers; /* may be NULL: there are none */
 	const struct key_source *more_keys;  /* may be NULL: there are none */
+	struct broker_core *core; /* whose message it is; NULL: nobody's, gates stand open (gate.h) */
 };
 
 enum {
@@ -68,6 +69,7 @@ struct route_set {
 	bool in_graph;	 /* the walk leads through other exchanges, or takes several keys */
 	bool met_again;	 /* in a graph: something that stands came twice */
 	bool of_exchanges;
+	bool gated;		   /* a gate was met: gates_keep or gates_undo is due */
 	uint8_t tries;		   /* how often a change has made it begin again */
 	uint64_t generation;	   /* when the walk began: the exchange's, or */
 	const uint64_t *changes;   /* in a graph: this one */

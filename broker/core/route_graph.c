@@ -9,7 +9,7 @@ static void exchange_begins(struct route_set *s)
 {
 	struct route_graph *g = s->graph;
 
-	g->step = GRAPH_QUEUES;
+	g->step = GRAPH_GATE;
 	g->key_from = g->key_next = 0;
 	g->queues_before = s->count;
 	g->exchanges_before = g->exchanges.count;
@@ -154,12 +154,21 @@ static bool walk_alternate(const struct exchange *x, struct route_set *s)
 	return true;
 }
 
+/* False: the message does not get behind it. */
+static bool pass_gate(const struct exchange *x, const struct route_request *r, struct route_set *s)
+{
+	s->graph->step = GRAPH_QUEUES;
+	return !x->gate || gate_ask(x->gate, r, s) == GATE_OPEN;
+}
+
 static bool walk_one(const struct exchange *x, const struct route_request *r, struct route_set *s)
 {
 	struct route_graph *g = s->graph;
 
 	g->by_key &= x->by_key;
 	if (exchange_hidden(x))
+		return true;
+	if (g->step == GRAPH_GATE && !pass_gate(x, r, s))
 		return true;
 	if (g->step == GRAPH_QUEUES && !walk_queues(x, r, s))
 		return false;

@@ -2,7 +2,7 @@
 /* Routes that do not end at the exchange that a message was published to: exchanges bound to exchanges,
  * alternate exchanges, and several keys a message (CC, BCC). The exchanges that are met form a list, walked
  * in order; none comes into it twice, so cycles end and the cost is that of the exchanges reached, each
- * walked once with every key.
+ * walked once with every key. Whether an exchange is walked at all may be its gate's to say (gate.h).
  *
  * An exchange that leads on keeps its bindings to exchanges apart (exchange.onward), in the same form as
  * those to queues: a walk through queues alone passes nothing else.
@@ -12,9 +12,10 @@
 #ifndef BROKER_CORE_ROUTE_GRAPH_H
 #define BROKER_CORE_ROUTE_GRAPH_H
 
+#include "broker/core/gate.h"
 #include "broker/core/route.h"
 
-enum graph_step { GRAPH_QUEUES, GRAPH_EXCHANGES, GRAPH_MATCHED };
+enum graph_step { GRAPH_GATE, GRAPH_QUEUES, GRAPH_EXCHANGES, GRAPH_MATCHED };
 
 struct route_graph {
 	struct route_set exchanges; /* met so far; the first is the one published to */
@@ -24,6 +25,7 @@ struct route_graph {
 		key_next; /* more_keys' places of this key and the one behind it; 0, 0: the first */
 	uint32_t queues_before, exchanges_before; /* what was met before this exchange */
 	bool by_key;				  /* of all of them: what matches depends on the keys alone */
+	struct gates_met gates;
 };
 
 /* A set of the exchange's in which nothing is found yet, and a slice of its walk: as the types' route. */

@@ -201,6 +201,7 @@ static void add_broker(struct data_core *d, json_t *result)
 	}
 	set_int(o, "messages_ready", b.messages_ready);
 	set_int(o, "messages_unacked", b.messages_unacked);
+	set_int(o, "messages_delayed", b.messages_delayed);
 	json_object_set_new(result, "broker", o);
 }
 

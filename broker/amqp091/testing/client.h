@@ -81,7 +81,9 @@ void client_body(struct client *c, uint16_t channel, const void *body, uint32_t 
 /* All of it, the body in frames of the agreed size. */
 void client_publish(struct client *c, uint16_t channel, const char *exchange, const char *key,
 	const void *body, uint32_t n);
-/* All of it, with properties and a body of one frame. */
+/* All of it, with properties and a body of one frame; with: to the default exchange. */
+void client_publish_to(struct client *c, uint16_t channel, const char *exchange, const char *key,
+	const struct amqp091_basic_properties *properties, const char *body);
 void client_publish_with(struct client *c, uint16_t channel, const char *key,
 	const struct amqp091_basic_properties *properties, const char *body);
 /* A content-bearing method on this channel, its header and bodies. */

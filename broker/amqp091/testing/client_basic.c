@@ -43,7 +43,7 @@ void client_body(struct client *c, uint16_t channel, const void *body, uint32_t 
 	client_frame(c, AMQP091_FRAME_BODY, channel, body, n);
 }
 
-void client_publish_with(struct client *c, uint16_t channel, const char *key,
+void client_publish_to(struct client *c, uint16_t channel, const char *exchange, const char *key,
 	const struct amqp091_basic_properties *properties, const char *body)
 {
 	static uint8_t payload[16384];
@@ -54,10 +54,16 @@ void client_publish_with(struct client *c, uint16_t channel, const char *key,
 	wire_put64(payload + 4, strlen(body));
 	CU_ASSERT_FATAL(amqp091_basic_properties_size(properties) <= sizeof(payload) - 12);
 	end = amqp091_basic_properties_put(payload + 12, properties);
-	client_publish_method(c, channel, "", key, false);
+	client_publish_method(c, channel, exchange, key, false);
 	client_frame(c, AMQP091_FRAME_HEADER, channel, payload, (uint32_t)(end - payload));
 	if (*body)
 		client_body(c, channel, body, (uint32_t)strlen(body));
+}
+
+void client_publish_with(struct client *c, uint16_t channel, const char *key,
+	const struct amqp091_basic_properties *properties, const char *body)
+{
+	client_publish_to(c, channel, "", key, properties, body);
 }
 
 void client_publish(struct client *c, uint16_t channel, const char *exchange, const char *key,

@@ -273,7 +273,7 @@ static uint64_t core_motion(const struct rig_core *c)
 
 	return amqp091_server_conn_count(c->server) + stats->acked * 11 + stats->requeued * 13 +
 	       stats->dropped * 17 + stats->messages_ready * 19 +
-	       broker_core_counters(c->core)->dead_letters * 23;
+	       broker_core_counters(c->core)->dead_letters * 23 + stats->messages_delayed * 29;
 }
 
 static uint64_t motion(const struct rig *r)

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* x-delayed-message as octets. `here` publishes on the first core, `there`, on the last, owns the queues. */
+#include "broker/amqp091/internal.h"
+#include "broker/amqp091/testing/rig_test.h"
+
+#include <string.h>
+
+enum { MS = 1000 };
+
+static struct rig rig;
+static struct client here, there;
+static uint8_t table_bytes[1024];
+static struct amqp091_table_builder table;
+
+static void exchange(const char *name, const char *inside)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_EXCHANGE_DECLARE};
+
+	amqp091_table_build(&table, table_bytes, sizeof(table_bytes));
+	if (inside)
+		amqp091_table_add_cstring(&table, "x-delayed-type", inside);
+	m.args.exchange_declare.exchange = str(name);
+	m.args.exchange_declare.type = str("x-delayed-message");
+	CU_ASSERT_EQUAL(amqp091_table_finish(&table, &m.args.exchange_declare.arguments), 0);
+	client_method(&there, 1, &m);
+}
+
+static void bind(const char *queue, const char *key)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_BIND};
+
+	m.args.queue_bind.queue = str(queue);
+	m.args.queue_bind.exchange = str("late");
+	m.args.queue_bind.routing_key = str(key);
+	client_method(&there, 1, &m);
+	client_expect(&there, 1, AMQP091_METHOD_QUEUE_BIND_OK);
+}
+
+static void begin(uint32_t cores)
+{
+	struct rig_options o = rig_options();
+
+	o.cores = cores;
+	test_begin(&rig, &o);
+	client_open_at(&here, &rig, 0);
+	client_open_at(&there, &rig, cores - 1);
+	client_channel(&here, 1);
+	client_channel(&there, 1);
+	exchange("late", "direct");
+	client_expect(&there, 1, AMQP091_METHOD_EXCHANGE_DECLARE_OK);
+	client_declare(&there, 1, "q");
+	bind("q", "k");
+}
+
+static void finish(void)
+{
+	client_close(&here);
+	client_close(&there);
+	test_end(&rig);
+}
+
+/* A header table with x-delay, to which more may be added. */
+static struct amqp091_table_builder *delay(int32_t ms)
+{
+	amqp091_table_build(&table, table_bytes, sizeof(table_bytes));
+	amqp091_table_add_cstring(&table, "before", "b");
+	amqp091_table_add_int32(&table, "x-delay", ms);
+	amqp091_table_add_cstring(&table, "after", "a");
+	return &table;
+}
+
+static void publish(const char *key, const char *body)
+{
+	struct amqp091_basic_properties p = {
+		.flags = AMQP091_BASIC_HEADERS | AMQP091_BASIC_MESSAGE_ID, .message_id = str("id")};
+
+	CU_ASSERT_EQUAL(amqp091_table_finish(&table, &p.headers), 0);
+	client_publish_to(&here, 1, "late", key, &p, body);
+	rig_settle(&rig);
+}
+
+static void add_keys(const char *header, const char *key)
+{
+	amqp091_array_open(&table, header);
+	amqp091_table_add_cstring(&table, NULL, key);
+	amqp091_table_close(&table);
+}
+
+static struct {
+	uint8_t block[4096];
+	struct amqp091_basic_properties p;
+} got;
+
+/* The next message of the queue, whose properties are then in `got`. */
+static void take(const char *queue)
+{
+	struct message *m = rig_take(&rig, queue);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	uint32_t n = message_properties_bytes(m);
+	message_properties_copy(m, got.block);
+	CU_ASSERT_EQUAL_FATAL(amqp091_basic_properties_decode(got.block, n, &got.p), 0);
+	message_unref(broker_core_cache(rig.cores[rig.core_count - 1].core), m);
+}
+
+static bool has(const char *header)
+{
+	struct amqp091_value v;
+
+	return amqp091_table_find(&got.p.headers, header, &v) == 0;
+}
+
+static void advance(uint64_t ms)
+{
+	rig_advance(&rig, ms * MS);
+	rig_settle(&rig);
+}
+
+static void comes_late_with_its_header_negated(uint32_t cores)
+{
+	int64_t n;
+
+	begin(cores);
+	delay(100);
+	publish("k", "body");
+	advance(98);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "q"), 0);
+	advance(4);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "q"), 1);
+	take("q");
+	CU_ASSERT_EQUAL(amqp091_table_get_int(&got.p.headers, "x-delay", &n), 0);
+	CU_ASSERT_EQUAL(n, -100);
+	CU_ASSERT_TRUE(has("before") && has("after"));
+	CU_ASSERT_TRUE(got.p.flags & AMQP091_BASIC_MESSAGE_ID);
+	finish();
+}
+
+static void a_message_comes_late(void)
+{
+	comes_late_with_its_header_negated(1);
+}
+
+static void a_message_comes_late_on_another_core(void)
+{
+	comes_late_with_its_header_negated(2);
+}
+
+static void a_delay_in_text_is_a_number_then(void)
+{
+	int64_t n;
+
+	begin(1);
+	amqp091_table_build(&table, table_bytes, sizeof(table_bytes));
+	amqp091_table_add_cstring(&table, "x-delay", "3000000000");
+	publish("k", "body");
+	rig.now_us += 2999999000 * MS; /* in one step: it is a month */
+	advance(999);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "q"), 0);
+	advance(3);
+	take("q");
+	CU_ASSERT_EQUAL(amqp091_table_get_int(&got.p.headers, "x-delay", &n), 0);
+	CU_ASSERT_EQUAL(n, -3000000000);
+	finish();
+}
+
+static void further_keys_are_remembered(void)
+{
+	begin(1);
+	client_declare(&there, 1, "cc");
+	client_declare(&there, 1, "bcc");
+	bind("cc", "c");
+	bind("bcc", "b");
+	delay(10);
+	add_keys("CC", "c");
+	add_keys("BCC", "b");
+	publish("k", "body");
+	advance(12);
+	take("q");
+	CU_ASSERT_TRUE(has("CC"));
+	CU_ASSERT_FALSE(has("BCC"));
+	take("cc");
+	take("bcc");
+	CU_ASSERT_FALSE(has("BCC"));
+	finish();
+}
+
+static void it_is_confirmed_at_once(void)
+{
+	begin(1);
+	client_confirm_select(&here, 1);
+	delay(10);
+	publish("k", "body");
+	client_expect(&here, 1, AMQP091_METHOD_BASIC_ACK);
+	advance(12);
+	take("q");
+	finish();
+}
+
+/* What is held back is not unroutable; what then has no queue can no more be told. */
+static void a_mandatory_one_is_not_returned(void)
+{
+	struct amqp091_basic_properties p = {.flags = AMQP091_BASIC_HEADERS};
+	uint8_t payload[256];
+
+	begin(1);
+	delay(10);
+	CU_ASSERT_EQUAL(amqp091_table_finish(&table, &p.headers), 0);
+	memset(payload, 0, 12);
+	wire_put16(payload, AMQP091_CLASS_BASIC);
+	uint8_t *end = amqp091_basic_properties_put(payload + 12, &p);
+	client_publish_method(&here, 1, "late", "nowhere", true);
+	client_frame(&here, AMQP091_FRAME_HEADER, 1, payload, (uint32_t)(end - payload));
+	rig_settle(&rig);
+	client_expect_nothing(&here);
+	advance(12);
+	client_expect_nothing(&here);
+	CU_ASSERT_EQUAL(broker_core_counters(rig.cores[0].core)->delayed_lost, 1);
+	finish();
+}
+
+/* Its lifetime begins where its delay ends. */
+static void it_lives_from_then_on(void)
+{
+	struct amqp091_basic_properties p = {
+		.flags = AMQP091_BASIC_HEADERS | AMQP091_BASIC_EXPIRATION, .expiration = str("50")};
+
+	begin(1);
+	delay(100);
+	CU_ASSERT_EQUAL(amqp091_table_finish(&table, &p.headers), 0);
+	client_publish_to(&here, 1, "late", "k", &p, "body");
+	rig_settle(&rig);
+	advance(102);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "q"), 1);
+	advance(52);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "q"), 0);
+	finish();
+}
+
+static void large_bodies_wait_for_memory(void)
+{
+	static uint8_t big[100000];
+	struct amqp091_basic_properties p = {.flags = AMQP091_BASIC_HEADERS};
+	struct client_content content;
+	uint8_t payload[256];
+
+	begin(1);
+	for (unsigned i = 0; i < sizeof(big); i++)
+		big[i] = (uint8_t)(i * 7 + i / 251);
+	delay(1000);
+	CU_ASSERT_EQUAL(amqp091_table_finish(&table, &p.headers), 0);
+	for (unsigned i = 0; i < 20; i++) {
+		memset(payload, 0, 12);
+		wire_put16(payload, AMQP091_CLASS_BASIC);
+		wire_put64(payload + 4, sizeof(big));
+		uint8_t *end = amqp091_basic_properties_put(payload + 12, &p);
+		client_publish_method(&here, 1, "late", "k", false);
+		client_frame(&here, AMQP091_FRAME_HEADER, 1, payload, (uint32_t)(end - payload));
+		for (uint32_t at = 0; at < sizeof(big); at += 4000)
+			client_body(&here, 1, big + at, 4000);
+	}
+	rig_settle(&rig);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "q"), 0);
+	for (unsigned i = 0; i < 3; i++)
+		advance(1002);
+	CU_ASSERT_EQUAL_FATAL(client_ready_count(&there, 1, "q"), 20);
+	for (unsigned i = 0; i < 20; i++) {
+		client_get(&there, 1, "q", true);
+		client_expect_content(&there, 1, AMQP091_METHOD_BASIC_GET_OK, &content);
+		CU_ASSERT_EQUAL_FATAL(content.bytes, sizeof(big));
+		CU_ASSERT_EQUAL(memcmp(content.body, big, sizeof(big)), 0);
+		client_content_free(&content);
+	}
+	finish();
+}
+
+static void a_transaction_delays_from_its_commit_on(void)
+{
+	begin(1);
+	client_plain(&here, 1, AMQP091_METHOD_TX_SELECT);
+	client_expect(&here, 1, AMQP091_METHOD_TX_SELECT_OK);
+	delay(100);
+	publish("k", "body");
+	advance(200);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "q"), 0);
+	client_plain(&here, 1, AMQP091_METHOD_TX_COMMIT);
+	client_expect(&here, 1, AMQP091_METHOD_TX_COMMIT_OK);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "q"), 0);
+	advance(102);
+	take("q");
+	finish();
+}
+
+static void a_declaration_without_a_type_is_refused(void)
+{
+	begin(1);
+	exchange("x", NULL);
+	client_expect_refusal(&there, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_EXCHANGE_DECLARE,
+		"PRECONDITION_FAILED - Invalid argument, 'x-delayed-type' must be an existing exchange type");
+	exchange("x", "nothing");
+	client_expect_ended(&there, AMQP091_REPLY_COMMAND_INVALID, AMQP091_METHOD_EXCHANGE_DECLARE);
+	client_close(&here);
+	test_end(&rig);
+}
+
+/* The memory of what waits is given back with the exchange. */
+static void what_waits_goes_with_the_exchange(void)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_EXCHANGE_DELETE};
+
+	begin(2);
+	for (unsigned i = 0; i < 100; i++) {
+		delay(1000000);
+		publish("k", "body");
+	}
+	m.args.exchange_delete.exchange = str("late");
+	client_method(&there, 1, &m);
+	client_expect(&there, 1, AMQP091_METHOD_EXCHANGE_DELETE_OK);
+	rig_settle(&rig);
+	CU_ASSERT_EQUAL(broker_core_counters(rig.cores[0].core)->delayed_lost, 100);
+	finish();
+}
+
+int main(int argc, char **argv)
+{
+	return unit_main(argc, argv,
+		(struct unit_test[]){{"a_message_comes_late", a_message_comes_late},
+			{"a_message_comes_late_on_another_core", a_message_comes_late_on_another_core},
+			{"a_delay_in_text_is_a_number_then", a_delay_in_text_is_a_number_then},
+			{"further_keys_are_remembered", further_keys_are_remembered},
+			{"it_is_confirmed_at_once", it_is_confirmed_at_once},
+			{"a_mandatory_one_is_not_returned", a_mandatory_one_is_not_returned},
+			{"it_lives_from_then_on", it_lives_from_then_on},
+			{"large_bodies_wait_for_memory", large_bodies_wait_for_memory},
+			{"a_transaction_delays_from_its_commit_on", a_transaction_delays_from_its_commit_on},
+			{"a_declaration_without_a_type_is_refused", a_declaration_without_a_type_is_refused},
+			{"what_waits_goes_with_the_exchange", what_waits_goes_with_the_exchange}, {0}});
+}
