@@ -132,15 +132,17 @@ static void declare_queue(struct talk *t, uint16_t channel)
 
 static void declare_exchange(struct talk *t, uint16_t channel)
 {
-	static const char *const types[] = {"fanout", "direct", "topic"};
+	static const char *const types[] = {"fanout", "direct", "topic", "x-delayed-message"};
 	struct amqp091_method m = {.id = AMQP091_METHOD_EXCHANGE_DECLARE};
 	struct amqp091_table_builder b;
 	uint32_t n = below(EXCHANGES);
 
 	m.args.exchange_declare = (struct amqp091_exchange_declare){
-		.exchange = str(name_of('x', n)), .type = str(types[n % 3]), .auto_delete = n == 5};
+		.exchange = str(name_of('x', n)), .type = str(types[n % 4]), .auto_delete = n == 5};
 	amqp091_table_build(&b, table_bytes, sizeof(table_bytes));
-	if (n % 2)
+	if (n % 4 == 3)
+		amqp091_table_add_cstring(&b, "x-delayed-type", "fanout");
+	else if (n % 2)
 		amqp091_table_add_cstring(&b, "alternate-exchange", name_of('x', (n + 1) % EXCHANGES));
 	CU_ASSERT_EQUAL_FATAL(amqp091_table_finish(&b, &m.args.exchange_declare.arguments), 0);
 	made->exchanges[n] = true;
@@ -199,6 +201,8 @@ static struct amqp091_table headers_of(bool keys)
 		amqp091_table_add_cstring(&b, NULL, any_queue());
 		amqp091_table_close(&b);
 	}
+	if (one_in(2))
+		amqp091_table_add_int32(&b, "x-delay", (int32_t)below(50));
 	amqp091_table_add_cstring(&b, "mine", "stays");
 	CU_ASSERT_EQUAL_FATAL(amqp091_table_finish(&b, &t), 0);
 	return t;
