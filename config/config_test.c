@@ -418,6 +418,130 @@ static void test_diff_and_reload(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(memory, "- ports | ports: 1 -> 0 entries: needs a restart\n"));
 }
 
+static void difference(unsigned changes, const char *expected)
+{
+	FILE *out = memory_open();
+	CU_ASSERT_EQUAL(config_diff(&one, &two, say, out), changes);
+	fclose(out);
+	if (strcmp(memory, expected) != 0)
+		printf("# %s", memory);
+	CU_ASSERT_STRING_EQUAL(memory, expected);
+}
+
+#define TWO_USERS "users:\n  - {name: a, password: x}\n  - {name: b, password: y}\n"
+#define MAY(rest) "permissions:\n  - {user: a, vhost: v, " rest "}\n"
+
+/* Permissions change while the broker runs, whatever of them does, and say no pattern; virtual hosts do not.
+ */
+static void test_diff_of_permissions(void)
+{
+	static const char base[] = TWO_USERS "vhosts:\n  - name: v\n  - name: w\n" MAY("read: q");
+	static const char *const others[] = {MAY("read: r"), MAY("read: q, write: e"), MAY("configure: q"),
+		MAY("read: q") "  - {user: b, vhost: v}\n", "permissions: []\n", "",
+		"permissions:\n  - {user: a, vhost: w, read: q}\n",
+		"permissions:\n  - {user: b, vhost: v, read: q}\n"};
+	char text[400];
+
+	load_good(&two, base);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		load_good(&one, base);
+		snprintf(text, sizeof(text), TWO_USERS "vhosts:\n  - name: v\n  - name: w\n%s", others[i]);
+		load_good(&two, text);
+		difference(1, "+ permissions | permissions: changed\n");
+		config_reload(&one, &two);
+		CU_ASSERT_EQUAL(one.permission_count, two.permission_count);
+		CU_ASSERT_EQUAL(memcmp(one.permissions, two.permissions, sizeof(one.permissions)), 0);
+		difference(0, "");
+	}
+}
+
+static void test_diff_of_virtual_hosts(void)
+{
+	load_good(&one, TWO_USERS "vhosts:\n  - name: v\n  - name: w\n" MAY("read: q"));
+	/* their order is theirs: it is no set */
+	load_good(&two, TWO_USERS "vhosts:\n  - name: v\n  - name: x\n" MAY("read: q"));
+	difference(1, "- vhosts[1].name | vhosts[1].name: w -> x: needs a restart\n");
+	load_good(&two, TWO_USERS "vhosts:\n  - name: v\n" MAY("read: q"));
+	difference(1, "- vhosts | vhosts: 2 -> 1 entries: needs a restart\n");
+	/* a permission in one that is not there yet is taken, and waits for the restart */
+	load_good(&two, TWO_USERS "vhosts:\n  - name: v\n  - name: w\n  - name: x\n" MAY(
+				"read: q") "  - {user: b, vhost: x}\n");
+	difference(2, "- vhosts | vhosts: 2 -> 3 entries: needs a restart\n"
+		      "+ permissions | permissions: changed\n");
+	config_reload(&one, &two);
+	CU_ASSERT_EQUAL(one.vhost_count, 2);
+	CU_ASSERT_EQUAL(one.permission_count, 2);
+	difference(1, "- vhosts | vhosts: 2 -> 3 entries: needs a restart\n");
+	/* as many, and the default one by its name */
+	load_good(&one, "{}");
+	load_good(&two, "vhosts:\n  - name: /\n");
+	CU_ASSERT(one.vhost_count == 0 && two.vhost_count == 1);
+	difference(1, "- vhosts | vhosts: 0 -> 1 entries: needs a restart\n");
+}
+
+static void test_permissions(void)
+{
+	load_good(&one, TWO_USERS
+		"vhosts:\n  - name: v\n  - name: \"a b\"\npermissions:\n"
+		"  - {user: b, vhost: a b, configure: '^$', write: \"'\\\\d\"}\n  - {user: b, vhost: v}\n"
+		"  - {user: a, vhost: v, read: .*}\n");
+	CU_ASSERT(one.vhost_count == 2 && one.permission_count == 3);
+	CU_ASSERT_STRING_EQUAL(one.vhosts[1].name, "a b");
+	CU_ASSERT_STRING_EQUAL(one.permissions[0].user, "b");
+	CU_ASSERT_STRING_EQUAL(one.permissions[0].vhost, "a b");
+	CU_ASSERT_STRING_EQUAL(one.permissions[0].configure, "^$");
+	CU_ASSERT_STRING_EQUAL(one.permissions[0].write, "'\\d");
+	CU_ASSERT_STRING_EQUAL(one.permissions[0].read, "");
+	CU_ASSERT_STRING_EQUAL(one.permissions[2].read, ".*");
+	FILE *out = memory_open();
+	config_print(&one, out);
+	fclose(out);
+	char *printed = strdup(memory), *at = strstr(printed, "# permissions:");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+	CU_ASSERT_PTR_NOT_NULL(
+		strstr(printed, "\nvhosts:\n  - name: v\n  - name: \"a b\"\n# permissions:\n"
+				"#  - user: b\n#    vhost: \"a b\"\n#    configure: \"^$\"\n"));
+	load_good(&two, printed);
+	CU_ASSERT(two.vhost_count == 2 && two.permission_count == 0);
+	/* whoever takes the comments away, and has the users, has what was printed */
+	memmove(at, at + 2, strlen(at + 2) + 1);
+	while ((at = strstr(at, "\n#")))
+		memmove(at + 1, at + 2, strlen(at + 2) + 1);
+	at = malloc(sizeof(TWO_USERS) + strlen(printed));
+	strcat(strcpy(at, TWO_USERS), strstr(printed, "vhosts:"));
+	load_good(&two, at);
+	CU_ASSERT_EQUAL(two.permission_count, 3);
+	CU_ASSERT_EQUAL(memcmp(one.permissions, two.permissions, sizeof(one.permissions)), 0);
+	free(at);
+	free(printed);
+	/* none said: what there is, is / and guest */
+	load_good(&one, "permissions:\n  - {user: guest, vhost: /, read: q}\n");
+	CU_ASSERT(one.vhost_count == 0 && one.permission_count == 1);
+}
+
+/* As many as there is room for, and one more. */
+static void test_many_virtual_hosts(void)
+{
+	size_t bytes = 0;
+	char *text = NULL;
+	FILE *out = open_memstream(&text, &bytes);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(out);
+	fputs("vhosts:\n", out);
+	for (unsigned i = 0; i < CONFIG_VHOSTS_MAX; i++)
+		fprintf(out, "  - name: v%u\n", i);
+	fflush(out);
+	load_good(&one, text);
+	CU_ASSERT_EQUAL(one.vhost_count, CONFIG_VHOSTS_MAX);
+	CU_ASSERT_STRING_EQUAL(one.vhosts[CONFIG_VHOSTS_MAX - 1].name, "v255");
+	round_trip("many");
+	fputs("  - name: one more\n", out);
+	fclose(out);
+	CU_ASSERT_EQUAL(load(&two, text), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(memory, "error: vhosts: found 257 entries; allowed: at most 256\n"));
+	free(text);
+}
+
 static void test_drop(void)
 {
 	static const char text[] =
@@ -460,6 +584,10 @@ int main(int argc, char **argv)
 		{"schema", test_schema},
 		{"nearest", test_nearest},
 		{"diff and reload", test_diff_and_reload},
+		{"diff of permissions", test_diff_of_permissions},
+		{"diff of virtual hosts", test_diff_of_virtual_hosts},
+		{"permissions", test_permissions},
+		{"many virtual hosts", test_many_virtual_hosts},
 		{"drop", test_drop},
 		{NULL, NULL},
 	};

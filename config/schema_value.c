@@ -464,6 +464,12 @@ bool schema_format(const struct schema_key *k, const struct config *c, const voi
 	case SCHEMA_SECRET:
 	case SCHEMA_HASH:
 		return *(const char *)field != '\0' && snprintf(out, SCHEMA_VALUE_BYTES, "\"***\"") > 0;
+	case SCHEMA_TEXT:
+		/* an empty one is refused where it is read */
+		if (*(const char *)field == '\0')
+			return false;
+		format_text(field, out);
+		return true;
 	case SCHEMA_RESERVED:
 		return false;
 	case SCHEMA_PATH:

@@ -45,6 +45,8 @@ bool tf_timestamps_on(unsigned k);
 struct ip_addr tf_address(bool v6, unsigned host);
 
 void tf_begin(void);
+/* Who the peer is, to both; they forget it TF_NEIGHBOUR_US after its last segment. */
+void tf_tell_peer(void);
 void tf_end(void); /* every buffer is back */
 /* Fails where the two have done anything different since the last time. */
 void tf_compare(void);

@@ -138,11 +138,11 @@ struct ip_addr tf_address(bool v6, unsigned host)
 	return v6 ? a : ip_v4(0x0a000000 + host);
 }
 
-static void tell_peer(struct tf_node *n)
+void tf_tell_peer(void)
 {
-	for (unsigned v6 = 0; v6 < 2; v6++) {
-		struct ip_addr peer = tf_address(v6, 2);
-		stack_neighbour_learn(n->stack, &peer, tf_peer_mac, tf_now_us);
+	for (unsigned i = 0; i < 4; i++) {
+		struct ip_addr peer = tf_address(i / 2, 2);
+		stack_neighbour_learn(tf_nodes[i % 2].stack, &peer, tf_peer_mac, tf_now_us);
 	}
 }
 
@@ -177,7 +177,6 @@ static void node_start(struct tf_node *n, bool long_way)
 	memset(n->conns, 0, sizeof(n->conns));
 	CU_ASSERT_PTR_NOT_NULL_FATAL(n->stack);
 	CU_ASSERT_EQUAL(tcp_listen(n->stack, NULL, TF_PORT, NULL, &app, NULL, NULL), 0);
-	tell_peer(n);
 }
 
 static bool same_region(const void *from, const void *to, unsigned k)
@@ -262,6 +261,7 @@ void tf_begin(void)
 	tf_now_us = 1000000;
 	node_start(&tf_nodes[0], false);
 	node_start(&tf_nodes[1], !tf_how.scatter_one);
+	tf_tell_peer();
 }
 
 void tf_end(void)

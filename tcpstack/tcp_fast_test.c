@@ -32,6 +32,14 @@ static void open_conn(unsigned k)
 	CU_ASSERT_FATAL(tf_nodes[1].conns[k] || tf_how.few_buffers);
 }
 
+/* Nothing may have come over its version of IP for a while: the answer to its SYN would wait for a neighbour.
+ */
+static void open_again(unsigned k)
+{
+	tf_tell_peer();
+	open_conn(k);
+}
+
 /* Something that is not what is expected. */
 static void spoil(struct tf_segment *g, const struct tcp_conn *c)
 {
@@ -119,7 +127,7 @@ static void burst(unsigned odd_one_in)
 
 	for (unsigned k = 0; k < TF_CONNS; k++) {
 		if (!tf_nodes[1].conns[k])
-			open_conn(k);
+			open_again(k);
 		next[k] = tf_nodes[1].conns[k] ? tf_nodes[1].conns[k]->rcv_nxt : 0;
 		una[k] = tf_nodes[1].conns[k] ? tf_nodes[1].conns[k]->snd_una : 0;
 	}

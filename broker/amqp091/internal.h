@@ -231,6 +231,7 @@ struct publish_content {
 struct kept_publish {
 	struct cds_list_head link;
 	struct publish_content content;
+	bool offered; /* some queue may have it already */
 };
 
 /* A publish that was accepted, and how many were until then. */

@@ -180,6 +180,23 @@ static void a_rollback_of_many_goes_in_slices(void)
 	finish();
 }
 
+/* Not while the transaction keeps it. */
+static void a_lifetime_begins_at_commit(void)
+{
+	struct amqp091_basic_properties p = {.flags = AMQP091_BASIC_EXPIRATION, .expiration = str("100")};
+
+	begin_tx();
+	client_publish_with(&client, 1, "q", &p, "a");
+	rig_settle(&rig);
+	rig_advance(&rig, 150000);
+	commit();
+	rig_advance(&rig, 90000);
+	CU_ASSERT_EQUAL(ready(), 1);
+	rig_advance(&rig, 20000);
+	CU_ASSERT_EQUAL(ready(), 0);
+	finish();
+}
+
 static void an_ack_twice_is_one_too_many(void)
 {
 	begin_tx();
@@ -448,6 +465,7 @@ int main(int argc, char **argv)
 			{"a_rollback_forgets_publishes", a_rollback_forgets_publishes},
 			{"acks_count_at_commit", acks_count_at_commit},
 			{"a_rollback_of_many_goes_in_slices", a_rollback_of_many_goes_in_slices},
+			{"a_lifetime_begins_at_commit", a_lifetime_begins_at_commit},
 			{"an_ack_twice_is_one_too_many", an_ack_twice_is_one_too_many},
 			{"a_rollback_forgets_settlements", a_rollback_forgets_settlements},
 			{"a_rejected_one_goes_back_at_commit", a_rejected_one_goes_back_at_commit},

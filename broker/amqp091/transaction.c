@@ -80,6 +80,7 @@ void transaction_publish(struct amqp091_channel *ch)
 	}
 	s->kept_bytes += bytes;
 	k->content = content;
+	k->offered = false;
 	cds_list_add_tail(&k->link, &ch->tx.publishes);
 	in->message = in->keys = NULL;
 	in->expected = false;
@@ -101,6 +102,10 @@ static bool publish_first(struct amqp091_channel *ch, struct kept_publish *k)
 	if (ch->conn->state == CONN_DEAD || conn_input_left(ch->conn) == 0 ||
 		(k->content.mandatory && !conn_may_read(ch->conn)))
 		return false;
+	/* It is published now: its time in queues counts from here. */
+	if (!k->offered)
+		message_received(k->content.message, ch->conn->server->now_us);
+	k->offered = true;
 	switch (publish_offer(ch, &k->content, &ch->marks, &f)) {
 	case PUBLISH_AGAIN:
 		return false;

@@ -19,6 +19,9 @@ enum { BYTES_PER_BINDING = 512, BYTES_BASE = 1 << 20 };
 /* Likewise the arguments of queues and exchanges. */
 enum { BYTES_PER_DECLARATION = 512 };
 
+/* Some 90 MB, where all of them are. */
+enum { REMEMBERED_MAX = 1 << 20 };
+
 static int tables_create(struct broker *b)
 {
 	const struct broker_limits *l = &b->config.limits;
@@ -106,6 +109,8 @@ struct broker *broker_create(const struct broker_config *config)
 	b->config = *config;
 	if (b->config.cores == 0)
 		b->config.cores = 1;
+	if (b->config.remembered_max == 0)
+		b->config.remembered_max = REMEMBERED_MAX;
 	MUST(b->config.cores <= CORES_MAX);
 	pthread_mutex_init(&b->writer, NULL);
 	CDS_INIT_LIST_HEAD(&b->all_exchanges);

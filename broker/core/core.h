@@ -73,6 +73,7 @@ struct broker {
 	struct cds_list_head all_exchanges;
 	struct cds_list_head deleted_exchanges, deleted_queues; /* which still have bindings */
 	uint32_t deleted_count;					/* of both; atomic */
+	uint32_t remembered;					/* shares of exchanges that remember values */
 	uint64_t delays_gone;	    /* deletions of exchanges that hold messages back; atomic */
 	bool cascading;		    /* an exchange went with its last binding, and others may go with it */
 	struct broker_core **cores; /* by index; set before they run */

@@ -413,5 +413,5 @@ int main(int argc, char **argv)
 			{"a_fan_out_is_held_back_too", a_fan_out_is_held_back_too},
 			{"the_alternate_is_asked_in_the_end", the_alternate_is_asked_in_the_end},
 			{"without_memory_the_publisher_waits", without_memory_the_publisher_waits},
-			{"declarations_are_checked", declarations_are_checked}, {NULL, NULL}});
+			{"declarations_are_checked", declarations_are_checked}, {0}});
 }

@@ -111,7 +111,7 @@ static enum failure_code exchange_equivalent(
 	struct slice name = x->by_name.name;
 	enum failure_code code;
 
-	const char *type = x->gate ? gate_type_name(x->gate) : x->type->name;
+	const char *type = x->gate ? x->gate->type->name : x->type->name;
 
 	if (!slice_equals_text(d->type, type))
 		return failure_set(f, FAILURE_PRECONDITION,
@@ -158,8 +158,10 @@ static enum failure_code exchange_make(
 		code = type->check(d, f);
 	if (!code && !exchange_create(v, d, type, gate))
 		code = failure_set(f, FAILURE_LIMIT, "no memory for " EXCHANGE_FMT, NAME_ARG(d->name, v));
-	if (code)
+	if (code) {
+		gate_exchange_gone(gate);
 		gate_free(gate);
+	}
 	return code;
 }
 

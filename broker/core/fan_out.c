@@ -121,10 +121,11 @@ static enum publish_result look(struct broker_core *c, const struct route_reques
 		return PUBLISH_AGAIN;
 	}
 	f->complete = route_find_more(f->exchange, r, f->found);
-	if (!f->found->overflow)
-		return PUBLISH_AGAIN;
-	fan_out_ends(c);
-	return PUBLISH_FAILED;
+	bool overflow = f->found->overflow;
+	/* A gate that could not answer is asked anew, with all others. */
+	if (overflow || (f->found->gated && gates_again(f->found)))
+		fan_out_ends(c);
+	return overflow ? PUBLISH_FAILED : PUBLISH_AGAIN;
 }
 
 enum publish_result fan_out_offer(

@@ -123,7 +123,7 @@ uint8_t message_protocol(const struct message *m);
 bool message_persistent(const struct message *m);
 uint8_t message_priority(const struct message *m);
 uint64_t message_received_us(const struct message *m);
-/* Before the first reference is handed over: it was complete only then. */
+/* Before the first reference is handed over: it was complete, or committed, only then. */
 void message_received(struct message *m, uint64_t now_us);
 bool message_expires(const struct message *m);
 uint64_t message_lifetime_us(const struct message *m);	   /* UINT64_MAX where it does not expire by itself */

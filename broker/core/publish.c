@@ -257,11 +257,12 @@ static enum publish_result publish_new(struct session *s, const struct publish *
 	if (!x)
 		return PUBLISH_FAILED;
 	if (!complete || to->count > c->fan_out.at_once) {
-		if (turn) {
+		if (turn && !(to->gated && gates_again(to))) {
 			fan_out_begin(s, x, p, complete);
 			return PUBLISH_AGAIN;
 		}
-		fan_out_wait(&c->fan_out, s);
+		if (!turn)
+			fan_out_wait(&c->fan_out, s);
 		return not_now(c, to);
 	}
 	leave_hidden_out(to);

@@ -156,7 +156,8 @@ bool queue_drop_ready(struct broker_core *c, const struct delivery *d)
 {
 	struct queue *q = queue_resolve(c->broker, d->queue);
 
-	return (!has_letters(q) || letters_open(queue_owner(q))) && queue_settle_ready(c, d);
+	bool open = !has_letters(q) || letters_open(queue_owner(q)) || PLANTED(letters_beyond_their_room);
+	return open && queue_settle_ready(c, d);
 }
 
 void queue_drop(struct broker_core *c, const struct delivery *d)

@@ -14,7 +14,7 @@ enum { QUEUE_GENERATED_NAME_BYTES = 8 + 22 };
 
 struct queue_declaration {
 	struct slice name; /* up to 255 bytes; empty: the server makes "amq.gen-" and 22 random characters */
-	bool passive, durable, exclusive, auto_delete;
+	bool passive, durable, exclusive, auto_delete; /* an exclusive queue is never durable */
 	struct fields arguments; /* x-queue-type classic and other no-ops accepted; known and not honoured
 				    yet: NOT_IMPLEMENTED; unknown: kept, compared on redeclaration */
 	bool existing;		 /* no new one is made: AGAIN where it is not there */

@@ -55,6 +55,12 @@ enum failure_code queue_lookup(struct session *s, struct slice name, struct queu
 	return queue_check_access(s, q, f);
 }
 
+/* An exclusive queue ends with its session and is never durable, whatever its declaration says. */
+static bool declared_durable(const struct queue_declaration *d)
+{
+	return d->durable && !d->exclusive;
+}
+
 static enum failure_code queue_equivalent(
 	const struct session *s, const struct queue *q, const struct queue_declaration *d, struct failure *f)
 {
@@ -64,7 +70,8 @@ static enum failure_code queue_equivalent(
 	if (!code && d->exclusive != (q->exclusive_to != NULL))
 		code = refuse_locked(q, f);
 	if (!code)
-		code = flag_equivalent(q->durable, d->durable, "durable", "queue", name, q->vhost, f);
+		code = flag_equivalent(
+			q->durable, declared_durable(d), "durable", "queue", name, q->vhost, f);
 	if (!code)
 		code = flag_equivalent(
 			q->auto_delete, d->auto_delete, "auto_delete", "queue", name, q->vhost, f);
@@ -102,7 +109,7 @@ static struct queue *queue_alloc(
 	memcpy(q->name, name.data, name.bytes);
 	q->vhost = s->vhost;
 	q->owner = s->core;
-	q->durable = d->durable;
+	q->durable = declared_durable(d);
 	q->auto_delete = d->auto_delete;
 	q->exclusive_to = d->exclusive ? s : NULL;
 	q->policy = policy;

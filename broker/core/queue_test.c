@@ -312,6 +312,9 @@ static void an_exclusive_queue_is_its_sessions(void)
 	CU_ASSERT_EQUAL(queue_declare_code(1, &d, &q), 0);
 	CU_ASSERT_EQUAL(queue_declare_code(1, &d, &other), 0);
 	CU_ASSERT_PTR_EQUAL(q, other);
+	d.durable = true; /* which an exclusive queue never is */
+	CU_ASSERT_EQUAL(queue_declare_code(1, &d, &other), 0);
+	CU_ASSERT_PTR_EQUAL(q, other);
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &other), FAILURE_RESOURCE_LOCKED);
 	CU_ASSERT_STRING_EQUAL(f->text, locked);
 	CU_ASSERT_EQUAL(queue_declare_code(1, &open, &other), FAILURE_RESOURCE_LOCKED);

@@ -154,11 +154,13 @@ static bool walk_alternate(const struct exchange *x, struct route_set *s)
 	return true;
 }
 
-/* False: the message does not get behind it. */
-static bool pass_gate(const struct exchange *x, const struct route_request *r, struct route_set *s)
+static enum gate_answer pass_gate(
+	const struct exchange *x, const struct route_request *r, struct route_set *s)
 {
-	s->graph->step = GRAPH_QUEUES;
-	return !x->gate || gate_ask(x->gate, r, s) == GATE_OPEN;
+	enum gate_answer answer = x->gate ? gate_ask(x->gate, r, s) : GATE_OPEN;
+
+	s->graph->step = answer == GATE_SHUT ? GRAPH_MATCHED : GRAPH_QUEUES;
+	return answer;
 }
 
 static bool walk_one(const struct exchange *x, const struct route_request *r, struct route_set *s)
@@ -168,7 +170,7 @@ static bool walk_one(const struct exchange *x, const struct route_request *r, st
 	g->by_key &= x->by_key;
 	if (exchange_hidden(x))
 		return true;
-	if (g->step == GRAPH_GATE && !pass_gate(x, r, s))
+	if (g->step == GRAPH_GATE && pass_gate(x, r, s) == GATE_HELD)
 		return true;
 	if (g->step == GRAPH_QUEUES && !walk_queues(x, r, s))
 		return false;

@@ -80,6 +80,7 @@ static int create_broker(struct instance *in)
 		.key = siphash_key_random(),
 		.cores = c->lcore_count,
 		.calls_max = in->sizes.calls,
+		.remembered_max = c->limits.deduplication,
 		.link_records = in->sizes.link_records,
 		.vhosts = vhosts,
 		.vhost_count = c->vhost_count,

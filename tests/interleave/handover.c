@@ -41,6 +41,13 @@
 		0, credit, true, true \
 	}
 
+/* Of two queues; room for one letter a core. */
+#define LETTERS(cores_n, clients_n, consumers_n)                                                        \
+	.cores = cores_n, .clients = clients_n, .queues = 2, .consumers = consumers_n, .letters = true, \
+	.letters_max = 1, .link_records = 2
+/* The second consumer is there when the first one comes: the queue does not move. */
+#define STAY D1(CONSUME), D1(CANCEL)
+
 /* The queue is the first core's at the beginning, the consumer another one's: it moves. */
 static const struct scene scenes[] = {
 	{
@@ -268,12 +275,77 @@ static const struct scene scenes[] = {
 		.activities_max = 14,
 		.states_min = 10000,
 	},
+	{
+		.name = "what is rejected on another core goes on to that core",
+		LETTERS(2, 2, 2),
+		.owner = {0, 1},
+		.consumer = {ACKS(3), ACKS(0)},
+		.client = {{0, {STAY, PUB, PUB, PUB}, 2}, {1, {D(CONSUME), D(REJECT), D(REJECT), D(ACK)}, 1}},
+		.activities_max = 14,
+		.states_min = 350,
+	},
+	{
+		.name = "and its queue is deleted",
+		LETTERS(3, 3, 2),
+		.owner = {0, 2},
+		.consumer = {ACKS(3), ACKS(0)},
+		.client = {{0, {STAY, PUB, PUB}, 2}, {1, {D(CONSUME), D(REJECT), D(REJECT)}, 1},
+			{2, {D(DELETE)}}},
+		.drops = true,
+		.activities_max = 12,
+		.states_min = 500,
+	},
+	{
+		.name = "and its client dies, who rejected some",
+		LETTERS(3, 2, 2),
+		.owner = {0, 2},
+		.consumer = {ACKS(3), ACKS(0)},
+		.client = {{0, {STAY, PUB, PUB, PUB}, 2},
+			{1, {D(CONSUME), D(REJECT), D(REJECT), D(GONE)}, 1}},
+		.marks_freely = true,
+		.activities_max = 13,
+		.states_min = 700,
+	},
+	{
+		.name = "and there is no room for letters",
+		LETTERS(3, 3, 3),
+		.owner = {0, 2},
+		.consumer = {ACKS(2), ACKS(0), ACKS(2)},
+		.client = {{0, {STAY, PUB, PUB, PUB, D(HOLD_LETTERS), D(PASS_LETTERS)}, 2},
+			{1, {D(CONSUME), D(REJECT), D(REJECT)}, 1},
+			{2, {{DO_CONSUME, 2, 0}, D(REJECT), D(ACK)}, 1}},
+		.mixes = true,
+		.activities_max = 13,
+		.states_min = 850,
+	},
+	{
+		.name = "where the queue may move to who rejects",
+		LETTERS(2, 2, 1),
+		.owner = {0, 0},
+		.consumer = {ACKS(2)},
+		.client = {{0, {PUB, PUB, D(DELETE)}}, {1, {D(CONSUME), D(REJECT), D(CANCEL), D(REJECT)}}},
+		.drops = true,
+		.activities_max = 14,
+		.states_min = 400,
+	},
+	{
+		.name = "rejected and deleted, at any moment",
+		LETTERS(2, 2, 2),
+		.owner = {0, 1},
+		.consumer = {ACKS(3), ACKS(0)},
+		.client = {{0, {STAY, PUB, PUB, D(DELETE)}, 4}, {1, {D(CONSUME), D(REJECT), D(REJECT)}, 1}},
+		.drops = true,
+		.activities_max = 8,
+		.preemptions_max = 1,
+		.states_min = 12000,
+	},
 };
 
 /* What the code would do wrong without one of its rules (runtime/planted.h). */
 static const char *const bugs[] = {"call_overtakes", "late_record_seems_stalled", "message_of_no_queue_kept",
 	"move_does_not_drain", "move_with_deliveries_out", "fence_is_no_fence", "flows_on_after_refusal",
-	"credit_read_too_early", "returned_as_unseen"};
+	"credit_read_too_early", "returned_as_unseen", "letters_beyond_their_room",
+	"letter_that_waits_is_lost", "letter_without_an_address"};
 
 static void bug(void *name)
 {

@@ -19,12 +19,15 @@ enum do_what {
 	DO_ABANDON,
 	DO_ACK, /* the oldest delivery that the client has */
 	DO_REQUEUE,
+	DO_REJECT,
 	DO_GET, /* from queue `of`; n: no ack */
 	DO_COUNT,
 	DO_PURGE,
 	DO_DELETE,
 	DO_DECLARE,
-	DO_GONE, /* the connection dies, whatever it waits for */
+	DO_GONE,	 /* the connection dies, whatever it waits for */
+	DO_HOLD_LETTERS, /* core `of`'s office publishes none until it is told to go on */
+	DO_PASS_LETTERS,
 };
 
 struct deed {
@@ -46,8 +49,11 @@ struct scene {
 		struct deed script[WORLD_SCRIPT];
 		uint8_t before; /* so many of them are done in order, before anything is explored */
 	} client[WORLD_CLIENTS];
+	bool letters;	      /* of the first queue, to the second */
+	uint32_t letters_max; /* that a core has room for */
+	bool mixes;	      /* several clients reject: letters come in any order */
 	bool auto_delete;
-	bool drops;	   /* messages may go: purged, or with their queue */
+	bool drops; /* messages may go: purged, or with their queue (but none of the second of `letters`) */
 	bool marks_freely; /* what no client has seen may be called redelivered */
 	unsigned activities_max, preemptions_max;
 	uint64_t states_min;

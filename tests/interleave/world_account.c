@@ -59,6 +59,12 @@ void quiescent(unsigned core)
 
 /* The account */
 
+/* Each other core may have filled its link, and once more while this one took from it. */
+static uint32_t letters_most(void)
+{
+	return scene->letters_max + (scene->cores - 1) * 2 * scene->link_records;
+}
+
 uint8_t number_of(const struct message *m)
 {
 	struct message_cursor at = {0};
@@ -70,12 +76,31 @@ void account(unsigned queue, const struct delivery *d, enum copy_state next)
 {
 	struct copy *c = &w->copies[number_of(d->message)][queue];
 
-	EXPECT(c->state != NEVER && c->state != OUT && c->state != DONE && "comes once");
+	EXPECT(c->state == UNDER_WAY && "comes once");
 	EXPECT((!c->seen || d->redelivered) && "comes again with a word");
 	EXPECT((c->seen || !d->redelivered || scene->marks_freely) &&
 		"is called redelivered only if it was delivered");
 	c->state = (uint8_t)next;
 	c->seen = true;
+}
+
+enum publish_result letter_goes_on(void *ctx, const struct dead_letter *l)
+{
+	struct session *s = ctx;
+	struct copy *c = w->copies[number_of(l->message)];
+	struct publish p = {.exchange = l->address->exchange,
+		.routing_key = l->address->routing_key,
+		.message = l->message,
+		.from_inside = true};
+	struct failure f;
+	uint32_t queues;
+
+	EXPECT(s->core->letters.count <= letters_most() && "there is room");
+	if (w->letters_held >> s->core->index & 1)
+		return PUBLISH_AGAIN;
+	EXPECT(c[0].state == DONE && (c[1].state == MAYBE || c[1].state == UNDER_WAY) && "was rejected");
+	c[1].state = UNDER_WAY;
+	return exchange_publish(s, &p, NULL, &queues, &f);
 }
 
 void hold(struct client *c, unsigned queue, const struct delivery *d)

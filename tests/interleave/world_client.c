@@ -102,20 +102,35 @@ void client_abandons(unsigned which)
 	taker_gone(k);
 }
 
+/* Its queue gives nothing up for which there is no room. */
+static void may_reject(unsigned queue)
+{
+	const struct queue *q = scene->letters && queue == 0 ? queue_of(queue) : NULL;
+
+	EXPECT(!q || scene->preemptions_max || q->owner->letters.count < scene->letters_max);
+}
+
 /* False: no room for it now. */
-bool client_settles(struct client *c, bool requeue)
+bool client_settles(struct client *c, enum do_what how)
 {
 	struct broker_core *core = c->session.core;
 	struct held h = c->held[0];
 
-	if (!queue_settle_ready(core, &h.d))
+	if (!(how == DO_REJECT ? queue_drop_ready : queue_settle_ready)(core, &h.d))
 		return false;
 	for (unsigned i = 1; i < c->held_count; i++)
 		c->held[i - 1] = c->held[i];
 	c->held_count--;
-	w->copies[number_of(h.d.message)][h.queue].state = requeue ? UNDER_WAY : DONE;
-	if (requeue)
+	struct copy *copy = w->copies[number_of(h.d.message)];
+	copy[h.queue].state = how == DO_REQUEUE ? UNDER_WAY : DONE;
+	if (how == DO_REJECT)
+		may_reject(h.queue);
+	if (how == DO_REJECT && scene->letters && h.queue == 0)
+		copy[1].state = scene->drops ? MAYBE : UNDER_WAY;
+	if (how == DO_REQUEUE)
 		queue_requeue(core, &h.d);
+	else if (how == DO_REJECT)
+		queue_drop(core, &h.d);
 	else
 		queue_ack(core, &h.d);
 	return true;
@@ -176,11 +191,15 @@ static void call(struct client *c, const struct deed *d)
 
 void client_declares(struct session *s, unsigned queue)
 {
+	struct field letters[] = {{text("x-dead-letter-exchange"), {VALUE_STRING, .bytes = text("")}},
+		{text("x-dead-letter-routing-key"), {VALUE_STRING, .bytes = queue_text(1)}}};
 	struct queue_declaration d = {.name = queue_text(queue), .auto_delete = scene->auto_delete};
 	struct binding_spec b = {text("amq.fanout"), queue_text(queue), text(""), {0}, false};
 	struct failure f;
 	struct queue *q;
 
+	if (scene->letters && queue == 0)
+		d.arguments = (struct fields){letters, 2};
 	EXPECT(queue_declare(s, &d, &q, &f) == 0);
 	EXPECT(binding_add(s, &b, &f) == 0);
 }
@@ -224,7 +243,8 @@ bool client_may(const struct client *c)
 		return false;
 	if (what == DO_GONE)
 		return true;
-	return !client_waits(c) && (c->held_count || (what != DO_ACK && what != DO_REQUEUE));
+	return !client_waits(c) &&
+	       (c->held_count || (what != DO_ACK && what != DO_REQUEUE && what != DO_REJECT));
 }
 
 void client_does(struct client *c)
@@ -257,7 +277,8 @@ void client_does(struct client *c)
 		break;
 	case DO_ACK:
 	case DO_REQUEUE:
-		done = client_settles(c, d->what == DO_REQUEUE);
+	case DO_REJECT:
+		done = client_settles(c, d->what);
 		break;
 	case DO_GET:
 	case DO_COUNT:
@@ -270,6 +291,12 @@ void client_does(struct client *c)
 		break;
 	case DO_GONE:
 		gone(c);
+		break;
+	case DO_HOLD_LETTERS:
+		w->letters_held |= (uint8_t)(1u << d->of);
+		break;
+	case DO_PASS_LETTERS:
+		w->letters_held &= (uint8_t) ~(1u << d->of);
 		break;
 	case DO_NOTHING:
 		break;

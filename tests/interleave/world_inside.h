@@ -11,7 +11,7 @@
 
 enum { NUMBERS = 16, HELD_MAX = 16, DEFERRED_MAX = 32 };
 
-enum copy_state { NEVER, UNDER_WAY, OUT, DONE };
+enum copy_state { NEVER, MAYBE, /* a letter, if its queue is still there */ UNDER_WAY, OUT, DONE };
 
 struct copy { /* of a message, in a queue */
 	uint8_t state;
@@ -70,7 +70,8 @@ struct world {
 		uint8_t readers; /* cores that may still look */
 	} deferred[DEFERRED_MAX];
 	unsigned deferred_count;
-	unsigned held; /* reclaim_hold, by any core */
+	unsigned held;	      /* reclaim_hold, by any core */
+	uint8_t letters_held; /* a bit a core: its office publishes none */
 	size_t live_before;
 };
 
@@ -89,6 +90,8 @@ uint8_t number_of(const struct message *m);
 /* world_account.c: a delivery reaches a client. */
 void account(unsigned queue, const struct delivery *d, enum copy_state next);
 void hold(struct client *c, unsigned queue, const struct delivery *d);
+/* A core's office: letters go on as they are. ctx: its session. */
+enum publish_result letter_goes_on(void *ctx, const struct dead_letter *l);
 /* A core is at the end of a turn. */
 void quiescent(unsigned core);
 extern const struct consumer_ops taker_ops;
@@ -100,9 +103,10 @@ bool client_may(const struct client *c); /* its next deed, now */
 void client_does(struct client *c);
 bool client_waits(const struct client *c); /* for an answer */
 void client_declares(struct session *s, unsigned queue);
-bool client_offers(struct client *c);		     /* its message once more; true: it was taken */
-void client_confirms(struct client *c);		     /* at the end of a turn */
-bool client_settles(struct client *c, bool requeue); /* its oldest delivery; false: there is no room */
+bool client_offers(struct client *c);	/* its message once more; true: it was taken */
+void client_confirms(struct client *c); /* at the end of a turn */
+/* Its oldest delivery: DO_ACK, DO_REQUEUE or DO_REJECT; false: there is no room. */
+bool client_settles(struct client *c, enum do_what how);
 void client_abandons(unsigned consumer);
 
 #endif

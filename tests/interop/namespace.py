@@ -4,7 +4,7 @@ end, also on failure; afterwards nothing may be left: no process, namespace, lin
 Needs root, and never skips for want of it.
 
 Environment: GODWIT, GODWITCTL (the programs), GODWIT_ARGS (further arguments of the broker), BUILD (where
-npm's packages go)."""
+what clients need is built)."""
 import os
 import shutil
 import signal
@@ -16,6 +16,7 @@ import time
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "lib"))
+from builds import build_clients  # noqa: E402
 from options import arguments  # noqa: E402
 from scenarios import load  # noqa: E402
 
@@ -99,26 +100,6 @@ def command_of(pid):
         return ""
 
 
-def npm_packages(build):
-    """npm ci into the build folder; again only when the lock file changed. Returns NODE_PATH."""
-    folder = os.path.join(build, "interop-npm")
-    source = os.path.join(HERE, "clients", "amqplib")
-    with open(os.path.join(source, "package-lock.json")) as lock:
-        wanted = lock.read()
-    stamp = os.path.join(folder, "installed")
-    if not os.path.exists(stamp) or open(stamp).read() != wanted:
-        os.makedirs(folder, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(os.path.join(source, name), folder)
-        npm = shutil.which("npm")
-        if npm is None:
-            raise SystemExit("interop: npm is not installed (Debian packages nodejs and npm)")
-        subprocess.run([npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, check=True)
-        with open(stamp, "w") as done:
-            done.write(wanted)
-    return os.path.join(folder, "node_modules")
-
-
 def main():
     options = arguments()
     listed = load(os.path.join(HERE, "scenarios.toml"))
@@ -132,8 +113,7 @@ def main():
         print("FAIL namespace: needs root, for a network namespace and a TAP\n0 passed, 1 failed, 0 skipped")
         return 1
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
-    if not options.client or "amqplib" in options.client:
-        environment["NODE_PATH"] = npm_packages(os.environ["BUILD"])
+    environment.update(build_clients(os.environ["BUILD"], options.client))
 
     remove_stale()
     before = host_state(options.oracle)

@@ -123,7 +123,7 @@ class Stage:
             client = Client(name, transport, self.broker.transports[transport], PORT, self.scenarios_json, self.work)
             try:
                 for scenario in self.listed.names(last=False):
-                    if self.wanted("scenario", scenario) and not self.listed.reason_not(name, scenario):
+                    if self.wanted("scenario", scenario) and self.listed.does(name, scenario):
                         self.one(client, scenario)
             finally:
                 client.stop()
@@ -136,7 +136,7 @@ class Stage:
                 continue
             for transport in self.transports():
                 for name in self.listed.clients:
-                    if not self.wanted("client", name) or self.listed.reason_not(name, scenario):
+                    if not self.wanted("client", name) or not self.listed.does(name, scenario):
                         continue
                     label = "%s %s %s" % (name, transport, scenario)
                     client = Client(name, transport, self.broker.transports[transport], PORT,

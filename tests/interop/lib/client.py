@@ -7,13 +7,16 @@ import signal
 import subprocess
 import time
 
-HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CLIENTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "clients")
 PROGRAMS = {
-    "pika": ["/usr/bin/python3", "clients/pika/client.py"],
-    "kombu": ["/usr/bin/python3", "clients/kombu/client.py"],
-    "amqplib": ["node", "clients/amqplib/client.js"],
-    "bunny": ["/usr/bin/ruby", "clients/bunny/client.rb"],
-    "amqp-tools": ["/bin/bash", "clients/amqp-tools/client"],
+    "pika": ["/usr/bin/python3", CLIENTS + "/pika/client.py"],
+    "kombu": ["/usr/bin/python3", CLIENTS + "/kombu/client.py"],
+    "amqplib": ["node", CLIENTS + "/amqplib/client.js"],
+    "bunny": ["/usr/bin/ruby", CLIENTS + "/bunny/client.rb"],
+    "php-amqplib": ["/usr/bin/php", CLIENTS + "/php-amqplib/client.php"],
+    "amqp091-go": [os.environ["BUILD"] + "/interop-go/client"],
+    "amqp-tools": ["/bin/bash", CLIENTS + "/amqp-tools/client"],
+    "celery": ["/usr/bin/python3", CLIENTS + "/celery/client.py"],
 }
 
 
@@ -30,7 +33,7 @@ class Client:
         self.buffer = b""
 
     def start(self):
-        program = [PROGRAMS[self.name][0], os.path.join(HERE, PROGRAMS[self.name][1])]
+        program = PROGRAMS[self.name]
         if shutil.which(program[0]) is None:
             raise OSError("%s is not installed" % program[0])
         with open(self.stderr_path, "ab") as stderr:

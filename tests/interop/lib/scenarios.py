@@ -5,9 +5,17 @@ import tomllib
 
 
 class Scenarios:
-    def __init__(self, clients, scenarios):
-        self.clients = clients
+    def __init__(self, clients, frameworks, scenarios):
+        self.clients = {**clients, **frameworks}
+        self.frameworks = frameworks
         self.scenarios = scenarios
+
+    def does(self, client, name):
+        """Whether the scenario is one of the client's."""
+        owners = self.scenarios[name].get("by")
+        if owners or client in self.frameworks:
+            return client in (owners or ())
+        return self.reason_not(client, name) is None
 
     def reason_not(self, client, name):
         """Why the client cannot do the scenario, or None."""
@@ -26,10 +34,12 @@ def load(path):
     with open(path, "rb") as source:
         table = tomllib.load(source)
     for name, row in table["scenario"].items():
-        unknown = set(row) - {"does", "expect", "bytes", "last", "cannot"}
+        unknown = set(row) - {"does", "expect", "bytes", "last", "cannot", "by"}
         if unknown or "does" not in row:
             raise ValueError("%s: %s: needs `does`, knows no %s" % (path, name, unknown or "more"))
         for client, reason in row.get("cannot", {}).items():
             if client not in table["clients"] or not reason:
                 raise ValueError("%s: %s: cannot: %s needs to be a client, with a reason" % (path, name, client))
-    return Scenarios(table["clients"], table["scenario"])
+        if not set(row.get("by", ())) <= set(table["frameworks"]):
+            raise ValueError("%s: %s: by: names frameworks" % (path, name))
+    return Scenarios(table["clients"], table["frameworks"], table["scenario"])

@@ -737,6 +737,15 @@ const scenarios = {
     await refusedOnChannel('queue_exclusive', (channel) => channel.checkQueue(queue));
   },
 
+  async queue_exclusive_durable() {
+    await withChannel(async (channel) => {
+      const queue = await temporary(channel);
+      channel.sendToQueue(queue, Buffer.from('kept'));
+      await channel.assertQueue(queue, { exclusive: true, durable: true });
+      same(await gotAll(channel, queue), ['kept'], 'its message');
+    });
+  },
+
   async queue_auto_delete() {
     await withChannel(async (channel) => {
       const { queue } = await channel.assertQueue(unique('queue'), { autoDelete: true, durable: false });

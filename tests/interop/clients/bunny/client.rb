@@ -786,6 +786,15 @@ scenario "queue_exclusive" do
   refused_on_channel("queue_exclusive") { |channel| channel.queue_declare(queue, passive: true) }
 end
 
+scenario "queue_exclusive_durable" do
+  with_channel do |channel|
+    queue = temporary(channel)
+    publish(channel, "kept", queue)
+    channel.queue_declare(queue, exclusive: true, durable: true)
+    same(got_all(channel, queue), ["kept"], "its message")
+  end
+end
+
 scenario "queue_auto_delete" do
   with_channel do |channel|
     queue = unique("queue")

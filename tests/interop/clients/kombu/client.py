@@ -780,6 +780,15 @@ def queue_exclusive():
 
 
 @scenario
+def queue_exclusive_durable():
+    with channel_of() as channel:
+        queue = temporary(channel)
+        publish(channel, b"kept", queue.name)
+        channel.queue_declare(queue.name, exclusive=True, durable=True)
+        same(text(get(queue)), "kept", "its message")
+
+
+@scenario
 def queue_auto_delete():
     with connected() as connection:
         channel = connection.channel()

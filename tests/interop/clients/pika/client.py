@@ -866,6 +866,15 @@ def queue_exclusive():
 
 
 @scenario
+def queue_exclusive_durable():
+    with channel_of() as channel:
+        queue = temporary(channel)
+        channel.basic_publish("", queue, b"kept")
+        temporary(channel, queue, durable=True)
+        same(got_all(channel, queue), [b"kept"], "its message")
+
+
+@scenario
 def queue_auto_delete():
     with connected() as connection:
         channel = connection.channel()
