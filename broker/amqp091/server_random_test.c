@@ -132,15 +132,18 @@ static void declare_queue(struct talk *t, uint16_t channel)
 
 static void declare_exchange(struct talk *t, uint16_t channel)
 {
-	static const char *const types[] = {"fanout", "direct", "topic", "x-delayed-message"};
+	static const char *const types[EXCHANGES] = {
+		"fanout", "direct", "topic", "x-delayed-message", "x-message-deduplication", "direct"};
 	struct amqp091_method m = {.id = AMQP091_METHOD_EXCHANGE_DECLARE};
 	struct amqp091_table_builder b;
 	uint32_t n = below(EXCHANGES);
 
 	m.args.exchange_declare = (struct amqp091_exchange_declare){
-		.exchange = str(name_of('x', n)), .type = str(types[n % 4]), .auto_delete = n == 5};
+		.exchange = str(name_of('x', n)), .type = str(types[n]), .auto_delete = n == 5};
 	amqp091_table_build(&b, table_bytes, sizeof(table_bytes));
-	if (n % 4 == 3)
+	if (n == 4)
+		amqp091_table_add_int32(&b, "x-cache-size", 3);
+	if (n == 3)
 		amqp091_table_add_cstring(&b, "x-delayed-type", "fanout");
 	else if (n % 2)
 		amqp091_table_add_cstring(&b, "alternate-exchange", name_of('x', (n + 1) % EXCHANGES));
@@ -203,6 +206,8 @@ static struct amqp091_table headers_of(bool keys)
 	}
 	if (one_in(2))
 		amqp091_table_add_int32(&b, "x-delay", (int32_t)below(50));
+	if (one_in(2))
+		amqp091_table_add_cstring(&b, "x-deduplication-header", name_of('d', below(4)));
 	amqp091_table_add_cstring(&b, "mine", "stays");
 	CU_ASSERT_EQUAL_FATAL(amqp091_table_finish(&b, &t), 0);
 	return t;
@@ -453,7 +458,7 @@ static void line_changes(struct talk *t)
 
 	l->tx_rate = one_in(3) ? 0 : 100 + below(20000);
 	l->faults = below(3);
-	l->burst = 1 + below(8000);
+	l->burst = 8 + below(8000);
 }
 
 typedef void (*operation)(struct talk *t, uint16_t channel);
