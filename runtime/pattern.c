@@ -31,8 +31,10 @@ struct pattern *pattern_create(const char *text, size_t text_bytes, char error[s
 		snprintf(error, PATTERN_ERROR_BYTES, "no memory");
 		return NULL;
 	}
-	/* Names are octets: a pattern must not make UTF-8 of them, which a client need not keep to. */
-	p->code = pcre2_compile((PCRE2_SPTR)text, text_bytes, PCRE2_NEVER_UTF, &code, &at, NULL);
+	/* Names are octets: a pattern must not make UTF-8 of them, which a client need not keep to. And they
+	 * may end with a newline, which `$` must not pass over. */
+	p->code = pcre2_compile(
+		(PCRE2_SPTR)text, text_bytes, PCRE2_NEVER_UTF | PCRE2_DOLLAR_ENDONLY, &code, &at, NULL);
 	if (!p->code) {
 		char why[PATTERN_ERROR_BYTES - 32];
 		pcre2_get_error_message(code, (PCRE2_UCHAR *)why, sizeof(why));

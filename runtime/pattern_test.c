@@ -38,6 +38,8 @@ static void finds_anywhere(void)
 		{"", "anything", PATTERN_YES},
 		{"^$", "", PATTERN_YES},
 		{"^$", "x", PATTERN_NO},
+		{"^$", "\n", PATTERN_NO},
+		{"^mine$", "mine\n", PATTERN_NO},
 		{"order", "my-orders", PATTERN_YES},
 		{"^order", "my-orders", PATTERN_NO},
 		{"^(amq\\.gen.*|amq\\.default)$", "amq.gen-1", PATTERN_YES},

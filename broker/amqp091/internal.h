@@ -219,6 +219,7 @@ struct transaction {
 	bool refused;			  /* a queue would not take a message */
 	struct cds_list_head publishes;	  /* in their order */
 	struct cds_list_head settlements; /* unacked, in the order in which they were settled */
+	struct cds_list_head *place;	  /* a rollback's, where it goes on; NULL: none is under way */
 };
 
 /* A whole message, and whose headers name further keys (as in content_in). */
@@ -307,10 +308,11 @@ struct amqp091_server {
 	uint64_t serial;
 	uint32_t conn_count;
 	bool shutting_down;
-	bool persistent_seen; /* the log has said that they are not stored */
-	bool turn_short;      /* a connection is held for its share of this turn: there must be a next one */
-	bool retrying;	      /* those that waited have their turn */
-	uint32_t turn_left;   /* of AMQP091_TURN_BUDGET */
+	bool persistent_seen;  /* the log has said that they are not stored */
+	bool turn_short;       /* a connection is held for its share of this turn: there must be a next one */
+	bool retrying;	       /* those that waited have their turn */
+	uint32_t turn_left;    /* of AMQP091_TURN_BUDGET */
+	uint32_t abandon_left; /* of AMQP091_ABANDON_BUDGET */
 	uint64_t turn, received_before; /* messages, when it began */
 	uint64_t now_us;
 	struct siphash_key name_key; /* consumer tags */
@@ -340,7 +342,7 @@ unsigned blocked_end(struct amqp091_server *s);
 
 /* overdue.c: deliveries that wait too long for their settlement. */
 void overdue_begin(struct amqp091_server *s);
-unsigned overdue_poll(struct amqp091_server *s); /* a slice; how many connections were looked at */
+unsigned overdue_poll(struct amqp091_server *s); /* a slice; how much was looked at */
 
 /* heartbeat.c */
 void heartbeat_start(struct amqp091_conn *c, uint16_t interval_s);
@@ -443,8 +445,12 @@ struct unacked *unacked_add(struct amqp091_channel *ch, struct amqp091_consumer 
 void unacked_settle(struct amqp091_channel *ch, struct unacked *u, bool ack, bool requeue);
 /* Its queue can be told this now. */
 bool unacked_ready(struct amqp091_channel *ch, const struct unacked *u, enum kept_settlement how);
-/* Puts back among the unsettled what a transaction had; returns how many it had to pass. */
-uint32_t unacked_restore(struct amqp091_channel *ch, struct unacked *u);
+/* Puts back among the unsettled what a transaction had. Its place is looked for from *place on, which is in
+ * channel->unacked and is it afterwards; so what is put back in order costs nothing. *steps: how many it may
+ * pass, and what is left of that. False: more; the same call goes on from there, if nothing was settled
+ * meanwhile. */
+bool unacked_restore(
+	struct amqp091_channel *ch, struct unacked *u, struct cds_list_head **place, uint32_t *steps);
 /* basic.recover: all of them to their queues, whatever a transaction keeps. */
 enum settle unacked_recover(struct amqp091_channel *ch);
 /* In a transaction it is kept what is said. SETTLE_AGAIN: the connection's share of the turn is used up; the
@@ -456,8 +462,8 @@ enum settle unacked_settle_tags(
 /* Everything of the channel, which is ending, goes back to its queues: some at once, the rest in later turns.
  */
 void unacked_abandon(struct amqp091_channel *ch);
-/* A slice of that; returns how many. */
-unsigned unacked_drain(struct amqp091_server *s, unsigned n);
+/* What is left of the turn's slice of that; returns how many. */
+unsigned unacked_drain(struct amqp091_server *s);
 /* All of that at the broker's end, when queues and other cores are going as well. */
 void unacked_forget(struct amqp091_server *s);
 
@@ -485,9 +491,10 @@ void stage_drop(struct amqp091_conn *c);
 /* permission.c: whether the connection's user may. False: the channel has its exception. */
 bool queue_permitted(struct amqp091_channel *ch, enum access_kind kind, struct slice name, uint32_t id);
 bool exchange_permitted(struct amqp091_channel *ch, enum access_kind kind, struct slice name, uint32_t id);
-bool exchange_declare_permitted(
-	struct amqp091_channel *ch, const struct exchange_declaration *d, uint32_t id);
-bool queue_declare_permitted(struct amqp091_channel *ch, const struct queue_declaration *d, uint32_t id);
+/* Declaring what is there asks for less; then no new one may be made of it (d->existing), which could have
+ * gone meanwhile. */
+bool exchange_declare_permitted(struct amqp091_channel *ch, struct exchange_declaration *d, uint32_t id);
+bool queue_declare_permitted(struct amqp091_channel *ch, struct queue_declaration *d, uint32_t id);
 bool binding_permitted(struct amqp091_channel *ch, const struct binding_spec *b, uint32_t id);
 
 /* publish.c */

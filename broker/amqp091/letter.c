@@ -2,10 +2,10 @@
 /* The office for dead letters (broker/core/dead_letter.h): a message that a queue gave up, with the headers
  * that RabbitMQ adds, published to the queue's dead-letter exchange.
  *
- *   x-death               an array of tables, one for each queue and reason; the last event's is the first,
- * and counts x-first-death-*       queue, reason and exchange of the first one expiration            is taken
- * away, and kept in x-death as original-expiration CC                    is taken away where the queue names
- * a routing key
+ *   x-death          an array of tables, one for each queue and reason; the last event is the first one
+ *   x-first-death-*  queue, reason and exchange of the first event that there was
+ *   expiration       goes, and is kept in x-death as original-expiration
+ *   CC               goes where the queue names a routing key
  *
  * A queue that the message has been through by expiry and length alone does not get it again (a circle). */
 #include "broker/amqp091/letter.h"
@@ -69,6 +69,7 @@ static void add_new_event(struct amqp091_table_builder *b, const struct dead_let
 	add(b, "queue", l->address->queue);
 	amqp091_table_add_cstring(b, "reason", death_name(l->why));
 	add_keys(b, l, &p->headers);
+	/* The time of the day, which the turn's is not, and which may be set while the broker runs. */
 	amqp091_table_add_timestamp(b, "time", (uint64_t)time(NULL));
 	amqp091_table_close(b);
 }
@@ -169,22 +170,58 @@ static int headers_make(struct amqp091_letters *d, const struct dead_letter *l,
 	return amqp091_table_finish(&b, out);
 }
 
-/* 0: *block are the letter's properties, decoded into *p. */
+static bool fits_frame(const struct amqp091_server *s, uint32_t properties_bytes)
+{
+	return amqp091_content_header_frame_size(properties_bytes) <= s->config.frame_max_bytes;
+}
+
+/* 0: *block are the letter's properties, decoded into *p. -1: nobody could be given them. */
 static int properties_make(struct amqp091_server *s, const struct dead_letter *l, struct slice *block,
 	struct amqp091_basic_properties *p)
 {
 	struct amqp091_letters *d = &s->letters;
-	uint32_t n = message_properties_bytes(l->message);
 	struct amqp091_table headers;
 
 	if (office_properties(s, l->message, p))
 		return -1;
-	int error = headers_make(d, l, p, &headers);
-	if (error || n + headers.len + sizeof(uint32_t) > d->office.room)
+	if (headers_make(d, l, p, &headers) != 0)
 		return -1;
 	p->flags &= ~(unsigned)AMQP091_BASIC_EXPIRATION;
 	p->expiration.len = 0;
-	return office_properties_put(&d->office, headers, p, block);
+	return office_properties_put(&d->office, headers, p, block) == 0 && fits_frame(s, block->bytes) ? 0
+													: -1;
+}
+
+/* RabbitMQ's is_cycle: from the last event back to the first that was a queue's, none was a rejection. */
+static void been_read(struct amqp091_letters *d, struct amqp091_table deaths)
+{
+	struct amqp091_longstr queue;
+	struct amqp091_value v;
+
+	d->been_count = 0;
+	d->endless = false;
+	while (deaths.len && amqp091_array_next(&deaths, &v) == 1) {
+		if (v.type != 'F')
+			return; /* a client has put it there: nobody knows what happened */
+		if (string_in(&v.table, "reason", slice_of_text(death_name(DEATH_REJECTED))))
+			return;
+		if (amqp091_table_get_string(&v.table, "queue", &queue) != 0)
+			continue;
+		d->endless = d->been_count == LETTER_QUEUES_MAX;
+		if (d->endless)
+			return;
+		d->been[d->been_count++] = (struct slice){queue.data, queue.len};
+	}
+}
+
+static bool takes(const void *ctx, struct slice queue)
+{
+	const struct amqp091_letters *d = ctx;
+
+	for (uint32_t i = 0; i < d->been_count; i++)
+		if (slice_equal(d->been[i], queue))
+			return false;
+	return !d->endless;
 }
 
 static enum publish_result make(struct amqp091_server *s, const struct dead_letter *l)
@@ -208,27 +245,10 @@ static enum publish_result make(struct amqp091_server *s, const struct dead_lett
 		.received_us = s->now_us,
 	};
 	d->rejected = l->why == DEATH_REJECTED;
-	d->deaths = amqp091_table_find(&p.headers, "x-death", &v) == 0 ? v.array : (struct amqp091_table){0};
+	MUST(amqp091_table_find(&p.headers, "x-death", &v) == 0);
+	been_read(d, v.array);
 	d->has_keys = amqp091_table_find(&p.headers, "CC", &v) == 0 && v.type == 'A';
 	return office_make(s, &d->office, l->message, &e);
-}
-
-/* RabbitMQ's is_cycle: from the last event back to the first that was this queue's, none was a rejection. */
-static bool takes(const void *ctx, struct slice queue)
-{
-	const struct amqp091_letters *d = ctx;
-	struct amqp091_table rest = d->deaths;
-	struct amqp091_value v;
-
-	while (rest.len && amqp091_array_next(&rest, &v) == 1) {
-		if (v.type != 'F')
-			return true; /* a client has put it there: nobody knows what happened */
-		if (string_in(&v.table, "reason", slice_of_text(death_name(DEATH_REJECTED))))
-			return true;
-		if (string_in(&v.table, "queue", queue))
-			return false;
-	}
-	return true;
 }
 
 static enum publish_result offer(struct amqp091_server *s, const struct dead_letter *l)

@@ -7,12 +7,16 @@
 
 struct amqp091_server;
 
+enum { LETTER_QUEUES_MAX = 256 }; /* that a message may have been through without a rejection */
+
 /* A core's office for dead letters; lies in its server. */
 struct amqp091_letters {
 	struct amqp091_office office;
-	bool rejected;		     /* the letter under way: the last event is a rejection */
-	bool has_keys;		     /* and its header CC names further keys */
-	struct amqp091_table deaths; /* its x-death, in properties */
+	bool rejected;			      /* the letter under way: the last event is a rejection */
+	bool has_keys;			      /* and its header CC names further keys */
+	struct slice been[LETTER_QUEUES_MAX]; /* the queues that must not get it again; in its properties */
+	uint32_t been_count;
+	bool endless; /* they are more than that: nobody gets it */
 	struct queue_filter filter;
 };
 

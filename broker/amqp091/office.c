@@ -36,33 +36,23 @@ int office_properties_put(struct amqp091_office *o, struct amqp091_table headers
 {
 	p->headers = headers;
 	p->flags |= AMQP091_BASIC_HEADERS;
+	if (amqp091_basic_properties_size(p) > o->room)
+		return -1;
 	uint8_t *end = amqp091_basic_properties_put(o->properties, p);
 	*block = (struct slice){o->properties, (uint32_t)(end - o->properties)};
 	return amqp091_basic_properties_decode(o->properties, block->bytes, p) == 0 ? 0 : -1;
 }
 
-static void body_copy(struct message *to, const struct message *from)
-{
-	struct message_cursor at = {0};
-	struct slice piece;
-
-	while ((piece = message_body_next(from, &at, UINT32_MAX)).bytes > 0)
-		message_append(to, piece.data, piece.bytes);
-}
-
-enum publish_result office_make(struct amqp091_server *s, struct amqp091_office *o,
-	const struct message *from, const struct message_envelope *e)
+enum publish_result office_make(struct amqp091_server *s, struct amqp091_office *o, struct message *from,
+	const struct message_envelope *e)
 {
 	struct message_cache *cache = broker_core_cache(s->config.core);
 
-	/* Both are there for a moment: where they never could be, waiting would be for ever. */
-	if (!message_store_could_hold(cache, 2 * e->body_bytes, 2 * e->properties.bytes))
+	/* Where both could never be, waiting would be for ever. */
+	if (!message_store_could_hold(cache, e->body_bytes, 2 * e->properties.bytes))
 		return PUBLISH_FAILED;
-	o->made = message_new(cache, e);
-	if (!o->made)
-		return PUBLISH_AGAIN;
-	body_copy(o->made, from);
-	return PUBLISH_DONE;
+	o->made = message_new_with_body(cache, e, from);
+	return o->made ? PUBLISH_DONE : PUBLISH_AGAIN;
 }
 
 static struct session *session_for(struct amqp091_server *s, struct amqp091_office *o, struct vhost *v)

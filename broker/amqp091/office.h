@@ -31,9 +31,10 @@ int office_properties(struct amqp091_server *s, const struct message *m, struct 
 int office_properties_put(struct amqp091_office *o, struct amqp091_table headers,
 	struct amqp091_basic_properties *p, struct slice *block);
 
-/* o->made: e with the body of `from`. AGAIN: no memory now; FAILED: there never will be. O(body). */
-enum publish_result office_make(struct amqp091_server *s, struct amqp091_office *o,
-	const struct message *from, const struct message_envelope *e);
+/* o->made: e with the body of `from`. AGAIN: no memory now; FAILED: there never will be. The body is not
+ * copied where it is a long one (message_new_with_body). */
+enum publish_result office_make(struct amqp091_server *s, struct amqp091_office *o, struct message *from,
+	const struct message_envelope *e);
 
 /* Offers it by p, which says neither message nor from_inside. FAILED: nobody takes it. */
 enum publish_result office_offer(

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RabbitMQ's consumer timeout: a delivery that is not settled in time ends its channel, so that a client that
  * hangs does not keep messages for ever. The oldest delivery of a channel is the first in its list. All
- * connections are looked at once a period, a few of them a turn. */
+ * connections are looked at once a period, a few channels of them a turn. */
 #include "broker/amqp091/internal.h"
 
-enum { OVERDUE_BUDGET = 64 };	     /* connections a turn */
+enum { OVERDUE_BUDGET = 256 };	     /* channels and connections a turn; the last one is looked at whole */
 #define PERIOD_US UINT64_C(60000000) /* RabbitMQ's */
 
 static void fire(struct timer *t, uint64_t now_us)
@@ -41,15 +41,19 @@ static void channel_check(struct amqp091_channel *ch)
 		ch->number, (unsigned long long)timeout / 1000);
 }
 
-static void conn_check(struct amqp091_conn *c)
+/* Returns how many channels were looked at. */
+static unsigned conn_check(struct amqp091_conn *c)
 {
 	struct amqp091_channel *ch, *next;
+	unsigned n = 0;
 
 	cds_list_for_each_entry_safe (ch, next, &c->channels, link) {
 		if (!conn_live(c))
-			return;
+			break;
 		channel_check(ch);
+		n++;
 	}
+	return n;
 }
 
 unsigned overdue_poll(struct amqp091_server *s)
@@ -62,7 +66,7 @@ unsigned overdue_poll(struct amqp091_server *s)
 		/* The list has no order: whoever was looked at is the last. */
 		cds_list_del(&c->link);
 		cds_list_add_tail(&c->link, &s->conns);
-		conn_check(c);
+		n += conn_check(c);
 	}
 	s->turn_short |= s->overdue_left > 0;
 	return n;

@@ -33,12 +33,13 @@ static const struct value *text_argument(const struct fields *all, const char *n
 	struct slice key = {(const uint8_t *)name, (uint32_t)strlen(name)};
 	const struct value *v = fields_find_slice(all, key);
 
-	return v && v->kind == VALUE_STRING ? v : NULL;
+	return v && v->kind == VALUE_STRING && v->bytes.bytes <= AMQP091_TEXT_MAX ? v : NULL;
 }
 
 /* Declaring what is there changes nothing, and asks for no more than configure. Where messages would be sent
- * on, the user must be able to do that as well. A wrong type is the core's to refuse. */
-bool exchange_declare_permitted(struct amqp091_channel *ch, const struct exchange_declaration *d, uint32_t id)
+ * on, the user must be able to do that as well. A wrong type, or what is too long for a name, is the core's
+ * to refuse. */
+bool exchange_declare_permitted(struct amqp091_channel *ch, struct exchange_declaration *d, uint32_t id)
 {
 	struct session *s = &ch->conn->session;
 	struct exchange_declaration look = {.name = d->name, .passive = true};
@@ -50,15 +51,15 @@ bool exchange_declare_permitted(struct amqp091_channel *ch, const struct exchang
 	if (!MUTANT(exchanges_are_anyones) && !exchange_permitted(ch, ACCESS_CONFIGURE, d->name, id))
 		return false;
 	const struct value *to = text_argument(&d->arguments, "alternate-exchange");
-	if (!to || MUTANT(alternate_not_asked_for) ||
-		(exchange_declare(s, &look, &f) == FAILURE_NONE &&
-			!MUTANT(known_exchange_asked_for_alternate)))
+	d->existing = to && exchange_declare(s, &look, &f) == FAILURE_NONE &&
+		      !MUTANT(known_exchange_asked_for_alternate);
+	if (!to || d->existing || MUTANT(alternate_not_asked_for))
 		return true;
 	return (MUTANT(alternate_without_read) || exchange_permitted(ch, ACCESS_READ, d->name, id)) &&
 	       exchange_permitted(ch, ACCESS_WRITE, to->bytes, id);
 }
 
-bool queue_declare_permitted(struct amqp091_channel *ch, const struct queue_declaration *d, uint32_t id)
+bool queue_declare_permitted(struct amqp091_channel *ch, struct queue_declaration *d, uint32_t id)
 {
 	struct session *s = &ch->conn->session;
 	struct failure f;
@@ -69,9 +70,9 @@ bool queue_declare_permitted(struct amqp091_channel *ch, const struct queue_decl
 	if (!MUTANT(queues_are_anyones) && !queue_permitted(ch, ACCESS_CONFIGURE, d->name, id))
 		return false;
 	const struct value *to = text_argument(&d->arguments, "x-dead-letter-exchange");
-	if (!to || MUTANT(dead_letters_not_asked_for) ||
-		(queue_lookup(s, d->name, &q, &f) != FAILURE_NOT_FOUND &&
-			!MUTANT(known_queue_asked_for_dead_letters)))
+	d->existing = to && queue_lookup(s, d->name, &q, &f) != FAILURE_NOT_FOUND &&
+		      !MUTANT(known_queue_asked_for_dead_letters);
+	if (!to || d->existing || MUTANT(dead_letters_not_asked_for))
 		return true;
 	return (MUTANT(dead_letters_without_read) || queue_permitted(ch, ACCESS_READ, d->name, id)) &&
 	       exchange_permitted(ch, ACCESS_WRITE, to->bytes, id);

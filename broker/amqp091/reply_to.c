@@ -66,6 +66,20 @@ struct queue *reply_to_begin(struct amqp091_channel *ch, const struct amqp091_ba
 	return NULL;
 }
 
+/* The name that it gets is longer than the one that it had. False: the channel has its exception. */
+static bool request_fits(struct amqp091_channel *ch, uint64_t properties_bytes)
+{
+	uint32_t bytes = amqp091_content_header_frame_size((uint32_t)properties_bytes);
+	uint32_t most = ch->conn->server->config.frame_max_bytes;
+
+	if (bytes <= most)
+		return true;
+	publish_drop(ch);
+	channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH,
+		"a content header of %u bytes does not fit the configured frame_max = %u", bytes, most);
+	return false;
+}
+
 bool reply_to_rewrite(struct amqp091_channel *ch, struct amqp091_content_header *h,
 	struct amqp091_basic_properties *properties)
 {
@@ -80,6 +94,8 @@ bool reply_to_rewrite(struct amqp091_channel *ch, struct amqp091_content_header 
 		return false;
 	}
 	properties->reply_to = (struct amqp091_shortstr){ch->reply_name, REPLY_NAME_BYTES};
+	if (!request_fits(ch, amqp091_basic_properties_size(properties)))
+		return false;
 	h->properties_len = (uint32_t)(amqp091_basic_properties_put(to, properties) - to);
 	h->properties = to;
 	MUST(amqp091_basic_properties_decode(to, h->properties_len, properties) == 0);

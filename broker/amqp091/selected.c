@@ -6,7 +6,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { KEYS_MAX = 1024 }; /* of a message: each costs a lookup */
+enum {
+	KEYS_MAX = 1024,   /* of a message: each costs a lookup */
+	KEYS_A_FRAME = 16, /* that cost as much as a frame */
+};
 
 static const char *type_name(char type)
 {
@@ -63,6 +66,7 @@ enum selected selected_check(struct amqp091_channel *ch, const struct amqp091_ta
 	if ((has_cc && !check_keys(ch, "CC", &cc, &count)) ||
 		(has_bcc && !check_keys(ch, "BCC", &bcc, &count)))
 		return SELECTED_REFUSED;
+	conn_charge(ch->conn, count / KEYS_A_FRAME);
 	if (has_bcc)
 		return SELECTED_BCC;
 	return has_cc ? SELECTED_CC : SELECTED_NONE;

@@ -207,6 +207,7 @@ static unsigned clock_poll(struct turn_source *clock, uint64_t now_us)
 
 	s->turn++;
 	s->turn_left = AMQP091_TURN_BUDGET;
+	s->abandon_left = AMQP091_ABANDON_BUDGET;
 	s->received_before = s->counters.messages_received;
 	server_now(s, now_us);
 	return 0;
@@ -222,7 +223,7 @@ static unsigned source_poll(struct turn_source *source, uint64_t now_us)
 	work = auth_poll(s->auth_port, auth_answer, s);
 	work += broker_core_poll(s->config.core);
 	work += retry_waiting(s);
-	work += unacked_drain(s, AMQP091_ABANDON_BUDGET);
+	work += unacked_drain(s);
 	work += transaction_drain(s, AMQP091_ABANDON_BUDGET);
 	work += blocked_end(s);
 	work += overdue_poll(s);

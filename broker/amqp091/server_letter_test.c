@@ -369,7 +369,129 @@ static void a_strange_x_death_does_no_harm(void)
 	finish();
 }
 
-/* The whole body goes on, and waits where there is no memory for another one. */
+/* Headers of a message that claims to have died before. */
+static struct amqp091_table_builder claimed;
+static uint8_t claimed_bytes[16384];
+
+static void claim(void)
+{
+	amqp091_table_build(&claimed, claimed_bytes, sizeof(claimed_bytes));
+}
+
+static void claim_event(const char *queue, const char *reason)
+{
+	amqp091_table_open(&claimed, NULL);
+	amqp091_table_add_cstring(&claimed, "queue", queue);
+	amqp091_table_add_cstring(&claimed, "reason", reason);
+}
+
+static void publish_claimed(const char *key)
+{
+	struct amqp091_basic_properties p = {.flags = AMQP091_BASIC_HEADERS};
+
+	CU_ASSERT_EQUAL(amqp091_table_finish(&claimed, &p.headers), 0);
+	client_publish_with(&here, 1, key, &p, "body");
+	rig_settle(&rig);
+}
+
+static void counts_have_an_end_and_a_beginning(void)
+{
+	begin(1);
+	letters_to("dead");
+	declare("q");
+	client_declare(&there, 1, "dead");
+	for (unsigned has_count = 0; has_count < 2; has_count++) {
+		claim();
+		amqp091_array_open(&claimed, "x-death");
+		claim_event("q", "rejected");
+		if (has_count)
+			amqp091_table_add_int64(&claimed, "count", INT64_MAX);
+		amqp091_table_close(&claimed);
+		amqp091_table_close(&claimed);
+		publish_claimed("q");
+		reject(&here, "q", has_count + 1);
+		take("dead");
+		CU_ASSERT_EQUAL(events(), 1);
+		expect_event(0, "q", "rejected", has_count ? INT64_MAX : 1);
+		done();
+	}
+	finish();
+}
+
+/* It has died before, whatever became of the account of that. */
+static void what_is_no_array_leaves_the_first_death_alone(void)
+{
+	begin(1);
+	letters_to("dead");
+	declare("q");
+	client_declare(&there, 1, "dead");
+	claim();
+	amqp091_table_add_cstring(&claimed, "x-death", "no array");
+	amqp091_table_add_cstring(&claimed, "x-first-death-queue", "long ago");
+	publish_claimed("q");
+	reject(&here, "q", 1);
+	take("dead");
+	struct amqp091_value v;
+	expect_event(0, "q", "rejected", 1);
+	CU_ASSERT_TRUE(header_is(&got.p.headers, "x-first-death-queue", "long ago"));
+	CU_ASSERT_EQUAL(amqp091_table_find(&got.p.headers, "x-first-death-reason", &v), AMQP091_ERR_ABSENT);
+	done();
+	finish();
+}
+
+/* Looked at for each queue, and so only so far: whoever has been through more goes in a circle. */
+static void a_long_account_is_a_circle(void)
+{
+	char name[16];
+
+	for (unsigned more = 0; more < 2; more++) {
+		begin(1);
+		letters_to("w");
+		amqp091_table_add_int32(&table, "x-message-ttl", 10);
+		declare("q");
+		client_declare(&there, 1, "w");
+		claim();
+		amqp091_array_open(&claimed, "x-death");
+		for (unsigned i = 1; i < LETTER_QUEUES_MAX + more; i++) {
+			snprintf(name, sizeof(name), "%u", i);
+			claim_event(name, "expired");
+			amqp091_table_close(&claimed);
+		}
+		amqp091_table_close(&claimed);
+		publish_claimed("q");
+		rig_advance(&rig, 100000);
+		CU_ASSERT_EQUAL(client_ready_count(&there, 1, "w"), !more);
+		CU_ASSERT_EQUAL(broker_core_counters(rig.core)->dead_letters_lost, more);
+		finish();
+	}
+}
+
+/* From q by expiry to w, where it claims to have been: a circle, unless something else is said before that.
+ */
+static void a_claim_that_is_no_table_is_no_circle(void)
+{
+	for (unsigned strange = 0; strange < 2; strange++) {
+		begin(1);
+		letters_to("w");
+		amqp091_table_add_int32(&table, "x-message-ttl", 10);
+		declare("q");
+		client_declare(&there, 1, "w");
+		claim();
+		amqp091_array_open(&claimed, "x-death");
+		if (strange)
+			amqp091_table_add_cstring(&claimed, NULL, "no table");
+		claim_event("w", "expired");
+		amqp091_table_close(&claimed);
+		amqp091_table_close(&claimed);
+		publish_claimed("q");
+		rig_advance(&rig, 100000);
+		CU_ASSERT_EQUAL(client_ready_count(&there, 1, "w"), strange);
+		CU_ASSERT_EQUAL(broker_core_counters(rig.core)->dead_letters_lost, !strange);
+		finish();
+	}
+}
+
+/* The whole body goes on. */
 static void large_bodies_go_on(void)
 {
 	static uint8_t big[100000];
@@ -410,6 +532,132 @@ static void large_bodies_go_on(void)
 	finish();
 }
 
+static void get_large(struct client *c, const char *queue, const uint8_t *body, uint32_t n)
+{
+	struct client_content content;
+
+	client_get(c, 1, queue, false);
+	client_expect_content(c, 1, AMQP091_METHOD_BASIC_GET_OK, &content);
+	CU_ASSERT_EQUAL_FATAL(content.bytes, n);
+	CU_ASSERT_EQUAL(memcmp(content.body, body, n), 0);
+	client_content_free(&content);
+}
+
+/* A copy could wait for memory that nobody but letters has. */
+static void bodies_are_not_copied(void)
+{
+	enum { BYTES = 2 << 20, LETTERS = 3 }; /* in 8 MiB */
+	static uint8_t big[BYTES];
+
+	begin(1);
+	letters_to("w");
+	declare("q");
+	letters_to("dead");
+	amqp091_table_add_int32(&table, "x-message-ttl", 10);
+	declare("w");
+	client_declare(&there, 1, "dead");
+	for (unsigned i = 0; i < sizeof(big); i++)
+		big[i] = (uint8_t)(i * 7 + i / 251);
+	for (unsigned i = 0; i < LETTERS; i++)
+		client_publish(&here, 1, "", "q", big, sizeof(big));
+	for (unsigned i = 0; i < LETTERS; i++)
+		get_large(&here, "q", big, BYTES);
+	uint32_t blocks = rig_store(&rig).blocks.used;
+	client_nack(&here, 1, LETTERS, true, false);
+	rig_settle(&rig);
+	CU_ASSERT_TRUE(rig_store(&rig).blocks.used <= blocks + LETTERS);
+	rig_advance(&rig, 50000);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "dead"), LETTERS);
+	CU_ASSERT_TRUE(rig_store(&rig).blocks.used <= blocks + LETTERS);
+	for (unsigned i = 0; i < LETTERS; i++)
+		get_large(&there, "dead", big, BYTES);
+	finish();
+}
+
+/* With a header so long; returns how many of such letters have come. */
+static uint32_t reject_with_header(uint32_t bytes, uint64_t tag)
+{
+	static uint8_t table_of_it[16384];
+	static char text[16384];
+	struct amqp091_table_builder headers;
+	struct amqp091_basic_properties p = {.flags = AMQP091_BASIC_HEADERS};
+
+	memset(text, 'x', bytes);
+	text[bytes] = 0;
+	amqp091_table_build(&headers, table_of_it, sizeof(table_of_it));
+	amqp091_table_add_cstring(&headers, "long", text);
+	CU_ASSERT_EQUAL(amqp091_table_finish(&headers, &p.headers), 0);
+	client_publish_with(&here, 1, "q", &p, "body");
+	rig_settle(&rig);
+	reject(&here, "q", tag);
+	return client_ready_count(&there, 1, "dead");
+}
+
+/* Where its headers would be more than a frame takes nobody could ever be given it. */
+static void a_letter_fits_a_frame(void)
+{
+	begin(1);
+	letters_to("dead");
+	declare("q");
+	client_declare(&there, 1, "dead");
+	CU_ASSERT_EQUAL(reject_with_header(16000, 1), 1);
+	CU_ASSERT_EQUAL(broker_core_counters(rig.core)->dead_letters_lost, 0);
+	client_get(&there, 1, "dead", true);
+	client_expect_text(&there, 1, AMQP091_METHOD_BASIC_GET_OK, "body");
+	CU_ASSERT_EQUAL(reject_with_header(16300, 2), 0);
+	CU_ASSERT_EQUAL(broker_core_counters(rig.core)->dead_letters_lost, 1);
+	finish();
+}
+
+/* They are read and written again: a few are a turn's work. */
+static void long_headers_go_on_in_slices(void)
+{
+	enum { BYTES = 12000, LETTERS = 30 };
+	static char text[BYTES + 1];
+
+	begin(1);
+	letters_to("dead");
+	amqp091_table_add_int32(&table, "x-message-ttl", 10);
+	declare("q");
+	client_declare(&there, 1, "dead");
+	memset(text, 'x', BYTES);
+	for (unsigned i = 0; i < LETTERS; i++) {
+		claim();
+		amqp091_table_add_cstring(&claimed, "long", text);
+		publish_claimed("q");
+	}
+	rig.now_us += 50000;
+	const struct broker_core_counters *n = broker_core_counters(rig.core);
+	for (unsigned turn = 0; turn < 20; turn++) {
+		uint64_t before = n->dead_letters;
+		rig_turn(&rig);
+		CU_ASSERT_TRUE(n->dead_letters - before <= 65536 / BYTES + 1);
+	}
+	CU_ASSERT_EQUAL(n->dead_letters, LETTERS);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "dead"), LETTERS);
+	finish();
+}
+
+static void a_name_too_long_for_a_letter_is_refused(void)
+{
+	static char name[257];
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DECLARE};
+
+	memset(name, 'n', 256);
+	for (unsigned key = 0; key < 2; key++) {
+		begin(1);
+		letters_to(key ? name : NULL);
+		if (!key)
+			amqp091_table_add_cstring(arguments(), "x-dead-letter-exchange", name);
+		m.args.queue_declare.queue = str("q");
+		CU_ASSERT_EQUAL(amqp091_table_finish(&table, &m.args.queue_declare.arguments), 0);
+		client_method(&there, 1, &m);
+		client_expect_channel_close(
+			&there, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_QUEUE_DECLARE);
+		finish();
+	}
+}
+
 static void a_transaction_rejects_at_commit(void)
 {
 	begin(1);
@@ -440,6 +688,15 @@ int main(int argc, char **argv)
 			{"further_keys_count", further_keys_count},
 			{"a_key_of_the_queues_replaces_them", a_key_of_the_queues_replaces_them},
 			{"a_strange_x_death_does_no_harm", a_strange_x_death_does_no_harm},
+			{"counts_have_an_end_and_a_beginning", counts_have_an_end_and_a_beginning},
+			{"what_is_no_array_leaves_the_first_death_alone",
+				what_is_no_array_leaves_the_first_death_alone},
+			{"a_long_account_is_a_circle", a_long_account_is_a_circle},
+			{"long_headers_go_on_in_slices", long_headers_go_on_in_slices},
+			{"a_claim_that_is_no_table_is_no_circle", a_claim_that_is_no_table_is_no_circle},
 			{"large_bodies_go_on", large_bodies_go_on},
+			{"bodies_are_not_copied", bodies_are_not_copied},
+			{"a_letter_fits_a_frame", a_letter_fits_a_frame},
+			{"a_name_too_long_for_a_letter_is_refused", a_name_too_long_for_a_letter_is_refused},
 			{"a_transaction_rejects_at_commit", a_transaction_rejects_at_commit}, {0}});
 }

@@ -106,6 +106,36 @@ static void others_are_not_touched(void)
 	finish();
 }
 
+/* Channels count, not their connections: the second of these has its turn later. */
+static void it_is_looked_at_in_slices(void)
+{
+	enum { CHANNELS = 300 };
+	struct rig_options o = rig_options();
+	struct client_options many = client_options();
+	struct client other;
+
+	o.server.consumer_timeout_us = TIMEOUT_S * UINT64_C(1000000);
+	o.server.channels_max = 2 * CHANNELS;
+	o.server.channel_max = many.channel_max = CHANNELS;
+	test_begin(&rig, &o);
+	client_open_with(&client, &rig, &many);
+	client_open_with(&other, &rig, &many);
+	for (uint16_t i = 1; i <= CHANNELS; i++) {
+		client_channel(&client, i);
+		client_channel(&other, i);
+	}
+	rig_advance(&rig, 1000000);
+	rig.now_us += TIMEOUT_S * UINT64_C(1000000);
+	rig_turn(&rig);
+	CU_ASSERT_EQUAL(rig.server->overdue_left, 2);
+	rig_turn(&rig);
+	CU_ASSERT_EQUAL(rig.server->overdue_left, 1);
+	rig_turn(&rig);
+	CU_ASSERT_EQUAL(rig.server->overdue_left, 0);
+	client_close(&other);
+	finish();
+}
+
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
@@ -113,5 +143,6 @@ int main(int argc, char **argv)
 			{"an_overdue_delivery_ends_its_channel", an_overdue_delivery_ends_its_channel},
 			{"what_is_settled_in_time_goes_on", what_is_settled_in_time_goes_on},
 			{"without_a_limit_it_may_take_for_ever", without_a_limit_it_may_take_for_ever},
-			{"others_are_not_touched", others_are_not_touched}, {0}});
+			{"others_are_not_touched", others_are_not_touched},
+			{"it_is_looked_at_in_slices", it_is_looked_at_in_slices}, {0}});
 }

@@ -42,6 +42,36 @@ static void request(const char *body)
 	client_publish_with(&client, 1, "requests", &properties, body);
 }
 
+/* Its channel's own name is longer than the one that was sent. */
+static void a_request_fits_a_frame(void)
+{
+	static uint8_t bytes[16384];
+	static char text[16384];
+	struct amqp091_table_builder headers;
+	struct amqp091_basic_properties p = {
+		.flags = AMQP091_BASIC_REPLY_TO | AMQP091_BASIC_HEADERS, .reply_to = str(REPLY_TO)};
+
+	begin(1);
+	client_consume(&client, 1, REPLY_TO, "c", true);
+	for (uint32_t left = 30; left >= 20; left -= 10) {
+		memset(text, 0, sizeof(text));
+		amqp091_table_build(&headers, bytes, sizeof(bytes));
+		amqp091_table_add_cstring(&headers, "long", text);
+		CU_ASSERT_EQUAL(amqp091_table_finish(&headers, &p.headers), 0);
+		uint32_t least = amqp091_content_header_frame_size(amqp091_basic_properties_size(&p));
+		memset(text, 'x', 16384 - least - left);
+		amqp091_table_build(&headers, bytes, sizeof(bytes));
+		amqp091_table_add_cstring(&headers, "long", text);
+		CU_ASSERT_EQUAL(amqp091_table_finish(&headers, &p.headers), 0);
+		client_publish_with(&client, 1, "requests", &p, "what?");
+		rig_settle(&rig);
+	}
+	client_expect_channel_close(
+		&client, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH);
+	CU_ASSERT_EQUAL(client_ready_count(&other, 1, "requests"), 1);
+	finish();
+}
+
 /* Takes the request and notes whom to answer. */
 static void take(const char *body)
 {
@@ -245,7 +275,8 @@ static void the_queue_is_nobodys_to_use(void)
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
-		(struct unit_test[]){{"an_answer_comes_back", an_answer_comes_back},
+		(struct unit_test[]){{"a_request_fits_a_frame", a_request_fits_a_frame},
+			{"an_answer_comes_back", an_answer_comes_back},
 			{"an_answer_comes_from_another_core", an_answer_comes_from_another_core},
 			{"it_can_be_asked_whether_anybody_waits", it_can_be_asked_whether_anybody_waits},
 			{"a_consumer_waits_for_a_queue_that_goes", a_consumer_waits_for_a_queue_that_goes},

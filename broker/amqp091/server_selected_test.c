@@ -227,10 +227,48 @@ static void many_keys_go_in_slices(void)
 	finish();
 }
 
+/* A message that is looked up a thousand times counts for more than one frame of the turn's. */
+static void many_keys_count_for_the_turn_with(bool tx)
+{
+	enum { MESSAGES = 40 };
+
+	begin();
+	if (tx) {
+		client_plain(&client, 1, AMQP091_METHOD_TX_SELECT);
+		client_expect(&client, 1, AMQP091_METHOD_TX_SELECT_OK);
+	}
+	headers_begin();
+	amqp091_array_open(&table, "CC");
+	for (unsigned i = 0; i < 1024; i++)
+		amqp091_table_add_cstring(&table, NULL, "x");
+	amqp091_table_close(&table);
+	client.link.rx_limit = 1 << 20;
+	for (unsigned i = 0; i < MESSAGES; i++)
+		publish_to("a", "x");
+	if (tx) {
+		rig_settle(&rig);
+		client_plain(&client, 1, AMQP091_METHOD_TX_COMMIT);
+	}
+	rig_turn(&rig);
+	CU_ASSERT_TRUE(rig.core->stats.published <= MESSAGES / 2);
+	rig_settle(&rig);
+	if (tx)
+		client_expect(&client, 1, AMQP091_METHOD_TX_COMMIT_OK);
+	counts(MESSAGES, 0, 0);
+	finish();
+}
+
+static void many_keys_count_for_the_turn(void)
+{
+	many_keys_count_for_the_turn_with(false);
+	many_keys_count_for_the_turn_with(true);
+}
+
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"all_keys_route", all_keys_route}, {"only_hidden", only_hidden},
 			{"other_elements_are_passed_over", other_elements_are_passed_over},
-			{"refusals", refusals}, {"many_keys_go_in_slices", many_keys_go_in_slices}, {0}});
+			{"refusals", refusals}, {"many_keys_go_in_slices", many_keys_go_in_slices},
+			{"many_keys_count_for_the_turn", many_keys_count_for_the_turn}, {0}});
 }

@@ -141,6 +141,45 @@ static void acks_count_at_commit(void)
 	finish();
 }
 
+/* In whatever order they were settled; and no turn looks through all of them. */
+static void a_rollback_of_many_goes_in_slices(void)
+{
+	enum { MANY = 24000 };
+	struct rig_options o = rig_options();
+
+	o.server.unacked_max = MANY;
+	begin_with(&o);
+	for (unsigned i = 0; i < MANY; i++)
+		publish("a");
+	rig_settle(&rig);
+	client_consume(&client, 1, "q", "c", false);
+	for (unsigned i = 0; i < MANY; i++)
+		client_expect_text(&client, 1, AMQP091_METHOD_BASIC_DELIVER, "a");
+	ask(AMQP091_METHOD_TX_SELECT, AMQP091_METHOD_TX_SELECT_OK);
+	for (unsigned i = MANY / 2; i < MANY; i++)
+		client_ack(&client, 1, i + 1, false);
+	client_ack(&client, 1, MANY / 4, false);
+	for (unsigned i = MANY / 4 + 100; i > MANY / 4; i--)
+		client_ack(&client, 1, i, false);
+	rig_settle(&rig);
+	client_plain(&client, 1, AMQP091_METHOD_TX_ROLLBACK);
+	unsigned turns = 0;
+	while (client.link.out.at == client.link.out.end && turns < 200) {
+		rig_turn(&rig);
+		turns++;
+	}
+	CU_ASSERT_TRUE(turns > 10);
+	client_expect(&client, 1, AMQP091_METHOD_TX_ROLLBACK_OK);
+	struct amqp091_channel *ch = channel_find(
+		cds_list_first_entry(&rig.server->conns, struct amqp091_conn, link), 1);
+	struct unacked *u;
+	uint64_t tag = 0;
+	cds_list_for_each_entry (u, &ch->unacked, link)
+		CU_ASSERT_EQUAL(u->tag, ++tag);
+	CU_ASSERT_EQUAL(tag, MANY);
+	finish();
+}
+
 /* Not while the transaction keeps it. */
 static void a_lifetime_begins_at_commit(void)
 {
@@ -448,6 +487,7 @@ int main(int argc, char **argv)
 			{"nothing_goes_the_fast_way", nothing_goes_the_fast_way},
 			{"a_rollback_forgets_publishes", a_rollback_forgets_publishes},
 			{"acks_count_at_commit", acks_count_at_commit},
+			{"a_rollback_of_many_goes_in_slices", a_rollback_of_many_goes_in_slices},
 			{"a_lifetime_begins_at_commit", a_lifetime_begins_at_commit},
 			{"an_ack_twice_is_one_too_many", an_ack_twice_is_one_too_many},
 			{"a_rollback_forgets_settlements", a_rollback_forgets_settlements},

@@ -330,6 +330,32 @@ static void any_order(void)
 	finish();
 }
 
+/* What the channels of a connection had goes back in shares of all of them together. */
+static void many_channels_end(void)
+{
+	enum { CHANNELS = 5, EACH = 1000 };
+
+	begin(CHANNELS * EACH);
+	publish(0, CHANNELS * EACH);
+	for (uint16_t i = 2; i < 2 + CHANNELS; i++)
+		client_channel(&client, i);
+	for (uint16_t i = 2; i < 2 + CHANNELS; i++) {
+		for (unsigned n = 0; n < EACH; n++)
+			client_get(&client, i, "q", false);
+		rig_settle(&rig);
+	}
+	CU_ASSERT_EQUAL(unacked(), CHANNELS * EACH);
+	rig_detach(&rig, &client.link);
+	for (unsigned turn = 1; unacked() > 0; turn++) {
+		CU_ASSERT_FATAL(turn < 20);
+		uint64_t before = unacked();
+		rig_turn(&rig);
+		CU_ASSERT_TRUE(before - unacked() <= AMQP091_ABANDON_BUDGET);
+	}
+	client_close(&other);
+	test_end(&rig);
+}
+
 static const struct unit_test tests[] = {
 	{"flood", flood},
 	{"bystander", bystander},
@@ -341,6 +367,7 @@ static const struct unit_test tests[] = {
 	{"recover_in_slices", recover_in_slices},
 	{"ended_in_the_middle", ended_in_the_middle},
 	{"any_order", any_order},
+	{"many_channels_end", many_channels_end},
 	{NULL, NULL},
 };
 

@@ -41,6 +41,13 @@ bool channel_queue_name(
 	return false;
 }
 
+/* True: not now, the frame is offered again. */
+static bool again(struct amqp091_channel *ch, enum failure_code code)
+{
+	ch->conn->frame_again = code == FAILURE_AGAIN;
+	return ch->conn->frame_again;
+}
+
 static void exchange_declare_method(struct amqp091_channel *ch, const struct amqp091_method *m)
 {
 	const struct amqp091_exchange_declare *a = &m->args.exchange_declare;
@@ -59,17 +66,13 @@ static void exchange_declare_method(struct amqp091_channel *ch, const struct amq
 		return;
 	if (!exchange_declare_permitted(ch, &d, m->id))
 		return;
-	if (exchange_declare(&ch->conn->session, &d, &f) != FAILURE_NONE)
+	enum failure_code code = exchange_declare(&ch->conn->session, &d, &f);
+	if (again(ch, code))
+		return;
+	if (code)
 		channel_failure(ch, m->id, &f);
 	else
 		reply_plain(ch, a->no_wait, AMQP091_METHOD_EXCHANGE_DECLARE_OK);
-}
-
-/* True: not now, the frame is offered again. */
-static bool again(struct amqp091_channel *ch, enum failure_code code)
-{
-	ch->conn->frame_again = code == FAILURE_AGAIN;
-	return ch->conn->frame_again;
 }
 
 static void exchange_delete_method(struct amqp091_channel *ch, const struct amqp091_method *m)
@@ -88,24 +91,43 @@ static void exchange_delete_method(struct amqp091_channel *ch, const struct amqp
 		reply_plain(ch, a->no_wait, AMQP091_METHOD_EXCHANGE_DELETE_OK);
 }
 
+/* The binding is made or taken away, and the method answered. */
+static void binding_change(
+	struct amqp091_channel *ch, uint32_t id, const struct binding_spec *b, bool no_wait)
+{
+	struct session *s = &ch->conn->session;
+	bool add = id == AMQP091_METHOD_QUEUE_BIND || id == AMQP091_METHOD_EXCHANGE_BIND;
+	uint32_t queue_ok = add ? AMQP091_METHOD_QUEUE_BIND_OK : AMQP091_METHOD_QUEUE_UNBIND_OK;
+	uint32_t exchange_ok = add ? AMQP091_METHOD_EXCHANGE_BIND_OK : AMQP091_METHOD_EXCHANGE_UNBIND_OK;
+	struct failure f;
+
+	if (!binding_permitted(ch, b, id))
+		return;
+	if ((add ? binding_add : binding_remove)(s, b, &f) != FAILURE_NONE)
+		channel_failure(ch, id, &f);
+	else
+		reply_plain(ch, no_wait, b->to_exchange ? exchange_ok : queue_ok);
+}
+
+/* exchange.bind and exchange.unbind name the same things. */
+static void exchange_binding(struct amqp091_channel *ch, uint32_t id, struct binding_spec b,
+	struct amqp091_table arguments, bool no_wait)
+{
+	struct field fields[AMQP091_FIELDS_MAX];
+
+	b.to_exchange = true;
+	if (read_arguments(ch, arguments, id, fields, &b.arguments))
+		binding_change(ch, id, &b, no_wait);
+}
+
 static void exchange_bind_method(struct amqp091_channel *ch, const struct amqp091_method *m)
 {
 	const struct amqp091_exchange_bind *a = &m->args.exchange_bind;
 	struct binding_spec b = {.exchange = slice_of(a->source),
 		.destination = slice_of(a->destination),
-		.routing_key = slice_of(a->routing_key),
-		.to_exchange = true};
-	struct field fields[AMQP091_FIELDS_MAX];
-	struct failure f;
+		.routing_key = slice_of(a->routing_key)};
 
-	if (!read_arguments(ch, a->arguments, m->id, fields, &b.arguments))
-		return;
-	if (!binding_permitted(ch, &b, m->id))
-		return;
-	if (binding_add(&ch->conn->session, &b, &f) != FAILURE_NONE)
-		channel_failure(ch, m->id, &f);
-	else
-		reply_plain(ch, a->no_wait, AMQP091_METHOD_EXCHANGE_BIND_OK);
+	exchange_binding(ch, m->id, b, a->arguments, a->no_wait);
 }
 
 static void exchange_unbind_method(struct amqp091_channel *ch, const struct amqp091_method *m)
@@ -113,19 +135,9 @@ static void exchange_unbind_method(struct amqp091_channel *ch, const struct amqp
 	const struct amqp091_exchange_unbind *a = &m->args.exchange_unbind;
 	struct binding_spec b = {.exchange = slice_of(a->source),
 		.destination = slice_of(a->destination),
-		.routing_key = slice_of(a->routing_key),
-		.to_exchange = true};
-	struct field fields[AMQP091_FIELDS_MAX];
-	struct failure f;
+		.routing_key = slice_of(a->routing_key)};
 
-	if (!read_arguments(ch, a->arguments, m->id, fields, &b.arguments))
-		return;
-	if (!binding_permitted(ch, &b, m->id))
-		return;
-	if (binding_remove(&ch->conn->session, &b, &f) != FAILURE_NONE)
-		channel_failure(ch, m->id, &f);
-	else
-		reply_plain(ch, a->no_wait, AMQP091_METHOD_EXCHANGE_UNBIND_OK);
+	exchange_binding(ch, m->id, b, a->arguments, a->no_wait);
 }
 
 static void remember_queue(struct amqp091_channel *ch, struct slice name)
@@ -219,16 +231,9 @@ static void queue_bind_method(struct amqp091_channel *ch, const struct amqp091_m
 	const struct amqp091_queue_bind *a = &m->args.queue_bind;
 	struct binding_spec b = {.exchange = slice_of(a->exchange), .routing_key = slice_of(a->routing_key)};
 	struct field fields[AMQP091_FIELDS_MAX];
-	struct failure f;
 
-	if (!read_binding(ch, m->id, a->queue, a->arguments, fields, &b))
-		return;
-	if (!binding_permitted(ch, &b, m->id))
-		return;
-	if (binding_add(&ch->conn->session, &b, &f) != FAILURE_NONE)
-		channel_failure(ch, m->id, &f);
-	else
-		reply_plain(ch, a->no_wait, AMQP091_METHOD_QUEUE_BIND_OK);
+	if (read_binding(ch, m->id, a->queue, a->arguments, fields, &b))
+		binding_change(ch, m->id, &b, a->no_wait);
 }
 
 static void queue_unbind_method(struct amqp091_channel *ch, const struct amqp091_method *m)
@@ -236,16 +241,9 @@ static void queue_unbind_method(struct amqp091_channel *ch, const struct amqp091
 	const struct amqp091_queue_unbind *a = &m->args.queue_unbind;
 	struct binding_spec b = {.exchange = slice_of(a->exchange), .routing_key = slice_of(a->routing_key)};
 	struct field fields[AMQP091_FIELDS_MAX];
-	struct failure f;
 
-	if (!read_binding(ch, m->id, a->queue, a->arguments, fields, &b))
-		return;
-	if (!binding_permitted(ch, &b, m->id))
-		return;
-	if (binding_remove(&ch->conn->session, &b, &f) != FAILURE_NONE)
-		channel_failure(ch, m->id, &f);
-	else
-		reply_plain(ch, false, AMQP091_METHOD_QUEUE_UNBIND_OK);
+	if (read_binding(ch, m->id, a->queue, a->arguments, fields, &b))
+		binding_change(ch, m->id, &b, false);
 }
 
 static void purged(void *ctx, struct queue_call_result *r)

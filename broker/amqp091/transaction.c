@@ -4,7 +4,11 @@
  * commit takes as many turns as it needs, and nothing else of the connection is read meanwhile. */
 #include "broker/amqp091/internal.h"
 
-enum { KEPT_EACH_BYTES = 256 }; /* a message beside its properties and body, roughly */
+enum {
+	KEPT_EACH_BYTES = 256,	  /* a message beside its properties and body, roughly */
+	STEPS_A_FRAME = 16,	  /* deliveries that a rollback passes at the cost of a frame */
+	KEYS_BYTES_A_FRAME = 128, /* of properties with further routing keys, each of which is looked up */
+};
 
 uint64_t kept_bytes_max(struct broker_core *core)
 {
@@ -122,7 +126,9 @@ static bool publish_first(struct amqp091_channel *ch, struct kept_publish *k)
 	case PUBLISH_DONE:
 		break;
 	}
-	conn_charge(ch->conn, !MUTANT(commit_takes_no_turns));
+	const struct message *keys = k->content.keys;
+	uint32_t more = keys ? message_properties_bytes(keys) / KEYS_BYTES_A_FRAME : 0;
+	conn_charge(ch->conn, MUTANT(commit_takes_no_turns) ? 0 : 1 + more);
 	forget(ch->conn->server, k);
 	return true;
 }
@@ -171,7 +177,18 @@ static void commit(struct amqp091_channel *ch)
 	conn_send_method(ch->conn, ch->number, &ok);
 }
 
-/* From the last settlement on, so that each finds its place at the head. */
+static void restore_last(struct amqp091_channel *ch)
+{
+	struct unacked *u = cds_list_entry(ch->tx.settlements.prev, struct unacked, link);
+	uint32_t most = conn_input_left(ch->conn) * STEPS_A_FRAME, left = most;
+
+	if (!ch->tx.place)
+		ch->tx.place = ch->unacked.next;
+	unacked_restore(ch, u, &ch->tx.place, &left);
+	conn_charge(ch->conn, 1 + (most - left) / STEPS_A_FRAME);
+}
+
+/* From the last settlement on: mostly they were settled in order. */
 static bool roll_back_some(struct amqp091_channel *ch)
 {
 	struct amqp091_conn *c = ch->conn;
@@ -185,9 +202,9 @@ static bool roll_back_some(struct amqp091_channel *ch)
 	while (!cds_list_empty(&ch->tx.settlements) && !MUTANT(rollback_keeps_settlements)) {
 		if (conn_input_left(c) == 0)
 			return false;
-		struct unacked *u = cds_list_entry(ch->tx.settlements.prev, struct unacked, link);
-		conn_charge(c, 1 + unacked_restore(ch, u) / 16);
+		restore_last(ch);
 	}
+	ch->tx.place = NULL;
 	return true;
 }
 
@@ -246,6 +263,7 @@ void transaction_drop(struct amqp091_channel *ch)
 	if (ch->tx.committing)
 		exchange_publish_forget(&ch->conn->session);
 	ch->tx.committing = false;
+	ch->tx.place = NULL;
 	cds_list_splice(&ch->tx.publishes, s->forgotten.prev);
 	CDS_INIT_LIST_HEAD(&ch->tx.publishes);
 	/* The channel's deliveries are abandoned together. */

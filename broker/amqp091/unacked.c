@@ -121,17 +121,30 @@ bool unacked_ready(struct amqp091_channel *ch, const struct unacked *u, enum kep
 				      : queue_settle_ready(core, &u->delivery);
 }
 
-uint32_t unacked_restore(struct amqp091_channel *ch, struct unacked *u)
+static uint64_t tag_at(const struct cds_list_head *at)
 {
-	struct cds_list_head *at = ch->unacked.next;
-	uint32_t passed = 0;
+	return cds_list_entry(at, struct unacked, link)->tag;
+}
 
-	for (; at != &ch->unacked && cds_list_entry(at, struct unacked, link)->tag < u->tag; at = at->next)
-		passed++;
+bool unacked_restore(
+	struct amqp091_channel *ch, struct unacked *u, struct cds_list_head **place, uint32_t *steps)
+{
+	struct cds_list_head *at = *place, *end = &ch->unacked;
+
+	for (;; --*steps) {
+		bool on = at != end && tag_at(at) < u->tag;
+		if (!on && (at->prev == end || tag_at(at->prev) < u->tag))
+			break;
+		*place = at;
+		if (*steps == 0)
+			return false;
+		at = on ? at->next : at->prev;
+	}
 	u->kept = SETTLEMENT_NONE;
 	cds_list_del(&u->link);
 	cds_list_add_tail(&u->link, at); /* before it */
-	return passed;
+	*place = &u->link;
+	return true;
 }
 
 static enum kept_settlement settlement(bool ack, bool requeue)
@@ -239,12 +252,12 @@ enum settle unacked_settle_tags(
 	return result;
 }
 
-unsigned unacked_drain(struct amqp091_server *s, unsigned n)
+unsigned unacked_drain(struct amqp091_server *s)
 {
 	struct broker_core *core = s->config.core;
 	unsigned done = 0;
 
-	for (; done < n && !cds_list_empty(&s->abandoned); done++) {
+	for (; s->abandon_left > 0 && !cds_list_empty(&s->abandoned); done++, s->abandon_left--) {
 		struct unacked *u = cds_list_first_entry(&s->abandoned, struct unacked, link);
 		if (!queue_settle_ready(core, &u->delivery))
 			break;
@@ -278,5 +291,5 @@ void unacked_abandon(struct amqp091_channel *ch)
 
 	cds_list_splice(&ch->unacked, s->abandoned.prev);
 	CDS_INIT_LIST_HEAD(&ch->unacked);
-	unacked_drain(s, AMQP091_ABANDON_BUDGET);
+	unacked_drain(s);
 }

@@ -28,6 +28,10 @@ static void declarations(void)
 	CU_ASSERT_EQUAL(declare_with("x", (struct value){.kind = VALUE_BOOL}), FAILURE_PRECONDITION);
 	CU_ASSERT_STRING_EQUAL(
 		why, "invalid type 'bool' for arg 'alternate-exchange' in exchange 'x' in vhost '/'");
+	static char long_name[257];
+	memset(long_name, 'n', 256);
+	CU_ASSERT_EQUAL(declare_with("x", (struct value){.kind = VALUE_STRING, .bytes = text(long_name)}),
+		FAILURE_PRECONDITION);
 	CU_ASSERT_EQUAL(declare_with("x", (struct value){.kind = VALUE_VOID}), FAILURE_PRECONDITION);
 	CU_ASSERT_FALSE(exchange_exists("x"));
 	CU_ASSERT_EQUAL(declare_with("x", string("y")), 0);

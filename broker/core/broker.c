@@ -16,6 +16,9 @@ enum { PARTS_PER_BINDING = 4, PARTS_BASE = 256 };
  * or their terms for headers, 140 for each of its parts, and its places in tables. */
 enum { BYTES_PER_BINDING = 512, BYTES_BASE = 1 << 20 };
 
+/* Likewise the arguments of queues and exchanges. */
+enum { BYTES_PER_DECLARATION = 512 };
+
 /* Some 90 MB, where all of them are. */
 enum { REMEMBERED_MAX = 1 << 20 };
 
@@ -27,11 +30,27 @@ static int tables_create(struct broker *b)
 
 	b->trie_nodes_max = b->header_pairs_max = PARTS_BASE + bindings * PARTS_PER_BINDING;
 	b->binding_bytes_max = BYTES_BASE + (uint64_t)l->bindings * BYTES_PER_BINDING;
+	b->argument_bytes_max = BYTES_BASE + ((uint64_t)l->queues + l->exchanges) * BYTES_PER_DECLARATION;
 	b->nested_hash_nodes_max = nested_hash_nodes_max(l->bindings);
 	return table_create(&b->queues, k, l->queues) || table_create(&b->exchanges, k, l->exchanges) ||
 	       table_create(&b->alternates, k, l->exchanges) || table_create(&b->bindings, k, l->bindings) ||
 	       table_create(&b->direct_keys, k, l->bindings) ||
 	       table_create(&b->trie_edges, k, l->bindings) || table_create(&b->header_pairs, k, l->bindings);
+}
+
+enum failure_code arguments_count(struct broker *b, const struct fields *arguments, struct failure *f)
+{
+	uint64_t bytes = fields_bytes(arguments);
+
+	if (bytes > b->argument_bytes_max - b->argument_bytes)
+		return failure_set(f, FAILURE_LIMIT, "no memory for the arguments");
+	b->argument_bytes += bytes;
+	return FAILURE_NONE;
+}
+
+void arguments_uncount(struct broker *b, const struct fields *arguments)
+{
+	b->argument_bytes -= fields_bytes(arguments);
 }
 
 static int vhost_begin(struct vhost *v, struct broker *b, const char *name)
@@ -113,7 +132,8 @@ void broker_destroy(struct broker *b)
 		tidy_slice(b);
 	pthread_mutex_unlock(&b->writer);
 	MUST(b->queue_count == 0 && b->binding_count == 0 && b->trie_nodes == 0 &&
-		b->nested_hash_nodes == 0 && b->header_pair_count == 0 && b->binding_bytes == 0);
+		b->nested_hash_nodes == 0 && b->header_pair_count == 0 && b->binding_bytes == 0 &&
+		b->argument_bytes == 0 && b->level_count == 0);
 	table_destroy(&b->queues);
 	table_destroy(&b->exchanges);
 	table_destroy(&b->alternates);
@@ -189,6 +209,7 @@ struct broker_core *broker_core_create(struct broker *b, uint32_t index, struct 
 	CDS_INIT_LIST_HEAD(&c->queues);
 	CDS_INIT_LIST_HEAD(&c->ready);
 	CDS_INIT_LIST_HEAD(&c->watched);
+	c->rules_left = RULES_QUANTUM;
 	timer_wheel_init(&c->wheel, 1000, 0);
 	CDS_INIT_LIST_HEAD(&c->crediting);
 	CDS_INIT_LIST_HEAD(&c->owing);

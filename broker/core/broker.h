@@ -144,7 +144,7 @@ void broker_core_stats(const struct broker_core *c, struct broker_core_stats *ou
 	X(fan_outs, "messages for so many queues that they went out in slices")                      \
 	X(parcels_waited, "parcels that found a control ring full")                                  \
 	X(dead_letters, "messages that queues gave up and that went on to another exchange")         \
-	X(dead_letters_lost, "of these, no exchange or queue took them, or they went in a circle")   \
+	X(dead_letters_lost, "of these, no queue took them, they went in a circle, or had no room")  \
 	X(delayed, "messages that an x-delayed-message exchange held back")                          \
 	X(delayed_lost, "of these, no queue took them in the end, or their exchange went")           \
 	X(duplicates, "messages that an x-message-deduplication exchange had let through before")    \

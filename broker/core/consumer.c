@@ -35,7 +35,9 @@ enum failure_code consumer_attach_local(struct consumer *c, struct queue *q, str
 		cds_list_add_tail(&c->link, &q->consumers);
 	} else if (!consumer_order_add(q, c)) {
 		__atomic_sub_fetch(&b->consumer_count, 1, __ATOMIC_RELAXED);
-		return failure_set(f, FAILURE_LIMIT, "no memory for a consumer");
+		return failure_set(f, FAILURE_LIMIT,
+			"no memory for a consumer, or it is one of more than %d priorities",
+			CONSUMER_PRIORITIES_MAX);
 	}
 	c->queue = q;
 	c->parked = false;

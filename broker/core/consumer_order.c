@@ -37,9 +37,9 @@ static struct consumer_order *order_make(const struct queue *q)
 		return NULL;
 	o->single = single_active(q);
 	CDS_INIT_LIST_HEAD(&o->classes);
-	CDS_INIT_LIST_HEAD(&o->idle);
 	class_begin(&o->zero, 0);
 	o->zero.count = MUTANT(earlier_consumers_uncounted) ? 0 : q->consumer_count;
+	o->count = 1;
 	o->now = &o->zero;
 	cds_list_add(&o->zero.link, &o->classes);
 	return o;
@@ -53,9 +53,10 @@ static struct consumer_class *class_find(struct consumer_order *o, int64_t prior
 		at = at->next;
 	if (at != &o->classes && cds_list_entry(at, struct consumer_class, link)->priority == priority)
 		return cds_list_entry(at, struct consumer_class, link);
-	struct consumer_class *class = calloc(1, sizeof(*class));
+	struct consumer_class *class = o->count < CONSUMER_PRIORITIES_MAX ? calloc(1, sizeof(*class)) : NULL;
 	if (!class)
 		return NULL;
+	o->count++;
 	class_begin(class, priority);
 	cds_list_add_tail(&class->link, at); /* before it */
 	return class;
@@ -91,7 +92,7 @@ static void add_single(struct queue *q, struct consumer *c)
 	struct consumer_order *o = q->order;
 
 	if (o->active) {
-		cds_list_add_tail(&c->link, &o->idle);
+		cds_list_add_tail(&c->link, &class_of(q, c)->aside);
 		return;
 	}
 	o->active = c;
@@ -118,14 +119,16 @@ bool consumer_order_add(struct queue *q, struct consumer *c)
 static void activate_next(struct queue *q)
 {
 	struct consumer_order *o = q->order;
-	struct consumer *c, *next = NULL;
+	struct consumer_class *class;
 
-	cds_list_for_each_entry (c, &o->idle, link)
-		if (!next || (c->priority > next->priority && !MUTANT(first_idle_is_next)))
-			next = c;
-	o->active = next;
-	if (next)
-		cds_list_move(&next->link, &q->consumers);
+	o->active = NULL;
+	cds_list_for_each_entry (class, &o->classes, link) {
+		if (list_is_empty(&class->aside))
+			continue;
+		o->active = cds_list_first_entry(&class->aside, struct consumer, link);
+		cds_list_move(&o->active->link, &q->consumers);
+		return;
+	}
 }
 
 void consumer_order_removed(struct queue *q, struct consumer *c)
@@ -142,6 +145,7 @@ void consumer_order_removed(struct queue *q, struct consumer *c)
 	if (--class->count > 0 || class == &o->zero)
 		return;
 	cds_list_del(&class->link);
+	o->count--;
 	if (o->now == class)
 		o->now = &o->zero; /* nobody stands in queue.consumers */
 	free(class);
@@ -160,6 +164,8 @@ bool consumer_order_next(struct queue *q)
 {
 	struct consumer_class *class;
 
+	if (q->order->single)
+		return false;
 	cds_list_for_each_entry (class, &q->order->classes, link) {
 		if (list_is_empty(&class->aside))
 			continue;

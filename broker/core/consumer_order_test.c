@@ -185,6 +185,34 @@ static void a_deleted_queue_tells_the_idle_too(void)
 	fixture_end();
 }
 
+static void attach_of_priority(
+	struct test_consumer *t, struct queue *q, int64_t priority, enum failure_code code)
+{
+	t->consumer.priority = priority;
+	CU_ASSERT_EQUAL(attach_code(&t->consumer, q), code);
+}
+
+/* A delivery may have to pass each of them. */
+static void there_are_only_so_many_priorities(void)
+{
+	static struct test_consumer *all[CONSUMER_PRIORITIES_MAX + 1];
+
+	fixture_begin_with(&(struct broker_limits){200, 50, 5000, 1000}, 4 << 20);
+	struct queue *q = queue_make("q");
+	for (int i = 0; i <= CONSUMER_PRIORITIES_MAX; i++) {
+		all[i] = consumer_new(1, true);
+		attach_of_priority(all[i], q, i, i < CONSUMER_PRIORITIES_MAX ? FAILURE_NONE : FAILURE_LIMIT);
+	}
+	attach_of_priority(all[CONSUMER_PRIORITIES_MAX], q, 7, FAILURE_NONE);
+	leave(all[CONSUMER_PRIORITIES_MAX]);
+	leave(all[5]);
+	all[5] = consumer_new(1, true);
+	attach_of_priority(all[5], q, CONSUMER_PRIORITIES_MAX, FAILURE_NONE);
+	for (int i = 0; i < CONSUMER_PRIORITIES_MAX; i++)
+		leave(all[i]);
+	fixture_end();
+}
+
 static void priorities_are_integers(void)
 {
 	struct field text_priority = argument_text("x-priority", "5"), other = argument_text("x-other", "5"),
@@ -299,6 +327,7 @@ int main(int argc, char **argv)
 			{"exclusive_is_refused_where_one_is_active",
 				exclusive_is_refused_where_one_is_active},
 			{"a_deleted_queue_tells_the_idle_too", a_deleted_queue_tells_the_idle_too},
+			{"there_are_only_so_many_priorities", there_are_only_so_many_priorities},
 			{"priorities_are_integers", priorities_are_integers},
 			{"random_priorities_match_the_model", random_priorities_match_the_model}, {0}});
 }

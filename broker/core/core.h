@@ -64,7 +64,8 @@ struct broker {
 	struct table direct_keys;	/* (exchange, routing key) */
 	struct table trie_edges;	/* (trie node, word) */
 	struct table header_pairs;	/* (exchange, header and value) */
-	uint64_t binding_bytes, binding_bytes_max; /* keys and arguments of all bindings */
+	uint64_t binding_bytes, binding_bytes_max;   /* keys and arguments of all bindings */
+	uint64_t argument_bytes, argument_bytes_max; /* of all queues and exchanges */
 	struct table alternates;    /* (virtual host, name) of exchanges that are one's alternate */
 	uint64_t generation;	    /* the last that was given */
 	uint64_t linked_generation; /* of all exchanges that have to do with others; atomic */
@@ -82,6 +83,7 @@ struct broker {
 	uint32_t free_slot_count;
 	uint32_t *slot_generations;
 	uint32_t queue_count, exchange_count, binding_count;
+	uint64_t level_count;	    /* of queues with priorities */
 	uint32_t predeclared_count; /* of the exchanges: these do not count towards the limit */
 	uint32_t consumer_count;    /* atomic: consumers come and go without the mutex */
 	uint32_t trie_nodes, trie_nodes_max;
@@ -98,6 +100,7 @@ struct broker_core {
 	struct cds_list_head queues;  /* owned by this core */
 	struct cds_list_head ready;   /* queues with messages and consumers that may take them */
 	struct cds_list_head watched; /* queues whose rules have to be looked at */
+	unsigned rules_left;	      /* of RULES_QUANTUM, in this turn */
 	struct timer_wheel wheel;
 	struct entries_grave grave;
 	struct {
@@ -106,6 +109,7 @@ struct broker_core {
 		uint32_t count;
 		bool open;    /* letters_open(): atomic */
 		bool waiting; /* the oldest cannot be published now */
+		bool going;   /* it is being published */
 		letter_office office;
 		void *ctx;
 	} letters;
@@ -306,6 +310,11 @@ static inline struct queue *queue_find(struct vhost *v, struct slice name)
 	struct table_entry *e = table_find(&v->broker->queues, v, name);
 	return e ? caa_container_of(e, struct queue, by_name) : NULL;
 }
+
+/* broker.c, writer mutex held: what a new queue or exchange was declared with is counted. LIMIT: it is too
+ * much, with what there is. */
+enum failure_code arguments_count(struct broker *b, const struct fields *arguments, struct failure *f);
+void arguments_uncount(struct broker *b, const struct fields *arguments);
 
 /* exchange.c: the predeclared ones of a virtual host; 0 or -1. */
 int exchanges_predeclare(struct vhost *v);

@@ -10,9 +10,9 @@
 #include <string.h>
 
 enum {
-	LETTERS_MAX = 4096,	     /* where nothing else is said */
-	LETTERS_QUANTUM = 64,	     /* published a turn, */
-	LETTERS_OCTETS = 256 * 1024, /* or of so many octets, the last one beyond that: bodies are copied */
+	LETTERS_MAX = 4096,	    /* where nothing else is said */
+	LETTERS_QUANTUM = 64,	    /* published a turn, */
+	LETTERS_OCTETS = 64 * 1024, /* or of so many octets of properties, the last one beyond that */
 	/* Refused by the queues of one message at once; or that another core may have rejected before it sees
 	 * that there is no room. */
 	LETTERS_MARGIN = FAN_OUT_AT_ONCE,
@@ -147,9 +147,24 @@ void letter_post(struct broker_core *c, struct letter_address *a, struct message
 	open_or_shut(c);
 }
 
+bool letters_margin(const struct broker_core *c)
+{
+	return c->letters.count < letters_max(c) + LETTERS_MARGIN;
+}
+
+void letter_lost(struct broker_core *c)
+{
+	c->counters.dead_letters++;
+	c->counters.dead_letters_lost++;
+}
+
 static enum publish_result publish(struct broker_core *c, const struct dead_letter *l)
 {
-	return c->letters.office ? c->letters.office(c->letters.ctx, l) : PUBLISH_FAILED;
+	c->letters.going = true;
+	enum publish_result result = c->letters.office ? c->letters.office(c->letters.ctx, l)
+						       : PUBLISH_FAILED;
+	c->letters.going = false;
+	return result;
 }
 
 unsigned letters_poll(struct broker_core *c)
@@ -162,7 +177,7 @@ unsigned letters_poll(struct broker_core *c)
 	for (; (n < LETTERS_QUANTUM || MUTANT(all_letters_in_a_turn)) && octets < LETTERS_OCTETS &&
 		(l = first(c));
 		n++) {
-		octets += MUTANT(long_letters_take_a_turn) ? 0 : message_body_bytes(l->message);
+		octets += MUTANT(long_letters_take_a_turn) ? 0 : message_properties_bytes(l->message);
 		enum publish_result result = publish(c, l);
 		if (result == PUBLISH_AGAIN && !PLANTED(letter_that_waits_is_lost)) {
 			c->letters.waiting = !MUTANT(waiting_letters_keep_awake);

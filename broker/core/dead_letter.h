@@ -8,7 +8,8 @@
  * much refuses. A core's letters are published in their order, the next one when the one before has gone.
  *  2. There are so many letters a core. A queue gives up nothing while there is no room for another one: what
  * has expired stays undelivered, what was rejected or comes back once too often stays with its client, a
- * publisher waits.
+ * publisher waits. A letter that is refused itself, and a fan-out that letters may be waiting for, do not:
+ * what they would add beyond a margin is lost.
  *  3. What cannot be published for good (no exchange, no queue, a circle) is dropped and counted, as RabbitMQ
  * drops it. Until a letter has been published it is in no queue: the end of the process loses it. */
 #ifndef BROKER_CORE_DEAD_LETTER_H
@@ -59,6 +60,12 @@ void letters_destroy(struct broker_core *c);
 bool letters_open(const struct broker_core *c);
 /* It had said so. Takes the message's reference. */
 void letter_post(struct broker_core *c, struct letter_address *a, struct message *m_take, enum death why);
+
+/* Where it could not be asked first: room beyond that of letters_open, for what the queues of one message
+ * refuse. The core. */
+bool letters_margin(const struct broker_core *c);
+/* There was none. */
+void letter_lost(struct broker_core *c);
 
 /* A slice, once a turn; how many have gone. */
 unsigned letters_poll(struct broker_core *c);

@@ -2,6 +2,7 @@
 /* What queues give up, with an office that publishes it as it is. */
 #include "broker/core/core_fixture.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static struct {
@@ -264,6 +265,119 @@ static void nothing_is_given_up_without_room(void)
 	fixture_end();
 }
 
+/* Queues that have to wait are looked at in slices too, a turn each. */
+static void those_who_wait_for_room_cost_a_turn_little(void)
+{
+	enum { QUEUES = RULES_QUANTUM + 100 };
+	struct field all[] = {argument_int("x-message-ttl", 1), argument_text("x-dead-letter-exchange", "")};
+	char name[16];
+
+	fixture_begin_with(&(struct broker_limits){QUEUES + 2, 50, 5000, 200}, 8 << 20);
+	memset(&office, 0, sizeof(office));
+	office.not_now = true;
+	broker_core_set_letter_office(fixture.core, office_publish, &office);
+	queue_make_with("q", 2, all);
+	for (unsigned sent = 0; letters_open(fixture.core); sent++) {
+		publish("", "q", sent);
+		if (sent % 64 == 63)
+			fixture_advance(2000);
+	}
+	for (unsigned i = 0; i < QUEUES; i++) {
+		snprintf(name, sizeof(name), "d%u", i);
+		queue_make_with(name, 2, all);
+		publish("", name, i);
+	}
+	for (unsigned i = 0; i < 20; i++)
+		fixture_advance(2000);
+	queue_make_with("plain", 1, all);
+	publish("", "plain", 1);
+	fixture_advance(2000);
+	CU_ASSERT_EQUAL(ready("plain"), 1);
+	for (unsigned i = 0; i < 3; i++)
+		fixture_advance(2000);
+	CU_ASSERT_EQUAL(ready("plain"), 0);
+	office.not_now = false;
+	turns();
+	fixture_end();
+}
+
+/* A queue that refuses everything, whose refusals go to "grave"; and as many letters as there may be. */
+static void begin_full_of_letters(const char *to)
+{
+	struct field all[] = {argument_text("x-dead-letter-exchange", ""),
+		argument_text("x-dead-letter-routing-key", "grave"), argument_int("x-max-length", 0),
+		argument_text("x-overflow", "reject-publish-dlx")};
+	struct field mortals[] = {
+		argument_text("x-dead-letter-exchange", to), argument_int("x-message-ttl", 1)};
+	unsigned sent = 0;
+
+	begin();
+	queue_make_with("dead", 4, all);
+	queue_make_with("q", 2, mortals);
+	queue_make("grave");
+	CU_ASSERT_EQUAL(bind_code("amq.fanout", "dead", ""), 0);
+	CU_ASSERT_EQUAL(bind_code("amq.direct", "dead", "q"), 0);
+	office.not_now = true;
+	while (letters_open(fixture.core)) {
+		publish("", "q", sent++);
+		if (sent % 64 == 0)
+			fixture_advance(2000);
+	}
+	office.not_now = false;
+}
+
+/* A letter that is refused does not wait for room that only its own going can make. */
+static void letters_do_not_wait_for_themselves(void)
+{
+	begin_full_of_letters("amq.direct");
+	turns();
+	CU_ASSERT_EQUAL(ready("grave"), 4096);
+	CU_ASSERT_EQUAL(broker_core_counters(fixture.core)->dead_letters_lost, 0);
+	fixture_end();
+}
+
+/* Letters of several queues that refuse them are more than have gone. */
+static void letters_that_become_more_are_lost(void)
+{
+	struct field all[] = {argument_text("x-dead-letter-exchange", ""),
+		argument_text("x-dead-letter-routing-key", "grave"), argument_int("x-max-length", 0),
+		argument_text("x-overflow", "reject-publish-dlx")};
+	char name[16];
+
+	begin_full_of_letters("amq.fanout");
+	for (unsigned i = 0; i < 9; i++) {
+		snprintf(name, sizeof(name), "d%u", i);
+		queue_make_with(name, 4, all);
+		CU_ASSERT_EQUAL(bind_code("amq.fanout", name, ""), 0);
+	}
+	for (unsigned i = 0; i < 20; i++)
+		turns();
+	const struct broker_core_counters *n = broker_core_counters(fixture.core);
+	CU_ASSERT_EQUAL(ready("grave") + n->dead_letters_lost, 10 * 4096);
+	CU_ASSERT_TRUE(n->dead_letters_lost > 0 && ready("grave") >= 4096);
+	CU_ASSERT_TRUE(letters_open(fixture.core));
+	fixture_end();
+}
+
+/* The letters wait for the fan-out, so that it does not wait for them. */
+static void a_fan_out_does_not_wait_for_those_who_wait_for_it(void)
+{
+	char name[16];
+
+	begin_full_of_letters("amq.fanout");
+	for (unsigned i = 0; i < 90; i++) {
+		snprintf(name, sizeof(name), "d%u", i);
+		queue_make(name);
+		CU_ASSERT_EQUAL(bind_code("amq.fanout", name, ""), 0);
+	}
+	CU_ASSERT_EQUAL(publish("amq.fanout", "", 7), 91);
+	CU_ASSERT_TRUE(fixture_refused);
+	CU_ASSERT_EQUAL(ready("d89"), 1);
+	turns();
+	CU_ASSERT_TRUE(ready("d89") > 1);
+	fixture_end();
+}
+
 static void what_cannot_go_on_is_counted(void)
 {
 	struct field ttl = argument_int("x-message-ttl", 0);
@@ -328,12 +442,35 @@ static void arguments_are_checked(void)
 
 	begin();
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_PRECONDITION);
-	CU_ASSERT_STRING_EQUAL(fixture.failure.text, "invalid arg 'x-dead-letter-exchange' for queue 'q' in "
-						     "vhost '/': {unacceptable_type,signedint}");
+	CU_ASSERT_STRING_EQUAL(fixture.failure.text, "invalid type 'signedint' for arg "
+						     "'x-dead-letter-exchange' in queue 'q' in vhost '/'");
 	d.arguments.at = &key;
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_PRECONDITION);
 	CU_ASSERT_STRING_EQUAL(fixture.failure.text, "invalid arg 'x-dead-letter-routing-key' for queue 'q' "
 						     "in vhost '/': routing_key_but_no_dlx_defined");
+	fixture_end();
+}
+
+/* Where names are short strings no message could go there. */
+static void long_names_are_refused(void)
+{
+	static char name[257];
+	struct field all[] = {
+		argument_text("x-dead-letter-exchange", ""), argument_text("x-dead-letter-routing-key", "k")};
+	struct queue_declaration d = {.name = text("q"), .arguments = {all, 2}};
+	struct queue *q;
+
+	begin();
+	memset(name, 'n', 256);
+	for (unsigned i = 0; i < 2; i++) {
+		name[255] = 'n';
+		all[i].value.bytes = text(name);
+		CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_PRECONDITION);
+		name[255] = 0;
+		all[i].value.bytes = text(name);
+		CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), 0);
+		CU_ASSERT_EQUAL(queue_delete_code(0, "q"), 0);
+	}
 	fixture_end();
 }
 
@@ -348,8 +485,15 @@ int main(int argc, char **argv)
 			{"a_letter_waits_in_its_place", a_letter_waits_in_its_place},
 			{"a_turn_publishes_so_many", a_turn_publishes_so_many},
 			{"nothing_is_given_up_without_room", nothing_is_given_up_without_room},
+			{"those_who_wait_for_room_cost_a_turn_little",
+				those_who_wait_for_room_cost_a_turn_little},
+			{"letters_do_not_wait_for_themselves", letters_do_not_wait_for_themselves},
+			{"letters_that_become_more_are_lost", letters_that_become_more_are_lost},
+			{"a_fan_out_does_not_wait_for_those_who_wait_for_it",
+				a_fan_out_does_not_wait_for_those_who_wait_for_it},
 			{"what_cannot_go_on_is_counted", what_cannot_go_on_is_counted},
 			{"queues_may_be_shut_out", queues_may_be_shut_out},
 			{"an_internal_exchange_takes_them", an_internal_exchange_takes_them},
-			{"arguments_are_checked", arguments_are_checked}, {0}});
+			{"arguments_are_checked", arguments_are_checked},
+			{"long_names_are_refused", long_names_are_refused}, {0}});
 }

@@ -8,7 +8,7 @@
 
 enum {
 	DELAYS_QUANTUM = 64,	    /* published a turn, */
-	DELAYS_OCTETS = 256 * 1024, /* or of so many octets, the last one beyond that: bodies are copied */
+	DELAYS_OCTETS = 256 * 1024, /* or of so many octets, the last one beyond that */
 	SWEEP_QUANTUM = 512,	    /* looked at in a turn, where an exchange has gone */
 	ORDER_SCAN = 64,	    /* of those whose time has come in one millisecond */
 };

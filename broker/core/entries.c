@@ -136,8 +136,11 @@ void entries_push(struct entries *e, struct message *m_take)
 static void entry_forget(struct entries *e, struct entry_page *p, uint32_t index)
 {
 	p->messages[index] = NULL;
-	if (--p->live == 0)
-		page_release(e, p);
+	if (--p->live > 0)
+		return;
+	page_release(e, p);
+	if (e->levels) /* that may have been the last one that it holds */
+		levels_room_cancel(e);
 }
 
 static uint32_t first_requeued(const struct entry_page *p)

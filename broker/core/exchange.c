@@ -135,8 +135,12 @@ static enum failure_code alternate_check(
 {
 	const struct value *a = fields_find_slice(&d->arguments, alternate_key);
 
-	if (!a || a->kind == VALUE_STRING)
+	if (!a || (a->kind == VALUE_STRING && a->bytes.bytes <= 255))
 		return FAILURE_NONE;
+	if (a->kind == VALUE_STRING)
+		return failure_set(f, FAILURE_PRECONDITION,
+			"'" SLICE_FMT "' of " EXCHANGE_FMT " is longer than 255 octets",
+			SLICE_ARG(alternate_key), NAME_ARG(d->name, v));
 	return failure_set(f, FAILURE_PRECONDITION,
 		"invalid type '%s' for arg '" SLICE_FMT "' in " EXCHANGE_FMT, value_kind_name(a),
 		SLICE_ARG(alternate_key), NAME_ARG(d->name, v));
@@ -176,7 +180,13 @@ static enum failure_code exchange_declare_new(
 	if (b->exchange_count - b->predeclared_count >= b->config.limits.exchanges)
 		return failure_set(
 			f, FAILURE_LIMIT, "the limit of %u exchanges is reached", b->config.limits.exchanges);
-	return exchange_make(v, d, f);
+	code = arguments_count(b, &d->arguments, f);
+	if (code)
+		return code;
+	code = exchange_make(v, d, f);
+	if (code)
+		arguments_uncount(b, &d->arguments);
+	return code;
 }
 
 enum failure_code exchange_declare(struct session *s, const struct exchange_declaration *d, struct failure *f)
@@ -194,7 +204,10 @@ enum failure_code exchange_declare(struct session *s, const struct exchange_decl
 			SLICE_ARG(d->type));
 	pthread_mutex_lock(&b->writer);
 	struct exchange *x = exchange_find(s->vhost, d->name);
-	code = x ? exchange_equivalent(x, d, f) : exchange_declare_new(s->vhost, d, f);
+	if (x)
+		code = exchange_equivalent(x, d, f);
+	else
+		code = d->existing ? FAILURE_AGAIN : exchange_declare_new(s->vhost, d, f);
 	pthread_mutex_unlock(&b->writer);
 	return code;
 }
@@ -222,6 +235,7 @@ static void exchange_hide(struct exchange *x)
 	exchange_changed(x);
 	cds_list_del_init(&x->of_broker);
 	b->exchange_count--;
+	arguments_uncount(b, &x->arguments);
 }
 
 bool exchange_take_apart(struct exchange *x, unsigned bindings_max)

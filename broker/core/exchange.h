@@ -9,14 +9,15 @@ struct exchange_declaration {
 	struct slice
 		type; /* "direct", "fanout", "topic", "headers", "x-consistent-hash", "x-delayed-message" */
 	bool passive, durable, auto_delete, internal;
+	bool existing; /* no new one is made: AGAIN where it is not there */
 	struct fields arguments;
 };
 
 /* Declares, or checks that an equal one exists (RabbitMQ's equivalence: type, durable, auto_delete, internal,
  * alternate-exchange). What matches nothing of an exchange with that argument goes on to the exchange of that
  * name, if there is one. NOT_FOUND (passive), ACCESS_REFUSED (reserved name, default exchange), PRECONDITION
- * (differs), COMMAND_INVALID (unknown type), LIMIT; PRECONDITION where alternate-exchange is no string. Cold
- * path: takes the writer mutex and allocates. */
+ * (differs), COMMAND_INVALID (unknown type), LIMIT, AGAIN; PRECONDITION where alternate-exchange is no
+ * string. Cold path: takes the writer mutex and allocates. */
 enum failure_code exchange_declare(
 	struct session *s, const struct exchange_declaration *d, struct failure *f);
 

@@ -69,6 +69,53 @@ static void there_may_be_many_levels(void)
 	fixture_end();
 }
 
+/* However it was emptied: many such queues must not hold memory for nothing. */
+static void an_empty_queue_keeps_no_page(void)
+{
+	struct delivery d[2];
+
+	fixture_begin();
+	struct queue *q = make_with(NULL);
+	send(1, 5);
+	send(2, 5);
+	for (int i = 0; i < 2; i++)
+		CU_ASSERT_TRUE(queue_take(q, false, &d[i]));
+	queue_ack(fixture.core, &d[1]);
+	CU_ASSERT_PTR_NOT_NULL(q->entries.levels->spare);
+	queue_ack(fixture.core, &d[0]);
+	CU_ASSERT_PTR_NULL(q->entries.levels->spare);
+	send(3, 5);
+	send(4, 5);
+	take_expecting(q, 3);
+	take_expecting(q, 4);
+	CU_ASSERT_PTR_NULL(q->entries.levels->spare);
+	fixture_end();
+}
+
+/* A level costs something, used or not: a client must not have 256 of them for each queue that there may be.
+ */
+static void there_are_only_so_many_levels(void)
+{
+	enum { QUEUES = 1000, MOST = (65536 + 4 * QUEUES) / LEVELS_MAX };
+	struct field most = argument_int("x-max-priority", LEVELS_MAX - 1);
+	struct queue_declaration d = {.arguments = {&most, 1}};
+	struct queue *q;
+	char name[16];
+
+	fixture_begin_with(&(struct broker_limits){QUEUES, 50, 5000, 200}, 4 << 20);
+	for (unsigned i = 0; i <= MOST; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		d.name = text(name);
+		CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), i < MOST ? FAILURE_NONE : FAILURE_LIMIT);
+	}
+	CU_ASSERT_STRING_EQUAL(
+		fixture.failure.text, "the limit of 69536 priorities of all queues is reached");
+	queue_make("plain");
+	CU_ASSERT_EQUAL(queue_delete_code(0, "7"), 0);
+	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), 0);
+	fixture_end();
+}
+
 static void what_comes_back_keeps_its_level(void)
 {
 	struct delivery d[3];
@@ -308,6 +355,8 @@ int main(int argc, char **argv)
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"the_highest_comes_first", the_highest_comes_first},
 			{"there_may_be_many_levels", there_may_be_many_levels},
+			{"there_are_only_so_many_levels", there_are_only_so_many_levels},
+			{"an_empty_queue_keeps_no_page", an_empty_queue_keeps_no_page},
 			{"what_comes_back_keeps_its_level", what_comes_back_keeps_its_level},
 			{"limits_drop_the_highest", limits_drop_the_highest},
 			{"expiry_is_at_the_head", expiry_is_at_the_head},

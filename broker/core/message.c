@@ -10,8 +10,8 @@ enum { BLOCK_DATA_BYTES = MESSAGE_BLOCK_BYTES };
 
 /* A message lies in one cell: the header, then its names unless they stand in a table of names, the
  * properties, the body. One that is too large for a cell has a second header, and its body in a chain of
- * blocks, behind the properties where these found no room in the cell either. A lifetime of its own stands at
- * the cell's end, behind what is there of all that. */
+ * blocks, behind the properties where these found no room in the cell either; or its body is another large
+ * message's. A lifetime of its own stands at the cell's end, behind what is there of all that. */
 struct message {
 	uint64_t names : 48; /* struct names *; 0: two bytes of length and the names come first in data */
 	uint64_t body_bytes : 16;
@@ -32,6 +32,7 @@ struct message_large {
 	uint64_t body_bytes, body_have_bytes;
 	uint8_t *tail; /* the block where the next byte goes; NULL: the chain's first */
 	struct depot_chain chain;
+	struct message *body_of; /* whose chain has the body, a reference; NULL: its own */
 	uint32_t properties_bytes;
 	bool properties_in_chain;
 };
@@ -140,20 +141,20 @@ struct plan {
 	bool large, properties_in_chain;
 };
 
-static struct plan plan_for(struct message_cache *c, const struct message_envelope *e)
+static struct plan plan_for(struct message_cache *c, const struct message_envelope *e, bool borrows)
 {
 	struct plan p = {.names = names_take(c->names, e->exchange, e->routing_key)};
 	uint32_t own = (p.names ? 0 : 2 + e->exchange.bytes + e->routing_key.bytes) +
 		       (e->expires ? (uint32_t)sizeof(e->lifetime_us) : 0);
 	uint64_t all = (uint64_t)own + e->properties.bytes;
 
-	p.large = e->body_bytes > CELL_DATA_BYTES || all + e->body_bytes > CELL_DATA_BYTES;
+	p.large = borrows || e->body_bytes > CELL_DATA_BYTES || all + e->body_bytes > CELL_DATA_BYTES;
 	if (!p.large) {
 		p.cell_bytes = (uint32_t)(sizeof(struct message) + all + e->body_bytes);
 		return p;
 	}
 	p.properties_in_chain = all + sizeof(struct message_large) > CELL_DATA_BYTES;
-	p.chain_bytes = e->body_bytes + (p.properties_in_chain ? e->properties.bytes : 0);
+	p.chain_bytes = (borrows ? 0 : e->body_bytes) + (p.properties_in_chain ? e->properties.bytes : 0);
 	p.cell_bytes = (uint32_t)(sizeof(struct message) + sizeof(struct message_large) +
 				  (p.properties_in_chain ? own : all));
 	return p;
@@ -202,12 +203,12 @@ static void envelope_write(struct message *m, const struct message_envelope *e)
 		put(at, e->properties);
 }
 
-struct message *message_new(struct message_cache *c, const struct message_envelope *e)
+static struct message *make(struct message_cache *c, const struct message_envelope *e, bool borrows)
 {
 	MUST(e->exchange.bytes <= 255 && e->routing_key.bytes <= 255 && e->protocol < 16);
 	if (e->body_bytes > (uint64_t)depot_capacity(c->store->blocks) * MESSAGE_BLOCK_BYTES)
 		return NULL;
-	struct plan p = plan_for(c, e);
+	struct plan p = plan_for(c, e, borrows);
 	struct depot_chain chain = {0};
 	struct message *m;
 	if (!memory_take(c, &p, &m, &chain)) {
@@ -231,6 +232,41 @@ struct message *message_new(struct message_cache *c, const struct message_envelo
 	envelope_write(m, e);
 	if (e->expires)
 		memcpy((uint8_t *)(uintptr_t)cell_lifetime(m), &e->lifetime_us, sizeof(e->lifetime_us));
+	return m;
+}
+
+struct message *message_new(struct message_cache *c, const struct message_envelope *e)
+{
+	return make(c, e, false);
+}
+
+static struct message *new_with_copy(
+	struct message_cache *c, const struct message_envelope *e, const struct message *from)
+{
+	struct message *m = make(c, e, false);
+	struct message_cursor at = {0};
+	struct slice piece;
+
+	while (m && (piece = message_body_next(from, &at, UINT32_MAX)).bytes > 0)
+		message_append(m, piece.data, piece.bytes);
+	return m;
+}
+
+struct message *message_new_with_body(
+	struct message_cache *c, const struct message_envelope *e, struct message *from)
+{
+	MUST(message_missing_bytes(from) == 0 && e->body_bytes == message_body_bytes(from));
+	if (!from->large)
+		return new_with_copy(c, e, from);
+	struct message *root = large_of(from)->body_of ? large_of(from)->body_of : from;
+	struct message *m = make(c, e, true);
+	if (!m)
+		return NULL;
+	/* Whoever has the last of the one may be elsewhere than who has the last of the other. */
+	message_share(root);
+	message_ref(root);
+	large_of_new(m)->body_of = root;
+	large_of_new(m)->body_have_bytes = e->body_bytes;
 	return m;
 }
 
@@ -311,16 +347,21 @@ static bool refs_drop(struct message *m)
 
 void message_unref(struct message_cache *c, struct message *m)
 {
+	struct message *body_of = NULL;
+
 	if (!refs_drop(m))
 		return;
 	if (m->large) {
 		CHECK(large_of(m)->store == c->store);
+		body_of = large_of(m)->body_of;
 		if (large_of(m)->chain.count > 0)
 			depot_chain_give(&c->slabs.blocks, &large_of(m)->chain);
 	}
 	if (m->names)
 		names_give(c->names, (struct names *)(uintptr_t)m->names);
 	slab_cell_give(&c->slabs, m);
+	if (body_of) /* which borrows from nobody */
+		message_unref(c, body_of);
 }
 
 uint64_t message_body_bytes(const struct message *m)
@@ -444,6 +485,8 @@ struct slice message_body_next(const struct message *m, struct message_cursor *a
 	uint64_t left = body_have_bytes(m) - at->offset;
 	uint32_t n = left < max ? (uint32_t)left : max;
 
+	if (m->large && large_of(m)->body_of)
+		m = large_of(m)->body_of;
 	if (n == 0)
 		return (struct slice){0};
 	if (!m->large) {

@@ -91,6 +91,12 @@ struct message_envelope {
  * O(envelope), and an atomic operation for each 256 KiB. */
 struct message *message_new(struct message_cache *c, const struct message_envelope *e);
 
+/* A message with that envelope and the body of `from`, which is complete, of a reference of this core's, and
+ * as long as the envelope says (MUST). A body in blocks is not copied: they are both messages' until the last
+ * of them goes. NULL: as message_new. O(envelope), and the octets of a body that lies in a cell. */
+struct message *message_new_with_body(
+	struct message_cache *c, const struct message_envelope *e, struct message *from);
+
 /* Another message with everything of `like` but for its body, which is complete. `like` was made by
  * message_new with this cache, in this turn, and a reference to it is held. NULL: there is no memory, or it
  * cannot be made so (message_new can): a cell is too small for it, the names are the message's own, or it has

@@ -388,6 +388,102 @@ static void another_has_all_but_the_body(void)
 }
 
 /* A place in the table that others' names have had is known by another number. */
+static void read_envelope(const struct message *m, const struct message_envelope *e)
+{
+	uint8_t *copy = malloc(e->properties.bytes + 1);
+
+	CU_ASSERT_TRUE(slice_equal(message_exchange(m), e->exchange));
+	CU_ASSERT_TRUE(slice_equal(message_routing_key(m), e->routing_key));
+	CU_ASSERT_EQUAL(message_properties_bytes(m), e->properties.bytes);
+	message_properties_copy(m, copy);
+	CU_ASSERT_EQUAL(memcmp(copy, e->properties.data, e->properties.bytes), 0);
+	CU_ASSERT_EQUAL(message_lifetime_us(m), e->expires ? e->lifetime_us : UINT64_MAX);
+	free(copy);
+}
+
+/* Three messages of one body, which go in any order. */
+static void one_body(struct message_store *s, uint32_t properties, uint32_t others, uint32_t n)
+{
+	struct message_envelope e = envelope(3, 4, properties, n), other = envelope(5, 6, others, n);
+	uint8_t *body = malloc(n + 1);
+	struct message *m[3];
+
+	fill(body, n);
+	other.expires = unit_random_below(2);
+	other.lifetime_us = 12345;
+	m[0] = message_new(cache, &e);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m[0]);
+	append_in_pieces(m[0], body, n);
+	uint32_t blocks = message_store_stats(s).blocks.used;
+	m[1] = message_new_with_body(cache, &other, m[0]);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m[1]);
+	m[2] = message_new_with_body(cache, &e, m[1]);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m[2]);
+	if (n > CELL_DATA_BYTES)
+		CU_ASSERT_TRUE(message_store_stats(s).blocks.used <=
+			       blocks + (properties + others) / BLOCK_DATA_BYTES + 2);
+	for (unsigned left = 3; left > 0; left--) {
+		for (unsigned i = 0; i < left; i++)
+			body_reads_back(m[i], body, n, 1 + unit_random_below(9000));
+		unsigned at = unit_random_below(left);
+		message_unref(cache, m[at]);
+		m[at] = m[left - 1];
+	}
+	CU_ASSERT_TRUE(store_empty(s));
+	m[0] = message_new(cache, &e);
+	append_in_pieces(m[0], body, n);
+	m[1] = message_new_with_body(cache, &other, m[0]);
+	CU_ASSERT_EQUAL(message_missing_bytes(m[1]), 0);
+	CU_ASSERT_EQUAL(message_body_bytes(m[1]), n);
+	message_unref(cache, m[0]);
+	read_envelope(m[1], &other);
+	message_unref(cache, m[1]);
+	CU_ASSERT_TRUE(store_empty(s));
+	free(body);
+}
+
+static void messages_have_a_body_in_common(void)
+{
+	static const uint32_t properties[] = {0, 30, 1900, 2100, 9000},
+			      bodies[] = {0, 1, 100, 1990, 2100, 50000};
+	struct message_store *s = store_of(4 << 20, 0);
+
+	for (unsigned p = 0; p < 5; p++)
+		for (unsigned o = 0; o < 5; o++)
+			for (unsigned b = 0; b < 6; b++)
+				one_body(s, properties[p], properties[o], bodies[b]);
+	message_cache_destroy(cache);
+	message_store_destroy(s);
+}
+
+/* A body of more than half of the memory, and no memory for so much as an envelope. */
+static void a_body_in_common_takes_no_memory(void)
+{
+	struct message_store *s = store_of(1 << 20, 0);
+	struct message_envelope e = envelope(3, 4, 50, 900 << 10);
+	static uint8_t body[900 << 10];
+	struct message *m = message_new(cache, &e);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	append_in_pieces(m, body, sizeof(body));
+	struct message *other = message_new_with_body(cache, &e, m);
+	CU_ASSERT_PTR_NOT_NULL(other);
+	void *blocks[256];
+	unsigned n = 0;
+	while ((blocks[n] = message_store_block_take(cache)))
+		n++;
+	e.properties.bytes = 60000;
+	CU_ASSERT_PTR_NULL(message_new_with_body(cache, &e, m));
+	while (n > 0)
+		message_store_block_give(cache, blocks[--n]);
+	message_unref(cache, m);
+	body_reads_back(other, body, sizeof(body), UINT32_MAX);
+	message_unref(cache, other);
+	CU_ASSERT_TRUE(store_empty(s));
+	message_cache_destroy(cache);
+	message_store_destroy(s);
+}
+
 static void names_that_went_are_not_taken_for_others(void)
 {
 	struct message_store *s = store_of(4 << 20, 0);
@@ -585,6 +681,8 @@ int main(int argc, char **argv)
 			{"the_watermark_has_hysteresis", the_watermark_has_hysteresis},
 			{"common_names_are_stored_once", common_names_are_stored_once},
 			{"another_has_all_but_the_body", another_has_all_but_the_body},
+			{"messages_have_a_body_in_common", messages_have_a_body_in_common},
+			{"a_body_in_common_takes_no_memory", a_body_in_common_takes_no_memory},
 			{"names_that_went_are_not_taken_for_others",
 				names_that_went_are_not_taken_for_others},
 			{"a_small_message_costs_little", a_small_message_costs_little},

@@ -101,6 +101,7 @@ unsigned broker_core_poll(struct broker_core *c)
 	enum phase before = phase_enter(c->phase, PHASE_QUEUE);
 	unsigned work = 0;
 
+	c->rules_left = RULES_QUANTUM;
 	links_post(c);
 	if (c->wheel.armed)
 		work += timer_wheel_advance(&c->wheel, c->now_us, TIMERS_QUANTUM);

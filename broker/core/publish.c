@@ -38,6 +38,10 @@ static bool refusals_are_letters(const struct queue *q)
 
 static void refusal_post(struct broker_core *c, struct queue *q, struct message *m)
 {
+	if (!letters_margin(c)) {
+		letter_lost(c);
+		return;
+	}
 	if (c->broker->config.cores > 1)
 		message_share(m);
 	message_ref(m);
@@ -45,7 +49,7 @@ static void refusal_post(struct broker_core *c, struct queue *q, struct message 
 }
 
 /* A queue that may refuse promises a place (GIVEN), once it is clear that the message could take it. alone:
- * it is the message's only queue, so that the whole may be offered again. */
+ * it is the message's only queue, so that the whole may be offered again, and no letter waits for that. */
 __attribute__((noinline)) static enum publish_given promised(
 	struct broker_core *c, struct queue *q, struct message *m, bool alone)
 {
@@ -98,7 +102,8 @@ static enum publish_given give_one(
 /* It may be refused, and go on as a letter; those of one message are kept room for (FAN_OUT_AT_ONCE). */
 static bool refusal_waits(const struct broker_core *c, const struct queue *q)
 {
-	return (queue_rules(q) & RULE_REFUSES) && refusals_are_letters(q) && !letters_open(c);
+	return (queue_rules(q) & RULE_REFUSES) && refusals_are_letters(q) && !letters_open(c) &&
+	       !c->letters.going;
 }
 
 static bool room_for(struct broker_core *c, struct queue *q, uint32_t *wanted)
@@ -132,6 +137,7 @@ static enum publish_given give_all(
 	struct broker_core *c, const struct route_set *to, struct message *m, struct publish_marks *marks)
 {
 	enum publish_given result = GIVEN;
+	bool alone = to->count == 1 && !c->letters.going;
 
 	if (to->count > 1 && !rooms_take(c, to))
 		return GIVE_AGAIN;
@@ -139,7 +145,7 @@ static enum publish_given give_all(
 	if (to->count > 1 && c->broker->config.cores > 1)
 		message_share(m);
 	for (uint32_t i = 0; i < to->count; i++) {
-		enum publish_given one = give_one(c, to->queues[i], m, marks, to->count == 1);
+		enum publish_given one = give_one(c, to->queues[i], m, marks, alone);
 		MUST(one != GIVE_AGAIN || to->count == 1);
 		if (one != GIVEN)
 			result = one;
@@ -178,7 +184,8 @@ enum publish_given publish_give(struct broker_core *c, struct queue *q, struct m
 {
 	if (message_expires(m))
 		queue_expects_expiry(q);
-	return give_one(c, q, m, NULL, true);
+	/* The letters that are in the way of another one may be waiting for this fan-out. */
+	return give_one(c, q, m, NULL, !c->letters.waiting);
 }
 
 static void too_many(struct failure *f)
@@ -313,6 +320,8 @@ struct publish_run publish_run_begin(struct session *s, const struct publish *p)
 	if (!x || x->internal || !complete || to->overflow || to->count != 1)
 		return run;
 	struct queue *q = to->queues[0];
+	if (message_expires(p->message))
+		queue_expects_expiry(q);
 	/* A fence rises between two turns, as this core's own doing. */
 	if (!queue_hidden(q) && !fenced(c, q) && !(queue_rules(q) & RULE_REFUSES)) {
 		run.queue = q;

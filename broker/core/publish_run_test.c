@@ -115,10 +115,36 @@ static void a_run_ends_where_memory_does(void)
 	fixture_end();
 }
 
+/* The first one may have gone elsewhere: another core can change the route in the same turn. */
+static void a_run_that_expires_tells_its_queue(void)
+{
+	struct message_envelope e = {.exchange = text(""),
+		.routing_key = text("q"),
+		.received_us = 1000,
+		.expires = true,
+		.lifetime_us = 10000};
+
+	fixture_begin();
+	struct queue *q = queue_make("q");
+	struct message *m = message_new(fixture.core->cache, &e);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	struct publish p = {.exchange = e.exchange, .routing_key = e.routing_key, .message = m};
+	struct publish_run run = publish_run_begin(&fixture.session[0], &p);
+	CU_ASSERT_PTR_EQUAL(run.queue, q);
+	CU_ASSERT_TRUE(publish_run_add(&fixture.session[0], &run, m, NULL));
+	publish_run_end(&fixture.session[0], &run, 1);
+	CU_ASSERT_EQUAL(queue_ready_count(q), 1);
+	fixture_advance(1000000);
+	fixture_advance(1000);
+	CU_ASSERT_EQUAL(queue_ready_count(q), 0);
+	fixture_end();
+}
+
 static const struct unit_test tests[] = {
 	{"a_run_is_in_its_queue_in_order", a_run_is_in_its_queue_in_order},
 	{"others_go_one_by_one", others_go_one_by_one},
 	{"a_run_ends_where_memory_does", a_run_ends_where_memory_does},
+	{"a_run_that_expires_tells_its_queue", a_run_that_expires_tells_its_queue},
 	{NULL, NULL},
 };
 

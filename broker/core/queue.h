@@ -17,6 +17,7 @@ struct queue_declaration {
 	bool passive, durable, exclusive, auto_delete; /* an exclusive queue is never durable */
 	struct fields arguments; /* x-queue-type classic and other no-ops accepted; known and not honoured
 				    yet: NOT_IMPLEMENTED; unknown: kept, compared on redeclaration */
+	bool existing;		 /* no new one is made: AGAIN where it is not there */
 	bool generated;		 /* the name is queue_name_generate's: it may begin with amq. */
 };
 
@@ -25,8 +26,8 @@ struct slice queue_name_generate(struct broker_core *c, uint8_t text[static QUEU
 
 /* Declares, or checks that an equal one exists. NOT_FOUND (passive), RESOURCE_LOCKED (exclusive to another
  * session, or exclusive differs), PRECONDITION (differs), ACCESS_REFUSED (reserved name), LIMIT, AGAIN
- * where deleted queues are still taken apart at the limit. The new queue belongs to the session's core. Cold
- * path. */
+ * where deleted queues are still taken apart at the limit, or it does not exist and should. The new queue
+ * belongs to the session's core. Cold path. */
 enum failure_code queue_declare(
 	struct session *s, const struct queue_declaration *d, struct queue **out, struct failure *f);
 

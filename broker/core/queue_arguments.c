@@ -195,9 +195,21 @@ static const struct value *argument(const struct checked *c, const char *name)
 	return fields_find_slice(c->all, key);
 }
 
+/* Exchanges and routing keys are short strings: nothing could be sent there. */
+static enum failure_code name_fits(const struct checked *c)
+{
+	if (c->arg->value.bytes.bytes <= 255)
+		return FAILURE_NONE;
+	return refuse(c, FAILURE_PRECONDITION, "longer than 255 octets");
+}
+
 static enum failure_code letter_exchange(const struct checked *c)
 {
-	return c->arg->value.kind == VALUE_STRING ? FAILURE_NONE : wrong_type(c);
+	if (c->arg->value.kind == VALUE_STRING)
+		return name_fits(c);
+	return failure_set(c->failure, FAILURE_PRECONDITION,
+		"invalid type '%s' for arg '" SLICE_FMT "' in " QUEUE_FMT, value_kind_name(&c->arg->value),
+		SLICE_ARG(c->arg->name), NAME_ARG(c->queue, c->vhost));
 }
 
 static enum failure_code letter_key(const struct checked *c)
@@ -206,7 +218,7 @@ static enum failure_code letter_key(const struct checked *c)
 		return wrong_type(c);
 	if (!argument(c, LETTER_EXCHANGE))
 		return refuse(c, FAILURE_PRECONDITION, "routing_key_but_no_dlx_defined");
-	return FAILURE_NONE;
+	return name_fits(c);
 }
 
 static enum failure_code single_active(const struct checked *c)

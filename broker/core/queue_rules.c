@@ -143,10 +143,13 @@ static bool may_drop(struct queue *q)
  * may stay. */
 static unsigned drop(struct queue *q, bool at_once, uint64_t slack, unsigned most)
 {
-	struct broker_core_stats *stats = &q->owner->stats;
+	struct broker_core *c = q->owner;
+	struct broker_core_stats *stats = &c->stats;
+	unsigned allowed = c->rules_left > RULES_LEAST ? c->rules_left : RULES_LEAST, n = 0;
 	struct message *m;
-	unsigned n = 0;
 
+	if (most > allowed)
+		most = allowed;
 	for (; n < most && (m = head(q)); n++) {
 		bool expired = (q->rules & RULE_EXPIRY) && has_ended(q, m, at_once);
 		if ((!expired && !too_much(q, slack)) || !may_drop(q))
@@ -155,6 +158,7 @@ static unsigned drop(struct queue *q, bool at_once, uint64_t slack, unsigned mos
 		stats->dropped_length += !expired;
 		drop_head(q, expired ? DEATH_EXPIRED : DEATH_MAXLEN);
 	}
+	c->rules_left -= n < c->rules_left ? n : c->rules_left;
 	return n;
 }
 
@@ -347,7 +351,7 @@ void queue_rules_settle(struct queue *q)
 __attribute__((noinline)) unsigned queue_rules_poll(struct broker_core *c)
 {
 	CDS_LIST_HEAD(round);
-	unsigned left = RULES_QUANTUM;
+	unsigned left = c->rules_left, dropped = 0;
 
 	cds_list_splice(&c->watched, &round);
 	CDS_INIT_LIST_HEAD(&c->watched);
@@ -355,9 +359,11 @@ __attribute__((noinline)) unsigned queue_rules_poll(struct broker_core *c)
 		struct queue *q = cds_list_first_entry(&round, struct queue, of_watched);
 		cds_list_del(&q->of_watched);
 		q->is_watched = false;
-		left -= settle(q, left);
+		unsigned n = settle(q, left);
+		left -= n ? n : 1; /* one that has to wait for room is looked at in each turn */
+		dropped += n;
 	}
 	/* First in the next turn. */
 	cds_list_splice(&round, &c->watched);
-	return RULES_QUANTUM - left;
+	return dropped;
 }

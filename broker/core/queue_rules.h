@@ -27,7 +27,8 @@ enum queue_rule {
 };
 
 enum { LIMIT_SLACK = 512 };   /* beyond its limits a queue waits no longer for consumers that are ready */
-enum { RULES_QUANTUM = 512 }; /* messages that the rules drop at once: some 50 us */
+enum { RULES_QUANTUM = 512 }; /* messages that the rules drop in a turn: some 50 us */
+enum { RULES_LEAST = 8 };     /* and where that is used up still for each client's call */
 
 /* All on the owner's core but the first two. */
 
@@ -57,11 +58,11 @@ bool queue_rules_gives_up(struct queue *q, const struct entry *x);
 void queue_rules_purged(struct queue *q, uint64_t count);
 /* This came back to it. */
 void queue_rules_requeued(struct queue *q, const struct message *m);
-/* Whether there is a message that may be delivered, after dropping what may not, up to RULES_QUANTUM. */
+/* Whether there is a message that may be delivered, after dropping what may not, in the turn's slice. */
 bool queue_rules_head_lives(struct queue *q);
 /* After one or more have been taken. */
 void queue_rules_taken(struct queue *q);
-/* Holds the queue against its rules, up to RULES_QUANTUM messages. */
+/* Holds the queue against its rules, in the turn's slice. */
 void queue_rules_settle(struct queue *q);
 
 /* A client has asked it something, or its last consumer has gone: x-expires counts from now on. */

@@ -121,6 +121,27 @@ static struct queue *queue_alloc(
 	return q;
 }
 
+/* How many levels of priority all queues have together: each is some 80 bytes, whether it is used or not. */
+enum { LEVELS_BASE = 65536, LEVELS_PER_QUEUE = 4 };
+
+static uint32_t levels_of(const struct queue_policy *p)
+{
+	return p && p->priority_max ? p->priority_max + UINT32_C(1) : 0;
+}
+
+/* Writer mutex held. */
+static enum failure_code room_for_levels(struct broker *b, const struct queue_policy *p, struct failure *f)
+{
+	uint64_t most = LEVELS_BASE + LEVELS_PER_QUEUE * (uint64_t)b->config.limits.queues;
+
+	if (b->level_count + levels_of(p) <= most)
+		return FAILURE_NONE;
+	if (!cds_list_empty(&b->deleted_queues))
+		return FAILURE_AGAIN;
+	return failure_set(f, FAILURE_LIMIT, "the limit of %llu priorities of all queues is reached",
+		(unsigned long long)most);
+}
+
 /* Writer mutex held. What is on its way out is not in the way of what comes, but a slice at a time. */
 static enum failure_code room_for_one_more(struct broker *b, struct failure *f)
 {
@@ -146,14 +167,21 @@ static enum failure_code queue_create(struct session *s, const struct queue_decl
 	if (code)
 		return code;
 	code = room_for_one_more(b, f);
+	if (!code)
+		code = room_for_levels(b, policy, f);
+	if (!code)
+		code = arguments_count(b, &d->arguments, f);
 	struct queue *q = code ? NULL : queue_alloc(s, d, name, policy);
 	if (!q)
 		queue_policy_free(policy);
 	if (code)
 		return code;
-	if (!q)
+	if (!q) {
+		arguments_uncount(b, &d->arguments);
 		return failure_set(f, FAILURE_LIMIT, "no memory for " QUEUE_FMT, NAME_ARG(name, s->vhost));
+	}
 	b->queue_count++;
+	b->level_count += levels_of(policy);
 	cds_list_add_tail(&q->of_core, &s->core->queues);
 	if (q->exclusive_to)
 		cds_list_add_tail(&q->of_session, &s->exclusive_queues);
@@ -189,7 +217,7 @@ enum failure_code queue_declare(
 		*out = q;
 		code = queue_equivalent(s, q, d, f);
 	} else {
-		code = queue_create(s, d, name, out, f);
+		code = d->existing ? FAILURE_AGAIN : queue_create(s, d, name, out, f);
 	}
 	pthread_mutex_unlock(&b->writer);
 	return code;
@@ -217,6 +245,8 @@ bool queue_take_apart(struct queue *q, unsigned bindings_max)
 		return false;
 	queue_slot_give(b, q);
 	b->queue_count--;
+	b->level_count -= levels_of(q->policy);
+	arguments_uncount(b, &q->arguments);
 	reclaim_defer(&q->reclaim, queue_release);
 	return true;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/core/core_fixture.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,33 @@ static enum failure_code purge(uint64_t *n)
 {
 	return queue_call_code(
 		0, &(struct queue_call_request){.kind = QUEUE_CALL_PURGE, .queue = text("q")}, n);
+}
+
+/* Long ones are no more than a few: they lie beside message memory. */
+static void arguments_are_only_so_long(void)
+{
+	enum { BYTES = 100000, MOST = ((1 << 20) + 250 * 512) / BYTES };
+	static char long_text[BYTES + 1];
+	struct field a = argument_text("x-mine", memset(long_text, 'a', BYTES));
+	struct queue_declaration d = {.arguments = {&a, 1}};
+	struct exchange_declaration x = {.name = text("x"), .type = text("direct"), .arguments = {&a, 1}};
+	struct queue *q;
+	char name[16];
+
+	fixture_begin();
+	for (unsigned i = 0; i <= MOST; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		d.name = text(name);
+		CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), i < MOST ? FAILURE_NONE : FAILURE_LIMIT);
+	}
+	CU_ASSERT_EQUAL(exchange_declare_code(&x), FAILURE_LIMIT);
+	queue_make("plain");
+	CU_ASSERT_EQUAL(queue_delete_code(0, "3"), 0);
+	CU_ASSERT_EQUAL(exchange_declare_code(&x), 0);
+	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_LIMIT);
+	CU_ASSERT_EQUAL(exchange_delete_code("x", false), 0);
+	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), 0);
+	fixture_end();
 }
 
 static void get_in_order(void)
@@ -348,6 +376,10 @@ static void redeclaring_compares(void)
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), 0);
 	d.name = text("none");
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_NOT_FOUND);
+	d.passive = false;
+	d.existing = true;
+	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_AGAIN);
+	CU_ASSERT_FALSE(queue_exists("none"));
 	fixture_end();
 }
 
@@ -447,7 +479,8 @@ static void nothing_is_released_while_a_reader_may_see_it(void)
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
-		(struct unit_test[]){{"get_in_order", get_in_order},
+		(struct unit_test[]){{"arguments_are_only_so_long", arguments_are_only_so_long},
+			{"get_in_order", get_in_order},
 			{"a_stale_delivery_settles_the_message_alone",
 				a_stale_delivery_settles_the_message_alone},
 			{"purge_and_delete_say_how_many", purge_and_delete_say_how_many},

@@ -54,8 +54,13 @@ static void declarations_compare_and_refuse(void)
 	CU_ASSERT_EQUAL(exchange_declare_code(&d), FAILURE_NOT_FOUND);
 	CU_ASSERT_STRING_EQUAL(why, "no exchange 'x' in vhost '/'");
 	d.passive = false;
+	d.existing = true;
+	CU_ASSERT_EQUAL(exchange_declare_code(&d), FAILURE_AGAIN);
+	d.existing = false;
 	CU_ASSERT_EQUAL(exchange_declare_code(&d), 0);
+	d.existing = true;
 	CU_ASSERT_EQUAL(exchange_declare_code(&d), 0);
+	d.existing = false;
 	d.type = text("fanout");
 	CU_ASSERT_EQUAL(exchange_declare_code(&d), FAILURE_PRECONDITION);
 	CU_ASSERT_STRING_EQUAL(why,

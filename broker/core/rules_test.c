@@ -224,14 +224,43 @@ static void many_expire_in_slices(void)
 	struct test_consumer *k = consumer_make(q, 10, true);
 	broker_core_poll(fixture.core);
 	CU_ASSERT_EQUAL(broker_core_deliver(fixture.core, 100), 0);
-	CU_ASSERT_EQUAL(queue_ready_count(q), MANY + 1 - 2 * RULES_QUANTUM);
+	CU_ASSERT_EQUAL(queue_ready_count(q), MANY + 1 - RULES_QUANTUM);
 	CU_ASSERT_TRUE(broker_core_busy(fixture.core));
+	fixture_advance(0);
+	CU_ASSERT_EQUAL(queue_ready_count(q), MANY + 1 - 2 * RULES_QUANTUM);
 	fixture_advance(0);
 	fixture_advance(0);
 	CU_ASSERT_EQUAL(k->taken, 1);
 	CU_ASSERT_EQUAL(fixture.core->stats.expired, MANY);
 	CU_ASSERT_FALSE(broker_core_busy(fixture.core));
 	drop(k);
+	fixture_end();
+}
+
+/* Whoever asks a queue, or gives something back to it, has only little of that done. */
+static void what_is_asked_for_expires_in_slices_too(void)
+{
+	enum { MANY = 3000, ASKED = 50 };
+	struct delivery d[ASKED];
+	struct queue_call_request get = {.kind = QUEUE_CALL_COUNT, .queue = text("q")};
+	uint64_t n;
+
+	fixture_begin();
+	struct queue *q = queue_make_with("q", 1, (struct field[]){argument_int("x-message-ttl", 5)});
+	for (unsigned i = 0; i < MANY; i++)
+		publish("", "q", i);
+	for (unsigned i = 0; i < ASKED; i++)
+		CU_ASSERT_TRUE(queue_take(q, false, &d[i]));
+	broker_core_poll(fixture.core);
+	broker_core_now(fixture.core, fixture.core->now_us + 10 * MS);
+	for (unsigned i = 0; i < ASKED; i++)
+		CU_ASSERT_EQUAL(queue_call_code(0, &get, &n), 0);
+	for (unsigned i = 0; i < ASKED; i++)
+		queue_requeue(fixture.core, &d[i]);
+	CU_ASSERT_TRUE(fixture.core->stats.expired <= RULES_QUANTUM + 2 * ASKED * RULES_LEAST);
+	for (unsigned i = 0; i < 1 + MANY / RULES_QUANTUM; i++)
+		fixture_advance(0);
+	CU_ASSERT_EQUAL(fixture.core->stats.expired, MANY);
 	fixture_end();
 }
 
@@ -462,6 +491,7 @@ int main(int argc, char **argv)
 			{"what_is_put_back_keeps_its_time", what_is_put_back_keeps_its_time},
 			{"no_time_means_now_or_never", no_time_means_now_or_never},
 			{"many_expire_in_slices", many_expire_in_slices},
+			{"what_is_asked_for_expires_in_slices_too", what_is_asked_for_expires_in_slices_too},
 			{"a_core_knows_when_the_next_one_expires", a_core_knows_when_the_next_one_expires},
 			{"an_unused_queue_goes", an_unused_queue_goes},
 			{"a_deleted_queue_leaves_no_timer", a_deleted_queue_leaves_no_timer},

@@ -46,7 +46,7 @@ void client_body(struct client *c, uint16_t channel, const void *body, uint32_t 
 void client_publish_to(struct client *c, uint16_t channel, const char *exchange, const char *key,
 	const struct amqp091_basic_properties *properties, const char *body)
 {
-	static uint8_t payload[8192];
+	static uint8_t payload[16384];
 	uint8_t *end;
 
 	memset(payload, 0, 12);

@@ -77,6 +77,7 @@ void rig_open(struct rig *r, struct rte_mempool *pool, const struct rig_options 
 		.key = {1, 2},
 		.cores = r->core_count,
 		.link_records = o->link_records,
+		.letters_max = o->letters_max,
 		.vhosts = o->vhosts,
 		.vhost_count = o->vhost_count});
 	r->auth = auth_create(o->users, o->user_count);
@@ -102,12 +103,13 @@ struct message_store_stats rig_store(const struct rig *r)
 	return message_store_stats(r->store);
 }
 
+/* Letters that wait are looked at again by the clock, which stands still here. */
 static bool busy(const struct rig *r)
 {
 	bool yes = false;
 
 	for (unsigned i = 0; i < r->core_count; i++)
-		yes |= broker_core_busy(r->cores[i].core);
+		yes |= broker_core_busy(r->cores[i].core) || r->cores[i].core->letters.count > 0;
 	return yes;
 }
 

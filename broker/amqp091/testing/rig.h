@@ -20,6 +20,7 @@ struct rig_options {
 	const char *const *vhosts; /* as struct broker_config's */
 	uint32_t vhost_count;
 	uint32_t cores;	       /* 0: 1 */
+	uint32_t letters_max;  /* of each core; 0: as many as there are by default */
 	uint32_t link_records; /* between two cores; 0: as many as there are by default */
 };
 
