@@ -24,6 +24,8 @@ static bool next_header(const void *ctx, uint32_t *at, struct field *out)
 
 	if (!l->decoded)
 		headers_decode(l);
+	if (!l->headers.len) /* its data may be NULL */
+		return false;
 	for (struct amqp091_table rest = {l->headers.data + *at, l->headers.len - *at};;) {
 		const uint8_t *entry = rest.data;
 		if (amqp091_table_next(&rest, &key, &v) != 1)

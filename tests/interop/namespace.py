@@ -4,7 +4,7 @@ end, also on failure; afterwards nothing may be left: no process, namespace, lin
 Needs root, and never skips for want of it.
 
 Environment: GODWIT, GODWITCTL (the programs), GODWIT_ARGS (further arguments of the broker), BUILD (where
-what clients need is built)."""
+what clients need is built), INTEROP_STAGE (what is run inside instead of stage.py)."""
 import os
 import shutil
 import signal
@@ -134,7 +134,8 @@ def main():
         ip("netns", "add", namespace)
         ip("-n", namespace, "link", "set", "lo", "up")
         stage = subprocess.Popen(["ip", "netns", "exec", namespace, "/usr/bin/python3",
-                                  os.path.join(HERE, "stage.py")] + sys.argv[1:], env=environment)
+                                  os.environ.get("INTEROP_STAGE", os.path.join(HERE, "stage.py"))] + sys.argv[1:],
+                                 env=environment)
         status = stage.wait()
         if os.path.exists(os.path.join(work, "counts")):
             with open(os.path.join(work, "counts")) as found:
