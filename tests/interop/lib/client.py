@@ -11,6 +11,7 @@ CLIENTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 PROGRAMS = {
     "pika": ["/usr/bin/python3", CLIENTS + "/pika/client.py"],
     "kombu": ["/usr/bin/python3", CLIENTS + "/kombu/client.py"],
+    "aio-pika": ["/usr/bin/python3", CLIENTS + "/aio-pika/client.py"],
     "amqplib": ["node", CLIENTS + "/amqplib/client.js"],
     "bunny": ["/usr/bin/ruby", CLIENTS + "/bunny/client.rb"],
     "php-amqplib": ["/usr/bin/php", CLIENTS + "/php-amqplib/client.php"],
