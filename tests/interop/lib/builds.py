@@ -57,7 +57,19 @@ def amqp091_go(build):
     return {}
 
 
-BUILDS = {"amqplib": amqplib, "amqp091-go": amqp091_go}
+def java(build):
+    """Classes against Debian's library."""
+    folder = os.path.join(build, "interop-java")
+    paths = sources("java", ".java")
+
+    def make():
+        subprocess.run(["/usr/bin/javac", "-cp", "/usr/share/java/amqp-client.jar", "-d", folder, *paths], check=True)
+
+    built(folder, paths, make)
+    return {}
+
+
+BUILDS = {"amqplib": amqplib, "amqp091-go": amqp091_go, "java": java}
 
 
 def build_clients(build, chosen):

@@ -8,13 +8,18 @@ import subprocess
 import time
 
 CLIENTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "clients")
+JAVA_PATH = ":".join([os.environ["BUILD"] + "/interop-java", *("/usr/share/java/%s.jar" % name for name in (
+    "amqp-client", "slf4j-api", "slf4j-nop"))])
 PROGRAMS = {
     "pika": ["/usr/bin/python3", CLIENTS + "/pika/client.py"],
     "kombu": ["/usr/bin/python3", CLIENTS + "/kombu/client.py"],
+    "aio-pika": ["/usr/bin/python3", CLIENTS + "/aio-pika/client.py"],
     "amqplib": ["node", CLIENTS + "/amqplib/client.js"],
     "bunny": ["/usr/bin/ruby", CLIENTS + "/bunny/client.rb"],
     "php-amqplib": ["/usr/bin/php", CLIENTS + "/php-amqplib/client.php"],
     "amqp091-go": [os.environ["BUILD"] + "/interop-go/client"],
+    "java": ["/usr/bin/java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx768m", "-Xss512k", "-cp", JAVA_PATH,
+             "Harness"],
     "amqp-tools": ["/bin/bash", CLIENTS + "/amqp-tools/client"],
     "celery": ["/usr/bin/python3", CLIENTS + "/celery/client.py"],
 }
