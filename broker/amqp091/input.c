@@ -127,9 +127,15 @@ static void method_frame(struct amqp091_conn *c, uint16_t channel, const uint8_t
 		channel_method(c, channel, &m);
 }
 
+static void frame_misplaced(struct amqp091_conn *c, uint8_t type, uint16_t channel)
+{
+	conn_exception(c, AMQP091_REPLY_UNEXPECTED_FRAME, 0, "type %u on channel %u%s", type, channel,
+		c->state == CONN_RUNNING ? "" : " before connection.open");
+}
+
 /* The channel of a content frame: NULL where it is not open (an exception was raised) or is closing (after
  * channel.close everything but close and close-ok is discarded, class channel). */
-static struct amqp091_channel *content_channel(struct amqp091_conn *c, uint16_t number, const char *what)
+static struct amqp091_channel *content_channel(struct amqp091_conn *c, uint16_t number, uint8_t type)
 {
 	struct amqp091_channel *ch = channel_find(c, number);
 
@@ -138,8 +144,7 @@ static struct amqp091_channel *content_channel(struct amqp091_conn *c, uint16_t 
 			conn_exception(c, AMQP091_REPLY_UNEXPECTED_FRAME, 0,
 				"expected method frame, got non method frame instead");
 		else
-			conn_exception(
-				c, AMQP091_REPLY_UNEXPECTED_FRAME, 0, "%s on channel %u", what, number);
+			frame_misplaced(c, type, number);
 		return NULL;
 	}
 	return ch->closing ? NULL : ch;
@@ -148,7 +153,7 @@ static struct amqp091_channel *content_channel(struct amqp091_conn *c, uint16_t 
 /* False: the frame has to be offered again. */
 static bool header_frame(struct amqp091_conn *c, uint16_t number, const uint8_t *payload, uint32_t n)
 {
-	struct amqp091_channel *ch = content_channel(c, number, "content header");
+	struct amqp091_channel *ch = content_channel(c, number, AMQP091_FRAME_HEADER);
 
 	return ch ? publish_header(ch, payload, n) : true;
 }
@@ -166,8 +171,7 @@ static bool state_takes_frame(struct amqp091_conn *c, const struct amqp091_frame
 	if (c->state == CONN_RUNNING)
 		return true;
 	if (c->state <= CONN_OPEN && f->channel) {
-		conn_exception(c, AMQP091_REPLY_UNEXPECTED_FRAME, 0,
-			"type %u on channel %u before connection.open", f->type, f->channel);
+		frame_misplaced(c, f->type, f->channel);
 		return false;
 	}
 	if (c->state == CONN_CLOSING) {
@@ -229,7 +233,7 @@ static enum step whole_frame(struct amqp091_conn *c, const struct amqp091_frame 
 static enum step body_begin(struct amqp091_conn *c, const struct amqp091_frame *f)
 {
 	if (c->state != CONN_CLOSING) {
-		struct amqp091_channel *ch = content_channel(c, f->channel, "content body");
+		struct amqp091_channel *ch = content_channel(c, f->channel, AMQP091_FRAME_BODY);
 		if (ch && !publish_accepts_body(ch, f->size))
 			ch = NULL; /* an exception was raised: what follows is dropped */
 		if (c->state == CONN_DEAD)

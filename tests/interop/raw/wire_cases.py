@@ -8,6 +8,8 @@ import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import conversation
+import negotiation
 import session
 import wrong_order
 from brokers import PORT
@@ -363,6 +365,8 @@ def run(stage, transport):
         tune = wire.tune()
     for row in wrong_order.cases(tune.frame_max, tune.channel_max):
         one_wrong(cases, row)
+    conversation.run(cases, negotiation.cases(tune.frame_max, tune.channel_max),
+                     negotiation.oracle_says(tune.frame_max, tune.channel_max))
     dribbled(cases)
     truncated(cases)
     damaged(cases)
