@@ -195,8 +195,7 @@ static void open_channel_method(struct amqp091_channel *ch, const struct amqp091
 		transaction_method(ch, m->id);
 		return;
 	default:
-		conn_exception(ch->conn, AMQP091_REPLY_COMMAND_INVALID, m->id,
-			"unexpected method %s on channel %u", amqp091_method_info(m->id)->name, ch->number);
+		conn_exception(ch->conn, AMQP091_REPLY_COMMAND_INVALID, m->id, "unimplemented method");
 	}
 }
 
@@ -218,15 +217,10 @@ void channel_method(struct amqp091_conn *c, uint16_t number, const struct amqp09
 {
 	struct amqp091_channel *ch = channel_find(c, number);
 
-	if (c->state != CONN_RUNNING) {
-		conn_exception(c, AMQP091_REPLY_CHANNEL_ERROR, m->id,
-			"channel %u used before connection.open", number);
-		return;
-	}
 	if (!ch) {
 		if (m->id == AMQP091_METHOD_CHANNEL_OPEN)
 			channel_open(c, number);
-		else
+		else if (m->id != AMQP091_METHOD_CHANNEL_CLOSE_OK) /* nothing is left to close */
 			conn_exception(c, AMQP091_REPLY_CHANNEL_ERROR, m->id, "expected 'channel.open'");
 		return;
 	}

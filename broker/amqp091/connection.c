@@ -66,14 +66,15 @@ static void learn_capabilities(struct amqp091_conn *c, const struct amqp091_tabl
 	amqp091_table_get_bool(&capabilities, "authentication_failure_close", &c->hears_refusal);
 }
 
-/* PLAIN (RFC 4616): authorisation identity, NUL, name, NUL, password. */
+/* PLAIN (RFC 4616): authorisation identity, NUL, name, NUL, password. Nobody acts for another here, so the
+ * identity is empty, as RabbitMQ wants it too. */
 static bool split_plain(struct amqp091_longstr r, struct slice *user, struct slice *password)
 {
 	const uint8_t *end = r.data + r.len;
 	const uint8_t *first = r.len ? memchr(r.data, 0, r.len) : NULL;
 	const uint8_t *second = first ? memchr(first + 1, 0, (size_t)(end - first - 1)) : NULL;
 
-	if (!second)
+	if (!second || first != r.data || memchr(second + 1, 0, (size_t)(end - second - 1)))
 		return false;
 	*user = (struct slice){first + 1, (uint32_t)(second - first - 1)};
 	*password = (struct slice){second + 1, (uint32_t)(end - second - 1)};
@@ -145,7 +146,7 @@ static void start_ok(struct amqp091_conn *c, const struct amqp091_connection_sta
 
 	if (!plain && !text_is(m->mechanism, "AMQPLAIN")) {
 		conn_exception(c, AMQP091_REPLY_COMMAND_INVALID, AMQP091_METHOD_CONNECTION_START_OK,
-			"unknown authentication mechanism '%.*s'", SHORT_ARG(m->mechanism));
+			"invalid authentication mechanism '%.*s'", SHORT_ARG(m->mechanism));
 		return;
 	}
 	c->mechanism = plain ? "PLAIN" : "AMQPLAIN";
@@ -167,13 +168,15 @@ static void start_ok(struct amqp091_conn *c, const struct amqp091_connection_sta
 		refuse_login(c);
 }
 
-/* RabbitMQ's rule: 0 means no limit, which is above any limit of the server's. */
-static bool agreed(struct amqp091_conn *c, const char *what, uint32_t client, uint32_t server, uint32_t min)
+/* RabbitMQ's rule: 0 means no limit, which is above any limit of the server's. `zero` is what the log says of
+ * it. */
+static bool agreed(struct amqp091_conn *c, const char *what, const char *zero, uint32_t client,
+	uint32_t server, uint32_t min)
 {
 	if (client == 0 || client > server) {
 		conn_exception(c, AMQP091_REPLY_NOT_ALLOWED, AMQP091_METHOD_CONNECTION_TUNE_OK,
 			"negotiated %s = %u%s is higher than the maximum allowed value (%u)", what, client,
-			client ? "" : " (no limit)", server);
+			client ? "" : zero, server);
 		return false;
 	}
 	if (client < min) {
@@ -188,8 +191,8 @@ static void tune_ok(struct amqp091_conn *c, const struct amqp091_connection_tune
 {
 	const struct amqp091_server_config *config = &c->server->config;
 
-	if (!agreed(c, "channel_max", m->channel_max, config->channel_max, 1) ||
-		!agreed(c, "frame_max", m->frame_max, config->frame_max_bytes, AMQP091_FRAME_MIN_SIZE))
+	if (!agreed(c, "frame_max", "", m->frame_max, config->frame_max_bytes, AMQP091_FRAME_MIN_SIZE) ||
+		!agreed(c, "channel_max", " (no limit)", m->channel_max, config->channel_max, 1))
 		return;
 	c->channel_max = m->channel_max;
 	c->frame_max = m->frame_max;
@@ -312,8 +315,9 @@ static bool in_order(const struct amqp091_conn *c, uint32_t id)
 void conn_method(struct amqp091_conn *c, const struct amqp091_method *m)
 {
 	if (!in_order(c, m->id)) {
-		conn_exception(c, AMQP091_REPLY_CHANNEL_ERROR, m->id, "unexpected method %s on channel 0",
-			amqp091_method_info(m->id)->name);
+		conn_exception(c, AMQP091_REPLY_CHANNEL_ERROR, m->id,
+			"unexpected method in connection state %s",
+			c->state == CONN_RUNNING ? "running" : "opening");
 		return;
 	}
 	switch (m->id) {

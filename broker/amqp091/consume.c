@@ -553,7 +553,6 @@ void basic_method(struct amqp091_channel *ch, const struct amqp091_method *m)
 		recover(ch, m->id, m->args.basic_recover_async.requeue, false);
 		break;
 	default:
-		conn_exception(ch->conn, AMQP091_REPLY_COMMAND_INVALID, m->id,
-			"unexpected method %s on channel %u", amqp091_method_info(m->id)->name, ch->number);
+		conn_exception(ch->conn, AMQP091_REPLY_COMMAND_INVALID, m->id, "unimplemented method");
 	}
 }

@@ -41,6 +41,13 @@ __attribute__((format(printf, 4, 0))) static struct amqp091_shortstr reply_text(
 	return (struct amqp091_shortstr){(const uint8_t *)text, (uint8_t)strlen(text)};
 }
 
+/* Before tune-ok was accepted a connection ends without a word (4.2.2, and the rules of tune-ok's fields), as
+ * RabbitMQ ends it; what was wrong is in the log. A refused login is told to those who asked for that. */
+static bool is_told(const struct amqp091_conn *c, uint16_t code)
+{
+	return c->state >= CONN_OPEN || code == AMQP091_REPLY_ACCESS_REFUSED;
+}
+
 void conn_exception(struct amqp091_conn *c, uint16_t code, uint32_t id, const char *fmt, ...)
 {
 	char text[AMQP091_TEXT_MAX + 1];
@@ -60,6 +67,10 @@ void conn_exception(struct amqp091_conn *c, uint16_t code, uint32_t id, const ch
 	if (code != AMQP091_REPLY_CONNECTION_FORCED) {
 		c->server->counters.connection_exceptions++;
 		LOG_WARN("amqp", "connection of '%s' closed: %u %s", c->user, code, text);
+	}
+	if (!is_told(c, code)) {
+		conn_drain(c);
+		return;
 	}
 	struct amqp091_channel *ch;
 	cds_list_for_each_entry (ch, &c->channels, link)

@@ -4,6 +4,11 @@
 
 #include "runtime/log.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+
+enum { AMQP091_METHOD_ID_BYTES = 4 }; /* class and method, in front of a method's arguments */
+
 enum step { STEP_ON, STEP_WAIT };
 
 void conn_hold(struct amqp091_conn *c, enum hold why)
@@ -64,11 +69,18 @@ void conn_wait(struct amqp091_conn *c)
 		cds_list_add_tail(&c->waiting, &c->server->waiting);
 }
 
-static void frame_lost(struct amqp091_conn *c, uint16_t code, const char *what)
+/* RabbitMQ's texts, but for the octets of the payload, which is not there yet, or has been passed on. */
+__attribute__((format(printf, 2, 3))) static void frame_lost(struct amqp091_conn *c, const char *fmt, ...)
 {
+	char what[AMQP091_TEXT_MAX + 1];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
 	c->server->counters.frames_malformed++;
 	c->stream_lost = true;
-	conn_exception(c, code, 0, "%s", what);
+	conn_exception(c, AMQP091_REPLY_FRAME_ERROR, 0, "%s", what);
 	conn_drain(c);
 }
 
@@ -97,9 +109,13 @@ static void method_frame(struct amqp091_conn *c, uint16_t channel, const uint8_t
 {
 	struct amqp091_method m;
 	int error = amqp091_method_decode(payload, n, &m);
-	uint32_t id = n >= 4 ? wire_get32(payload) : 0;
 
+	if (error && n < AMQP091_METHOD_ID_BYTES) {
+		frame_lost(c, "type %u: unknown_frame", AMQP091_FRAME_METHOD);
+		return;
+	}
 	if (error) {
+		uint32_t id = wire_get32(payload);
 		c->server->counters.frames_malformed++;
 		conn_exception(c, amqp091_error_reply(error), id,
 			"method %u.%u on channel %u could not be decoded", id >> 16, id & 0xffff, channel);
@@ -118,8 +134,12 @@ static struct amqp091_channel *content_channel(struct amqp091_conn *c, uint16_t 
 	struct amqp091_channel *ch = channel_find(c, number);
 
 	if (!ch) {
-		conn_exception(c, number ? AMQP091_REPLY_CHANNEL_ERROR : AMQP091_REPLY_UNEXPECTED_FRAME, 0,
-			"%s on channel %u, which is not open", what, number);
+		if (number && c->state == CONN_RUNNING)
+			conn_exception(c, AMQP091_REPLY_UNEXPECTED_FRAME, 0,
+				"expected method frame, got non method frame instead");
+		else
+			conn_exception(
+				c, AMQP091_REPLY_UNEXPECTED_FRAME, 0, "%s on channel %u", what, number);
 		return NULL;
 	}
 	return ch->closing ? NULL : ch;
@@ -138,7 +158,16 @@ static bool state_takes_frame(struct amqp091_conn *c, const struct amqp091_frame
 {
 	if (f->type == AMQP091_FRAME_HEARTBEAT) {
 		if (f->channel != 0)
-			frame_lost(c, AMQP091_REPLY_FRAME_ERROR, "heartbeat on a channel other than 0");
+			frame_lost(c, "heartbeat on a channel other than 0");
+		else if (f->size)
+			frame_lost(c, "type %u: unknown_frame", f->type);
+		return false;
+	}
+	if (c->state == CONN_RUNNING)
+		return true;
+	if (c->state <= CONN_OPEN && f->channel) {
+		conn_exception(c, AMQP091_REPLY_UNEXPECTED_FRAME, 0,
+			"type %u on channel %u before connection.open", f->type, f->channel);
 		return false;
 	}
 	if (c->state == CONN_CLOSING) {
@@ -172,7 +201,7 @@ static enum step whole_frame(struct amqp091_conn *c, const struct amqp091_frame 
 	const uint8_t *p = chain_peek(rx, total, c->server->scratch);
 	const uint8_t *payload = p + AMQP091_FRAME_HEADER_SIZE;
 	if (p[total - 1] != AMQP091_FRAME_END) {
-		frame_lost(c, AMQP091_REPLY_FRAME_ERROR, "frame without its end octet 206");
+		frame_lost(c, "type %u: {invalid_frame_end_marker,%u}", f->type, p[total - 1]);
 		return STEP_ON;
 	}
 	if (state_takes_frame(c, f, payload)) {
@@ -238,7 +267,7 @@ static enum step body_bytes(struct amqp091_conn *c)
 	}
 	uint8_t end = *rte_pktmbuf_mtod(rx->head, const uint8_t *);
 	if (end != AMQP091_FRAME_END) {
-		frame_lost(c, AMQP091_REPLY_FRAME_ERROR, "frame without its end octet 206");
+		frame_lost(c, "type %u: {invalid_frame_end_marker,%u}", AMQP091_FRAME_BODY, end);
 		return STEP_ON;
 	}
 	transport_consume(c->transport, 1);
@@ -267,10 +296,11 @@ static enum step next_frame(struct amqp091_conn *c)
 	case 0:
 		break;
 	case AMQP091_ERR_FRAME_SIZE:
-		frame_lost(c, AMQP091_REPLY_FRAME_ERROR, "frame larger than the agreed frame-max");
+		frame_lost(c, "type %u, all octets = <<>>: {frame_too_large,%u,%u}", f.type, f.size,
+			frame_limit(c) - AMQP091_FRAME_OVERHEAD);
 		return STEP_ON;
 	default:
-		frame_lost(c, AMQP091_REPLY_FRAME_ERROR, "unknown frame type");
+		frame_lost(c, "type %u: unknown_frame", f.type);
 		return STEP_ON;
 	}
 	if (f.type == AMQP091_FRAME_BODY)

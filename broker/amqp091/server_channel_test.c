@@ -76,24 +76,29 @@ static void number_too_high(void)
 /* Every method of a client on a channel that is not open. */
 static void not_open(void)
 {
+	static const char no_method[] =
+		"UNEXPECTED_FRAME - expected method frame, got non method frame instead";
 	unsigned count;
 	const struct amqp091_method_info *infos = amqp091_method_infos(&count);
 
 	begin();
 	client_close(&client);
 	for (unsigned i = 0; i < count; i++) {
-		if (infos[i].id == AMQP091_METHOD_CHANNEL_OPEN)
+		if (infos[i].id == AMQP091_METHOD_CHANNEL_OPEN ||
+			infos[i].id == AMQP091_METHOD_CHANNEL_CLOSE_OK)
 			continue;
 		client_open(&client, &rig);
 		client_plain(&client, 3, infos[i].id);
 		client_expect_ended(&client, AMQP091_REPLY_CHANNEL_ERROR, infos[i].id);
 	}
 	client_open(&client, &rig);
+	client_plain(&client, 3, AMQP091_METHOD_CHANNEL_CLOSE_OK); /* nothing is left to close */
+	client_channel(&client, 3);
 	client_body(&client, 9, "x", 1);
-	client_expect_ended(&client, AMQP091_REPLY_CHANNEL_ERROR, 0);
+	client_expect_ended_with(&client, AMQP091_REPLY_UNEXPECTED_FRAME, 0, no_method);
 	client_open(&client, &rig);
 	client_content_header(&client, 9, 1);
-	client_expect_ended(&client, AMQP091_REPLY_CHANNEL_ERROR, 0);
+	client_expect_ended_with(&client, AMQP091_REPLY_UNEXPECTED_FRAME, 0, no_method);
 	client_open(&client, &rig);
 	client_content_header(&client, 0, 1);
 	client_expect_ended(&client, AMQP091_REPLY_UNEXPECTED_FRAME, 0);

@@ -113,6 +113,17 @@ static bool expected_at(enum stage stage, uint32_t id)
 	}
 }
 
+/* Before tune-ok was accepted nobody is told why (4.2.2). */
+static void expect_out_of_order(enum stage stage, uint32_t id)
+{
+	if (stage < AT_OPEN)
+		client_expect_silent_end(&client);
+	else
+		client_expect_ended_with(&client, AMQP091_REPLY_CHANNEL_ERROR, id,
+			stage == AT_OPEN ? "CHANNEL_ERROR - unexpected method in connection state opening"
+					 : "CHANNEL_ERROR - unexpected method in connection state running");
+}
+
 static void every_wrong_order(void)
 {
 	test_begin(&rig, NULL);
@@ -123,12 +134,20 @@ static void every_wrong_order(void)
 				continue;
 			begin_at(stage);
 			client_plain(&client, 0, id);
-			client_expect_ended(&client, AMQP091_REPLY_CHANNEL_ERROR, id);
+			expect_out_of_order(stage, id);
 		}
 	}
 	/* All but those that were running. */
 	CU_ASSERT_EQUAL(amqp091_server_counters(rig.server)->handshakes_failed, 3 * 13);
 	test_end(&rig);
+}
+
+static void expect_no_channels_yet(enum stage stage)
+{
+	if (stage < AT_OPEN)
+		client_expect_silent_end(&client);
+	else
+		client_expect_ended(&client, AMQP091_REPLY_UNEXPECTED_FRAME, 0);
 }
 
 static void channels_before_open(void)
@@ -137,13 +156,13 @@ static void channels_before_open(void)
 	for (enum stage stage = AT_START; stage < AT_RUNNING; stage++) {
 		begin_at(stage);
 		client_plain(&client, 1, AMQP091_METHOD_CHANNEL_OPEN);
-		client_expect_ended(&client, AMQP091_REPLY_CHANNEL_ERROR, AMQP091_METHOD_CHANNEL_OPEN);
+		expect_no_channels_yet(stage);
 		begin_at(stage);
 		client_content_header(&client, 1, 10);
-		client_expect_ended(&client, AMQP091_REPLY_CHANNEL_ERROR, 0);
+		expect_no_channels_yet(stage);
 		begin_at(stage);
 		client_body(&client, 1, "body", 4);
-		client_expect_ended(&client, AMQP091_REPLY_CHANNEL_ERROR, 0);
+		expect_no_channels_yet(stage);
 	}
 	test_end(&rig);
 }
@@ -248,26 +267,29 @@ static void plain(void)
 		const char *response;
 		uint32_t n;
 	} wrong[] = {{"\0guest\0gues", 11}, {"\0guest\0", 7}, {"\0\0guest", 7}, {"\0nobody\0guest", 13},
-		{"\0\0", 2}, {"\0guest\0guest\0", 13}};
+		{"\0\0", 2}};
+	/* No authorisation identity is taken, and no octet 0 in a password. */
+	static const struct {
+		const char *response;
+		uint32_t n;
+	} unreadable[] = {
+		{"guest", 5}, {"", 0}, {"\0guest", 6}, {"\0guest\0guest\0", 13}, {"admin\0guest\0guest", 17}};
 
 	test_begin(&rig, NULL);
 	login("PLAIN", "\0guest\0guest", 12);
-	client_expect(&client, 0, AMQP091_METHOD_CONNECTION_TUNE);
-	client_close(&client);
-	login("PLAIN", "admin\0guest\0guest", 17); /* an authorisation identity is ignored */
 	client_expect(&client, 0, AMQP091_METHOD_CONNECTION_TUNE);
 	client_close(&client);
 	for (unsigned i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
 		login("PLAIN", wrong[i].response, wrong[i].n);
 		expect_refused("PLAIN");
 	}
-	login("PLAIN", "guest", 5);
-	client_expect_ended(&client, AMQP091_REPLY_SYNTAX_ERROR, AMQP091_METHOD_CONNECTION_START_OK);
-	login("PLAIN", "", 0);
-	client_expect_ended(&client, AMQP091_REPLY_SYNTAX_ERROR, AMQP091_METHOD_CONNECTION_START_OK);
+	for (unsigned i = 0; i < sizeof(unreadable) / sizeof(*unreadable); i++) {
+		login("PLAIN", unreadable[i].response, unreadable[i].n);
+		client_expect_silent_end(&client);
+	}
 	login("EXTERNAL", "\0guest\0guest", 12);
-	client_expect_ended(&client, AMQP091_REPLY_COMMAND_INVALID, AMQP091_METHOD_CONNECTION_START_OK);
-	CU_ASSERT_EQUAL(amqp091_server_counters(rig.server)->logins_refused, 6);
+	client_expect_silent_end(&client);
+	CU_ASSERT_EQUAL(amqp091_server_counters(rig.server)->logins_refused, 5);
 	test_end(&rig);
 }
 
@@ -295,11 +317,11 @@ static void amqplain(void)
 	login_amqplain("guest", "Guest");
 	expect_refused("AMQPLAIN");
 	login_amqplain("guest", NULL);
-	client_expect_ended(&client, AMQP091_REPLY_SYNTAX_ERROR, AMQP091_METHOD_CONNECTION_START_OK);
+	client_expect_silent_end(&client);
 	login_amqplain(NULL, "guest");
-	client_expect_ended(&client, AMQP091_REPLY_SYNTAX_ERROR, AMQP091_METHOD_CONNECTION_START_OK);
+	client_expect_silent_end(&client);
 	login("AMQPLAIN", "\5LOGINS\0\0\0\1", 11);
-	client_expect_ended(&client, AMQP091_REPLY_SYNTAX_ERROR, AMQP091_METHOD_CONNECTION_START_OK);
+	client_expect_silent_end(&client);
 	test_end(&rig);
 }
 
@@ -369,13 +391,13 @@ static void hashed_passwords(void)
 	test_end(&rig);
 }
 
-static void tuned(uint16_t channel_max, uint32_t frame_max, uint16_t code)
+static void tuned(uint16_t channel_max, uint32_t frame_max, bool refused)
 {
 	begin_at(AT_TUNE);
 	client_tune_ok(&client, channel_max, frame_max, 0);
 	client.frame_max = 0;
-	if (code) {
-		client_expect_ended(&client, code, AMQP091_METHOD_CONNECTION_TUNE_OK);
+	if (refused) {
+		client_expect_silent_end(&client);
 		return;
 	}
 	client_connection_open(&client, "/");
@@ -389,16 +411,17 @@ static void tune_bounds(void)
 
 	o.server.channel_max = 100;
 	test_begin(&rig, &o);
-	tuned(100, 16384, 0);
-	tuned(1, 4096, 0);
-	tuned(0, 16384, AMQP091_REPLY_NOT_ALLOWED);
-	tuned(101, 16384, AMQP091_REPLY_NOT_ALLOWED);
-	tuned(65535, 16384, AMQP091_REPLY_NOT_ALLOWED);
-	tuned(100, 0, AMQP091_REPLY_NOT_ALLOWED);
-	tuned(100, 16385, AMQP091_REPLY_NOT_ALLOWED);
-	tuned(100, 4095, AMQP091_REPLY_NOT_ALLOWED);
-	tuned(100, 1, AMQP091_REPLY_NOT_ALLOWED);
-	tuned(100, UINT32_MAX, AMQP091_REPLY_NOT_ALLOWED);
+	tuned(100, 16384, false);
+	tuned(1, 4096, false);
+	tuned(0, 16384, true);
+	tuned(101, 16384, true);
+	tuned(65535, 16384, true);
+	tuned(100, 0, true);
+	tuned(100, 16385, true);
+	tuned(100, 4095, true);
+	tuned(100, 1, true);
+	tuned(100, UINT32_MAX, true);
+	CU_ASSERT_EQUAL(amqp091_server_counters(rig.server)->handshakes_failed, 8);
 	test_end(&rig);
 }
 

@@ -243,8 +243,7 @@ void transaction_method(struct amqp091_channel *ch, uint32_t id)
 	else if (id == AMQP091_METHOD_TX_ROLLBACK)
 		roll_back(ch);
 	else
-		conn_exception(ch->conn, AMQP091_REPLY_COMMAND_INVALID, id,
-			"unexpected method %s on channel %u", amqp091_method_info(id)->name, ch->number);
+		conn_exception(ch->conn, AMQP091_REPLY_COMMAND_INVALID, id, "unimplemented method");
 }
 
 unsigned transaction_drain(struct amqp091_server *s, unsigned n)

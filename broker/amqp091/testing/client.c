@@ -254,6 +254,28 @@ void client_expect_ended(struct client *c, uint16_t code, uint32_t id)
 {
 	client_expect_close(c, code, id);
 	client_plain(c, 0, AMQP091_METHOD_CONNECTION_CLOSE_OK);
+	client_expect_silent_end(c);
+}
+
+void client_expect_close_with(struct client *c, uint16_t code, uint32_t id, const char *text)
+{
+	client_expect_close(c, code, id);
+	struct amqp091_shortstr got = c->method.args.connection_close.reply_text;
+	bool alike = got.len == strlen(text) && memcmp(got.data, text, got.len) == 0;
+	if (!alike)
+		printf("# got %.*s\n", (int)got.len, (const char *)got.data);
+	CU_ASSERT_TRUE(alike);
+}
+
+void client_expect_ended_with(struct client *c, uint16_t code, uint32_t id, const char *text)
+{
+	client_expect_close_with(c, code, id, text);
+	client_plain(c, 0, AMQP091_METHOD_CONNECTION_CLOSE_OK);
+	client_expect_silent_end(c);
+}
+
+void client_expect_silent_end(struct client *c)
+{
 	client_expect_nothing(c);
 	CU_ASSERT_TRUE(c->link.shut);
 	c->link.fin = true;

@@ -63,6 +63,10 @@ void client_expect_refusal(struct client *c, uint16_t channel, uint16_t code, ui
 void client_expect_close(struct client *c, uint16_t code, uint32_t id);
 /* ... and answers it, and sees the connection end with FIN both ways. */
 void client_expect_ended(struct client *c, uint16_t code, uint32_t id);
+/* The same with this text. */
+void client_expect_close_with(struct client *c, uint16_t code, uint32_t id, const char *text);
+void client_expect_ended_with(struct client *c, uint16_t code, uint32_t id, const char *text);
+void client_expect_silent_end(struct client *c); /* FIN both ways, without a word said */
 
 /* Messages. */
 struct client_content {
