@@ -19,13 +19,13 @@ struct bench_options {
 	const char *mode;
 	const char *settle;   /* auto: no_ack consumers; ack: each delivery; confirm: auto, and confirms */
 	const char *exchange; /* "": to the queue by name; fanout; topic */
-	const char
-		*with;	 /* what the queues have beside: ttl, limit, priority, letters, single; "": nothing */
-	unsigned bytes;	 /* of a body */
-	unsigned queues; /* each with a publisher's and a consumer's connection */
-	unsigned fanout; /* queues that get each message; with exchange fanout */
-	unsigned bindings;  /* of the topic exchange, of which each key matches one */
-	unsigned backlog;   /* messages that lie in the queues meanwhile; with settle ack */
+	const char *with;  /* what the queues have beside: ttl, limit, priority, letters, single, returns; "":
+			      nothing */
+	unsigned bytes;	   /* of a body */
+	unsigned queues;   /* each with a publisher's and a consumer's connection */
+	unsigned fanout;   /* queues that get each message; with exchange fanout */
+	unsigned bindings; /* of the topic exchange, of which each key matches one */
+	unsigned backlog;  /* messages that lie in the queues meanwhile; with settle ack */
 	unsigned ack_every; /* one ack, with multiple, for so many deliveries */
 	unsigned segments;  /* full segments that a core receives in a turn */
 	unsigned pace;	    /* they are sent in every so manieth turn */

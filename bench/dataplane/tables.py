@@ -73,7 +73,8 @@ def extension_rows(_):
     """What a queue's arguments cost that never come to it."""
     yield Row("plain")
     for name, what in (("ttl", "x-message-ttl"), ("limit", "x-max-length"), ("priority", "x-max-priority"),
-                       ("letters", "x-dead-letter-exchange"), ("single", "x-single-active-consumer")):
+                       ("letters", "x-dead-letter-exchange"), ("single", "x-single-active-consumer"),
+                       ("returns", "x-delivery-limit")):
         yield Row(what, "--with", name)
 
 

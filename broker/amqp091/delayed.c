@@ -95,12 +95,18 @@ static enum publish_result offer(struct amqp091_server *s, const struct delayed 
 static enum publish_result delayed_publish(void *ctx, const struct delayed *d)
 {
 	struct amqp091_server *s = ctx;
-	enum publish_result result = s->delayed.made ? PUBLISH_DONE : make(s, d);
+	struct amqp091_office *o = &s->delayed;
+	enum publish_result result = PUBLISH_FAILED;
 
-	if (result == PUBLISH_DONE)
-		result = offer(s, d);
+	if (!delay_address_is_gone(d->address)) {
+		result = o->made ? PUBLISH_DONE : make(s, d);
+		if (result == PUBLISH_DONE)
+			result = offer(s, d);
+	} else if (o->made) {
+		exchange_publish_forget(&o->session);
+	}
 	if (result != PUBLISH_AGAIN)
-		office_done(s, &s->delayed);
+		office_done(s, o);
 	return result;
 }
 

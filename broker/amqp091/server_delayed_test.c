@@ -3,6 +3,7 @@
 #include "broker/amqp091/internal.h"
 #include "broker/amqp091/testing/rig_test.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { MS = 1000 };
@@ -12,6 +13,7 @@ static struct client here, there;
 static uint8_t table_bytes[1024];
 static struct amqp091_table_builder table;
 
+/* Sends it. */
 static void exchange(const char *name, const char *inside)
 {
 	struct amqp091_method m = {.id = AMQP091_METHOD_EXCHANGE_DECLARE};
@@ -25,15 +27,20 @@ static void exchange(const char *name, const char *inside)
 	client_method(&there, 1, &m);
 }
 
-static void bind(const char *queue, const char *key)
+static void bind_to(const char *name, const char *queue, const char *key)
 {
 	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_BIND};
 
 	m.args.queue_bind.queue = str(queue);
-	m.args.queue_bind.exchange = str("late");
+	m.args.queue_bind.exchange = str(name);
 	m.args.queue_bind.routing_key = str(key);
 	client_method(&there, 1, &m);
 	client_expect(&there, 1, AMQP091_METHOD_QUEUE_BIND_OK);
+}
+
+static void bind(const char *queue, const char *key)
+{
+	bind_to("late", queue, key);
 }
 
 static void begin(uint32_t cores)
@@ -69,14 +76,19 @@ static struct amqp091_table_builder *delay(int32_t ms)
 	return &table;
 }
 
-static void publish(const char *key, const char *body)
+static void publish_to(const char *name, const char *key, const char *body)
 {
 	struct amqp091_basic_properties p = {
 		.flags = AMQP091_BASIC_HEADERS | AMQP091_BASIC_MESSAGE_ID, .message_id = str("id")};
 
 	CU_ASSERT_EQUAL(amqp091_table_finish(&table, &p.headers), 0);
-	client_publish_to(&here, 1, "late", key, &p, body);
+	client_publish_to(&here, 1, name, key, &p, body);
 	rig_settle(&rig);
+}
+
+static void publish(const char *key, const char *body)
+{
+	publish_to("late", key, body);
 }
 
 static void add_keys(const char *header, const char *key)
@@ -319,6 +331,41 @@ static void what_waits_goes_with_the_exchange(void)
 	finish();
 }
 
+/* An exchange that goes while a message of it is given to many queues, in slices: what comes behind that is
+ * another message. */
+static void an_exchange_goes_in_the_middle(void)
+{
+	enum { QUEUES = 90 };
+	struct amqp091_method m = {.id = AMQP091_METHOD_EXCHANGE_DELETE};
+	char name[16];
+
+	begin(1);
+	exchange("other", "direct");
+	client_expect(&there, 1, AMQP091_METHOD_EXCHANGE_DECLARE_OK);
+	client_declare(&there, 1, "second");
+	bind_to("other", "second", "k");
+	for (unsigned i = 0; i < QUEUES; i++) {
+		snprintf(name, sizeof(name), "q%u", i);
+		client_declare(&there, 1, name);
+		bind(name, "k");
+	}
+	delay(10);
+	publish("k", "first");
+	publish_to("other", "k", "second");
+	m.args.exchange_delete.exchange = str("late");
+	rig.now_us += 12 * MS;
+	rig_turn(&rig);
+	client_method(&there, 1, &m);
+	rig_turn(&rig);
+	client_expect(&there, 1, AMQP091_METHOD_EXCHANGE_DELETE_OK);
+	rig_settle(&rig);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "second"), 1);
+	client_get(&there, 1, "second", true);
+	client_expect_text(&there, 1, AMQP091_METHOD_BASIC_GET_OK, "second");
+	CU_ASSERT_TRUE(client_ready_count(&there, 1, "q0") <= 1);
+	finish();
+}
+
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
@@ -332,5 +379,6 @@ int main(int argc, char **argv)
 			{"large_bodies_wait_for_memory", large_bodies_wait_for_memory},
 			{"a_transaction_delays_from_its_commit_on", a_transaction_delays_from_its_commit_on},
 			{"a_declaration_without_a_type_is_refused", a_declaration_without_a_type_is_refused},
+			{"an_exchange_goes_in_the_middle", an_exchange_goes_in_the_middle},
 			{"what_waits_goes_with_the_exchange", what_waits_goes_with_the_exchange}, {0}});
 }

@@ -238,6 +238,36 @@ static void a_turn_publishes_so_many(void)
 	fixture_end();
 }
 
+/* Those with long headers, which are written anew, one by one. */
+static void a_turn_publishes_so_many_octets(void)
+{
+	static const uint8_t long_properties[16 * 1024];
+	struct field ttl = argument_int("x-message-ttl", 0);
+	struct message_envelope e = {.routing_key = text("q"), .properties = {long_properties, 16 * 1024}};
+	struct publish p = {.routing_key = text("q")};
+	uint32_t queues;
+
+	begin();
+	mortal("q", &ttl);
+	queue_make("dead");
+	office.not_now = true;
+	for (unsigned i = 0; i < 10; i++) {
+		p.message = message_new(fixture.core->cache, &e);
+		CU_ASSERT_EQUAL(exchange_publish(&fixture.session[0], &p, NULL, &queues, &fixture.failure),
+			PUBLISH_DONE);
+		message_unref(fixture.core->cache, p.message);
+	}
+	turns();
+	office.not_now = false;
+	broker_core_poll(fixture.core);
+	CU_ASSERT_EQUAL(office.letters, 4);
+	broker_core_poll(fixture.core);
+	CU_ASSERT_EQUAL(office.letters, 8);
+	turns();
+	CU_ASSERT_EQUAL(ready("dead"), 10);
+	fixture_end();
+}
+
 static void nothing_is_given_up_without_room(void)
 {
 	struct field ttl = argument_int("x-message-ttl", 1);
@@ -484,6 +514,7 @@ int main(int argc, char **argv)
 			{"purge_and_delete_make_no_letters", purge_and_delete_make_no_letters},
 			{"a_letter_waits_in_its_place", a_letter_waits_in_its_place},
 			{"a_turn_publishes_so_many", a_turn_publishes_so_many},
+			{"a_turn_publishes_so_many_octets", a_turn_publishes_so_many_octets},
 			{"nothing_is_given_up_without_room", nothing_is_given_up_without_room},
 			{"those_who_wait_for_room_cost_a_turn_little",
 				those_who_wait_for_room_cost_a_turn_little},

@@ -53,7 +53,7 @@ void delay_address_gone(struct delay_address *a)
 	__atomic_fetch_add(&a->vhost->broker->delays_gone, 1, __ATOMIC_RELEASE);
 }
 
-static bool is_gone(const struct delay_address *a)
+bool delay_address_is_gone(const struct delay_address *a)
 {
 	return __atomic_load_n(&a->gone, __ATOMIC_RELAXED);
 }
@@ -204,7 +204,7 @@ static unsigned sweep(struct broker_core *c)
 		CDS_INIT_LIST_HEAD(&c->delays.waiting);
 	}
 	for (; n < SWEEP_QUANTUM && (d = first(&c->delays.unswept)); n++) {
-		if (is_gone(d->address)) {
+		if (delay_address_is_gone(d->address)) {
 			lose(c, d);
 			continue;
 		}
@@ -218,9 +218,7 @@ static unsigned sweep(struct broker_core *c)
 
 static enum publish_result publish(struct broker_core *c, const struct delayed *d)
 {
-	if (is_gone(d->address) || !c->delays.office)
-		return PUBLISH_FAILED;
-	return c->delays.office(c->delays.ctx, d);
+	return c->delays.office ? c->delays.office(c->delays.ctx, d) : PUBLISH_FAILED;
 }
 
 static unsigned publish_due(struct broker_core *c)

@@ -34,12 +34,14 @@ struct delayed {
 	uint64_t number; /* in the order of their coming */
 };
 
-/* On the core that it was given to, from broker_core_poll: publishes the message to its address. Answers as a
- * letter_office. */
+/* On the core that it was given to, from broker_core_poll: publishes the message to its address, or gives up
+ * what it has begun where that is gone (delay_address_is_gone): FAILED. Answers as a letter_office. */
 typedef enum publish_result (*delay_office)(void *ctx, const struct delayed *d);
 
 /* Without an office what was held back is lost. Main thread, before the core runs; NULL: none. */
 void broker_core_set_delay_office(struct broker_core *c, delay_office office, void *ctx);
+
+bool delay_address_is_gone(const struct delay_address *a);
 
 /* The rest is the core's own. */
 

@@ -23,6 +23,8 @@ static enum publish_result office_publish(void *ctx, const struct delayed *d)
 	struct failure f;
 
 	CU_ASSERT_PTR_EQUAL(ctx, &office);
+	if (delay_address_is_gone(d->address))
+		return PUBLISH_FAILED;
 	if (office.not_now)
 		return PUBLISH_AGAIN;
 	office.published++;

@@ -73,6 +73,8 @@ __attribute__((noinline)) static void page_release(struct entries *e, struct ent
 {
 	cds_list_del(&p->link);
 	entry_page_give(e->cache, p);
+	if (e->levels) /* that may have been the last one that it holds */
+		levels_room_cancel(e);
 }
 
 bool entries_has_room(const struct entries *e)
@@ -136,11 +138,8 @@ void entries_push(struct entries *e, struct message *m_take)
 static void entry_forget(struct entries *e, struct entry_page *p, uint32_t index)
 {
 	p->messages[index] = NULL;
-	if (--p->live > 0)
-		return;
-	page_release(e, p);
-	if (e->levels) /* that may have been the last one that it holds */
-		levels_room_cancel(e);
+	if (--p->live == 0)
+		page_release(e, p);
 }
 
 static uint32_t first_requeued(const struct entry_page *p)

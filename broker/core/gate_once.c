@@ -92,7 +92,7 @@ static void once_gone(struct gate *gate)
 static enum failure_code once_make(struct vhost *v, const struct exchange_declaration *d,
 	const struct exchange_type **bindings, struct gate **out, struct failure *f)
 {
-	int64_t size, ttl_ms;
+	int64_t size = 0, ttl_ms = 0;
 	enum failure_code code = arguments_read(d, &size, &ttl_ms, f);
 
 	if (code)

@@ -345,23 +345,34 @@ static bool refs_drop(struct message *m)
 	return refs == (REFS_SHARED | 1) || __atomic_sub_fetch(&m->refs, 1, __ATOMIC_ACQ_REL) == REFS_SHARED;
 }
 
-void message_unref(struct message_cache *c, struct message *m)
+static void release(struct message_cache *c, struct message *m)
 {
-	struct message *body_of = NULL;
-
-	if (!refs_drop(m))
-		return;
-	if (m->large) {
-		CHECK(large_of(m)->store == c->store);
-		body_of = large_of(m)->body_of;
-		if (large_of(m)->chain.count > 0)
-			depot_chain_give(&c->slabs.blocks, &large_of(m)->chain);
-	}
 	if (m->names)
 		names_give(c->names, (struct names *)(uintptr_t)m->names);
 	slab_cell_give(&c->slabs, m);
+}
+
+/* Apart from what every message runs through. */
+__attribute__((noinline)) static void release_large(struct message_cache *c, struct message *m)
+{
+	struct message *body_of = large_of(m)->body_of;
+
+	CHECK(large_of(m)->store == c->store);
+	if (large_of(m)->chain.count > 0)
+		depot_chain_give(&c->slabs.blocks, &large_of(m)->chain);
+	release(c, m);
 	if (body_of) /* which borrows from nobody */
 		message_unref(c, body_of);
+}
+
+void message_unref(struct message_cache *c, struct message *m)
+{
+	if (!refs_drop(m))
+		return;
+	if (m->large)
+		release_large(c, m);
+	else
+		release(c, m);
 }
 
 uint64_t message_body_bytes(const struct message *m)

@@ -88,7 +88,8 @@ final class Connections {
     private static void addEnds() {
         Harness.role("hold_and_publish", words -> {
             Channel channel = Broker.factory().newConnection().createChannel();
-            channel.queueDeclare(words[2], false, true, false, null);
+            channel.queueDeclare(words[2], false, true, false,
+                Map.of("x-max-length", 1)); // one body stays: a publisher that memory holds is not read, nor its end seen
             Broker.held(channel, words[1]);
             Harness.there();
             byte[] body = Harness.bodyOf(Harness.number("killed_mid_frame", "size"), 1);
