@@ -119,5 +119,6 @@ struct route_request topology_message(const struct topology *t, unsigned i, stru
 	w->fields[2] = (struct field){text("time"), {.kind = VALUE_TIMESTAMP, .integer = i}};
 	*headers = (struct fields){w->fields, HEADERS_MAX};
 	*source = (struct header_source){header_find, header_next, headers, NULL};
-	return (struct route_request){s.routing_key, is(t, "headers") ? source : NULL, NULL};
+	return (struct route_request){
+		.routing_key = s.routing_key, .headers = is(t, "headers") ? source : NULL};
 }
