@@ -300,6 +300,26 @@ uint64_t number_of(const struct message *m)
 	return n;
 }
 
+uint64_t ready_in(const char *queue)
+{
+	struct queue *q;
+
+	CU_ASSERT_EQUAL(queue_lookup(&fixture.session[0], text(queue), &q, &fixture.failure), 0);
+	return queue_ready_count(q);
+}
+
+uint64_t take_from(const char *queue)
+{
+	struct queue *q;
+	struct delivery d;
+
+	CU_ASSERT_EQUAL(queue_lookup(&fixture.session[0], text(queue), &q, &fixture.failure), 0);
+	CU_ASSERT_TRUE_FATAL(queue_take(q, true, &d));
+	uint64_t n = number_of(d.message);
+	message_unref(fixture.core->cache, d.message);
+	return n;
+}
+
 static bool ready(struct consumer *c)
 {
 	return caa_container_of(c, struct test_consumer, consumer)->credit > 0;

@@ -68,6 +68,9 @@ struct publish_extra {
 extern bool fixture_refused; /* the last one: by a queue */
 uint32_t publish_with(const char *exchange, const char *key, uint64_t n, const struct publish_extra *extra);
 uint64_t number_of(const struct message *m);
+/* How many are ready in the queue of that name; and takes the first of them: which it was. */
+uint64_t ready_in(const char *queue);
+uint64_t take_from(const char *queue);
 
 /* What fixture.core->route finds, in slices of a random length. */
 void route_whole(struct exchange *x, const struct route_request *r);

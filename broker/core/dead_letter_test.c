@@ -67,27 +67,6 @@ static struct queue *mortal(const char *name, const struct field *more)
 	return queue_make_with(name, more ? 3 : 2, all);
 }
 
-static uint64_t ready(const char *name)
-{
-	struct queue *q;
-
-	CU_ASSERT_EQUAL(queue_lookup(&fixture.session[0], text(name), &q, &fixture.failure), 0);
-	return queue_ready_count(q);
-}
-
-/* Takes one and says which it was. */
-static uint64_t take(const char *name)
-{
-	struct queue *q;
-	struct delivery d;
-
-	CU_ASSERT_EQUAL(queue_lookup(&fixture.session[0], text(name), &q, &fixture.failure), 0);
-	CU_ASSERT_TRUE_FATAL(queue_take(q, true, &d));
-	uint64_t n = number_of(d.message);
-	message_unref(fixture.core->cache, d.message);
-	return n;
-}
-
 static void the_rejected_go_on(void)
 {
 	begin();
@@ -106,9 +85,9 @@ static void the_rejected_go_on(void)
 	turns();
 	CU_ASSERT_EQUAL(office.letters, 2);
 	CU_ASSERT_EQUAL(office.why[0], DEATH_REJECTED);
-	CU_ASSERT_EQUAL(ready("dead"), 2);
-	CU_ASSERT_EQUAL(take("dead"), 1);
-	CU_ASSERT_EQUAL(take("dead"), 2);
+	CU_ASSERT_EQUAL(ready_in("dead"), 2);
+	CU_ASSERT_EQUAL(take_from("dead"), 1);
+	CU_ASSERT_EQUAL(take_from("dead"), 2);
 	CU_ASSERT_EQUAL(broker_core_counters(fixture.core)->dead_letters, 2);
 	CU_ASSERT_EQUAL(broker_core_counters(fixture.core)->dead_letters_lost, 0);
 	consumer_detach(&t->consumer);
@@ -127,12 +106,12 @@ static void the_expired_go_on(void)
 		publish("", "q", i);
 	fixture_advance(999000);
 	turns();
-	CU_ASSERT_EQUAL(ready("dead"), 0);
+	CU_ASSERT_EQUAL(ready_in("dead"), 0);
 	fixture_advance(2000);
 	turns();
-	CU_ASSERT_EQUAL(ready("dead"), 3);
+	CU_ASSERT_EQUAL(ready_in("dead"), 3);
 	CU_ASSERT_EQUAL(office.why[2], DEATH_EXPIRED);
-	CU_ASSERT_EQUAL(take("dead"), 0);
+	CU_ASSERT_EQUAL(take_from("dead"), 0);
 	fixture_end();
 }
 
@@ -146,11 +125,11 @@ static void what_is_too_much_goes_on(void)
 	for (unsigned i = 0; i < 5; i++)
 		publish("", "q", i);
 	turns();
-	CU_ASSERT_EQUAL(ready("q"), 2);
-	CU_ASSERT_EQUAL(ready("dead"), 3);
+	CU_ASSERT_EQUAL(ready_in("q"), 2);
+	CU_ASSERT_EQUAL(ready_in("dead"), 3);
 	CU_ASSERT_EQUAL(office.why[0], DEATH_MAXLEN);
-	CU_ASSERT_EQUAL(take("dead"), 0);
-	CU_ASSERT_EQUAL(take("q"), 3);
+	CU_ASSERT_EQUAL(take_from("dead"), 0);
+	CU_ASSERT_EQUAL(take_from("q"), 3);
 	fixture_end();
 }
 
@@ -168,8 +147,8 @@ static void what_is_refused_goes_on(void)
 	publish("", "q", 2);
 	CU_ASSERT_TRUE(fixture_refused);
 	turns();
-	CU_ASSERT_EQUAL(ready("q"), 1);
-	CU_ASSERT_EQUAL(take("dead"), 2);
+	CU_ASSERT_EQUAL(ready_in("q"), 1);
+	CU_ASSERT_EQUAL(take_from("dead"), 2);
 	CU_ASSERT_EQUAL(office.why[0], DEATH_MAXLEN);
 	fixture_end();
 }
@@ -204,15 +183,15 @@ static void a_letter_waits_in_its_place(void)
 	turns();
 	publish("", "q", 2);
 	turns();
-	CU_ASSERT_EQUAL(ready("q"), 0);
+	CU_ASSERT_EQUAL(ready_in("q"), 0);
 	CU_ASSERT_FALSE(broker_core_busy(fixture.core));
 	CU_ASSERT_TRUE(broker_core_next_us(fixture.core) < UINT64_MAX);
 	CU_ASSERT_EQUAL(queue_delete_code(0, "q"), 0);
 	graves_empty();
 	office.not_now = false;
 	turns();
-	CU_ASSERT_EQUAL(take("dead"), 1);
-	CU_ASSERT_EQUAL(take("dead"), 2);
+	CU_ASSERT_EQUAL(take_from("dead"), 1);
+	CU_ASSERT_EQUAL(take_from("dead"), 2);
 	fixture_end();
 }
 
@@ -234,7 +213,7 @@ static void a_turn_publishes_so_many(void)
 	broker_core_poll(fixture.core);
 	CU_ASSERT_EQUAL(office.letters, 128);
 	turns();
-	CU_ASSERT_EQUAL(ready("dead"), 150);
+	CU_ASSERT_EQUAL(ready_in("dead"), 150);
 	fixture_end();
 }
 
@@ -264,7 +243,7 @@ static void a_turn_publishes_so_many_octets(void)
 	broker_core_poll(fixture.core);
 	CU_ASSERT_EQUAL(office.letters, 8);
 	turns();
-	CU_ASSERT_EQUAL(ready("dead"), 10);
+	CU_ASSERT_EQUAL(ready_in("dead"), 10);
 	fixture_end();
 }
 
@@ -285,13 +264,13 @@ static void nothing_is_given_up_without_room(void)
 	CU_ASSERT_EQUAL(sent, 4096);
 	publish("", "q", sent);
 	fixture_advance(2000);
-	CU_ASSERT_EQUAL(ready("q"), 1);
+	CU_ASSERT_EQUAL(ready_in("q"), 1);
 	struct delivery d;
 	CU_ASSERT_FALSE(queue_take(q, true, &d)); /* its time is over all the same */
 	office.not_now = false;
 	turns();
-	CU_ASSERT_EQUAL(ready("q"), 0);
-	CU_ASSERT_EQUAL(ready("dead"), 4097);
+	CU_ASSERT_EQUAL(ready_in("q"), 0);
+	CU_ASSERT_EQUAL(ready_in("dead"), 4097);
 	fixture_end();
 }
 
@@ -322,10 +301,10 @@ static void those_who_wait_for_room_cost_a_turn_little(void)
 	queue_make_with("plain", 1, all);
 	publish("", "plain", 1);
 	fixture_advance(2000);
-	CU_ASSERT_EQUAL(ready("plain"), 1);
+	CU_ASSERT_EQUAL(ready_in("plain"), 1);
 	for (unsigned i = 0; i < 3; i++)
 		fixture_advance(2000);
-	CU_ASSERT_EQUAL(ready("plain"), 0);
+	CU_ASSERT_EQUAL(ready_in("plain"), 0);
 	office.not_now = false;
 	turns();
 	fixture_end();
@@ -361,7 +340,7 @@ static void letters_do_not_wait_for_themselves(void)
 {
 	begin_full_of_letters("amq.direct");
 	turns();
-	CU_ASSERT_EQUAL(ready("grave"), 4096);
+	CU_ASSERT_EQUAL(ready_in("grave"), 4096);
 	CU_ASSERT_EQUAL(broker_core_counters(fixture.core)->dead_letters_lost, 0);
 	fixture_end();
 }
@@ -383,8 +362,8 @@ static void letters_that_become_more_are_lost(void)
 	for (unsigned i = 0; i < 20; i++)
 		turns();
 	const struct broker_core_counters *n = broker_core_counters(fixture.core);
-	CU_ASSERT_EQUAL(ready("grave") + n->dead_letters_lost, 10 * 4096);
-	CU_ASSERT_TRUE(n->dead_letters_lost > 0 && ready("grave") >= 4096);
+	CU_ASSERT_EQUAL(ready_in("grave") + n->dead_letters_lost, 10 * 4096);
+	CU_ASSERT_TRUE(n->dead_letters_lost > 0 && ready_in("grave") >= 4096);
 	CU_ASSERT_TRUE(letters_open(fixture.core));
 	fixture_end();
 }
@@ -402,9 +381,9 @@ static void a_fan_out_does_not_wait_for_those_who_wait_for_it(void)
 	}
 	CU_ASSERT_EQUAL(publish("amq.fanout", "", 7), 91);
 	CU_ASSERT_TRUE(fixture_refused);
-	CU_ASSERT_EQUAL(ready("d89"), 1);
+	CU_ASSERT_EQUAL(ready_in("d89"), 1);
 	turns();
-	CU_ASSERT_TRUE(ready("d89") > 1);
+	CU_ASSERT_TRUE(ready_in("d89") > 1);
 	fixture_end();
 }
 
@@ -439,10 +418,10 @@ static void queues_may_be_shut_out(void)
 		office.shut_out = "d1";
 		publish("", "q", i);
 		turns();
-		CU_ASSERT_EQUAL(ready("d1"), 0);
-		CU_ASSERT_EQUAL(ready("d0"), i == 1 ? 1 : 2);
+		CU_ASSERT_EQUAL(ready_in("d1"), 0);
+		CU_ASSERT_EQUAL(ready_in("d0"), i == 1 ? 1 : 2);
 	}
-	CU_ASSERT_EQUAL(ready("d89"), 1);
+	CU_ASSERT_EQUAL(ready_in("d89"), 1);
 	fixture_end();
 }
 
@@ -459,7 +438,7 @@ static void an_internal_exchange_takes_them(void)
 	CU_ASSERT_EQUAL(bind_code("inside", "dead", ""), 0);
 	publish("", "q", 1);
 	turns();
-	CU_ASSERT_EQUAL(ready("dead"), 1);
+	CU_ASSERT_EQUAL(ready_in("dead"), 1);
 	fixture_end();
 }
 

@@ -93,27 +93,6 @@ static uint32_t publish_later(const char *exchange, const char *key, uint64_t n,
 	return publish_delay(exchange, key, n, (struct value){.kind = VALUE_INT, .integer = ms});
 }
 
-static uint64_t ready(const char *name)
-{
-	struct queue *q;
-
-	CU_ASSERT_EQUAL(queue_lookup(&fixture.session[0], text(name), &q, &fixture.failure), 0);
-	return queue_ready_count(q);
-}
-
-/* Takes one and says which it was. */
-static uint64_t take(const char *name)
-{
-	struct queue *q;
-	struct delivery d;
-
-	CU_ASSERT_EQUAL(queue_lookup(&fixture.session[0], text(name), &q, &fixture.failure), 0);
-	CU_ASSERT_TRUE_FATAL(queue_take(q, true, &d));
-	uint64_t n = number_of(d.message);
-	message_unref(fixture.core->cache, d.message);
-	return n;
-}
-
 static uint64_t delayed_now(void)
 {
 	struct broker_core_stats stats;
@@ -130,13 +109,13 @@ static void a_message_waits_for_its_time(void)
 	CU_ASSERT_EQUAL(publish_later("late", "k", 1, 100), 1);
 	CU_ASSERT_EQUAL(delayed_now(), 1);
 	CU_ASSERT_EQUAL(publish_with("late", "k", 2, &(struct publish_extra){0}), 1);
-	CU_ASSERT_EQUAL(take("q"), 2);
+	CU_ASSERT_EQUAL(take_from("q"), 2);
 	later(99);
-	CU_ASSERT_EQUAL(ready("q"), 0);
+	CU_ASSERT_EQUAL(ready_in("q"), 0);
 	CU_ASSERT_FALSE(broker_core_busy(fixture.core));
 	CU_ASSERT_TRUE(broker_core_next_us(fixture.core) <= fixture.core->now_us + 3 * MS);
 	later(3);
-	CU_ASSERT_EQUAL(take("q"), 1);
+	CU_ASSERT_EQUAL(take_from("q"), 1);
 	CU_ASSERT_EQUAL(delayed_now(), 0);
 	CU_ASSERT_EQUAL(broker_core_counters(fixture.core)->delayed, 1);
 	CU_ASSERT_EQUAL(broker_core_counters(fixture.core)->delayed_lost, 0);
@@ -152,8 +131,8 @@ static void the_type_inside_routes(void)
 	publish_later("topics", "b.x", 1, 10);
 	publish_later("topics", "a.x", 2, 10);
 	later(12);
-	CU_ASSERT_EQUAL(ready("q"), 1);
-	CU_ASSERT_EQUAL(take("q"), 2);
+	CU_ASSERT_EQUAL(ready_in("q"), 1);
+	CU_ASSERT_EQUAL(take_from("q"), 2);
 	CU_ASSERT_EQUAL(broker_core_counters(fixture.core)->delayed_lost, 1);
 	fixture_end();
 }
@@ -173,11 +152,11 @@ static void they_come_in_the_order_of_their_times(void)
 	}
 	publish_later("late", "k", N, 50);
 	later(60);
-	CU_ASSERT_EQUAL(take("q"), N);
+	CU_ASSERT_EQUAL(take_from("q"), N);
 	later(2000);
-	CU_ASSERT_EQUAL_FATAL(ready("q"), N);
+	CU_ASSERT_EQUAL_FATAL(ready_in("q"), N);
 	for (unsigned i = 0; i < N; i++)
-		CU_ASSERT_EQUAL(take("q"), i);
+		CU_ASSERT_EQUAL(take_from("q"), i);
 	fixture_end();
 }
 
@@ -238,7 +217,7 @@ static void with_its_exchange_it_goes(void)
 	CU_ASSERT_EQUAL(broker_core_counters(fixture.core)->delayed_lost, N - N / 3);
 	CU_ASSERT_FALSE(broker_core_busy(fixture.core));
 	later(1002);
-	CU_ASSERT_EQUAL(ready("q"), N / 3);
+	CU_ASSERT_EQUAL(ready_in("q"), N / 3);
 	fixture_end();
 }
 
@@ -251,14 +230,14 @@ static void the_next_one_waits_behind_it(void)
 	publish_later("late", "k", 2, 20);
 	office.not_now = true;
 	later(30);
-	CU_ASSERT_EQUAL(ready("q"), 0);
+	CU_ASSERT_EQUAL(ready_in("q"), 0);
 	CU_ASSERT_EQUAL(delayed_now(), 2);
 	CU_ASSERT_FALSE(broker_core_busy(fixture.core)); /* by the clock */
 	CU_ASSERT_TRUE(broker_core_next_us(fixture.core) <= fixture.core->now_us + MS);
 	office.not_now = false;
 	turns();
-	CU_ASSERT_EQUAL(take("q"), 1);
-	CU_ASSERT_EQUAL(take("q"), 2);
+	CU_ASSERT_EQUAL(take_from("q"), 1);
+	CU_ASSERT_EQUAL(take_from("q"), 2);
 	fixture_end();
 }
 
@@ -283,11 +262,11 @@ static void those_on_other_ways_do_not_wait(void)
 	CU_ASSERT_EQUAL(exchange_bind_code("first", "late", ""), 0);
 	CU_ASSERT_EQUAL(bind_code("late", "then", "k"), 0);
 	CU_ASSERT_EQUAL(publish_later("first", "k", 1, 10), 2);
-	CU_ASSERT_EQUAL(take("now"), 1);
-	CU_ASSERT_EQUAL(ready("then"), 0);
+	CU_ASSERT_EQUAL(take_from("now"), 1);
+	CU_ASSERT_EQUAL(ready_in("then"), 0);
 	later(12);
-	CU_ASSERT_EQUAL(take("then"), 1);
-	CU_ASSERT_EQUAL(ready("now"), 0);
+	CU_ASSERT_EQUAL(take_from("then"), 1);
+	CU_ASSERT_EQUAL(ready_in("now"), 0);
 	fixture_end();
 }
 
@@ -308,9 +287,9 @@ static void a_fan_out_is_held_back_too(void)
 	}
 	CU_ASSERT_EQUAL(publish_later("first", "k", 7, 10), N + 1);
 	CU_ASSERT_EQUAL(delayed_now(), 1);
-	CU_ASSERT_EQUAL(take("q89"), 7);
+	CU_ASSERT_EQUAL(take_from("q89"), 7);
 	later(12);
-	CU_ASSERT_EQUAL(take("then"), 7);
+	CU_ASSERT_EQUAL(take_from("then"), 7);
 	fixture_end();
 }
 
@@ -324,9 +303,9 @@ static void the_alternate_is_asked_in_the_end(void)
 	CU_ASSERT_EQUAL(bind_code("else", "rest", ""), 0);
 	CU_ASSERT_EQUAL(declare_code("d", &inside, "else"), 0);
 	publish_later("d", "nowhere", 1, 10);
-	CU_ASSERT_EQUAL(ready("rest"), 0);
+	CU_ASSERT_EQUAL(ready_in("rest"), 0);
 	later(12);
-	CU_ASSERT_EQUAL(take("rest"), 1);
+	CU_ASSERT_EQUAL(take_from("rest"), 1);
 	fixture_end();
 }
 
