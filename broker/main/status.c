@@ -178,6 +178,7 @@ static void add_amqp(struct data_core *d, json_t *result)
 static void add_broker(struct data_core *d, json_t *result)
 {
 	struct broker_core_stats b;
+	const struct broker_core_counters *counters = broker_core_counters(d->core);
 	json_t *o = json_object();
 
 	broker_core_stats(d->core, &b);
@@ -203,6 +204,9 @@ static void add_broker(struct data_core *d, json_t *result)
 	set_int(o, "messages_ready", b.messages_ready);
 	set_int(o, "messages_unacked", b.messages_unacked);
 	set_int(o, "messages_delayed", b.messages_delayed);
+#define X(name, text) set_int(o, #name, counters->name);
+	BROKER_CORE_COUNTERS(X)
+#undef X
 	json_object_set_new(result, "broker", o);
 }
 
