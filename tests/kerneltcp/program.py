@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The program with the stack, its device, and this kernel's settings around it."""
+import ctypes
 import os
 import socket
 import subprocess
@@ -44,14 +45,31 @@ def setting(name, value):
         file.write(str(value))
 
 
+CLONE_NEWNET = 0x40000000
+
+
+def fresh_namespace():
+    """This thread and what it starts from now on have a network of their own: a socket of the kernel's that was left behind,
+    whose last ACK was lost say, goes on sending, and must not meet the next stack, which knows nothing of it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "unshare of the network namespace")
+    ip("link", "set", "lo", "up")
+
+
+def device_exists():
+    return any(name == DEVICE for _, name in socket.if_nameindex())
+
+
 class Program:
-    """One run of it, from the device's appearance to its disappearance. Requests are service.h's."""
+    """One run of it in a network of its own, from the device's appearance to its disappearance. Requests are service.h's."""
 
     def __init__(self, capture, seed, options=(), settings=None, mtu=1500):
         if "version=6" in options:
             self.kernel, self.stack, self.family = "fd00:4d::1", "fd00:4d::2", socket.AF_INET6
         else:
             self.kernel, self.stack, self.family = "10.77.0.1", "10.77.0.2", socket.AF_INET
+        fresh_namespace()
         for name, value in {**SETTINGS, **(settings or {})}.items():
             setting(name, value)
         self.capture = capture
@@ -61,7 +79,7 @@ class Program:
         self.device_up(mtu)
 
     def device_up(self, mtu):
-        until(lambda: os.path.exists(f"/sys/class/net/{DEVICE}") or self.process.poll() is not None, "the device")
+        until(lambda: device_exists() or self.process.poll() is not None, "the device")
         need(self.process.poll() is None, "the program ended at once")
         ip("addr", "add", "10.77.0.1/24", "dev", DEVICE)
         ip("link", "set", DEVICE, "mtu", str(mtu), "txqueuelen", "5000", "up")

@@ -9,7 +9,7 @@ import time
 
 import scenarios as do
 import trace
-from program import Program, congestion_controls, ip
+from program import Program, congestion_controls
 
 BAD = {"loss": 5, "twice": 10, "late": 20, "delay_us": 200}
 RESETS = {"Connection reset (RST)": "what the scenario is about"}
@@ -165,7 +165,6 @@ def main():
     only = os.environ.get("GODWIT_GROUP")
     print(f"# seed {seed} (GODWIT_SEED repeats this run's losses)", flush=True)
     random.seed(seed)
-    ip("link", "set", "lo", "up")
     report = Report()
     # tshark reads one capture while the next is made.
     with concurrent.futures.ThreadPoolExecutor(1) as readers:
