@@ -123,6 +123,13 @@ RESENT = ("stack: This frame is a (suspected) retransmission",
 TOLD_OF = {"kernel: D-SACK Sequence", "kernel: Duplicate ACK"}
 
 
+def around(path, number):
+    """The frames before one and itself, a line each, for whoever reads the failure: captures are gone by then."""
+    done = subprocess.run(["tshark", "-n", "-r", path, "-Y", f"frame.number >= {number - 6} && frame.number <= {number + 1}"],
+                          capture_output=True, text=True)
+    return done.stdout.rstrip()
+
+
 def examine(path, allowed, probes):
     """allowed: messages of either side, or "kernel: MESSAGE", with the reason each; "kernel: *" is all of them.
     probes: so many frames the stack has sent as tail loss probes (RFC 8985 section 7), which need no loss, and
@@ -140,8 +147,8 @@ def examine(path, allowed, probes):
         if message == MALFORMED and not still_there_alone(path, message, set(frames)):
             continue
         if not {message, f"{side}: {message}", f"{side}: *"} & (allowed.keys() | ALWAYS.keys()):
-            strange.append(f"{side}: {message}: {len(frames)} frames, the first {frames[0]}")
-    need(not strange, "; ".join(strange))
+            strange.append(f"{side}: {message}: {len(frames)} frames, the first {frames[0]}\n{around(path, frames[0])}")
+    need(not strange, "\n".join(strange))
     said = sum(len(frames) for frames in found.values())
     return f"{os.path.getsize(path) // 1000} kB of frames, {said} remarks, all explained"
 
