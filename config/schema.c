@@ -776,7 +776,8 @@ const struct schema_section schema_sections[] = {
 		.keys = permission_keys,
 		.note = "none: then every user may do everything in every virtual host",
 		.help = "What users may do, and where. With the first of them, whoever has none in a virtual "
-			"host may not open it. A connection keeps what it had when it was opened."},
+			"host may not open it. A connection keeps what it had when it was opened. "
+			"A reload that leaves none is refused."},
 	{SECTION(control), .keys = control_keys, .help = "The local control socket."},
 	{SECTION(log), .keys = log_keys, .help = "Log lines, one an event."},
 	{0},

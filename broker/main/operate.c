@@ -118,28 +118,30 @@ static void reload_permissions(struct instance *in)
 	free(all);
 }
 
-static void reload(struct instance *in)
+/* Whether the configuration can be taken over while users are connected; if not, says why. */
+static bool load_next(const struct instance *in, struct config *next)
 {
-	struct config *next = calloc(1, sizeof(*next));
+	const char *path = in->cli.config_path;
 
-	if (!in->cli.config_path) {
-		LOG_WARN("config", "nothing to reload: started without --config");
-		free(next);
-		return;
-	}
-	if (!next || config_load(in->cli.config_path, next, stderr) != 0 ||
-		cli_apply(&in->cli, next, stderr) != 0) {
-		LOG_ERROR("config", "reload of %s refused; everything stays as it was", in->cli.config_path);
-		if (access(in->cli.config_path, R_OK) != 0 && errno == EACCES)
+	if (config_load(path, next, stderr) != 0 || cli_apply(&in->cli, next, stderr) != 0) {
+		if (access(path, R_OK) != 0 && errno == EACCES)
 			LOG_ERROR(
 				"config", "a reload reads the file as %s, who must be allowed to", in->user);
-		free(next);
-		return;
+		return false;
 	}
-	if (config_diff(&in->config, next, say_change, NULL) == 0)
-		LOG_INFO("config", "reloaded %s: nothing has changed", in->cli.config_path);
+	if (in->config.permission_count > 0 && next->permission_count == 0) {
+		LOG_ERROR("config",
+			"%s has no permissions any more, and with none every user may do everything: "
+			"leave one, or restart where that is meant",
+			path);
+		return false;
+	}
+	return true;
+}
+
+static void take_over(struct instance *in, const struct config *next)
+{
 	config_reload(&in->config, next);
-	free(next);
 	log_set_level(in->config.log.level);
 	struct auth_user *users = instance_users(&in->config);
 	if (!users || auth_replace(in->auth, users, in->config.user_count) != 0)
@@ -148,6 +150,24 @@ static void reload(struct instance *in)
 	reload_permissions(in);
 	if (on_cores(in, apply_reload) != 0)
 		LOG_ERROR("config", "a data core did not take the new limits in time");
+}
+
+static void reload(struct instance *in)
+{
+	const char *path = in->cli.config_path;
+	struct config *next = path ? calloc(1, sizeof(*next)) : NULL;
+
+	if (!path) {
+		LOG_WARN("config", "nothing to reload: started without --config");
+	} else if (!next || !load_next(in, next)) {
+		LOG_ERROR("config", "reload of %s refused; everything stays as it was", path);
+	} else {
+		unsigned changes = config_diff(&in->config, next, say_change, NULL);
+
+		take_over(in, next);
+		LOG_INFO("config", "reloaded %s: %s", path, changes ? "done" : "nothing has changed");
+	}
+	free(next);
 }
 
 /* True: end. */

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import time
 
 import pika
@@ -111,11 +112,12 @@ def outcome(action):
     return None
 
 
-def godwit_config():
+def godwit_config(permissions):
     lines = [GODWIT, "users:"]
     lines += ["  - {name: %s, password: %s}" % (user, user) for user in USERS]
-    lines += ["vhosts:"] + ["  - {name: %s}" % vhost for vhost in VHOSTS] + ["permissions:"]
-    for user, vhost, *patterns in PERMISSIONS:
+    lines += ["vhosts:"] + ["  - {name: %s}" % vhost for vhost in VHOSTS]
+    lines += ["permissions:"] if permissions else []
+    for user, vhost, *patterns in permissions:
         lines += ["  - user: %s" % user, "    vhost: %s" % vhost]
         lines += ["    %s: '%s'" % pair for pair in zip(("configure", "write", "read"), patterns)]
     return "\n".join(lines) + "\n"
@@ -136,7 +138,7 @@ def prepare(broker, oracle):
     """The broker, once more, with users, virtual hosts and permissions."""
     path = os.path.join(broker.workdir, "access")
     with open(path, "w") as f:
-        f.write(rabbitmq_definitions() if oracle else godwit_config())
+        f.write(rabbitmq_definitions() if oracle else godwit_config(PERMISSIONS))
     if oracle:
         broker.settings = "load_definitions = %s\n" % path
     else:
@@ -159,6 +161,37 @@ def case(stage, name, action, wanted):
         report.not_ok(name, "%s, and not %s" % (found or "nothing was refused", wanted or "nothing"))
 
 
+def reloaded(broker, permissions, answer):
+    """SIGHUP with other permissions; what the log says then."""
+    with open(os.path.join(broker.workdir, "access"), "w") as f:
+        f.write(godwit_config(permissions))
+    with open(broker.log_path, errors="replace") as log:
+        log.seek(0, os.SEEK_END)
+        broker.process.send_signal(signal.SIGHUP)
+        said, end = "", time.monotonic() + 10
+        while answer not in said:
+            if time.monotonic() > end:
+                raise BrokerError("no %r within 10 s after SIGHUP, but: %s" % (answer, said))
+            time.sleep(0.01)
+            said += log.read()
+
+
+def reloads(stage):
+    """Permissions that are taken away by a reload; and the last ones, which are not, since everybody might do everything then."""
+    alice, refusal = PERMISSIONS[1], (530, "NOT_ALLOWED - access to vhost 'orders' refused for user 'bob'")
+    for does, permissions, answer in (
+            ("is taken away", [alice], ": done"),
+            ("stays, since none would be left", [], "everything stays as it was")):
+        def action(permissions=permissions, answer=answer):
+            reloaded(stage.broker, permissions, answer)
+            connect("127.0.0.1", "alice", "alice", "orders").close()
+            connect("127.0.0.1", "bob", "bob", "orders").close()
+        try:
+            case(stage, "access reload: a permission %s" % does, action, refusal)
+        except BrokerError as problem:
+            stage.report.not_ok("access reload: a permission %s" % does, str(problem))
+
+
 def run(stage):
     prepare(stage.broker, stage.options.oracle)
     try:
@@ -177,4 +210,6 @@ def run(stage):
             channel.close()
     for connection in open_ones.values():
         connection.close()
+    if not stage.options.oracle:
+        reloads(stage)
     stage.end_broker()
