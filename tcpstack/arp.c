@@ -76,7 +76,7 @@ static void sender_learn(
 	if (!neighbour_possible(s, sender))
 		return;
 	struct neighbour *e = neighbour_find(s, sender);
-	if (!e && (for_us || MUTANT(arp_learns_from_anyone)) && op == ARP_REQUEST)
+	if (!e && for_us && op == ARP_REQUEST)
 		e = neighbour_find_or_add(s, sender);
 	if (e) {
 		neighbour_set(s, e, mac, NEIGHBOUR_REACHABLE);
@@ -102,8 +102,7 @@ void arp_input_take(struct stack *s, struct rte_mbuf *m)
 	uint32_t sender = wire_get32(p + 14), target = wire_get32(p + 24);
 	struct ip_addr sender_ip = ip_v4(sender), target_ip = ip_v4(target);
 	if (ip_is_ours(s, &sender_ip)) {
-		if (!MUTANT(address_not_defended))
-			defend(s, &sender_ip);
+		defend(s, &sender_ip);
 		DROP(s, m, arp_conflict);
 		return;
 	}

@@ -81,8 +81,7 @@ void arp_probe_seen(struct stack *s, const struct ip_addr *sender, const struct 
 
 	for (unsigned i = 0; i < s->own_count; i++) {
 		struct ip_own *own = &s->own[i];
-		if (MUTANT(probed_address_used_though_taken) || !ip_equal(claimed, &own->address) ||
-			own->state != STACK_ADDRESS_TENTATIVE)
+		if (!ip_equal(claimed, &own->address) || own->state != STACK_ADDRESS_TENTATIVE)
 			continue;
 		COUNT(s, arp_duplicate);
 		timer_cancel(&s->wheel, &own->timer);

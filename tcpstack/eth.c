@@ -28,7 +28,7 @@ static bool header_cut(struct stack *s, struct rte_mbuf *m, uint16_t *type)
 		vlan = wire_get16(frame_data(m) + 14) & ETH_VLAN_MASK;
 		*type = wire_get16(frame_data(m) + 16);
 	}
-	if (vlan != s->config.vlan && !MUTANT(other_vlan_taken)) {
+	if (vlan != s->config.vlan) {
 		COUNT(s, eth_vlan);
 		return false;
 	}
@@ -55,8 +55,7 @@ void eth_input_take(struct stack *s, struct rte_mbuf *m)
 	uint16_t type;
 	if (!header_cut(s, m, &type))
 		rte_pktmbuf_free(m);
-	else if (type == ETH_TYPE_IPV4 && to_group &&
-		 !MUTANT(packet_in_a_frame_for_all_taken)) /* RFC 1122 section 3.3.6 */
+	else if (type == ETH_TYPE_IPV4 && to_group) /* RFC 1122 section 3.3.6 */
 		DROP(s, m, eth_broadcast);
 	else if (type == ETH_TYPE_IPV4)
 		ipv4_input_take(s, m);

@@ -71,7 +71,7 @@ static void timeout_tell(struct stack *s, const struct frag_datagram *d)
 {
 	static const struct icmp_error v4 = {.type = 11, .code = 1}, v6 = {.type = 3, .code = 1};
 
-	if (d->pieces && d->piece[0].at == 0 && !MUTANT(fragments_expire_in_silence))
+	if (d->pieces && d->piece[0].at == 0)
 		icmp_error_send(s, d->piece[0].m, d->back, &d->first, ip_is_v4(&d->src) ? &v4 : &v6);
 }
 
@@ -133,8 +133,7 @@ static bool make_room(
 	for (;;) {
 		struct pool_stats p = pool_stats(s->frag_pool);
 		source_holds(s, src, &datagrams, &held);
-		bool of_source = ((!keep && datagrams >= datagrams_max) || held + bytes > bytes_max) &&
-				 !MUTANT(one_source_takes_all_fragments);
+		bool of_source = (!keep && datagrams >= datagrams_max) || held + bytes > bytes_max;
 		if (!of_source && (keep || p.used < p.capacity) &&
 			s->frag_bytes + bytes <= s->config.frag_bytes_max)
 			return true;
@@ -164,8 +163,7 @@ static struct frag_datagram *datagram_new(struct stack *s, const struct frag_in 
 	d->total = d->held = d->charged = 0;
 	d->pieces = 0;
 	timer_init(&d->timer, timeout_fire);
-	if (!MUTANT(fragments_never_expire))
-		timer_arm(&s->wheel, &d->timer, s->now_us + (ip_is_v4(&d->src) ? FRAG_V4_US : FRAG_V6_US));
+	timer_arm(&s->wheel, &d->timer, s->now_us + (ip_is_v4(&d->src) ? FRAG_V4_US : FRAG_V6_US));
 	cds_list_add_tail(&d->link, &s->frag_datagrams);
 	return d;
 }
@@ -224,7 +222,7 @@ static void compact(struct rte_mbuf *first)
  * where the packet must go. */
 static bool ecn_merge(const struct frag_datagram *d, uint8_t *ecn)
 {
-	if (!(d->ecn_seen & 1 << IP_ECN_CE) || MUTANT(fragments_lose_their_mark))
+	if (!(d->ecn_seen & 1 << IP_ECN_CE))
 		return true;
 	*ecn = IP_ECN_CE;
 	return !(d->ecn_seen & 1 << IP_ECN_NOT_ECT);
@@ -304,7 +302,7 @@ bool frag_input_take(struct stack *s, struct rte_mbuf *m, const struct frag_in *
 		DROP(s, m, frag_duplicate);
 		return false;
 	}
-	if ((fit == FIT_OVERLAP && !MUTANT(fragments_overlap)) || end_disagrees(d, end, in->more)) {
+	if (fit == FIT_OVERLAP || end_disagrees(d, end, in->more)) {
 		datagram_kill(s, d);
 		DROP(s, m, frag_overlap);
 		return false;

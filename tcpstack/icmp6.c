@@ -22,7 +22,7 @@ static void echo_take(struct stack *s, struct rte_mbuf *m, const struct ip_packe
 	uint8_t *h = frame_data(m);
 	bool sendable = m->nb_segs == 1 || (s->config.offload_flags & STACK_OFFLOAD_MULTI_SEG);
 
-	if (h[1] != 0 || !sendable || (ip_is_multicast(&ip->dst) && !MUTANT(echo_to_a_group_answered)) ||
+	if (h[1] != 0 || !sendable || ip_is_multicast(&ip->dst) ||
 		ip->length + IPV6_HEADER_BYTES > ip_mtu(s, &ip->src)) {
 		DROP(s, m, icmp_other);
 		return;

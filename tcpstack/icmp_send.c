@@ -19,7 +19,7 @@ static bool allowed(struct stack *s)
 		s->icmp_second = second;
 		s->icmp_left = ERRORS_PER_S;
 	}
-	if (!s->icmp_left && !MUTANT(icmp_errors_not_limited)) {
+	if (!s->icmp_left) {
 		COUNT(s, icmp_errors_limited);
 		return false;
 	}

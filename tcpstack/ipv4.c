@@ -55,7 +55,7 @@ static bool tiny(const struct rte_mbuf *m, uint16_t word, uint8_t protocol)
 {
 	uint16_t offset = word & IPV4_OFFSET;
 
-	if (protocol != IP_PROTOCOL_TCP || MUTANT(tiny_fragment_taken))
+	if (protocol != IP_PROTOCOL_TCP)
 		return false;
 	return offset == 1 || (offset == 0 && m->pkt_len < 20);
 }
@@ -94,7 +94,7 @@ void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
 		DROP(s, m, ipv4_version);
 		return;
 	}
-	if (total < header || (total > m->pkt_len && !MUTANT(ipv4_length_not_checked))) {
+	if (total < header || total > m->pkt_len) {
 		DROP(s, m, ipv4_short);
 		return;
 	}
@@ -102,7 +102,7 @@ void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
 		DROP(s, m, header_split);
 		return;
 	}
-	if (!header_checksum_good(s, m, h, header) && !MUTANT(ipv4_checksum_not_checked)) {
+	if (!header_checksum_good(s, m, h, header)) {
 		DROP(s, m, ipv4_checksum);
 		return;
 	}
@@ -111,11 +111,11 @@ void ipv4_input_take(struct stack *s, struct rte_mbuf *m)
 		.length = total - header,
 		.ecn = h[1] & 3,
 		.hop_limit = h[8]};
-	if (!ip_is_ours(s, &ip.dst) && !MUTANT(ipv4_for_others_taken)) {
+	if (!ip_is_ours(s, &ip.dst)) {
 		DROP(s, m, ipv4_not_ours);
 		return;
 	}
-	if (ipv4_source_impossible(s, ip_to_v4(&ip.src)) && !MUTANT(ipv4_martian_taken)) {
+	if (ipv4_source_impossible(s, ip_to_v4(&ip.src))) {
 		DROP(s, m, ipv4_source);
 		return;
 	}

@@ -106,7 +106,7 @@ static bool options_good(struct stack *s, struct rte_mbuf *m, const struct ip_pa
 			COUNT(s, ipv6_extension);
 			return false;
 		}
-		if (p[0] >> 6 && !MUTANT(unknown_option_passed)) {
+		if (p[0] >> 6) {
 			/* 10 asks for an answer, 11 unless it was sent to a group. */
 			bool answer = p[0] >> 6 == 2 || (p[0] >> 6 == 3 && !ip_is_multicast(&ip->dst));
 			if (answer && !precedes_error(m, header, header_bytes))
@@ -128,7 +128,7 @@ static bool extension_good(struct stack *s, struct rte_mbuf *m, const struct ip_
 	if (w->next == NEXT_ROUTING) {
 		/* With nothing left to visit it is history (section 4.4); else we would be a router, and of
 		 * type 0 a weapon (RFC 5095). */
-		if (p[3] == 0 || MUTANT(routing_header_passed))
+		if (p[3] == 0)
 			return true;
 		if (!precedes_error(m, p, n))
 			problem_tell(s, m, ip, w->back, PROBLEM_FIELD,
@@ -150,8 +150,7 @@ static bool extensions_cut(struct stack *s, struct rte_mbuf *m, const struct ip_
 		if (w->next != NEXT_HOP_BY_HOP && w->next != NEXT_ROUTING && w->next != NEXT_DESTINATION)
 			break;
 		if (w->next == NEXT_HOP_BY_HOP && i) { /* RFC 8200 section 4: as if it were not known */
-			if (!MUTANT(misplaced_options_in_silence))
-				problem_tell(s, m, ip, w->back, PROBLEM_HEADER, w->next_at);
+			problem_tell(s, m, ip, w->back, PROBLEM_HEADER, w->next_at);
 			COUNT(s, ipv6_extension);
 			return false;
 		}
@@ -212,8 +211,6 @@ static bool fragment_bad(struct stack *s, struct rte_mbuf *m, const struct frag_
 	bool told_of = in->next == IP_PROTOCOL_TCP;
 	bool headers = in->offset || headers_in(m, in->next, &told_of);
 
-	told_of &= !MUTANT(bad_fragments_in_silence);
-
 	if (in->more && m->pkt_len % 8) {
 		if (told_of)
 			problem_tell(s, m, &in->ip, in->back, PROBLEM_FIELD, 4); /* the payload's length */
@@ -251,8 +248,7 @@ static void fragment_take(struct stack *s, struct rte_mbuf *m, struct ip_packet 
 		.more = word & 1,
 		.next = p[0]};
 	rte_pktmbuf_adj(m, FRAGMENT_HEADER_BYTES);
-	if (in.offset == 0 && !in.more &&
-		!MUTANT(atomic_fragment_kept)) { /* RFC 6946: whole by itself, whatever else is going on */
+	if (in.offset == 0 && !in.more) { /* RFC 6946: whole by itself, whatever else is going on */
 		ip->fragmented = true;
 		payload_take(s, m, ip, (struct walk){.next = in.next});
 	} else if (fragment_bad(s, m, &in)) {
@@ -313,7 +309,7 @@ void ipv6_input_take(struct stack *s, struct rte_mbuf *m, bool to_group)
 		DROP(s, m, ipv6_not_ours);
 		return;
 	}
-	if (ipv6_source_impossible(&ip.src) && !MUTANT(ipv6_martian_taken)) {
+	if (ipv6_source_impossible(&ip.src)) {
 		DROP(s, m, ipv6_source);
 		return;
 	}

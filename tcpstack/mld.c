@@ -37,8 +37,7 @@ static bool group_asked(const struct stack *s, unsigned i)
 	struct ip_addr group = nd_solicited_node(&s->own[i].address);
 
 	return group_is_new(s, i) &&
-	       (ip_is_unspecified(&s->nd.mld_asked) || MUTANT(one_group_asked_all_told) ||
-		       ip_equal(&s->nd.mld_asked, &group));
+	       (ip_is_unspecified(&s->nd.mld_asked) || ip_equal(&s->nd.mld_asked, &group));
 }
 
 /* A record a group; returns the bytes. */
@@ -174,7 +173,7 @@ void mld_query_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet 
 		return;
 	}
 	struct ip_addr group = ip_v6(p + 8);
-	if (ip->length == MLD_V1_BYTES && !MUTANT(first_mld_not_spoken))
+	if (ip->length == MLD_V1_BYTES)
 		s->nd.mld_v1_until_us = s->now_us + MLD_V1_US;
 	if (!ip_is_unspecified(&group) && !group_is_ours(s, &group)) {
 		DROP(s, m, icmp_other);

@@ -181,7 +181,7 @@ static void advert_apply(struct stack *s, struct neighbour *e, uint8_t flags, co
 			neighbour_set(s, e, mac, solicited ? NEIGHBOUR_REACHABLE : NEIGHBOUR_STALE);
 		return;
 	}
-	if (differs && !(flags & ND_NA_OVERRIDE) && !MUTANT(advert_always_overrides)) {
+	if (differs && !(flags & ND_NA_OVERRIDE)) {
 		if (e->state == NEIGHBOUR_REACHABLE)
 			neighbour_set(s, e, e->mac, NEIGHBOUR_STALE);
 		return;
@@ -243,8 +243,7 @@ void nd_input_take(struct stack *s, struct rte_mbuf *m, const struct ip_packet *
 		DROP(s, m, header_split);
 		return;
 	}
-	if ((ip->hop_limit != ND_HOP_LIMIT && !MUTANT(discovery_from_afar)) || p[1] != 0 ||
-		(ip->fragmented && !MUTANT(discovery_from_fragments)) || ip->length < fixed ||
+	if (ip->hop_limit != ND_HOP_LIMIT || p[1] != 0 || ip->fragmented || ip->length < fixed ||
 		!nd_options_parse(&o, p + fixed, ip->length - fixed)) {
 		DROP(s, m, nd_malformed);
 		return;

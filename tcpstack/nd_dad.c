@@ -68,9 +68,6 @@ void nd_dad_duplicate(struct stack *s, struct ip_own *own)
 {
 	bool all = ip_is_link_local(&own->address);
 
-	if (MUTANT(duplicate_address_used))
-		return;
-
 	COUNT(s, nd_duplicate);
 	for (unsigned i = 0; i < s->own_count; i++) {
 		struct ip_own *o = &s->own[i];
@@ -85,7 +82,7 @@ void nd_dad_duplicate(struct stack *s, struct ip_own *own)
 void nd_conflict(struct stack *s, struct ip_own *own)
 {
 	COUNT(s, nd_conflict);
-	if (own->defended && s->now_us - own->defended_us < DEFEND_US && !MUTANT(defends_in_a_storm))
+	if (own->defended && s->now_us - own->defended_us < DEFEND_US)
 		return;
 	own->defended = advertise(s, own) == 0;
 	own->defended_us = s->now_us;

@@ -38,7 +38,7 @@ static void entry_remove(struct stack *s, struct neighbour *e)
 	s->neighbour_pending -= e->pending_count;
 	for (unsigned i = 0; i < e->pending_count; i++)
 		DROP(s, e->pending[i], neighbour_pending_dropped);
-	if (e->state != NEIGHBOUR_INCOMPLETE && !MUTANT(hop_outlives_its_neighbour)) /* else it is in none */
+	if (e->state != NEIGHBOUR_INCOMPLETE) /* else it is in none */
 		memset(s->hops, 0, sizeof(s->hops));
 	set_state(s, e, NEIGHBOUR_INCOMPLETE);
 	timer_cancel(&s->wheel, &e->timer);
@@ -65,7 +65,7 @@ static bool solicit_allowed(struct stack *s, const struct neighbour *e)
 		s->solicit_second = second;
 		s->solicits_left = NEIGHBOUR_SOLICITS_PER_S;
 	}
-	if (!s->solicits_left && !MUTANT(questions_not_limited)) {
+	if (!s->solicits_left) {
 		COUNT(s, neighbour_solicit_limited);
 		return false;
 	}
@@ -111,7 +111,7 @@ static void entry_fire(struct timer *t, uint64_t now_us)
 	}
 	if (e->solicits >= NEIGHBOUR_SOLICITS_MAX) {
 		COUNT(s, neighbour_failed);
-		for (unsigned i = 0; i < e->pending_count && !MUTANT(neighbours_fail_in_silence); i++)
+		for (unsigned i = 0; i < e->pending_count; i++)
 			icmp_undelivered(s, e->pending[i]); /* RFC 4861 section 7.2.2 */
 		nd_router_failed(s, &e->addr);
 		entry_remove(s, e);
@@ -218,11 +218,11 @@ bool neighbour_possible(const struct stack *s, const struct ip_addr *addr)
  * hold all that may wait. */
 static bool pending_room(struct stack *s, struct neighbour *e)
 {
-	bool full = s->neighbour_pending >= s->neighbour_pending_max && !MUTANT(pending_not_limited);
+	bool full = s->neighbour_pending >= s->neighbour_pending_max;
 
 	if (!full && e->pending_count < NEIGHBOUR_PENDING_MAX)
 		return true;
-	if (!e->pending_count || MUTANT(latest_does_not_wait))
+	if (!e->pending_count)
 		return false;
 	DROP(s, e->pending[0], neighbour_pending_dropped);
 	s->neighbour_pending--;

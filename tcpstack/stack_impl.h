@@ -9,7 +9,6 @@
 #include <urcu/list.h>
 
 #include "runtime/check.h"
-#include "runtime/mutants.h"
 #include "runtime/timer.h"
 #include "runtime/wire.h"
 #include "tcpstack/stack.h"
@@ -188,11 +187,10 @@ struct stack {
 #define COUNT(s, name) ((s)->counters[STACK_COUNTER_##name]++)
 
 /* Drops a frame and says why. */
-#define DROP(s, m, name)                          \
-	do {                                      \
-		COUNT(s, name);                   \
-		if (!MUTANT(dropped_frame_leaks)) \
-			rte_pktmbuf_free(m);      \
+#define DROP(s, m, name)             \
+	do {                         \
+		COUNT(s, name);      \
+		rte_pktmbuf_free(m); \
 	} while (0)
 
 /* stack.c: stages a complete frame; bursts leave when full and in stack_flush. */

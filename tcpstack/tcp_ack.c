@@ -112,12 +112,12 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 {
 	struct stack *s = c->stack;
 
-	if (seq_lt(c->snd_nxt, in->ack) && !MUTANT(ack_of_unsent_taken)) {
+	if (seq_lt(c->snd_nxt, in->ack)) {
 		COUNT(s, tcp_ack_unsent);
 		tcp_send_challenge_ack(c);
 		return false;
 	}
-	if (seq_lt(in->ack, c->snd_una - c->snd_wnd_max) && !MUTANT(blind_old_ack_taken)) {
+	if (seq_lt(in->ack, c->snd_una - c->snd_wnd_max)) {
 		COUNT(s, tcp_ack_too_old);
 		tcp_send_challenge_ack(c);
 		return false;
@@ -142,7 +142,7 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 	if (acked.bytes && c->recovery != TCP_RECOVERY_FAST && !(c->ecn && in->flags & TCP_ECE))
 		cc_acked(c, &acked);
 	tcp_window_told(c, in, advances);
-	if (advances || (duplicate && MUTANT(duplicate_ack_restarts_the_timer)))
+	if (advances)
 		timer_after_ack(c);
 	if (reduced && c->ecn_hold)
 		tcp_rexmt_arm(c);

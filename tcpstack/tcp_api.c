@@ -102,7 +102,7 @@ static uint32_t segment_room(const struct tcp_conn *c, const struct tcp_segment 
 /* The last segment, where it has not left and more can be put behind its payload. */
 static struct tcp_segment *open_tail(const struct tcp_conn *c)
 {
-	if (!c->unsent && !(MUTANT(resend_past_snd_nxt) && c->tx_segments))
+	if (!c->unsent)
 		return NULL;
 	struct tcp_segment *g = cds_list_entry(c->segments.prev, struct tcp_segment, link);
 	return g->m && segment_room(c, g) ? g : NULL;
@@ -208,8 +208,7 @@ static bool segments_take(struct tcp_conn *c, uint32_t n, struct cds_list_head *
 		g = segment_take(s);
 		if (!g) {
 			cds_list_for_each_entry_safe (g, next, list, link)
-				if (!MUTANT(failed_write_leaks))
-					segment_discard(s, g);
+				segment_discard(s, g);
 			return false;
 		}
 		cds_list_add_tail(&g->link, list);

@@ -32,15 +32,14 @@ void tcp_cc_grow(struct tcp_conn *c, uint32_t bytes)
 
 uint32_t tcp_cc_slow_start(struct tcp_conn *c, uint32_t bytes, uint32_t segments_max)
 {
-	uint32_t segments = c->cc_prior.timed_out && !MUTANT(timeout_grows_fast) ? 1 : segments_max,
-		 room = c->ssthresh - c->cwnd;
+	uint32_t segments = c->cc_prior.timed_out ? 1 : segments_max, room = c->ssthresh - c->cwnd;
 	uint32_t counted = min_u32(bytes, segments * c->mss), step = min_u32(counted, room);
 
 	tcp_cc_grow(c, step);
 	if (step < room)
 		return 0;
 	c->cc_prior.timed_out = false;
-	return (MUTANT(jump_counts_twice) ? bytes : counted) - step;
+	return counted - step;
 }
 
 void tcp_cc_remember(struct tcp_conn *c)
@@ -51,8 +50,7 @@ void tcp_cc_remember(struct tcp_conn *c)
 void tcp_cc_timed_out(struct tcp_conn *c)
 {
 	c->cc_prior.timed_out = true;
-	if (!MUTANT(timeout_keeps_cwnd))
-		c->cwnd = c->mss;
+	c->cwnd = c->mss;
 }
 
 bool tcp_cc_restore(struct tcp_conn *c)
@@ -60,7 +58,7 @@ bool tcp_cc_restore(struct tcp_conn *c)
 	if (!c->cc_prior.valid)
 		return false;
 	c->cc_prior.valid = c->cc_prior.timed_out = false;
-	if (c->cwnd >= c->cc_prior.cwnd && !MUTANT(late_undo_restores))
+	if (c->cwnd >= c->cc_prior.cwnd)
 		return false;
 	c->cwnd = max_u32(c->cwnd, c->cc_prior.cwnd);
 	c->ssthresh = c->cc_prior.ssthresh;
@@ -79,6 +77,5 @@ void tcp_cc_idle(struct tcp_conn *c, uint64_t idle_us)
 	/* RFC 5681 section 4.1: the restart window; RFC 2861: what is known of the path is kept in ssthresh,
 	 * so that slow start leads back most of the way. */
 	c->ssthresh = max_u32(c->ssthresh, c->cwnd / 4 * 3);
-	if (!MUTANT(idle_keeps_cwnd))
-		c->cwnd = min_u32(c->cwnd, tcp_cc_initial_window(c));
+	c->cwnd = min_u32(c->cwnd, tcp_cc_initial_window(c));
 }

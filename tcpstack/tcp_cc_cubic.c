@@ -76,7 +76,7 @@ static void hystart_round(struct tcp_conn *c)
 {
 	struct tcp_cc_hystart *h = &c->cc_state.cubic.hystart;
 
-	if (seq_lt(c->snd_una, h->round_end + !MUTANT(hystart_rounds_of_one_ack)))
+	if (seq_lt(c->snd_una, h->round_end + 1))
 		return;
 	h->round_end = c->snd_nxt;
 	h->last_rtt_us = h->rtt_us;
@@ -182,8 +182,7 @@ static void epoch_shift(struct tcp_conn *c, uint64_t now_us)
 {
 	struct tcp_cc_cubic *q = &c->cc_state.cubic;
 
-	if (!MUTANT(cubic_counts_idle_time))
-		q->epoch_us += now_us - q->seen_us;
+	q->epoch_us += now_us - q->seen_us;
 	q->seen_us = now_us;
 }
 
@@ -203,7 +202,7 @@ static void cubic_acked(struct tcp_conn *c, const struct tcp_cc_ack *a)
 
 static uint32_t cubic_reduced(const struct tcp_conn *c)
 {
-	return MUTANT(cubic_halves) ? tcp_cc_flight(c) / 2 : seven_tenths(tcp_cc_flight(c));
+	return seven_tenths(tcp_cc_flight(c));
 }
 
 /* Sections 4.6 and 4.7: beta is 0.7; who had to give way before it was back at the old window leaves room for

@@ -25,7 +25,7 @@ static void newreno_acked(struct tcp_conn *c, const struct tcp_cc_ack *a)
 {
 	uint32_t bytes = a->bytes, *gathered = &c->cc_state.newreno.acked;
 
-	if (!a->cwnd_limited && !MUTANT(cwnd_grows_unused))
+	if (!a->cwnd_limited)
 		return;
 	if (c->cwnd < c->ssthresh)
 		bytes = tcp_cc_slow_start(c, bytes, SLOW_START_SEGMENTS);
@@ -33,7 +33,7 @@ static void newreno_acked(struct tcp_conn *c, const struct tcp_cc_ack *a)
 		return;
 	/* RFC 3465 section 2.1: a segment more a window's worth of ACKs; what one of them covers beyond a
 	 * window was sent more than a round trip ago. */
-	*gathered += min_u32(bytes, MUTANT(jump_counts_twice) ? bytes : c->cwnd);
+	*gathered += min_u32(bytes, c->cwnd);
 	if (*gathered >= c->cwnd) {
 		*gathered -= c->cwnd;
 		tcp_cc_grow(c, c->mss);

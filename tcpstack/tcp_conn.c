@@ -269,8 +269,7 @@ void tcp_conn_end(struct tcp_conn *c, enum tcp_reason reason)
 
 	if (c->state == TCP_CLOSED)
 		return;
-	if (!MUTANT(timer_fires_on_a_recycled_slot))
-		tcp_timers_cancel(c);
+	tcp_timers_cancel(c);
 	tcp_segments_clear(c);
 	tcp_reass_clear(&c->reass, s->reass_pool);
 	orphan_remove(c);

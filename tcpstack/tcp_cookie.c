@@ -115,8 +115,7 @@ bool tcp_cookie_input(struct stack *s, struct tcp_listener *l, struct tcp_in *in
 
 	if (s->now_us >= l->cookie_until_us)
 		return false;
-	if ((age > 1 && !MUTANT(old_cookie_taken)) ||
-		(cookie(s, &t, irs, now - age, mss) != iss && !MUTANT(cookie_not_checked))) {
+	if (age > 1 || cookie(s, &t, irs, now - age, mss) != iss) {
 		COUNT(s, tcp_cookie_bad);
 		return false;
 	}

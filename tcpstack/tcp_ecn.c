@@ -10,9 +10,7 @@ enum { BOTH = TCP_ECE | TCP_CWR };
 uint8_t tcp_ecn_syn_flags(const struct tcp_conn *c)
 {
 	if (c->state == TCP_SYN_SENT)
-		return c->ecn_mode == STACK_ECN_ON && (!c->syn.resent || MUTANT(ecn_syn_without_fallback))
-			       ? BOTH
-			       : 0;
+		return c->ecn_mode == STACK_ECN_ON && !c->syn.resent ? BOTH : 0;
 	return c->ecn ? TCP_ECE : 0;
 }
 
@@ -34,7 +32,7 @@ void tcp_ecn_text(struct tcp_conn *c, const struct tcp_in *in)
 {
 	if (!c->ecn || !in->len)
 		return;
-	if ((in->flags & TCP_CWR) && !MUTANT(ecn_echoes_for_ever))
+	if (in->flags & TCP_CWR)
 		c->ecn_echo = false;
 	if (in->ecn != IP_ECN_CE)
 		return;
@@ -47,7 +45,7 @@ void tcp_ecn_text(struct tcp_conn *c, const struct tcp_in *in)
 void tcp_ecn_reduced(struct tcp_conn *c)
 {
 	c->ecn_recover = c->snd_nxt;
-	c->ecn_cwr_due = c->ecn && !MUTANT(ecn_cwr_forgotten);
+	c->ecn_cwr_due = c->ecn;
 }
 
 /* Section 6.1.2: as a loss, but nothing is sent again; once a window, whatever it was reduced for. */
@@ -56,15 +54,14 @@ bool tcp_ecn_echoed(struct tcp_conn *c, const struct tcp_in *in)
 	if (!c->ecn || !(in->flags & TCP_ECE))
 		return false;
 	COUNT(c->stack, tcp_ecn_ece_in);
-	if (c->recovery != TCP_RECOVERY_NONE ||
-		(!seq_lt(c->ecn_recover, in->ack) && !MUTANT(ecn_reduces_every_ack)))
+	if (c->recovery != TCP_RECOVERY_NONE || !seq_lt(c->ecn_recover, in->ack))
 		return false;
 	uint32_t reduced = c->cc->reduced(c);
 	c->cc->loss(c);
 	/* There is no smaller window than one segment: time is what is left to give (the same section). */
 	c->ecn_hold = c->cwnd <= c->mss;
 	/* Down to one segment, where ssthresh ends at two (RFC 9438 section 4.6). */
-	c->cwnd = min_u32(c->cwnd, MUTANT(ecn_leaves_two_segments) ? c->ssthresh : max_u32(reduced, c->mss));
+	c->cwnd = min_u32(c->cwnd, max_u32(reduced, c->mss));
 	tcp_ecn_reduced(c);
 	return true;
 }
@@ -80,7 +77,7 @@ bool tcp_ecn_held(struct tcp_conn *c)
  * could not tell it from an attacker's. */
 uint8_t tcp_ecn_data(struct tcp_conn *c, const struct tcp_segment *g, uint8_t *flags)
 {
-	if (!c->ecn || !g->len || (g->sent && !MUTANT(ecn_marks_resent)) || !seq_lt(g->seq, tcp_snd_edge(c)))
+	if (!c->ecn || !g->len || g->sent || !seq_lt(g->seq, tcp_snd_edge(c)))
 		return IP_ECN_NOT_ECT;
 	if (c->ecn_cwr_due) {
 		COUNT(c->stack, tcp_ecn_cwr_out);

@@ -165,24 +165,21 @@ static uint32_t header_usual(const struct tcp_conn *c, const uint8_t *h, uint32_
 		return 0;
 	in->options.ts_val = wire_get32(h + 24);
 	in->options.ts_ecr = wire_get32(h + 28);
-	return seq_lt(in->options.ts_val, c->ts_recent) && !MUTANT(predicted_from_the_past)
-		       ? 0
-		       : TCP_HEADER_BYTES + TCP_TIMESTAMP_BYTES;
+	return seq_lt(in->options.ts_val, c->ts_recent) ? 0 : TCP_HEADER_BYTES + TCP_TIMESTAMP_BYTES;
 }
 
 /* Text is right at rcv_nxt, within the window and finds memory. */
 static bool text_expected(const struct tcp_conn *c, const struct tcp_in *in, const struct glance *g)
 {
-	return (in->len <= c->rcv_adv - c->rcv_nxt || MUTANT(predicted_beyond_the_window)) && c->app &&
-	       !c->fin_known && !(c->ecn && g->ecn == IP_ECN_CE) && tcp_memory_may_hold(c, in->m->nb_segs);
+	return in->len <= c->rcv_adv - c->rcv_nxt && c->app && !c->fin_known &&
+	       !(c->ecn && g->ecn == IP_ECN_CE) && tcp_memory_may_hold(c, in->m->nb_segs);
 }
 
 /* It acknowledges something that was sent, and nothing is being repaired. */
 static bool ack_expected(const struct tcp_conn *c, const struct tcp_in *in)
 {
-	return in->ack - c->snd_una <= c->snd_nxt - c->snd_una &&
-	       (c->recovery == TCP_RECOVERY_NONE || MUTANT(predicted_in_recovery)) && !c->sacked_count &&
-	       !c->lost_count && !c->tlp_out;
+	return in->ack - c->snd_una <= c->snd_nxt - c->snd_una && c->recovery == TCP_RECOVERY_NONE &&
+	       !c->sacked_count && !c->lost_count && !c->tlp_out;
 }
 
 /* Whether the segment is the one that c waits for. */

@@ -13,12 +13,11 @@ static void conn_error(struct tcp_conn *c, const struct tcp_icmp *e)
 {
 	struct stack *s = c->stack;
 
-	if ((seq_lt(e->seq, c->snd_una) || !seq_lt(e->seq, c->snd_nxt)) && !MUTANT(icmp_error_not_matched)) {
+	if (seq_lt(e->seq, c->snd_una) || !seq_lt(e->seq, c->snd_nxt)) {
 		COUNT(s, icmp_error_seq);
 		return;
 	}
-	bool opening = c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD ||
-		       MUTANT(icmp_error_ends_connections);
+	bool opening = c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD;
 	if (e->kind == TCP_ICMP_TOO_BIG) {
 		tcp_pmtu_told(c, e);
 	} else if (e->kind != TCP_ICMP_SOFT && opening) {

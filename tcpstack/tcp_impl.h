@@ -351,7 +351,7 @@ static inline void tcp_window_told(struct tcp_conn *c, const struct tcp_in *in, 
 	 * what the peer ever told. */
 	bool newer = acks_new || seq_lt(c->snd_wl1, in->seq) ||
 		     (c->snd_wl1 == in->seq && seq_leq(c->snd_wl2, in->ack));
-	if (!newer && !MUTANT(window_from_an_old_ack))
+	if (!newer)
 		return;
 	c->snd_wl1 = in->seq;
 	c->snd_wl2 = in->ack;
@@ -483,7 +483,7 @@ static inline uint32_t tcp_window_room(const struct tcp_conn *c, const struct tc
 {
 	int32_t room = seq_diff(tcp_snd_edge(c), g->seq);
 
-	return MUTANT(window_of_the_peer_ignored) ? g->len : room <= 0 ? 0 : min_u32((uint32_t)room, g->len);
+	return room <= 0 ? 0 : min_u32((uint32_t)room, g->len);
 }
 
 /* The number of a segment without data: SND.NXT, but not where a probe's octet or a shrunk window has put

@@ -19,8 +19,7 @@ static bool checksum_good(const struct stack *s, const struct rte_mbuf *m, const
 			return false;
 	}
 	uint64_t sum = checksum_pseudo(&ip->src, &ip->dst, IP_PROTOCOL_TCP, ip->length);
-	return checksum_fold(checksum_add_mbuf(sum, m, 0, ip->length)) == 0xffff ||
-	       MUTANT(checksum_not_checked);
+	return checksum_fold(checksum_add_mbuf(sum, m, 0, ip->length)) == 0xffff;
 }
 
 /* SYN-SENT: section 3.10.7.3. */
@@ -30,8 +29,7 @@ static void syn_sent_input(struct tcp_conn *c, struct tcp_in *in)
 	bool acks = in->flags & TCP_ACK;
 
 	/* first: the ACK */
-	if (acks && (!seq_lt(c->iss, in->ack) || seq_lt(c->snd_nxt, in->ack)) &&
-		!MUTANT(syn_sent_ack_unchecked)) {
+	if (acks && (!seq_lt(c->iss, in->ack) || seq_lt(c->snd_nxt, in->ack))) {
 		COUNT(s, tcp_ack_unsent);
 		if (!(in->flags & TCP_RST))
 			tcp_send_reset_reply(s, in);
@@ -60,8 +58,7 @@ static void syn_sent_input(struct tcp_conn *c, struct tcp_in *in)
 	tcp_conn_negotiate(c, &peer);
 	/* Our SYN told a window already. */
 	tcp_window_syn(c);
-	c->snd_wnd = c->snd_wnd_max = (uint32_t)in->wnd
-				      << (MUTANT(syn_ack_window_scaled) ? c->snd_wscale : 0);
+	c->snd_wnd = c->snd_wnd_max = in->wnd;
 	c->snd_wl1 = in->seq;
 	c->snd_wl2 = in->ack;
 	if (!acks) {
@@ -95,12 +92,12 @@ static bool paws_good(struct tcp_conn *c, const struct tcp_in *in)
 {
 	struct stack *s = c->stack;
 
-	if (!c->timestamps || (in->flags & TCP_RST) || MUTANT(paws_not_checked))
+	if (!c->timestamps || (in->flags & TCP_RST))
 		return true;
 	if (!in->options.has_timestamp) {
 		COUNT(s, tcp_no_timestamp); /* RFC 7323 section 3.2 */
 		/* A peer that has begun anew learns of us: RFC 5961 section 4.2. */
-		if ((in->flags & TCP_SYN) && !MUTANT(syn_without_timestamp_ignored))
+		if (in->flags & TCP_SYN)
 			tcp_send_challenge_ack(c);
 		return false;
 	}
@@ -121,7 +118,7 @@ bool tcp_in_window(const struct tcp_in *in, uint32_t nxt, uint32_t edge)
 {
 	uint32_t end = tcp_in_end(in);
 
-	if (in->seq == nxt || MUTANT(sequence_not_checked))
+	if (in->seq == nxt)
 		return true;
 	if (end == in->seq)
 		/* One past the window as well: a peer whose full window was lost acknowledges from there. But
@@ -135,7 +132,7 @@ static void sequence_bad(struct tcp_conn *c, const struct tcp_in *in)
 	struct stack *s = c->stack;
 
 	COUNT(s, tcp_out_of_window);
-	if ((in->flags & TCP_RST) && !MUTANT(rst_answered_with_ack)) {
+	if (in->flags & TCP_RST) {
 		COUNT(s, tcp_rst_ignored);
 		return;
 	}
@@ -164,7 +161,7 @@ static void reset_input(struct tcp_conn *c, const struct tcp_in *in)
 {
 	struct stack *s = c->stack;
 
-	if (in->seq != c->rcv_nxt && !MUTANT(rst_in_window_believed)) {
+	if (in->seq != c->rcv_nxt) {
 		COUNT(s, tcp_rst_ignored);
 		tcp_send_challenge_ack(c);
 		return;
@@ -185,8 +182,7 @@ static void window_begin(struct tcp_conn *c, const struct tcp_in *in)
 /* Fifth step in SYN-RECEIVED. False drops the segment. */
 static bool syn_rcvd_ack(struct tcp_conn *c, const struct tcp_in *in)
 {
-	if ((!seq_lt(c->snd_una, in->ack) || seq_lt(c->snd_nxt, in->ack)) &&
-		!MUTANT(syn_rcvd_ack_unchecked)) {
+	if (!seq_lt(c->snd_una, in->ack) || seq_lt(c->snd_nxt, in->ack)) {
 		COUNT(c->stack, tcp_ack_unsent);
 		tcp_send_reset_reply(c->stack, in);
 		return false;
@@ -200,8 +196,7 @@ static bool syn_rcvd_ack(struct tcp_conn *c, const struct tcp_in *in)
  * otherwise make the peer's own timestamps look old. */
 void tcp_timestamp_note(struct tcp_conn *c, const struct tcp_in *in)
 {
-	if (!c->timestamps || !in->options.has_timestamp ||
-		(seq_lt(c->last_ack_sent, in->seq) && !MUTANT(timestamp_from_the_future)))
+	if (!c->timestamps || !in->options.has_timestamp || seq_lt(c->last_ack_sent, in->seq))
 		return;
 	c->ts_recent = in->options.ts_val;
 	c->ts_recent_us = c->stack->now_us;
@@ -244,13 +239,13 @@ static void synchronised_input(struct tcp_conn *c, struct tcp_in *in)
 		return;
 	}
 	/* third, security, is not done; fourth: SYN, by RFC 5961 section 4.2 */
-	if ((in->flags & TCP_SYN) && !MUTANT(syn_on_connection_ignored)) {
+	if (in->flags & TCP_SYN) {
 		COUNT(s, tcp_syn_in_window);
 		tcp_send_challenge_ack(c);
 		return;
 	}
 	/* fifth: ACK */
-	if (!(in->flags & TCP_ACK) && !MUTANT(no_ack_flag_taken)) {
+	if (!(in->flags & TCP_ACK)) {
 		COUNT(s, tcp_no_ack_flag);
 		return;
 	}
@@ -288,7 +283,7 @@ static void segment_input(struct stack *s, struct tcp_in *in)
 		return;
 	}
 	/* CLOSED: section 3.10.7.1 */
-	if ((in->flags & TCP_RST) && !MUTANT(rst_answered_with_rst)) {
+	if (in->flags & TCP_RST) {
 		COUNT(s, tcp_no_conn_rst);
 		return;
 	}

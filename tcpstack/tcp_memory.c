@@ -29,8 +29,7 @@ uint32_t tcp_memory_allowed(const struct tcp_conn *c)
 	if (!s->config.rx_buffers_max)
 		return UINT32_MAX;
 	uint32_t others = s->rx_shared - shared_part(s, c->rx_buffers);
-	return s->rx_guaranteed +
-	       (MUTANT(one_takes_all_buffers) ? s->rx_shared_max : s->rx_shared_max - others) / 2;
+	return s->rx_guaranteed + (s->rx_shared_max - others) / 2;
 }
 
 bool tcp_memory_may_hold_more(const struct tcp_conn *c, uint32_t n)
@@ -39,8 +38,7 @@ bool tcp_memory_may_hold_more(const struct tcp_conn *c, uint32_t n)
 
 	if (!s->config.rx_buffers_max)
 		return true;
-	return (s->rx_held + n <= s->config.rx_buffers_max && c->rx_buffers + n <= tcp_memory_allowed(c)) ||
-	       MUTANT(receive_memory_not_limited);
+	return s->rx_held + n <= s->config.rx_buffers_max && c->rx_buffers + n <= tcp_memory_allowed(c);
 }
 
 bool tcp_memory_tight(const struct tcp_conn *c)
@@ -78,7 +76,7 @@ void tcp_memory_changed(struct tcp_conn *c, uint32_t now)
 		s->rx_shared += shared_part(s, now) - shared_part(s, before);
 	if (s->rx_held > s->rx_held_high)
 		s->rx_held_high = s->rx_held;
-	if (now > before || list_empty(&s->rx_waiting) || MUTANT(freed_buffers_wake_nobody))
+	if (now > before || list_empty(&s->rx_waiting))
 		return;
 	/* One at a time: each release wakes somebody, and who finds too little waits again, as the last. */
 	struct tcp_conn *next = cds_list_first_entry(&s->rx_waiting, struct tcp_conn, rx_wait_link);

@@ -142,7 +142,7 @@ void tcp_send_paced_ack(struct tcp_conn *c)
 {
 	struct stack *s = c->stack;
 
-	if (s->now_us < c->challenge_next_us && !MUTANT(acks_outside_not_paced)) {
+	if (s->now_us < c->challenge_next_us) {
 		COUNT(s, tcp_challenge_limited);
 		return;
 	}
@@ -170,7 +170,7 @@ static void challenge_refill(struct stack *s)
 bool tcp_challenge_allowed(struct stack *s, uint64_t *next_us)
 {
 	challenge_refill(s);
-	if ((!s->challenge_left && !MUTANT(challenges_not_limited)) || s->now_us < *next_us) {
+	if (!s->challenge_left || s->now_us < *next_us) {
 		COUNT(s, tcp_challenge_limited);
 		return false;
 	}
@@ -221,7 +221,7 @@ static struct rte_mbuf *payload_buffer(struct tcp_conn *c, struct tcp_segment *g
 {
 	struct rte_mbuf *m = g->m;
 
-	if (m && (rte_mbuf_refcnt_read(m) == 1 || MUTANT(held_buffer_rewritten))) {
+	if (m && rte_mbuf_refcnt_read(m) == 1) {
 		m->data_off = g->off;
 		m->data_len = g->len;
 		m->pkt_len = g->len;
@@ -354,7 +354,7 @@ static bool output_lost(struct tcp_conn *c)
 /* Whether a partial segment has to wait; not for ever. */
 static bool held(struct tcp_conn *c)
 {
-	if (c->hold_over && !MUTANT(held_segment_never_leaves))
+	if (c->hold_over)
 		return false;
 	if (!timer_armed(&c->hold))
 		timer_arm(&c->stack->wheel, &c->hold, c->stack->now_us + TCP_HOLD_US);
@@ -369,14 +369,13 @@ static bool too_little(struct tcp_conn *c, const struct tcp_segment *g)
 	if (usable >= c->mss)
 		return false;
 	/* RFC 9293 section 3.8.6.2.1: not all that there is, nor half of the largest window seen. */
-	if (usable < data && usable < c->snd_wnd_max / 2 && !MUTANT(silly_segments_sent) && held(c))
+	if (usable < data && usable < c->snd_wnd_max / 2 && held(c))
 		return true;
 	/* Until all before it is acknowledged (Nagle, RFC 9293 section 3.7.4), or something comes behind it;
 	 * the last of a connection waits for neither. */
 	if (c->fin_queued)
 		return false;
-	return (!c->nodelay && !MUTANT(nagle_off) && !tcp_nothing_sent(c)) ||
-	       (c->corked && !MUTANT(cork_ignored) && held(c));
+	return (!c->nodelay && !tcp_nothing_sent(c)) || (c->corked && held(c));
 }
 
 /* True when g may leave for the first time, cut to *n bytes. */

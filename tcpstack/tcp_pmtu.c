@@ -75,7 +75,7 @@ static void lower(struct tcp_conn *c, uint32_t mtu)
 	c->mss = (uint16_t)mss_of(c, c->path_mtu);
 	/* An initial window is so many segments, not bytes (RFC 5681 section 3.1); later ones stay as they
 	 * are (RFC 8201 section 5.4). */
-	if (!c->delivered_bytes && !MUTANT(smaller_segments_burst))
+	if (!c->delivered_bytes)
 		c->cwnd = max_u32((uint32_t)((uint64_t)c->cwnd * c->mss / before), c->mss);
 	c->pmtu_probe = 0;
 	c->pmtu_raise_us = c->stack->now_us + PMTU_US;
@@ -91,7 +91,7 @@ void tcp_pmtu_refresh(struct tcp_conn *c)
 		return;
 	c->pmtu_seen = s->pmtu_lowered;
 	uint32_t known = pmtu_get(s, &c->tuple.raddr);
-	if (known < c->path_mtu && !c->may_fragment && !MUTANT(others_on_the_path_not_told))
+	if (known < c->path_mtu && !c->may_fragment)
 		lower(c, known);
 }
 
@@ -113,13 +113,11 @@ void tcp_pmtu_told(struct tcp_conn *c, const struct tcp_icmp *e)
 	uint32_t mtu = e->mtu ? e->mtu : plateau_below(e->total);
 
 	/* The packet must not have fit; a path of IPv6 takes 1280 (RFC 8201 section 4). */
-	if (mtu < (v4 ? PMTU_V4_LEAST : IPV6_MTU_MIN) ||
-		(mtu >= e->total && !MUTANT(router_believed_about_what_fits))) {
+	if (mtu < (v4 ? PMTU_V4_LEAST : IPV6_MTU_MIN) || mtu >= e->total) {
 		COUNT(s, tcp_pmtu_ignored);
 		return;
 	}
-	if (!MUTANT(least_path_mtu_forgotten))
-		tcp_pmtu_refresh(c); /* the least counts, RFC 4821 section 5.2 */
+	tcp_pmtu_refresh(c); /* the least counts, RFC 4821 section 5.2 */
 	if (mtu >= (c->may_fragment ? PMTU_V4_LEAST : c->path_mtu)) {
 		/* Nothing new of the path, but what was larger is gone: a probe, or what left before others
 		 * had learnt it. */
@@ -151,8 +149,7 @@ void tcp_pmtu_timeout(struct tcp_conn *c)
 	c->pmtu_vain += c->pmtu_vain < UINT8_MAX;
 	if (c->state < TCP_ESTABLISHED || g->len <= mss_of(c, least) || c->path_mtu <= least)
 		return;
-	if ((MUTANT(black_hole_hidden_by_sack) ? c->backoff : c->pmtu_vain) <
-		(bytes > IPV6_MTU_MIN ? TIMEOUTS : TIMEOUTS_SMALL))
+	if (c->pmtu_vain < (bytes > IPV6_MTU_MIN ? TIMEOUTS : TIMEOUTS_SMALL))
 		return;
 	/* A full segment that the peer says to have shows that it is not the size. */
 	if (c->pmtu_full_us >= c->progress_us)
@@ -190,7 +187,7 @@ void tcp_pmtu_acked(struct tcp_conn *c)
 	c->path_mtu = c->pmtu_probe;
 	c->mss = (uint16_t)mss_of(c, c->path_mtu);
 	c->pmtu_probe = 0;
-	c->pmtu_raise_us = s->now_us + (MUTANT(path_mtu_raised_in_a_row) ? 0 : PMTU_RAISED_US);
+	c->pmtu_raise_us = s->now_us + PMTU_RAISED_US;
 	pmtu_set(s, &c->tuple.raddr, c->path_mtu);
 }
 
@@ -235,7 +232,7 @@ void tcp_pmtu_probe(struct tcp_conn *c)
 
 bool tcp_pmtu_probe_alone_lost(const struct tcp_conn *c)
 {
-	if (!c->pmtu_probe || c->lost_count != 1 || MUTANT(lost_probe_is_congestion))
+	if (!c->pmtu_probe || c->lost_count != 1)
 		return false;
 	const struct tcp_segment *g = cds_list_first_entry(&c->lost, struct tcp_segment, sent_link);
 	return tcp_segment_end(g) == c->pmtu_probe_end && g->len > c->mss;

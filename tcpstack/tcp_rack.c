@@ -91,8 +91,6 @@ uint32_t tcp_rack_reo_wnd_us(const struct tcp_conn *c)
 {
 	const struct tcp_rack *r = &c->rack;
 
-	if (MUTANT(no_reordering_window))
-		return 0;
 	/* Step 4: without reordering three segments that arrived are proof enough (RFC 5681's threshold). */
 	if (!r->reordering_seen && (c->recovery != TCP_RECOVERY_NONE || c->sacked_count >= DUP_THRESHOLD))
 		return 0;
@@ -104,8 +102,7 @@ void tcp_rack_timeout(struct tcp_conn *c)
 {
 	uint64_t wait_us = (uint64_t)c->rack.rtt_us + tcp_rack_reo_wnd_us(c);
 
-	tcp_segments_mark_lost(
-		c, MUTANT(timeout_takes_all_for_lost) ? UINT64_MAX : c->stack->now_us - wait_us);
+	tcp_segments_mark_lost(c, c->stack->now_us - wait_us);
 }
 
 uint32_t tcp_rack_detect(struct tcp_conn *c)

@@ -53,7 +53,7 @@ bool tcp_buffer_append(struct rte_mbuf *tail, const struct rte_mbuf *m)
 /* A small segment that continues what a node has moves into its last buffer. */
 static bool coalesce_take(struct tcp_reass *r, struct node *n, uint32_t seq, struct rte_mbuf *m)
 {
-	if (MUTANT(reassembly_not_coalesced) || node_end(n) != seq || m->pkt_len > TCP_COALESCE_BYTES_MAX ||
+	if (node_end(n) != seq || m->pkt_len > TCP_COALESCE_BYTES_MAX ||
 		!tcp_buffer_append(rte_pktmbuf_lastseg(n->m), m))
 		return false;
 	n->m->pkt_len += m->data_len;
@@ -126,8 +126,7 @@ int tcp_reass_insert_take(
 		return 0;
 	n = r->segments < segments_max ? pool_take(nodes) : NULL;
 	if (!n) {
-		if (!MUTANT(refused_reassembly_leaks))
-			rte_pktmbuf_free(m);
+		rte_pktmbuf_free(m);
 		return -ENOBUFS;
 	}
 	n->m = m;

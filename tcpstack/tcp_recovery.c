@@ -72,7 +72,7 @@ static void reduce_rate(struct tcp_conn *c, const struct tcp_acked *acked, bool 
 	/* The first retransmission is not held up. */
 	if (p->out == 0)
 		out = max_u64(out, (uint64_t)c->mss);
-	c->cwnd = MUTANT(recovery_bursts) ? c->ssthresh : (uint32_t)min_u64(c->in_flight + out, 1u << 30);
+	c->cwnd = (uint32_t)min_u64(c->in_flight + out, 1u << 30);
 }
 
 /* The echo shows that the first transmission of what was sent again has arrived. */
@@ -95,7 +95,7 @@ static bool spurious_at_first(struct tcp_conn *c, const struct tcp_acked *acked,
 		return false;
 	}
 	/* Not all of it: no sign of anything (step 2a). */
-	bool part = first && first->resent && !first->lost && !c->sack && !MUTANT(part_of_resent_suffices);
+	bool part = first && first->resent && !first->lost && !c->sack;
 	c->frto = sendable && !part ? 2 : 0;
 	return !sendable && echo_of_first(c, acked);
 }
@@ -116,7 +116,7 @@ static void timeout_judge(struct tcp_conn *c, const struct tcp_acked *acked, boo
 			: c->frto == 2 ? spurious_at_second(c, acked, duplicate)
 				       : false;
 
-	if (spurious && !MUTANT(spurious_timeout_stands)) {
+	if (spurious) {
 		COUNT(c->stack, tcp_spurious_rto);
 		if (acked->sent_us)
 			tcp_rack_original(c, acked);
@@ -136,7 +136,7 @@ static void sack_ack(struct tcp_conn *c, const struct tcp_in *in, const struct t
 		return;
 	tcp_tlp_acked(c, in, acked);
 	tcp_rack_round(c, acked->dsack, left);
-	if (acked->all_duplicate && !MUTANT(spurious_recovery_stands)) {
+	if (acked->all_duplicate) {
 		COUNT(c->stack, tcp_spurious_recovery);
 		undo(c);
 	}
@@ -144,7 +144,7 @@ static void sack_ack(struct tcp_conn *c, const struct tcp_in *in, const struct t
 		return;
 	uint32_t later_us = tcp_rack_detect(c);
 	bool lost = c->lost_count > lost_before && !tcp_pmtu_probe_alone_lost(c);
-	if (lost && (c->recovery == TCP_RECOVERY_NONE || MUTANT(ssthresh_cut_twice))) {
+	if (lost && c->recovery == TCP_RECOVERY_NONE) {
 		COUNT(c->stack, tcp_sack_recovery);
 		fast_enter(c, acked);
 	}
@@ -190,7 +190,7 @@ static void reneging_check(struct tcp_conn *c)
 {
 	struct tcp_segment *first = tcp_segment_first(c);
 
-	if (!first || !first->sacked || MUTANT(reneging_not_noticed))
+	if (!first || !first->sacked)
 		return;
 	COUNT(c->stack, tcp_sack_reneged);
 	tcp_segments_unsack(c);
@@ -237,16 +237,15 @@ void tcp_recovery_timeout(struct tcp_conn *c)
 {
 	struct tcp_segment *first = tcp_segment_first(c);
 	bool resent = first->resent, again = first->timed_out,
-	     fresh = !resent && (c->recovery == TCP_RECOVERY_NONE || MUTANT(timeouts_judged_in_recovery));
+	     fresh = !resent && c->recovery == TCP_RECOVERY_NONE;
 
 	COUNT(c->stack, tcp_rto);
 	c->timeouts++;
 	tcp_pmtu_timeout(c);
 	if (c->state >= TCP_ESTABLISHED) {
 		reneging_check(c);
-		if (!MUTANT(timeout_trusts_the_scoreboard)) /* RFC 2018 section 5.1 */
-			tcp_segments_unsack(c);
-		c->cc->timeout(c, MUTANT(probe_taken_for_a_timeout) ? resent : again);
+		tcp_segments_unsack(c); /* RFC 2018 section 5.1 */
+		c->cc->timeout(c, again);
 		tcp_ecn_reduced(c);
 		if (!again)
 			undo_begin(c);

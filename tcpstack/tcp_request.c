@@ -54,8 +54,7 @@ static bool syn_ack_send(struct tcp_request *r)
 	o.has_sack_permitted = r->peer.sack_permitted;
 	o.wscale = tcp_own_wscale(s);
 	uint8_t flags = TCP_SYN | TCP_ACK | (r->peer.ecn ? TCP_ECE : 0);
-	if (tcp_send_bare(s, &r->node.tuple, r->iss, r->irs + 1, flags,
-		    (uint16_t)(window(s) >> (MUTANT(own_syn_window_scaled) ? o.wscale : 0)), &o)) {
+	if (tcp_send_bare(s, &r->node.tuple, r->iss, r->irs + 1, flags, (uint16_t)window(s), &o)) {
 		timer_arm(&s->wheel, &r->timer, s->now_us + TCP_STARVED_RETRY_US);
 		return false;
 	}
@@ -112,7 +111,7 @@ void tcp_request_new(struct stack *s, struct tcp_listener *l, const struct tcp_i
 {
 	struct tcp_tuple t = tcp_in_tuple(in);
 
-	if (tcp_requests_full(s, l) && !MUTANT(half_open_not_capped))
+	if (tcp_requests_full(s, l))
 		evict(s, l);
 	struct tcp_request *r = pool_take(s->request_pool);
 	MUST(r);
@@ -208,10 +207,9 @@ static void acked(struct tcp_request *r, struct tcp_in *in)
 	};
 
 	/* Without a free connection the ACK counts as lost: our SYN comes again, and asks for another. */
-	if (!tcp_conn_room(s) && !MUTANT(accepts_without_a_place))
+	if (!tcp_conn_room(s))
 		return;
-	if (!MUTANT(request_outlives_its_ack))
-		tcp_request_free(r);
+	tcp_request_free(r);
 	tcp_opening_accept(s, &t, &o, in);
 }
 
@@ -242,7 +240,7 @@ void tcp_request_input(struct stack *s, struct tcp_request *r, struct tcp_in *in
 		COUNT(s, tcp_no_ack_flag);
 		return;
 	}
-	if (in->ack != r->iss + 1 && !MUTANT(syn_rcvd_ack_unchecked)) {
+	if (in->ack != r->iss + 1) {
 		COUNT(s, tcp_ack_unsent);
 		tcp_send_reset_reply(s, in);
 		return;

@@ -6,7 +6,7 @@ enum { CLOCK_GRANULARITY_US = TIMER_TICK_US };
 
 static void rto_clamp(struct tcp_conn *c, uint64_t rto_us)
 {
-	uint64_t min = MUTANT(rto_has_no_minimum) ? 1 : c->rto_us_min, max = c->stack->config.rto_us_max;
+	uint64_t min = c->rto_us_min, max = c->stack->config.rto_us_max;
 
 	c->rto_us = (uint32_t)min_u64(max_u64(rto_us, min), max);
 }
@@ -34,13 +34,13 @@ void tcp_rtt_sample(struct tcp_conn *c, uint32_t rtt_us)
 	}
 	/* A sample an ACK soon leaves no variance, and beyond rto_us_min nothing but the round trip: a
 	 * quarter of that is left for a path that changes (RFC 7323 appendix G's concern). */
-	uint64_t spread_us = max_u64(4ull * c->rttvar_us, MUTANT(rto_without_slack) ? 1 : c->srtt_us / 4);
+	uint64_t spread_us = max_u64(4ull * c->rttvar_us, c->srtt_us / 4);
 	rto_clamp(c, c->srtt_us + max_u64(spread_us, (uint64_t)CLOCK_GRANULARITY_US));
 }
 
 uint64_t tcp_rto_backed_off_us(const struct tcp_conn *c)
 {
-	uint64_t rto = (uint64_t)c->rto_us << (MUTANT(rto_not_backed_off) ? 0 : min_u64(c->backoff, 20));
+	uint64_t rto = (uint64_t)c->rto_us << min_u64(c->backoff, 20);
 
 	return min_u64(rto, (uint64_t)c->stack->config.rto_us_max);
 }

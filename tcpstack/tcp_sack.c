@@ -32,8 +32,6 @@ static bool duplicate_believable(const struct tcp_conn *c, const struct tcp_sack
 static bool block_believable(
 	const struct tcp_conn *c, const struct tcp_in *in, const struct tcp_sack_block *b)
 {
-	if (MUTANT(sack_compared_without_wrap))
-		return b->start < b->end && in->ack < b->start && b->end <= c->snd_nxt;
 	return seq_lt(b->start, b->end) && seq_lt(in->ack, b->start) && seq_leq(b->end, c->snd_nxt);
 }
 
@@ -91,8 +89,7 @@ static unsigned blocks_sorted(const struct tcp_options *o, unsigned first, struc
 
 	for (unsigned i = first; i < o->sack_count; i++, n++) {
 		unsigned at = n;
-		for (; at > 0 && seq_lt(o->sack[i].start, to[at - 1].start) && !MUTANT(blocks_as_they_stand);
-			at--)
+		for (; at > 0 && seq_lt(o->sack[i].start, to[at - 1].start); at--)
 			to[at] = to[at - 1];
 		to[at] = o->sack[i];
 	}

@@ -168,7 +168,7 @@ void tcp_segment_delivered(struct tcp_conn *c, struct tcp_segment *g, struct tcp
 	tcp_pmtu_delivered(c, g);
 	/* Karn: a segment that was sent twice says nothing. The newest counts: the others may have waited for
 	 * a delayed ACK. */
-	if (g->resent && !MUTANT(karn_ignored))
+	if (g->resent)
 		acked->resent_us = max_u64(acked->resent_us, g->sent_us);
 	else
 		acked->sent_us = max_u64(acked->sent_us, g->sent_us);

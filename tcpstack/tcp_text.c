@@ -16,7 +16,7 @@ uint16_t tcp_window_syn(struct tcp_conn *c)
 	uint32_t told = tcp_window_field(window, c->rcv_wscale) << c->rcv_wscale;
 
 	c->rcv_adv = seq_max(c->rcv_adv, c->rcv_nxt + told);
-	return (uint16_t)(MUTANT(own_syn_window_scaled) ? window >> c->rcv_wscale : window);
+	return (uint16_t)window;
 }
 
 /* The right edge that we could tell: a multiple of the window's unit behind rcv_nxt. half: of the window that
@@ -39,7 +39,7 @@ uint16_t tcp_window(struct tcp_conn *c)
 
 	/* RFC 9293 section 3.8.6.2.2: the edge moves in worthwhile steps, and never back: rounding is
 	 * upwards. */
-	if (seq_diff(edge, c->rcv_adv) < (int32_t)step && !MUTANT(window_retracted))
+	if (seq_diff(edge, c->rcv_adv) < (int32_t)step)
 		edge = c->rcv_adv;
 	uint32_t field = seq_lt(c->rcv_nxt, edge) ? tcp_window_field(edge - c->rcv_nxt, c->rcv_wscale) : 0;
 	field = min_u32(field, (uint32_t)UINT16_MAX);
@@ -50,8 +50,7 @@ uint16_t tcp_window(struct tcp_conn *c)
 bool tcp_window_update_worth(const struct tcp_conn *c, uint32_t step)
 {
 	/* What a SYN could not tell, the first data's acknowledgement does. */
-	if (c->state < TCP_ESTABLISHED || c->fin_received || c->bytes_in == 0 ||
-		MUTANT(window_update_forgotten))
+	if (c->state < TCP_ESTABLISHED || c->fin_received || c->bytes_in == 0)
 		return false;
 	uint32_t half, edge = window_edge(c, &half);
 	return seq_diff(edge, c->rcv_adv) >= (int32_t)min_u32(max_u32(half, 1), step);
@@ -70,8 +69,7 @@ bool tcp_window_waits(const struct tcp_conn *c)
  * there. */
 static uint32_t delayed_ack_us(const struct tcp_conn *c)
 {
-	return MUTANT(ack_delayed_long) ? 600000
-					: min_u32(c->delayed_ack_us, max_u32(TCP_DELAYED_ACK_US, c->srtt_us));
+	return min_u32(c->delayed_ack_us, max_u32(TCP_DELAYED_ACK_US, c->srtt_us));
 }
 
 static void ack_delay(struct tcp_conn *c)
@@ -122,19 +120,19 @@ static bool trim_to_window(struct tcp_conn *c, struct tcp_in *in)
 		tcp_sack_rx_duplicate(&c->sack_rx, in->seq, in->seq + old);
 		tcp_ack_due(c, true);
 	}
-	frame_trim_front(in->m, MUTANT(old_bytes_taken_again) ? 0 : old);
+	frame_trim_front(in->m, old);
 	in->seq += old;
 	in->len -= old;
 	int32_t room = seq_diff(c->rcv_adv, in->seq);
 	uint32_t keep = room <= 0 ? 0 : min_u32((uint32_t)room, in->len);
-	if (keep < in->len && !MUTANT(bytes_beyond_the_window_taken)) {
+	if (keep < in->len) {
 		COUNT(c->stack, tcp_out_of_window);
 		fin_fits = false;
 		frame_truncate(in->m, keep);
 		in->len = keep;
 		c->ack_now = true;
 	}
-	if (c->fin_known && seq_lt(c->fin_seq, in->seq + in->len) && !MUTANT(data_past_fin_kept)) {
+	if (c->fin_known && seq_lt(c->fin_seq, in->seq + in->len)) {
 		COUNT(c->stack, tcp_data_after_fin);
 		keep = seq_lt(in->seq, c->fin_seq) ? c->fin_seq - in->seq : 0;
 		frame_truncate(in->m, keep);
@@ -177,7 +175,7 @@ static bool in_order_fits(struct tcp_conn *c, struct tcp_in *in)
 		return true;
 	while (!tcp_memory_may_hold(c, n)) {
 		if (!c->reass.segments)
-			return !MUTANT(segment_taken_whole_or_not) && trim_to_memory(c, in);
+			return trim_to_memory(c, in);
 		uint32_t from = tcp_reass_drop_last(&c->reass, c->stack->reass_pool);
 		tcp_sack_rx_cut(&c->sack_rx, from);
 		tcp_memory_account(c);
@@ -209,7 +207,7 @@ static void reass_pull(struct tcp_conn *c)
  * at once. */
 static bool quick(struct tcp_conn *c)
 {
-	if (!c->quick_acks || MUTANT(no_quick_acks))
+	if (!c->quick_acks)
 		return false;
 	c->quick_acks--;
 	return true;
@@ -243,8 +241,7 @@ static void duplicate_part(struct tcp_conn *c, const struct tcp_in *in)
 {
 	uint32_t start = in->seq, end = in->seq + in->len;
 
-	if (c->sack && !c->sack_rx.has_duplicate && !MUTANT(duplicate_parts_untold) &&
-		tcp_sack_rx_overlap(&c->sack_rx, &start, &end))
+	if (c->sack && !c->sack_rx.has_duplicate && tcp_sack_rx_overlap(&c->sack_rx, &start, &end))
 		tcp_sack_rx_duplicate(&c->sack_rx, start, end);
 }
 
@@ -262,11 +259,9 @@ static void in_order_take(struct tcp_conn *c, struct tcp_in *in)
 		reass_pull(c);
 	/* RFC 5681 section 4.2: every second full segment, and whatever fills a gap, at once. */
 	c->unacked_bytes += in->len;
-	if (gap && !MUTANT(gap_filled_acked_late))
+	if (gap)
 		c->quick_acks = c->quick_acks_max;
-	if (quick(c) || (gap && !MUTANT(gap_filled_acked_late)) ||
-		(c->unacked_bytes >= 2 * c->peer_mss && !MUTANT(second_segment_acked_late)) ||
-		c->delayed_ack_us == 0)
+	if (quick(c) || gap || c->unacked_bytes >= 2 * c->peer_mss || c->delayed_ack_us == 0)
 		tcp_ack_due(c, true);
 	else
 		ack_due_later(c);
@@ -380,14 +375,14 @@ void tcp_text_input(struct tcp_conn *c, struct tcp_in *in)
 	}
 	if (!trim_to_window(c, in))
 		fin = false;
-	if (fin && !c->fin_known && !(MUTANT(early_fin_forgotten) && in->seq != c->rcv_nxt)) {
+	if (fin && !c->fin_known) {
 		c->fin_known = true;
 		c->fin_seq = in->seq + in->len;
 		tcp_reass_cut(&c->reass, c->stack->reass_pool, c->fin_seq);
 		tcp_sack_rx_cut(&c->sack_rx, c->fin_seq);
 		tcp_memory_account(c);
 	}
-	if (in->len && !c->app && !MUTANT(data_after_close_taken)) {
+	if (in->len && !c->app) {
 		COUNT(s, tcp_data_closed);
 		tcp_send_control(c, tcp_snd_seq(c), TCP_RST | TCP_ACK);
 		tcp_conn_end(c, TCP_REASON_ABORTED);
@@ -397,6 +392,6 @@ void tcp_text_input(struct tcp_conn *c, struct tcp_in *in)
 		text_take(c, in);
 	else
 		tcp_ack_due(c, true);
-	if (c->fin_known && (c->rcv_nxt == c->fin_seq || MUTANT(early_fin_taken)))
+	if (c->fin_known && c->rcv_nxt == c->fin_seq)
 		fin_reached(c);
 }

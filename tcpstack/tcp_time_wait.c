@@ -81,7 +81,7 @@ void tcp_time_wait_new(const struct tcp_conn *c)
 {
 	struct stack *s = c->stack;
 
-	if (pool_stats(s->time_wait_pool).used >= s->config.time_wait_max && !MUTANT(time_wait_not_capped)) {
+	if (pool_stats(s->time_wait_pool).used >= s->config.time_wait_max) {
 		COUNT(s, tcp_time_wait_evicted);
 		time_wait_free(cds_list_first_entry(&s->time_wait, struct tcp_time_wait, link));
 	}
@@ -138,14 +138,13 @@ static bool reused(struct tcp_time_wait *w, struct tcp_in *in)
 {
 	struct stack *s = w->stack;
 
-	if ((in->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN ||
-		(!newer(w, in) && !MUTANT(time_wait_reused_by_old_syn)))
+	if ((in->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN || !newer(w, in))
 		return false;
 	struct tcp_listener *l = tcp_listener_find(s, &in->dst, in->dport);
 	if (!l || !tcp_filter_passes(l->options.filter, &in->src))
 		return false;
 	COUNT(s, tcp_time_wait_reused);
-	tcp_listener_input(s, l, in, MUTANT(time_wait_isn_inside) ? 0 : isn_not_0(w));
+	tcp_listener_input(s, l, in, isn_not_0(w));
 	return true;
 }
 
@@ -161,9 +160,7 @@ static bool acceptable(struct tcp_time_wait *w, const struct tcp_in *in)
 	if (w->timestamps && in->options.has_timestamp &&
 		tcp_paws_old(s, w->ts_recent, w->ts_recent_us, in->options.ts_val))
 		COUNT(s, tcp_paws);
-	else if (!tcp_in_window(in, w->rcv_nxt,
-			 w->rcv_nxt + ((uint32_t)w->window
-					      << (MUTANT(time_wait_window_unscaled) ? 0 : w->wscale))))
+	else if (!tcp_in_window(in, w->rcv_nxt, w->rcv_nxt + ((uint32_t)w->window << w->wscale)))
 		COUNT(s, tcp_out_of_window);
 	else
 		return true;
@@ -184,7 +181,7 @@ static void reset(struct tcp_time_wait *w, const struct tcp_in *in)
 {
 	bool answers = w->syn_challenged && in->seq == w->rcv_nxt && !(in->flags & TCP_ACK);
 
-	if (answers || MUTANT(time_wait_assassinated))
+	if (answers)
 		time_wait_free(w);
 	else
 		COUNT(w->stack, tcp_rst_ignored);

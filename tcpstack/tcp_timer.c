@@ -40,8 +40,6 @@ void tcp_rexmt_arm(struct tcp_conn *c)
 
 void tcp_rexmt_postpone(struct tcp_conn *c)
 {
-	if (MUTANT(timeout_soon_after_resend))
-		return;
 	c->rto_at_us = max_u64(c->rto_at_us, c->stack->now_us + rexmt_us(c));
 	if (c->rexmt_kind == TCP_REXMT_RTO) /* else what comes sooner does, and this after it */
 		rexmt_set(c, TCP_REXMT_RTO, c->rto_at_us);
@@ -81,7 +79,7 @@ static bool given_up(const struct tcp_conn *c)
 {
 	uint64_t since = c->progress_us;
 
-	if (c->snd_wnd == 0 && c->app && !MUTANT(answered_probes_give_up))
+	if (c->snd_wnd == 0 && c->app)
 		since = max_u64(since, c->heard_us);
 	if (!c->app)
 		since = max_u64(since, c->orphan_us);
@@ -133,8 +131,7 @@ static void rexmt_fire(struct timer *t, uint64_t now_us)
 	back_off(c);		  /* RFC 6298 (5.5), (5.6) */
 	if (c->backoff == TCP_R1) /* RFC 9293 MUST-20 */
 		neighbour_doubt(c->stack, &c->tuple.raddr);
-	if (c->state >= TCP_ESTABLISHED && !MUTANT(closed_window_not_probed) &&
-		(c->snd_wnd == 0 || tcp_nothing_sent(c)))
+	if (c->state >= TCP_ESTABLISHED && (c->snd_wnd == 0 || tcp_nothing_sent(c)))
 		probe(c);
 	else if (tcp_nothing_sent(c))
 		tcp_output_want(c);
@@ -170,7 +167,7 @@ static void keepalive(struct tcp_conn *c)
 		tcp_life_arm(c, quiet_us < c->keepalive_us ? c->keepalive_us - quiet_us : c->keepalive_us);
 		return;
 	}
-	if (c->keepalives >= c->keepalive_probes && !MUTANT(keepalive_never_gives_up)) {
+	if (c->keepalives >= c->keepalive_probes) {
 		COUNT(s, tcp_timed_out);
 		tcp_conn_end(c, TCP_REASON_TIMED_OUT);
 		return;

@@ -14,14 +14,13 @@ enum {
  * waits for a measurement. */
 static bool is_sampled(const struct tcp_conn *c)
 {
-	return c->srtt_us && (!c->tlp_unsampled || MUTANT(probes_without_samples));
+	return c->srtt_us && !c->tlp_unsampled;
 }
 
 bool tcp_tlp_wanted(const struct tcp_conn *c)
 {
-	return c->sack && !MUTANT(no_tail_loss_probe) && !c->tlp_out && is_sampled(c) &&
-	       c->recovery == TCP_RECOVERY_NONE && !c->sacked_count && !c->lost_count &&
-	       c->state >= TCP_ESTABLISHED && !list_empty(&c->flight);
+	return c->sack && !c->tlp_out && is_sampled(c) && c->recovery == TCP_RECOVERY_NONE &&
+	       !c->sacked_count && !c->lost_count && c->state >= TCP_ESTABLISHED && !list_empty(&c->flight);
 }
 
 /* One frame is on its way: a FIN rides on the data before it. */

@@ -17,7 +17,7 @@ void tcp_train_leave(struct tcp_conn *c, struct tcp_train *t)
 	if (!t->count)
 		return;
 	/* A port may send garbage when it is asked to cut what is one segment. */
-	if (t->count > 1 || MUTANT(one_segment_is_cut)) {
+	if (t->count > 1) {
 		t->m->tso_segsz = t->size;
 		COUNT(c->stack, tcp_large_out);
 	}

@@ -21,7 +21,6 @@
 #include "broker/core/exchange.h"
 #include "broker/core/queue.h"
 #include "runtime/check.h"
-#include "runtime/mutants.h"
 #include "runtime/pool.h"
 #include "runtime/timer.h"
 

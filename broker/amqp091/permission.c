@@ -9,8 +9,8 @@ static bool permitted(
 
 	if (!c->grant || access_allows(c->grant, c->server->match, kind, name))
 		return true;
-	c->server->counters.access_refused += !MUTANT(refusals_uncounted);
-	if (name.bytes == 0 && !MUTANT(default_exchange_has_no_name))
+	c->server->counters.access_refused++;
+	if (name.bytes == 0)
 		name = (struct slice){(const uint8_t *)"amq.default", 11};
 	channel_exception(ch, AMQP091_REPLY_ACCESS_REFUSED, id,
 		"%s access to %s '%.*s' in vhost '%s' refused for user '%s'", access_kind_name(kind), what,
@@ -45,17 +45,15 @@ bool exchange_declare_permitted(struct amqp091_channel *ch, struct exchange_decl
 	struct exchange_declaration look = {.name = d->name, .passive = true};
 	struct failure f;
 
-	if ((d->passive && !MUTANT(passive_exchange_needs_configure)) || d->name.bytes == 0 ||
-		!ch->conn->grant)
+	if (d->passive || d->name.bytes == 0 || !ch->conn->grant)
 		return true;
-	if (!MUTANT(exchanges_are_anyones) && !exchange_permitted(ch, ACCESS_CONFIGURE, d->name, id))
+	if (!exchange_permitted(ch, ACCESS_CONFIGURE, d->name, id))
 		return false;
 	const struct value *to = text_argument(&d->arguments, "alternate-exchange");
-	d->existing = to && exchange_declare(s, &look, &f) == FAILURE_NONE &&
-		      !MUTANT(known_exchange_asked_for_alternate);
-	if (!to || d->existing || MUTANT(alternate_not_asked_for))
+	d->existing = to && exchange_declare(s, &look, &f) == FAILURE_NONE;
+	if (!to || d->existing)
 		return true;
-	return (MUTANT(alternate_without_read) || exchange_permitted(ch, ACCESS_READ, d->name, id)) &&
+	return exchange_permitted(ch, ACCESS_READ, d->name, id) &&
 	       exchange_permitted(ch, ACCESS_WRITE, to->bytes, id);
 }
 
@@ -65,27 +63,24 @@ bool queue_declare_permitted(struct amqp091_channel *ch, struct queue_declaratio
 	struct failure f;
 	struct queue *q;
 
-	if ((d->passive && !MUTANT(passive_queue_needs_configure)) || !ch->conn->grant)
+	if (d->passive || !ch->conn->grant)
 		return true;
-	if (!MUTANT(queues_are_anyones) && !queue_permitted(ch, ACCESS_CONFIGURE, d->name, id))
+	if (!queue_permitted(ch, ACCESS_CONFIGURE, d->name, id))
 		return false;
 	const struct value *to = text_argument(&d->arguments, "x-dead-letter-exchange");
-	d->existing = to && queue_lookup(s, d->name, &q, &f) != FAILURE_NOT_FOUND &&
-		      !MUTANT(known_queue_asked_for_dead_letters);
-	if (!to || d->existing || MUTANT(dead_letters_not_asked_for))
+	d->existing = to && queue_lookup(s, d->name, &q, &f) != FAILURE_NOT_FOUND;
+	if (!to || d->existing)
 		return true;
-	return (MUTANT(dead_letters_without_read) || queue_permitted(ch, ACCESS_READ, d->name, id)) &&
+	return queue_permitted(ch, ACCESS_READ, d->name, id) &&
 	       exchange_permitted(ch, ACCESS_WRITE, to->bytes, id);
 }
 
 /* The default exchange is no one's to bind, whatever the permissions: the core says so. */
 bool binding_permitted(struct amqp091_channel *ch, const struct binding_spec *b, uint32_t id)
 {
-	if ((b->exchange.bytes == 0 || b->destination.bytes == 0) && !MUTANT(default_exchange_asked_for))
+	if (b->exchange.bytes == 0 || b->destination.bytes == 0)
 		return true;
-	enum access_kind write = MUTANT(bindings_read_at_both_ends) ? ACCESS_READ : ACCESS_WRITE;
-
-	return (b->to_exchange ? exchange_permitted(ch, write, b->destination, id)
-			       : queue_permitted(ch, write, b->destination, id)) &&
-	       (MUTANT(bindings_without_read) || exchange_permitted(ch, ACCESS_READ, b->exchange, id));
+	return (b->to_exchange ? exchange_permitted(ch, ACCESS_WRITE, b->destination, id)
+			       : queue_permitted(ch, ACCESS_WRITE, b->destination, id)) &&
+	       (exchange_permitted(ch, ACCESS_READ, b->exchange, id));
 }

@@ -17,8 +17,7 @@ bool reply_to_is(struct slice queue)
 
 bool reply_to_hidden(struct slice queue)
 {
-	return queue.bytes >= PREFIX_BYTES && !MUTANT(reply_queues_are_anyones) &&
-	       memcmp(queue.data, REPLY_TO, PREFIX_BYTES) == 0;
+	return queue.bytes >= PREFIX_BYTES && memcmp(queue.data, REPLY_TO, PREFIX_BYTES) == 0;
 }
 
 /* amq.gen-RANDOM gives its random part. */
@@ -34,10 +33,8 @@ static struct slice name_make(struct amqp091_channel *ch)
 
 static enum failure_code queue_make(struct amqp091_channel *ch, struct queue **q, struct failure *f)
 {
-	struct queue_declaration d = {.name = name_make(ch),
-		.exclusive = true,
-		.auto_delete = !MUTANT(reply_queue_stays),
-		.generated = true};
+	struct queue_declaration d = {
+		.name = name_make(ch), .exclusive = true, .auto_delete = true, .generated = true};
 
 	return queue_declare(&ch->conn->session, &d, q, f);
 }
@@ -47,12 +44,12 @@ struct queue *reply_to_begin(struct amqp091_channel *ch, const struct amqp091_ba
 	struct failure f;
 	struct queue *q;
 
-	if (!a->no_ack && !MUTANT(replies_are_acknowledged)) {
+	if (!a->no_ack) {
 		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_CONSUME,
 			"reply consumer cannot acknowledge");
 		return NULL;
 	}
-	if (ch->replies && !MUTANT(two_reply_consumers)) {
+	if (ch->replies) {
 		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_CONSUME,
 			"reply consumer already set");
 		return NULL;
@@ -60,7 +57,7 @@ struct queue *reply_to_begin(struct amqp091_channel *ch, const struct amqp091_ba
 	enum failure_code code = queue_make(ch, &q, &f);
 	if (code == FAILURE_NONE)
 		return q;
-	ch->conn->frame_again = code == FAILURE_AGAIN && !MUTANT(reply_queue_does_not_wait);
+	ch->conn->frame_again = code == FAILURE_AGAIN;
 	if (!ch->conn->frame_again)
 		channel_failure(ch, AMQP091_METHOD_BASIC_CONSUME, &f);
 	return NULL;
@@ -87,7 +84,7 @@ bool reply_to_rewrite(struct amqp091_channel *ch, struct amqp091_content_header 
 
 	if (!(properties->flags & AMQP091_BASIC_REPLY_TO) || !reply_to_is(slice_of(properties->reply_to)))
 		return true;
-	if (!ch->replies && !MUTANT(request_without_consumer)) {
+	if (!ch->replies) {
 		publish_drop(ch);
 		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH,
 			"fast reply consumer does not exist");
@@ -99,7 +96,7 @@ bool reply_to_rewrite(struct amqp091_channel *ch, struct amqp091_content_header 
 	h->properties_len = (uint32_t)(amqp091_basic_properties_put(to, properties) - to);
 	h->properties = to;
 	MUST(amqp091_basic_properties_decode(to, h->properties_len, properties) == 0);
-	ch->in.rewritten = !MUTANT(next_request_is_like_this);
+	ch->in.rewritten = true;
 	return true;
 }
 
@@ -112,12 +109,11 @@ void reply_to_declare(struct amqp091_channel *ch, const struct amqp091_queue_dec
 	struct failure f;
 
 	if (!reply_to_is(slice_of(a->queue)) &&
-		queue_lookup(&ch->conn->session, slice_of(a->queue), &q, &f) == FAILURE_NOT_FOUND &&
-		!MUTANT(those_who_left_wait_still)) {
+		queue_lookup(&ch->conn->session, slice_of(a->queue), &q, &f) == FAILURE_NOT_FOUND) {
 		channel_failure(ch, AMQP091_METHOD_QUEUE_DECLARE, &f);
 		return;
 	}
 	ok.args.queue_declare_ok = (struct amqp091_queue_declare_ok){.queue = a->queue, .consumer_count = 1};
-	if (!a->no_wait || MUTANT(reply_to_declare_ok_unasked))
+	if (!a->no_wait)
 		conn_send_method(ch->conn, ch->number, &ok);
 }

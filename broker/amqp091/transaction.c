@@ -48,9 +48,7 @@ static struct kept_publish *first_kept(struct amqp091_channel *ch)
 {
 	if (cds_list_empty(&ch->tx.publishes))
 		return NULL;
-	return MUTANT(last_published_first)
-		       ? cds_list_entry(ch->tx.publishes.prev, struct kept_publish, link)
-		       : cds_list_first_entry(&ch->tx.publishes, struct kept_publish, link);
+	return cds_list_first_entry(&ch->tx.publishes, struct kept_publish, link);
 }
 
 static void refuse(struct amqp091_channel *ch)
@@ -75,10 +73,7 @@ void transaction_publish(struct amqp091_channel *ch)
 		return;
 	}
 	uint64_t bytes = kept_bytes(&content);
-	struct kept_publish *k = s->kept_bytes + bytes <= s->kept_bytes_max ||
-						 MUTANT(transactions_of_any_size)
-					 ? pool_take(s->kept_pool)
-					 : NULL;
+	struct kept_publish *k = s->kept_bytes + bytes <= s->kept_bytes_max ? pool_take(s->kept_pool) : NULL;
 	if (!k) {
 		refuse(ch);
 		return;
@@ -108,19 +103,19 @@ static bool publish_first(struct amqp091_channel *ch, struct kept_publish *k)
 		(k->content.mandatory && !conn_may_read(ch->conn)))
 		return false;
 	/* It is published now: its time in queues counts from here. */
-	if (!k->offered && !MUTANT(lifetime_runs_before_commit))
+	if (!k->offered)
 		message_received(k->content.message, ch->conn->server->now_us);
 	k->offered = true;
 	switch (publish_offer(ch, &k->content, &ch->marks, &f)) {
 	case PUBLISH_AGAIN:
 		return false;
 	case PUBLISH_REFUSED:
-		ch->tx.refused = !MUTANT(refused_publish_commits);
+		ch->tx.refused = true;
 		break;
 	case PUBLISH_FAILED:
 		if (f.code == FAILURE_LIMIT)
 			ch->tx.refused = true;
-		else if (k->content.mandatory && !MUTANT(lost_exchange_returns_nothing))
+		else if (k->content.mandatory)
 			publish_give_back(ch, k->content.message);
 		break;
 	case PUBLISH_DONE:
@@ -128,7 +123,7 @@ static bool publish_first(struct amqp091_channel *ch, struct kept_publish *k)
 	}
 	const struct message *keys = k->content.keys;
 	uint32_t more = keys ? message_properties_bytes(keys) / KEYS_BYTES_A_FRAME : 0;
-	conn_charge(ch->conn, MUTANT(commit_takes_no_turns) ? 0 : 1 + more);
+	conn_charge(ch->conn, 1 + more);
 	forget(ch->conn->server, k);
 	return true;
 }
@@ -153,8 +148,7 @@ static bool commit_some(struct amqp091_channel *ch)
 	while (!cds_list_empty(&ch->tx.settlements))
 		if (!settle_first(ch, cds_list_first_entry(&ch->tx.settlements, struct unacked, link)))
 			return false;
-	return MUTANT(commit_ok_before_other_cores) ||
-	       publish_marks_passed(ch->conn->server->config.core, &ch->marks);
+	return publish_marks_passed(ch->conn->server->config.core, &ch->marks);
 }
 
 static void commit(struct amqp091_channel *ch)
@@ -167,7 +161,7 @@ static void commit(struct amqp091_channel *ch)
 	if (!done)
 		return;
 	ch->tx.committing = false;
-	if (ch->prefetch_channel && !MUTANT(commit_wakes_nobody))
+	if (ch->prefetch_channel)
 		channel_wake(ch);
 	if (ch->tx.refused) {
 		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_TX_COMMIT,
@@ -194,12 +188,12 @@ static bool roll_back_some(struct amqp091_channel *ch)
 	struct amqp091_conn *c = ch->conn;
 	struct kept_publish *k;
 
-	for (; (k = first_kept(ch)) && !MUTANT(rollback_keeps_publishes); conn_charge(c, 1)) {
+	for (; (k = first_kept(ch)); conn_charge(c, 1)) {
 		if (conn_input_left(c) == 0)
 			return false;
 		forget(c->server, k);
 	}
-	while (!cds_list_empty(&ch->tx.settlements) && !MUTANT(rollback_keeps_settlements)) {
+	while (!cds_list_empty(&ch->tx.settlements)) {
 		if (conn_input_left(c) == 0)
 			return false;
 		restore_last(ch);
@@ -227,8 +221,7 @@ static void select_tx(struct amqp091_channel *ch)
 		return;
 	}
 	ch->tx.on = true;
-	if (!MUTANT(transactions_take_the_fast_way))
-		ch->template.method_bytes = ch->template.header_bytes = 0; /* nothing goes the fast way */
+	ch->template.method_bytes = ch->template.header_bytes = 0; /* nothing goes the fast way */
 	conn_send_method(ch->conn, ch->number, &ok);
 }
 
@@ -266,7 +259,6 @@ void transaction_drop(struct amqp091_channel *ch)
 	cds_list_splice(&ch->tx.publishes, s->forgotten.prev);
 	CDS_INIT_LIST_HEAD(&ch->tx.publishes);
 	/* The channel's deliveries are abandoned together. */
-	if (!MUTANT(settled_in_vain_is_lost))
-		cds_list_splice(&ch->tx.settlements, &ch->unacked);
+	cds_list_splice(&ch->tx.settlements, &ch->unacked);
 	CDS_INIT_LIST_HEAD(&ch->tx.settlements);
 }

@@ -3,7 +3,6 @@
 
 #include "broker/core/core.h"
 #include "runtime/check.h"
-#include "runtime/mutants.h"
 
 #include <stdlib.h>
 
@@ -14,7 +13,7 @@ static bool single_active(const struct queue *q)
 
 bool consumer_order_needed(const struct queue *q, const struct consumer *c)
 {
-	return (MUTANT(lower_priorities_are_plain) ? c->priority > 0 : c->priority != 0) || single_active(q);
+	return c->priority != 0 || single_active(q);
 }
 
 static struct consumer_class *class_of(const struct queue *q, const struct consumer *c)
@@ -38,7 +37,7 @@ static struct consumer_order *order_make(const struct queue *q)
 	o->single = single_active(q);
 	CDS_INIT_LIST_HEAD(&o->classes);
 	class_begin(&o->zero, 0);
-	o->zero.count = MUTANT(earlier_consumers_uncounted) ? 0 : q->consumer_count;
+	o->zero.count = q->consumer_count;
 	o->count = 1;
 	o->now = &o->zero;
 	cds_list_add(&o->zero.link, &o->classes);
@@ -79,12 +78,11 @@ static void place(struct queue *q, struct consumer *c)
 
 	if (list_is_empty(&q->consumers)) {
 		o->now = class;
-	} else if (class->priority > o->now->priority && !MUTANT(higher_one_waits)) {
+	} else if (class->priority > o->now->priority) {
 		stand_aside(q);
 		o->now = class;
 	}
-	cds_list_add_tail(
-		&c->link, class == o->now || MUTANT(lower_one_steps_in) ? &q->consumers : &class->aside);
+	cds_list_add_tail(&c->link, class == o->now ? &q->consumers : &class->aside);
 }
 
 static void add_single(struct queue *q, struct consumer *c)
@@ -137,9 +135,9 @@ void consumer_order_removed(struct queue *q, struct consumer *c)
 	struct consumer_class *class = class_of(q, c);
 
 	c->class = NULL;
-	if (o->single && o->active == c && !MUTANT(nobody_is_next))
+	if (o->single && o->active == c)
 		activate_next(q);
-	else if (!o->single && list_is_empty(&q->consumers) && !MUTANT(those_aside_stay_aside))
+	else if (!o->single && list_is_empty(&q->consumers))
 		consumer_order_next(q);
 	MUST(class->count > 0);
 	if (--class->count > 0 || class == &o->zero)

@@ -3,7 +3,6 @@
 
 #include "broker/core/core.h"
 #include "runtime/check.h"
-#include "runtime/mutants.h"
 #include "runtime/planted.h"
 
 #include <stdlib.h>
@@ -52,7 +51,7 @@ struct letter_address *letter_address_make(
 	uint8_t *at = a->text;
 	a->refs = 1;
 	a->vhost = v;
-	a->has_key = key_or_null != NULL && !MUTANT(letters_keep_their_key);
+	a->has_key = key_or_null != NULL;
 	a->queue = put(&at, queue);
 	a->exchange = put(&at, exchange);
 	a->routing_key = put(&at, key);
@@ -83,7 +82,7 @@ static uint32_t reserve(const struct broker_core *c)
 
 static void open_or_shut(struct broker_core *c)
 {
-	bool open = c->letters.count < letters_max(c) || MUTANT(letters_without_bound);
+	bool open = c->letters.count < letters_max(c);
 
 	if (open != c->letters.open)
 		__atomic_store_n(&c->letters.open, open, __ATOMIC_RELAXED);
@@ -139,10 +138,7 @@ void letter_post(struct broker_core *c, struct letter_address *a, struct message
 	MUST(l); /* letters_open, and what is kept beyond it */
 	__atomic_add_fetch(&a->refs, !PLANTED(letter_without_an_address), __ATOMIC_RELAXED);
 	*l = (struct dead_letter){.message = m_take, .address = a, .why = why};
-	if (MUTANT(last_letter_first))
-		cds_list_add(&l->link, &c->letters.all);
-	else
-		cds_list_add_tail(&l->link, &c->letters.all);
+	cds_list_add_tail(&l->link, &c->letters.all);
 	c->letters.count++;
 	open_or_shut(c);
 }
@@ -174,17 +170,15 @@ unsigned letters_poll(struct broker_core *c)
 	unsigned n = 0;
 
 	c->letters.waiting = false;
-	for (; (n < LETTERS_QUANTUM || MUTANT(all_letters_in_a_turn)) && octets < LETTERS_OCTETS &&
-		(l = first(c));
-		n++) {
-		octets += MUTANT(long_letters_take_a_turn) ? 0 : message_properties_bytes(l->message);
+	for (; n < LETTERS_QUANTUM && octets < LETTERS_OCTETS && (l = first(c)); n++) {
+		octets += message_properties_bytes(l->message);
 		enum publish_result result = publish(c, l);
 		if (result == PUBLISH_AGAIN && !PLANTED(letter_that_waits_is_lost)) {
-			c->letters.waiting = !MUTANT(waiting_letters_keep_awake);
+			c->letters.waiting = true;
 			break;
 		}
 		c->counters.dead_letters++;
-		c->counters.dead_letters_lost += result == PUBLISH_FAILED && !MUTANT(lost_letters_uncounted);
+		c->counters.dead_letters_lost += result == PUBLISH_FAILED;
 		letter_forget(c, l);
 	}
 	return n;

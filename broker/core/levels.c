@@ -2,7 +2,6 @@
 #include "broker/core/levels.h"
 
 #include "runtime/check.h"
-#include "runtime/mutants.h"
 
 #include <stdlib.h>
 
@@ -47,7 +46,7 @@ static void bit_set(struct levels *l, uint32_t level, bool set)
 /* The highest level that has any; there is one. */
 static uint32_t highest(const struct levels *l)
 {
-	for (uint32_t w = MUTANT(levels_above_63_forgotten) ? 1 : LEVELS_MAX / 64; w-- > 0;)
+	for (uint32_t w = LEVELS_MAX / 64; w-- > 0;)
 		if (l->ready_bits[w])
 			return w * 64 + 63 - (uint32_t)__builtin_clzll(l->ready_bits[w]);
 	MUST(!"a ready message is of some level");
@@ -68,7 +67,7 @@ void levels_room_cancel(struct entries *e)
 {
 	struct levels *l = e->levels;
 
-	if (!l->spare || e->ready > 0 || e->unsettled > 0 || MUTANT(empty_queue_keeps_a_page))
+	if (!l->spare || e->ready > 0 || e->unsettled > 0)
 		return;
 	entry_page_give(e->cache, l->spare);
 	l->spare = NULL;
@@ -80,7 +79,7 @@ void levels_push(struct entries *e, struct message *m_take)
 	uint32_t level = message_priority(m_take);
 
 	if (level >= l->count)
-		level = MUTANT(beyond_the_highest_is_the_lowest) ? 0 : l->count - 1;
+		level = l->count - 1;
 	if (!entries_has_room(&l->at[level])) {
 		MUST(l->spare); /* levels_room has said so */
 		entries_page_add(&l->at[level], l->spare);
@@ -103,15 +102,14 @@ bool levels_pop(struct entries *e, bool settle, struct entry *out)
 	at->unsettled = 0; /* counted for all levels together */
 	e->unsettled += !settle;
 	ready_add(e, -1);
-	bit_set(l, level, at->ready > 0 && !MUTANT(second_of_a_level_forgotten));
+	bit_set(l, level, at->ready > 0);
 	levels_room_cancel(e);
 	return true;
 }
 
 struct message *levels_peek(const struct entries *e)
 {
-	return e->ready ? entries_peek(&e->levels->at[MUTANT(head_is_the_lowest) ? 0 : highest(e->levels)])
-			: NULL;
+	return e->ready ? entries_peek(&e->levels->at[highest(e->levels)]) : NULL;
 }
 
 uint32_t levels_peek_returns(const struct entries *e)
@@ -123,7 +121,7 @@ uint32_t levels_peek_returns(const struct entries *e)
 void levels_requeued(struct entries *e, struct entries *level)
 {
 	__atomic_store_n(&level->ready, level->ready + 1, __ATOMIC_RELAXED);
-	bit_set(e->levels, (uint32_t)(level - e->levels->at), !MUTANT(what_comes_back_is_forgotten));
+	bit_set(e->levels, (uint32_t)(level - e->levels->at), true);
 }
 
 uint64_t levels_purge(struct entries *e, struct entries_grave *g)
@@ -133,7 +131,7 @@ uint64_t levels_purge(struct entries *e, struct entries_grave *g)
 
 	for (uint32_t i = 0; i < l->count; i++) {
 		entries_purge(&l->at[i], g);
-		bit_set(l, i, MUTANT(purged_level_seems_full));
+		bit_set(l, i, false);
 	}
 	ready_add(e, -(int64_t)n);
 	levels_room_cancel(e);
@@ -148,7 +146,7 @@ void levels_clear(struct entries *e, struct entries_grave *g)
 		entries_clear(&l->at[i], g);
 		bit_set(l, i, false);
 	}
-	e->unsettled = MUTANT(cleared_levels_are_owed) ? e->unsettled : 0;
+	e->unsettled = 0;
 	ready_add(e, -(int64_t)e->ready);
 	levels_room_cancel(e);
 }

@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs each mutant of tests/mutants/list against its test.
 
-usage: stage.py [--targets | MUTANT...]
+usage: stage.py [--prepare | --targets | MUTANT...]
 
-A mutant is a line of the library behind MUTANT(name): a bug that GODWIT_MUTANT=name switches on in the programs
-of tests/mutants. Its test must fail with it (or crash, or hang) and pass without. Every MUTANT of the sources
-stands in the list, and the other way round.
+--prepare makes the copy of the tree that has all mutants in it (mutate.py), and --targets names the programs to be built there.
+A mutant's test must fail with it (or crash, or hang) and pass without.
 """
 import concurrent.futures
 import os
@@ -15,27 +14,18 @@ import re
 import subprocess
 import sys
 
+import mutate
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAMS = ROOT / "build-test/tests/mutants"
+COPY = ROOT / "build-mutants/tree"
+PROGRAMS = COPY / "build"
 LIST = ROOT / "tests/mutants/list"
 HANGS_AFTER_S = 20
 TAP = re.compile(r"^(not ok|ok) \d+ ([^#\n]*?)(?: # SKIP.*)?$", re.M)
 
 
-def rows_of(text):
-    """[(mutant, program, test)] of a list; a test may guard against several mutants, a mutant has one or more tests."""
-    rows = []
-    for line in text.splitlines():
-        words = line.split("#")[0].split()
-        if words:
-            if len(words) != 3:
-                sys.exit(f"{LIST}: wants MUTANT PROGRAM TEST: {line}")
-            rows.append(tuple(words))
-    return rows
-
-
-def program_of(program):
-    return PROGRAMS / ("mutants_packetscript" if program == "script" else f"mutants_{program}")
+def target_of(program):
+    return "tests/script/packetscript" if program == "script" else f"test_{program}"
 
 
 def argument_of(program, test):
@@ -46,16 +36,6 @@ def title_of(program, test):
     return test + ".pkt" if program == "script" else test
 
 
-def declared():
-    """The names in the sources."""
-    names = set()
-    for folder in ("tcpstack", "runtime", "broker/core", "broker/amqp091"):
-        for path in (ROOT / folder).glob("*.[ch]"):
-            if path.name != "mutants.h":
-                names |= set(re.findall(r"\bMUTANT\((\w+)\)", path.read_text(encoding="utf-8")))
-    return names
-
-
 def outcome(program, test, mutant=None):
     """'passed', or how the test failed."""
     environment = {**os.environ, "GODWIT_SEED": "1"}
@@ -63,7 +43,7 @@ def outcome(program, test, mutant=None):
     if mutant:
         environment["GODWIT_MUTANT"] = mutant
     try:
-        done = subprocess.run([program_of(program), argument_of(program, test)], env=environment, text=True,
+        done = subprocess.run([PROGRAMS / target_of(program), argument_of(program, test)], env=environment, text=True,
                               errors="replace", capture_output=True, timeout=HANGS_AFTER_S, check=False)
     except subprocess.TimeoutExpired:
         return "hung"
@@ -89,12 +69,6 @@ def judge(row):
     return ""
 
 
-def differences(names, rows):
-    listed = {row[0] for row in rows}
-    return [f"{name}: stands in the sources and not in the list" for name in sorted(names - listed)] + \
-           [f"{name}: stands in the list and not in the sources" for name in sorted(listed - names)]
-
-
 def self_test(rows):
     """What the stage must find, it finds."""
     _, program, test = rows[0]
@@ -103,17 +77,26 @@ def self_test(rows):
         wrong.append("a mutant that changes nothing is not found")
     if not judge((rows[0][0], program, "no-such-test")):
         wrong.append("a test that does not exist is not found")
-    if len(differences({"one_more"}, [("another", program, test)])) != 2:
-        wrong.append("a difference between list and sources is not found")
+    for code in ("a == b", "no_such_code"):
+        try:
+            mutate.mutated("int f(int a, int b)\n{\n\treturn a == b || b == a || a == /* once more */ b;\n}\n",
+                           [mutate.Edit("x", "f.c", "f", code, "true")])
+            wrong.append(f"a place of a mutant that is not the only one, or none, is taken: {code}")
+        except mutate.ListError:
+            pass
     return wrong
 
 
 def main(arguments):
-    rows = rows_of(LIST.read_text(encoding="utf-8"))
-    if arguments == ["--targets"]:
-        print("\n".join(sorted({f"tests/mutants/{program_of(row[1]).name}" for row in rows})))
+    mutants = mutate.read(LIST.read_text(encoding="utf-8"))
+    rows = mutants.rows
+    if arguments == ["--prepare"]:
+        mutate.copy_tree(ROOT, COPY, mutants.edits)
         return 0
-    wrong = differences(declared(), rows) + self_test(rows)
+    if arguments == ["--targets"]:
+        print("\n".join(sorted({target_of(row[1]) for row in rows})))
+        return 0
+    wrong = self_test(rows)
     if arguments:
         rows = [row for row in rows if row[0] in arguments]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -130,4 +113,7 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except mutate.ListError as error:
+        sys.exit(f"{LIST}: {error}")
