@@ -148,6 +148,29 @@ static void deliveries_are_counted(void)
 	deliveries_are_counted_with(2);
 }
 
+/* The queue stays where it is, as it has two consumers: what is returned crosses twice. The header is put
+ * together at the consumer's core, from a count that the owner keeps. */
+static void deliveries_of_another_core_are_counted(void)
+{
+	begin(2, 2);
+	client_qos(&there, 1, 1, false);
+	client_consume(&there, 1, "q", "t", false);
+	publish("kept");
+	expect(&there, DELIVER, NO_COUNT);
+	client_consume(&here, 1, "q", "c", false);
+	publish("body");
+	for (int64_t i = 0; i <= 2; i++) {
+		expect(&here, DELIVER, i ? i : NO_COUNT);
+		client_expect_nothing(&here);
+		client_nack(&here, 1, tag, false, true);
+	}
+	client_expect_nothing(&here);
+	expect_letters(1);
+	CU_ASSERT_EQUAL(broker_core_counters(rig.core)->moves_in, 0);
+	client_ack(&there, 1, 1, false);
+	finish();
+}
+
 /* As RabbitMQ 3.10 says it: basic.get-ok has the header from the beginning. */
 static void gets_are_counted_with(uint32_t cores)
 {
@@ -339,6 +362,7 @@ int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"deliveries_are_counted", deliveries_are_counted},
+			{"deliveries_of_another_core_are_counted", deliveries_of_another_core_are_counted},
 			{"gets_are_counted", gets_are_counted}, {"every_return_counts", every_return_counts},
 			{"transactions_count", transactions_count},
 			{"other_properties_stay", other_properties_stay},
