@@ -195,6 +195,33 @@ static void further_keys_are_remembered(void)
 	finish();
 }
 
+/* A dead letter of what was held back knows the keys that BCC named when it was published. */
+static void hidden_keys_are_remembered_for_a_letter(void)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DECLARE};
+
+	begin(2);
+	amqp091_table_build(&table, table_bytes, sizeof(table_bytes));
+	amqp091_table_add_cstring(&table, "x-dead-letter-exchange", "amq.direct");
+	m.args.queue_declare.queue = str("brief");
+	CU_ASSERT_EQUAL(amqp091_table_finish(&table, &m.args.queue_declare.arguments), 0);
+	client_method(&there, 1, &m);
+	client_expect(&there, 1, AMQP091_METHOD_QUEUE_DECLARE_OK);
+	bind("brief", "brief");
+	bind_to("amq.direct", "q", "b");
+	delay(10);
+	add_keys("BCC", "b");
+	publish("brief", "body");
+	advance(12);
+	client_get(&there, 1, "brief", false);
+	client_expect_text(&there, 1, AMQP091_METHOD_BASIC_GET_OK, "body");
+	client_nack(&there, 1, 1, false, false);
+	rig_settle(&rig);
+	take("q");
+	CU_ASSERT_TRUE(has("x-death") && !has("BCC"));
+	finish();
+}
+
 static void it_is_confirmed_at_once(void)
 {
 	begin(1);
@@ -373,6 +400,7 @@ int main(int argc, char **argv)
 			{"a_message_comes_late_on_another_core", a_message_comes_late_on_another_core},
 			{"a_delay_in_text_is_a_number_then", a_delay_in_text_is_a_number_then},
 			{"further_keys_are_remembered", further_keys_are_remembered},
+			{"hidden_keys_are_remembered_for_a_letter", hidden_keys_are_remembered_for_a_letter},
 			{"it_is_confirmed_at_once", it_is_confirmed_at_once},
 			{"a_mandatory_one_is_not_returned", a_mandatory_one_is_not_returned},
 			{"it_lives_from_then_on", it_lives_from_then_on},

@@ -328,6 +328,124 @@ static void a_key_of_the_queues_replaces_them(void)
 	finish();
 }
 
+static void bind(const char *queue, const char *key)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_BIND};
+
+	m.args.queue_bind = (struct amqp091_queue_bind){
+		.queue = str(queue), .exchange = str("amq.direct"), .routing_key = str(key)};
+	client_method(&there, 1, &m);
+	client_expect(&there, 1, AMQP091_METHOD_QUEUE_BIND_OK);
+}
+
+static void add_key(struct amqp091_table_builder *b, const char *header, const char *key)
+{
+	amqp091_array_open(b, header);
+	amqp091_table_add_cstring(b, NULL, key);
+	amqp091_table_close(b);
+}
+
+/* With CC "cc" and BCC "bcc". */
+static void publish_with_keys(const char *key)
+{
+	uint8_t bytes[256];
+	struct amqp091_table_builder headers;
+	struct amqp091_basic_properties p = {.flags = AMQP091_BASIC_HEADERS};
+
+	amqp091_table_build(&headers, bytes, sizeof(bytes));
+	add_key(&headers, "CC", "cc");
+	add_key(&headers, "BCC", "bcc");
+	CU_ASSERT_EQUAL(amqp091_table_finish(&headers, &p.headers), 0);
+	client_publish_with(&here, 1, key, &p, "body");
+	rig_settle(&rig);
+}
+
+/* The routing keys of an event: the message's own, then that of CC, and no other. */
+static void expect_keys(unsigned at, const char *first, const char *second)
+{
+	struct amqp091_table t = event(at);
+	struct amqp091_value v;
+
+	CU_ASSERT_EQUAL_FATAL(amqp091_table_find(&t, "routing-keys", &v), 0);
+	struct amqp091_table keys = v.array;
+	for (unsigned i = 0; i < 2; i++) {
+		const char *key = i ? second : first;
+		CU_ASSERT_EQUAL_FATAL(amqp091_array_next(&keys, &v), 1);
+		CU_ASSERT_TRUE(v.bytes.len == strlen(key) && memcmp(v.bytes.data, key, v.bytes.len) == 0);
+	}
+	CU_ASSERT_EQUAL(keys.len, 0);
+}
+
+static bool has(const char *header)
+{
+	return amqp091_table_find(&got.p.headers, header, &(struct amqp091_value){0}) == 0;
+}
+
+/* Queues that give up to amq.direct under the message's own keys. */
+static void declare_to_direct(const char *queue)
+{
+	amqp091_table_add_cstring(arguments(), "x-dead-letter-exchange", "amq.direct");
+	declare(queue);
+}
+
+/* They are remembered from death to death, and no header tells of them. */
+static void hidden_keys_count_and_stay_hidden_with(uint32_t cores)
+{
+	static const char *const queues[] = {"a", "b", "c"}, *const keys[] = {"q", "cc", "bcc"};
+
+	begin(cores);
+	declare_to_direct("q");
+	declare_to_direct("c");
+	client_declare(&there, 1, "a");
+	client_declare(&there, 1, "b");
+	for (unsigned i = 0; i < 3; i++)
+		bind(queues[i], keys[i]);
+	publish_with_keys("q");
+	for (unsigned death = 1; death <= 2; death++) {
+		reject(&here, death == 1 ? "q" : "c", death);
+		for (unsigned i = 0; i < 3; i++) {
+			if (death == 1 && i == 2)
+				continue; /* it dies there once more */
+			take(queues[i]);
+			CU_ASSERT_EQUAL(events(), death);
+			for (unsigned at = 0; at < death; at++)
+				expect_keys(at, "q", "cc");
+			CU_ASSERT_TRUE(has("CC") && !has("BCC"));
+			done();
+		}
+	}
+	finish();
+}
+
+static void hidden_keys_count_and_stay_hidden(void)
+{
+	hidden_keys_count_and_stay_hidden_with(1);
+	hidden_keys_count_and_stay_hidden_with(2);
+}
+
+/* A key of the queue's replaces them for good. */
+static void hidden_keys_are_replaced(void)
+{
+	begin(1);
+	letters_to("w");
+	declare("q");
+	declare_to_direct("w");
+	client_declare(&there, 1, "a");
+	client_declare(&there, 1, "c");
+	bind("a", "w");
+	bind("c", "bcc");
+	bind("c", "cc");
+	publish_with_keys("q");
+	reject(&here, "q", 1);
+	reject(&here, "w", 2);
+	take("a");
+	CU_ASSERT_EQUAL(events(), 2);
+	CU_ASSERT_TRUE(!has("CC") && !has("BCC"));
+	done();
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "c"), 0);
+	finish();
+}
+
 /* One that a client made up, or that is none, is not believed more than it can be. */
 static void a_strange_x_death_does_no_harm(void)
 {
@@ -678,6 +796,8 @@ int main(int argc, char **argv)
 			{"one_that_nobody_takes_is_counted", one_that_nobody_takes_is_counted},
 			{"further_keys_count", further_keys_count},
 			{"a_key_of_the_queues_replaces_them", a_key_of_the_queues_replaces_them},
+			{"hidden_keys_count_and_stay_hidden", hidden_keys_count_and_stay_hidden},
+			{"hidden_keys_are_replaced", hidden_keys_are_replaced},
 			{"a_strange_x_death_does_no_harm", a_strange_x_death_does_no_harm},
 			{"counts_have_an_end_and_a_beginning", counts_have_an_end_and_a_beginning},
 			{"what_is_no_array_leaves_the_first_death_alone",
