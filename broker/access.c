@@ -2,6 +2,7 @@
 #include "broker/access.h"
 
 #include "runtime/check.h"
+#include "runtime/mutants.h"
 #include "runtime/reclaim.h"
 
 #include <stdio.h>
@@ -67,7 +68,8 @@ static int grant_make(struct access_grant *g, const struct access_permission *p,
 	g->vhost_bytes = name_copy(g->vhost, p->vhost);
 	for (unsigned k = 0; k < ACCESS_KINDS; k++) {
 		/* RabbitMQ's rule: whoever leaves it empty means nothing, not everything. */
-		const char *text = p->pattern[k][0] ? p->pattern[k] : "^$";
+		const char *none = MUTANT(empty_permits_everything) ? ".*" : "^$";
+		const char *text = p->pattern[k][0] ? p->pattern[k] : none;
 		if (strcmp(text, ".*") == 0)
 			continue;
 		g->pattern[k] = pattern_create(text, strlen(text), why);
@@ -154,7 +156,8 @@ static struct access_grant *grant_find(struct access_table *t, struct slice user
 		return &t->grants[0];
 	for (uint32_t i = 0; i < t->count; i++) {
 		struct access_grant *g = &t->grants[i];
-		if (is(g->user, g->user_bytes, user) && is(g->vhost, g->vhost_bytes, vhost))
+		if (is(g->user, g->user_bytes, user) &&
+			(is(g->vhost, g->vhost_bytes, vhost) || MUTANT(permitted_in_any_vhost)))
 			return g;
 	}
 	return NULL;
@@ -165,7 +168,7 @@ struct access_grant *access_open(struct access *a, struct slice user, struct sli
 	struct access_table *t = rcu_dereference(a->table);
 	struct access_grant *g = grant_find(t, user, vhost);
 
-	if (g)
+	if (g && !MUTANT(grants_hold_nothing))
 		__atomic_add_fetch(&t->holders, 1, __ATOMIC_RELAXED);
 	return g;
 }
@@ -183,9 +186,10 @@ bool access_allows(
 
 	if (!g->pattern[kind])
 		return true;
-	if (name.bytes == 0)
+	if (name.bytes == 0 && !MUTANT(default_exchange_is_nameless))
 		name = (struct slice){(const uint8_t *)default_exchange, sizeof(default_exchange) - 1};
-	return pattern_find(g->pattern[kind], m, name.data, name.bytes) == PATTERN_YES;
+	enum pattern_result answer = pattern_find(g->pattern[kind], m, name.data, name.bytes);
+	return answer == PATTERN_YES || (answer == PATTERN_GAVE_UP && MUTANT(giving_up_is_yes));
 }
 
 const char *access_kind_name(enum access_kind kind)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Class basic: publish hands over to publish.c; here are consumers, get, settlement and prefetch. */
 #include "broker/amqp091/internal.h"
+#include "runtime/mutants.h"
 
 #include <stdio.h>
 
@@ -353,8 +354,8 @@ static void consume(struct amqp091_channel *ch, const struct amqp091_method *m)
 		return;
 	}
 	if (!channel_queue_name(ch, a->queue, m->id, &name) ||
-		!queue_permitted(ch, ACCESS_READ, name, m->id) || !consume_arguments(ch, a, name, &asked) ||
-		!tag_is_new(ch, a->consumer_tag))
+		(!MUTANT(consuming_is_anyones) && !queue_permitted(ch, ACCESS_READ, name, m->id)) ||
+		!consume_arguments(ch, a, name, &asked) || !tag_is_new(ch, a->consumer_tag))
 		return;
 	if (queue_lookup(&ch->conn->session, name, &q, &f) != FAILURE_NONE) {
 		channel_failure(ch, m->id, &f);
@@ -458,7 +459,7 @@ static void get(struct amqp091_channel *ch, const struct amqp091_method *m)
 		.ctx = ch};
 
 	if (!channel_queue_name(ch, a->queue, m->id, &r.queue) ||
-		!queue_permitted(ch, ACCESS_READ, r.queue, m->id))
+		(!MUTANT(getting_is_anyones) && !queue_permitted(ch, ACCESS_READ, r.queue, m->id)))
 		return;
 	if (!a->no_ack && unacked.used + s->gets >= unacked.capacity) {
 		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, m->id,

@@ -4,6 +4,7 @@
  * held back once, there and wherever it leads. A lifetime of its own begins now. */
 #include "broker/amqp091/internal.h"
 #include "broker/core/delay.h"
+#include "runtime/mutants.h"
 
 #include <stdlib.h>
 
@@ -26,7 +27,7 @@ static struct amqp091_value negated(const struct amqp091_value *v)
 		memcpy(text, v->bytes.data, v->bytes.len);
 		out.integer = -strtoll(text, NULL, 10);
 	}
-	if (out.integer >= INT32_MIN)
+	if (out.integer >= INT32_MIN || MUTANT(long_delays_wrap))
 		out.type = 'I';
 	return out;
 }
@@ -41,7 +42,7 @@ static int headers_make(
 
 	amqp091_table_build(&b, o->headers, o->room);
 	while (rest.len && amqp091_table_next(&rest, &key, &v) == 1) {
-		if (is_delay(key))
+		if (is_delay(key) && !MUTANT(delays_go_on))
 			v = negated(&v);
 		amqp091_table_add_value(&b, key, &v);
 	}
@@ -60,16 +61,16 @@ static enum publish_result make(struct amqp091_server *s, const struct delayed *
 		return PUBLISH_FAILED;
 	struct message_envelope e = {
 		.protocol = BROKER_PROTOCOL_AMQP091,
-		.persistent = message_persistent(d->message),
-		.priority = message_priority(d->message),
+		.persistent = message_persistent(d->message) && !MUTANT(delayed_ones_are_transient),
+		.priority = MUTANT(delayed_ones_have_no_priority) ? 0 : message_priority(d->message),
 		.exchange = message_exchange(d->message),
 		.routing_key = message_routing_key(d->message),
 		.properties = block,
 		.body_bytes = message_body_bytes(d->message),
-		.received_us = s->now_us,
+		.received_us = MUTANT(delay_uses_up_lifetime) ? message_received_us(d->message) : s->now_us,
 		.expires = message_expires(d->message),
 		.lifetime_us = message_lifetime_us(d->message),
-		.keys = message_keys(d->message),
+		.keys = MUTANT(hidden_keys_end_with_a_delay) ? NULL : message_keys(d->message),
 	};
 	return office_make(s, o, d->message, &e);
 }
@@ -83,10 +84,11 @@ static enum publish_result offer(struct amqp091_server *s, const struct delayed 
 	struct header_source headers = header_source(&of_made);
 	struct key_source more = key_source(&of_keys);
 	struct publish p = {
-		.exchange = d->address->exchange,
+		.exchange = MUTANT(delayed_ones_go_the_whole_way) ? message_exchange(d->message)
+								  : d->address->exchange,
 		.routing_key = message_routing_key(o->made),
 		.headers = &headers,
-		.more_keys = d->keys ? &more : NULL,
+		.more_keys = d->keys && !MUTANT(delay_forgets_further_keys) ? &more : NULL,
 		.keys = d->keys,
 	};
 
@@ -99,11 +101,11 @@ static enum publish_result delayed_publish(void *ctx, const struct delayed *d)
 	struct amqp091_office *o = &s->delayed;
 	enum publish_result result = PUBLISH_FAILED;
 
-	if (!delay_address_is_gone(d->address)) {
+	if (!delay_address_is_gone(d->address) || MUTANT(delayed_outlive_their_exchange)) {
 		result = o->made ? PUBLISH_DONE : make(s, d);
 		if (result == PUBLISH_DONE)
 			result = offer(s, d);
-	} else if (o->made) {
+	} else if (o->made && !MUTANT(exchange_gone_midway_holds_on)) {
 		exchange_publish_forget(&o->session);
 	}
 	if (result != PUBLISH_AGAIN)

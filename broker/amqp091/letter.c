@@ -11,6 +11,7 @@
 #include "broker/amqp091/letter.h"
 
 #include "broker/amqp091/internal.h"
+#include "runtime/mutants.h"
 
 #include <time.h>
 
@@ -40,7 +41,8 @@ static bool string_in(const struct amqp091_table *t, const char *key, struct sli
 static bool same_event(const struct amqp091_value *v, const struct dead_letter *l)
 {
 	return v->type == 'F' && string_in(&v->table, "queue", l->address->queue) &&
-	       string_in(&v->table, "reason", slice_of_text(death_name(l->why)));
+	       (MUTANT(deaths_of_any_reason) ||
+		       string_in(&v->table, "reason", slice_of_text(death_name(l->why))));
 }
 
 static void add_keys(
@@ -64,7 +66,7 @@ static void add_new_event(struct amqp091_table_builder *b, const struct dead_let
 	amqp091_table_open(b, NULL);
 	amqp091_table_add_int64(b, "count", 1);
 	add(b, "exchange", message_exchange(l->message));
-	if (p->flags & AMQP091_BASIC_EXPIRATION)
+	if ((p->flags & AMQP091_BASIC_EXPIRATION) && !MUTANT(original_expiration_untold))
 		add(b, "original-expiration", slice_of(p->expiration));
 	add(b, "queue", l->address->queue);
 	amqp091_table_add_cstring(b, "reason", death_name(l->why));
@@ -91,7 +93,8 @@ static void add_event_again(struct amqp091_table_builder *b, struct amqp091_tabl
 			amqp091_table_add_value(b, key, &v);
 			continue;
 		}
-		amqp091_table_add_int64(b, "count", v.integer < INT64_MAX ? v.integer + 1 : v.integer);
+		amqp091_table_add_int64(b, "count",
+			v.integer < INT64_MAX ? v.integer + !MUTANT(deaths_stay_at_one) : v.integer);
 		counted = true;
 	}
 	if (!counted)
@@ -159,11 +162,12 @@ static int headers_make(struct amqp091_letters *d, const struct dead_letter *l,
 		before = v.array;
 	amqp091_table_build(&b, d->office.headers, d->office.room);
 	add_deaths(&b, l, p, before);
-	if (!again)
+	if (!again || MUTANT(last_death_is_the_first))
 		add_first_death(&b, l);
 	while (rest.len && amqp091_table_next(&rest, &key, &v) == 1) {
-		if (key_is(key, "x-death") || (!again && is_first_death(key)) ||
-			(l->address->has_key && key_is(key, "CC")))
+		if (key_is(key, "x-death") ||
+			(!again && is_first_death(key) && !MUTANT(claimed_first_death_stays)) ||
+			(l->address->has_key && key_is(key, "CC") && !MUTANT(replaced_keys_stay)))
 			continue;
 		amqp091_table_add_value(&b, key, &v);
 	}
@@ -172,7 +176,8 @@ static int headers_make(struct amqp091_letters *d, const struct dead_letter *l,
 
 static bool fits_frame(const struct amqp091_server *s, uint32_t properties_bytes)
 {
-	return amqp091_content_header_frame_size(properties_bytes) <= s->config.frame_max_bytes;
+	return MUTANT(letters_of_any_size) ||
+	       amqp091_content_header_frame_size(properties_bytes) <= s->config.frame_max_bytes;
 }
 
 /* 0: *block are the letter's properties, decoded into *p. -1: nobody could be given them. */
@@ -186,7 +191,8 @@ static int properties_make(struct amqp091_server *s, const struct dead_letter *l
 		return -1;
 	if (headers_make(d, l, p, &headers) != 0)
 		return -1;
-	p->flags &= ~(unsigned)AMQP091_BASIC_EXPIRATION;
+	if (!MUTANT(letters_keep_their_expiration))
+		p->flags &= ~(unsigned)AMQP091_BASIC_EXPIRATION;
 	p->expiration.len = 0;
 	return office_properties_put(&d->office, headers, p, block) == 0 && fits_frame(s, block->bytes) ? 0
 													: -1;
@@ -203,11 +209,12 @@ static void been_read(struct amqp091_letters *d, struct amqp091_table deaths)
 	while (deaths.len && amqp091_array_next(&deaths, &v) == 1) {
 		if (v.type != 'F')
 			return; /* a client has put it there: nobody knows what happened */
-		if (string_in(&v.table, "reason", slice_of_text(death_name(DEATH_REJECTED))))
+		if (string_in(&v.table, "reason", slice_of_text(death_name(DEATH_REJECTED))) &&
+			!MUTANT(rejections_break_no_circle))
 			return;
 		if (amqp091_table_get_string(&v.table, "queue", &queue) != 0)
 			continue;
-		d->endless = d->been_count == LETTER_QUEUES_MAX;
+		d->endless = d->been_count + MUTANT(long_way_is_one_shorter) == LETTER_QUEUES_MAX;
 		if (d->endless)
 			return;
 		d->been[d->been_count++] = (struct slice){queue.data, queue.len};
@@ -219,7 +226,7 @@ static bool takes(const void *ctx, struct slice queue)
 	const struct amqp091_letters *d = ctx;
 
 	for (uint32_t i = 0; i < d->been_count; i++)
-		if (slice_equal(d->been[i], queue))
+		if (slice_equal(d->been[i], queue) && !MUTANT(circles_go_on))
 			return false;
 	return !d->endless;
 }
@@ -236,14 +243,14 @@ static enum publish_result make(struct amqp091_server *s, const struct dead_lett
 		return PUBLISH_FAILED;
 	struct message_envelope e = {
 		.protocol = BROKER_PROTOCOL_AMQP091,
-		.persistent = message_persistent(l->message),
-		.priority = message_priority(l->message),
+		.persistent = message_persistent(l->message) && !MUTANT(letters_are_transient),
+		.priority = MUTANT(letters_have_no_priority) ? 0 : message_priority(l->message),
 		.exchange = a->exchange,
 		.routing_key = a->has_key ? a->routing_key : message_routing_key(l->message),
 		.properties = block,
 		.body_bytes = message_body_bytes(l->message),
-		.received_us = s->now_us,
-		.keys = a->has_key ? NULL : message_keys(l->message),
+		.received_us = MUTANT(letters_are_as_old) ? message_received_us(l->message) : s->now_us,
+		.keys = a->has_key && !MUTANT(hidden_keys_outlive_a_key) ? NULL : message_keys(l->message),
 	};
 	d->rejected = l->why == DEATH_REJECTED;
 	MUST(amqp091_table_find(&p.headers, "x-death", &v) == 0);

@@ -2,6 +2,7 @@
 #include "broker/amqp091/office.h"
 
 #include "broker/amqp091/internal.h"
+#include "runtime/mutants.h"
 
 #include <stdlib.h>
 
@@ -57,7 +58,7 @@ enum publish_result office_make(struct amqp091_server *s, struct amqp091_office 
 
 static struct session *session_for(struct amqp091_server *s, struct amqp091_office *o, struct vhost *v)
 {
-	if (o->has_session && o->session.vhost == v)
+	if (o->has_session && (o->session.vhost == v || MUTANT(letters_of_the_first_vhost)))
 		return &o->session;
 	if (o->has_session)
 		session_end(&o->session);
@@ -75,12 +76,13 @@ enum publish_result office_offer(
 	p->message = o->made;
 	p->from_inside = true;
 	enum publish_result result = exchange_publish(session_for(s, o, v), p, NULL, &queues, &f);
-	return result == PUBLISH_DONE && queues == 0 ? PUBLISH_FAILED : result;
+	return result == PUBLISH_DONE && queues == 0 && !MUTANT(unroutable_letters_went) ? PUBLISH_FAILED
+											 : result;
 }
 
 void office_done(struct amqp091_server *s, struct amqp091_office *o)
 {
-	if (o->made)
+	if (o->made && !MUTANT(made_letters_leak))
 		message_unref(broker_core_cache(s->config.core), o->made);
 	o->made = NULL;
 }

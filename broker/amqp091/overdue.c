@@ -3,6 +3,7 @@
  * hangs does not keep messages for ever. The oldest delivery of a channel is the first in its list. All
  * connections are looked at once a period, a few channels of them a turn. */
 #include "broker/amqp091/internal.h"
+#include "runtime/mutants.h"
 
 enum { OVERDUE_BUDGET = 256 };	     /* channels and connections a turn; the last one is looked at whole */
 #define PERIOD_US UINT64_C(60000000) /* RabbitMQ's */
@@ -12,8 +13,10 @@ static void fire(struct timer *t, uint64_t now_us)
 	struct amqp091_server *s = caa_container_of(t, struct amqp091_server, overdue);
 	uint64_t timeout = s->config.consumer_timeout_us;
 
-	s->overdue_left = s->conn_count;
-	timer_arm(&s->wheel, t, now_us + (timeout < PERIOD_US ? timeout : PERIOD_US));
+	s->overdue_left = MUTANT(one_connection_is_looked_at) ? 1 : s->conn_count;
+	timer_arm(&s->wheel, t,
+		now_us + (timeout < PERIOD_US && !MUTANT(never_looked_at_twice_a_minute) ? timeout
+											 : PERIOD_US));
 }
 
 void overdue_begin(struct amqp091_server *s)
@@ -28,12 +31,13 @@ static void channel_check(struct amqp091_channel *ch)
 	struct amqp091_server *s = ch->conn->server;
 	uint64_t timeout = s->config.consumer_timeout_us;
 
-	if (ch->closing || cds_list_empty(&ch->unacked))
+	if (cds_list_empty(&ch->unacked))
 		return;
-	const struct unacked *oldest = cds_list_first_entry(&ch->unacked, struct unacked, link);
+	const struct cds_list_head *at = MUTANT(latest_delivery_counts) ? ch->unacked.prev : ch->unacked.next;
+	const struct unacked *oldest = cds_list_entry(at, struct unacked, link);
 	if (s->now_us - oldest->delivered_us <= timeout)
 		return;
-	s->counters.consumers_timed_out++;
+	s->counters.consumers_timed_out += !MUTANT(overdue_ones_uncounted);
 	channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, 0,
 		"delivery acknowledgement on channel %u timed out. Timeout value used: %llu ms. This timeout "
 		"value "
@@ -51,7 +55,7 @@ static unsigned conn_check(struct amqp091_conn *c)
 		if (!conn_live(c))
 			break;
 		channel_check(ch);
-		n++;
+		n += !MUTANT(channels_cost_nothing);
 	}
 	return n;
 }
@@ -64,10 +68,12 @@ unsigned overdue_poll(struct amqp091_server *s)
 		struct amqp091_conn *c = cds_list_first_entry(&s->conns, struct amqp091_conn, link);
 		s->overdue_left--;
 		/* The list has no order: whoever was looked at is the last. */
-		cds_list_del(&c->link);
-		cds_list_add_tail(&c->link, &s->conns);
+		if (!MUTANT(first_connection_again)) {
+			cds_list_del(&c->link);
+			cds_list_add_tail(&c->link, &s->conns);
+		}
 		n += conn_check(c);
 	}
-	s->turn_short |= s->overdue_left > 0;
+	s->turn_short |= s->overdue_left > 0 && !MUTANT(rest_is_looked_at_some_day);
 	return n;
 }

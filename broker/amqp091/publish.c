@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* basic.publish and its content: method, header, bodies; then routing, basic.return and the confirm. */
 #include "broker/amqp091/internal.h"
+#include "runtime/mutants.h"
 
 #include "runtime/log.h"
 
@@ -79,9 +80,11 @@ static bool write_permitted(struct amqp091_channel *ch, struct slice exchange)
 	struct content_in *in = &ch->in;
 
 	if (in->permitted && exchange.bytes == in->exchange_bytes &&
-		bytes_alike(exchange.data, in->exchange, exchange.bytes))
+		(MUTANT(permitted_is_permitted_anywhere) ||
+			bytes_alike(exchange.data, in->exchange, exchange.bytes)))
 		return true;
-	in->permitted = exchange_permitted(ch, ACCESS_WRITE, exchange, AMQP091_METHOD_BASIC_PUBLISH);
+	in->permitted = MUTANT(publishing_is_anyones) ||
+			exchange_permitted(ch, ACCESS_WRITE, exchange, AMQP091_METHOD_BASIC_PUBLISH);
 	return in->permitted;
 }
 

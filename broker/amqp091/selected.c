@@ -2,6 +2,7 @@
 /* Sender-selected distribution, RabbitMQ's extension: the headers CC and BCC are arrays of further routing
  * keys, and BCC does not reach who gets the message. What is no string in them is passed over. */
 #include "broker/amqp091/internal.h"
+#include "runtime/mutants.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -44,13 +45,13 @@ static bool check_keys(
 	struct amqp091_table rest = v->array;
 	struct amqp091_value key;
 
-	if (v->type != 'A')
+	if (v->type != 'A' && !MUTANT(keys_of_any_type))
 		return refuse(ch, "{unacceptable_type_in_header,\"%s\",%s}", header, type_name(v->type));
 	while (amqp091_array_next(&rest, &key) == 1) {
-		if (key.type == 'S' && key.bytes.len > AMQP091_TEXT_MAX)
+		if (key.type == 'S' && key.bytes.len > AMQP091_TEXT_MAX && !MUTANT(long_keys_taken))
 			return refuse(
 				ch, "a routing key in %s is longer than %d octets", header, AMQP091_TEXT_MAX);
-		if (++*count > KEYS_MAX)
+		if (++*count > (MUTANT(one_key_too_many) ? KEYS_MAX + 1 : KEYS_MAX))
 			return refuse(ch, "CC and BCC have more than %d elements", KEYS_MAX);
 	}
 	return true;
@@ -61,12 +62,12 @@ enum selected selected_check(struct amqp091_channel *ch, const struct amqp091_ta
 	struct amqp091_value cc, bcc;
 	bool has_cc = amqp091_table_find(headers, "CC", &cc) == 0;
 	bool has_bcc = amqp091_table_find(headers, "BCC", &bcc) == 0;
-	uint32_t count = 0;
+	uint32_t count = 0, other = 0;
 
-	if ((has_cc && !check_keys(ch, "CC", &cc, &count)) ||
+	if ((has_cc && !check_keys(ch, "CC", &cc, MUTANT(each_has_its_own_limit) ? &other : &count)) ||
 		(has_bcc && !check_keys(ch, "BCC", &bcc, &count)))
 		return SELECTED_REFUSED;
-	conn_charge(ch->conn, count / KEYS_A_FRAME);
+	conn_charge(ch->conn, MUTANT(keys_cost_nothing) ? 0 : count / KEYS_A_FRAME);
 	if (has_bcc)
 		return SELECTED_BCC;
 	return has_cc ? SELECTED_CC : SELECTED_NONE;
@@ -74,7 +75,7 @@ enum selected selected_check(struct amqp091_channel *ch, const struct amqp091_ta
 
 bool selected_hidden(struct amqp091_shortstr key)
 {
-	return key.len == 3 && memcmp(key.data, "BCC", 3) == 0;
+	return key.len == 3 && !MUTANT(hidden_keys_are_seen) && memcmp(key.data, "BCC", 3) == 0;
 }
 
 /* The bytes may lie where they go to: they move towards its beginning. */
@@ -98,7 +99,7 @@ struct slice selected_strip(
 		if (!selected_hidden(key))
 			at = append(block, at, entry, (size_t)(headers.data - entry));
 	}
-	wire_put32(block + begin - 4, at - begin);
+	wire_put32(block + begin - 4, at - begin + MUTANT(stripped_table_too_long));
 	at = append(block, at, behind, (size_t)(end - behind));
 	return (struct slice){block, at};
 }
@@ -120,7 +121,7 @@ bool selected_next(const struct selected_keys *k, uint32_t *at, struct slice *ke
 {
 	struct amqp091_value v;
 
-	while (*at < k->cc.len + k->bcc.len) {
+	while (*at < k->cc.len + (MUTANT(hidden_keys_do_not_count) ? 0 : k->bcc.len)) {
 		bool in_cc = *at < k->cc.len;
 		struct amqp091_table rest = in_cc ? k->cc : k->bcc;
 		uint32_t from = in_cc ? *at : *at - k->cc.len;
@@ -129,7 +130,7 @@ bool selected_next(const struct selected_keys *k, uint32_t *at, struct slice *ke
 		uint32_t before = rest.len;
 		MUST(amqp091_array_next(&rest, &v) == 1); /* decoded before */
 		*at += before - rest.len;
-		if (v.type == 'S') {
+		if (v.type == 'S' || (v.type == 'x' && MUTANT(octets_are_a_key))) {
 			*key = (struct slice){v.bytes.data, v.bytes.len};
 			return true;
 		}

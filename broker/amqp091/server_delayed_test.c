@@ -222,6 +222,73 @@ static void hidden_keys_are_remembered_for_a_letter(void)
 	finish();
 }
 
+static void it_is_what_it_was(void)
+{
+	struct amqp091_basic_properties p = {
+		.flags = AMQP091_BASIC_HEADERS | AMQP091_BASIC_DELIVERY_MODE | AMQP091_BASIC_PRIORITY};
+
+	begin(1);
+	for (unsigned i = 0; i < 2; i++) {
+		p.delivery_mode = i ? 1 : 2;
+		p.priority = i ? 0 : 7;
+		delay(10);
+		CU_ASSERT_EQUAL(amqp091_table_finish(&table, &p.headers), 0);
+		client_publish_to(&here, 1, "late", "k", &p, "body");
+		rig_settle(&rig);
+		advance(12);
+		struct message *m = rig_take(&rig, "q");
+		CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+		CU_ASSERT_EQUAL(message_persistent(m), i == 0);
+		CU_ASSERT_EQUAL(message_priority(m), i ? 0 : 7);
+		message_unref(broker_core_cache(rig.core), m);
+	}
+	finish();
+}
+
+/* Which it was published to gave it to its other queues long ago. */
+static void it_goes_on_from_where_it_was_held(void)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_EXCHANGE_BIND};
+
+	begin(1);
+	client_declare(&there, 1, "now");
+	bind_to("amq.fanout", "now", "");
+	m.args.exchange_bind = (struct amqp091_exchange_bind){
+		.destination = str("late"), .source = str("amq.fanout")};
+	client_method(&there, 1, &m);
+	client_expect(&there, 1, AMQP091_METHOD_EXCHANGE_BIND_OK);
+	delay(10);
+	publish_to("amq.fanout", "k", "body");
+	take("now");
+	advance(12);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "now"), 0);
+	take("q");
+	finish();
+}
+
+/* Its time has come, but its core takes no turn: another exchange of that name never had it. */
+static void another_of_that_name_gets_nothing(void)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_EXCHANGE_DELETE};
+
+	begin(2);
+	delay(10);
+	publish("k", "body");
+	rig.now_us += 12 * MS;
+	rig.cores[0].stopped = true;
+	m.args.exchange_delete.exchange = str("late");
+	client_method(&there, 1, &m);
+	client_expect(&there, 1, AMQP091_METHOD_EXCHANGE_DELETE_OK);
+	exchange("late", "direct");
+	client_expect(&there, 1, AMQP091_METHOD_EXCHANGE_DECLARE_OK);
+	bind("q", "k");
+	rig.cores[0].stopped = false;
+	advance(12);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "q"), 0);
+	CU_ASSERT_EQUAL(broker_core_counters(rig.cores[0].core)->delayed_lost, 1);
+	finish();
+}
+
 static void it_is_confirmed_at_once(void)
 {
 	begin(1);
@@ -401,6 +468,9 @@ int main(int argc, char **argv)
 			{"a_delay_in_text_is_a_number_then", a_delay_in_text_is_a_number_then},
 			{"further_keys_are_remembered", further_keys_are_remembered},
 			{"hidden_keys_are_remembered_for_a_letter", hidden_keys_are_remembered_for_a_letter},
+			{"it_is_what_it_was", it_is_what_it_was},
+			{"it_goes_on_from_where_it_was_held", it_goes_on_from_where_it_was_held},
+			{"another_of_that_name_gets_nothing", another_of_that_name_gets_nothing},
 			{"it_is_confirmed_at_once", it_is_confirmed_at_once},
 			{"a_mandatory_one_is_not_returned", a_mandatory_one_is_not_returned},
 			{"it_lives_from_then_on", it_lives_from_then_on},

@@ -228,6 +228,71 @@ static void events_are_counted(void)
 	finish();
 }
 
+/* Another reason is another event, though the queue is the same. */
+static void each_reason_is_an_event(void)
+{
+	begin(1);
+	letters_to("w");
+	amqp091_table_add_int32(&table, "x-message-ttl", 100);
+	declare("q");
+	letters_to("q");
+	declare("w");
+	publish_plain("q");
+	rig_settle(&rig);
+	reject(&here, "q", 1);
+	reject(&here, "w", 2);
+	rig_advance(&rig, 150000);
+	take("w");
+	CU_ASSERT_EQUAL(events(), 3);
+	expect_event(0, "q", "expired", 1);
+	expect_event(1, "w", "rejected", 1);
+	expect_event(2, "q", "rejected", 1);
+	done();
+	finish();
+}
+
+static void a_letter_is_what_the_message_was(void)
+{
+	struct amqp091_basic_properties p = {.flags = AMQP091_BASIC_DELIVERY_MODE | AMQP091_BASIC_PRIORITY,
+		.delivery_mode = 2,
+		.priority = 7};
+
+	begin(1);
+	letters_to("dead");
+	declare("q");
+	client_declare(&there, 1, "dead");
+	for (unsigned i = 0; i < 2; i++) {
+		p.delivery_mode = i ? 1 : 2;
+		p.priority = i ? 0 : 7;
+		client_publish_with(&here, 1, "q", &p, "body");
+		rig_settle(&rig);
+		reject(&here, "q", i + 1);
+		take("dead");
+		CU_ASSERT_EQUAL(message_persistent(got.message), i == 0);
+		CU_ASSERT_EQUAL(message_priority(got.message), i ? 0 : 7);
+		CU_ASSERT_EQUAL(got.p.delivery_mode, p.delivery_mode);
+		done();
+	}
+	finish();
+}
+
+/* It begins to live when the message dies. */
+static void a_letter_is_young(void)
+{
+	begin(1);
+	letters_to("brief");
+	declare("q");
+	amqp091_table_add_int32(arguments(), "x-message-ttl", 100);
+	declare("brief");
+	publish_plain("q");
+	rig_advance(&rig, 500000);
+	reject(&here, "q", 1);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "brief"), 1);
+	rig_advance(&rig, 150000);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "brief"), 0);
+	finish();
+}
+
 static void a_circle_of_expiry_ends(void)
 {
 	begin(1);
@@ -243,6 +308,41 @@ static void a_circle_of_expiry_ends(void)
 	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "w"), 0);
 	CU_ASSERT_EQUAL(broker_core_counters(rig.core)->dead_letters, 2);
 	CU_ASSERT_EQUAL(broker_core_counters(rig.core)->dead_letters_lost, 1);
+	finish();
+}
+
+/* One after the other, of queues of the same names. */
+static void letters_stay_in_their_vhost(void)
+{
+	static const char *const vhosts[] = {"/", "other"};
+	struct rig_options o = rig_options();
+	struct client_options in_other = client_options();
+	struct client *const clients[] = {&there, &here};
+
+	o.vhosts = vhosts;
+	o.vhost_count = 2;
+	in_other.vhost = "other";
+	test_begin(&rig, &o);
+	client_open(&there, &rig);
+	client_open_with(&here, &rig, &in_other);
+	for (unsigned i = 0; i < 2; i++) {
+		struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DECLARE};
+		client_channel(clients[i], 1);
+		letters_to("dead");
+		m.args.queue_declare.queue = str("q");
+		CU_ASSERT_EQUAL(amqp091_table_finish(&table, &m.args.queue_declare.arguments), 0);
+		client_method(clients[i], 1, &m);
+		client_expect(clients[i], 1, AMQP091_METHOD_QUEUE_DECLARE_OK);
+		client_declare(clients[i], 1, "dead");
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		struct client *c = clients[i % 2], *not = clients[!(i % 2)];
+		client_publish(c, 1, "", "q", "body", 4);
+		rig_settle(&rig);
+		reject(c, "q", i / 2 + 1);
+		CU_ASSERT_EQUAL(client_ready_count(c, 1, "dead"), i / 2 + 1);
+		CU_ASSERT_EQUAL(client_ready_count(not, 1, "dead"), (i + 1) / 2);
+	}
 	finish();
 }
 
@@ -557,6 +657,31 @@ static void what_is_no_array_leaves_the_first_death_alone(void)
 	finish();
 }
 
+/* Whoever has not died has no first death, whatever he says. */
+static void a_first_death_is_not_believed(void)
+{
+	struct amqp091_table rest;
+	struct amqp091_shortstr key;
+	struct amqp091_value v;
+	unsigned n = 0;
+
+	begin(1);
+	letters_to("dead");
+	declare("q");
+	client_declare(&there, 1, "dead");
+	claim();
+	amqp091_table_add_cstring(&claimed, "x-first-death-queue", "never");
+	publish_claimed("q");
+	reject(&here, "q", 1);
+	take("dead");
+	expect_first("q", "rejected");
+	for (rest = got.p.headers; rest.len && amqp091_table_next(&rest, &key, &v) == 1;)
+		n += slice_equals_text(slice_of(key), "x-first-death-queue");
+	CU_ASSERT_EQUAL(n, 1);
+	done();
+	finish();
+}
+
 /* Looked at for each queue, and so only so far: whoever has been through more goes in a circle. */
 static void a_long_account_is_a_circle(void)
 {
@@ -792,6 +917,11 @@ int main(int argc, char **argv)
 		(struct unit_test[]){{"a_rejected_one", a_rejected_one},
 			{"an_expired_one_loses_its_expiration", an_expired_one_loses_its_expiration},
 			{"events_are_counted", events_are_counted},
+			{"each_reason_is_an_event", each_reason_is_an_event},
+			{"a_letter_is_what_the_message_was", a_letter_is_what_the_message_was},
+			{"a_letter_is_young", a_letter_is_young},
+			{"letters_stay_in_their_vhost", letters_stay_in_their_vhost},
+			{"a_first_death_is_not_believed", a_first_death_is_not_believed},
 			{"a_circle_of_expiry_ends", a_circle_of_expiry_ends},
 			{"one_that_nobody_takes_is_counted", one_that_nobody_takes_is_counted},
 			{"further_keys_count", further_keys_count},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Classes exchange and queue. */
 #include "broker/amqp091/internal.h"
+#include "runtime/mutants.h"
 
 static bool read_arguments(struct amqp091_channel *ch, struct amqp091_table table, uint32_t id,
 	struct field *at, struct fields *out)
@@ -80,7 +81,8 @@ static void exchange_delete_method(struct amqp091_channel *ch, const struct amqp
 	const struct amqp091_exchange_delete *a = &m->args.exchange_delete;
 	struct failure f;
 
-	if (a->exchange.len && !exchange_permitted(ch, ACCESS_CONFIGURE, slice_of(a->exchange), m->id))
+	if (a->exchange.len && !MUTANT(exchanges_are_deleted_by_anyone) &&
+		!exchange_permitted(ch, ACCESS_CONFIGURE, slice_of(a->exchange), m->id))
 		return;
 	enum failure_code code = exchange_delete(&ch->conn->session, slice_of(a->exchange), a->if_unused, &f);
 	if (again(ch, code))
@@ -101,7 +103,7 @@ static void binding_change(
 	uint32_t exchange_ok = add ? AMQP091_METHOD_EXCHANGE_BIND_OK : AMQP091_METHOD_EXCHANGE_UNBIND_OK;
 	struct failure f;
 
-	if (!binding_permitted(ch, b, id))
+	if (!MUTANT(binding_is_anyones) && !binding_permitted(ch, b, id))
 		return;
 	if ((add ? binding_add : binding_remove)(s, b, &f) != FAILURE_NONE)
 		channel_failure(ch, id, &f);
@@ -265,7 +267,7 @@ static void queue_purge_method(struct amqp091_channel *ch, const struct amqp091_
 	struct queue_call_request r = {.kind = QUEUE_CALL_PURGE, .done = purged, .ctx = ch};
 
 	if (channel_queue_name(ch, a->queue, m->id, &r.queue) &&
-		queue_permitted(ch, ACCESS_READ, r.queue, m->id))
+		(MUTANT(purging_is_anyones) || queue_permitted(ch, ACCESS_READ, r.queue, m->id)))
 		channel_call(ch, &r, m->id, a->no_wait);
 }
 
@@ -292,7 +294,8 @@ static void queue_delete_method(struct amqp091_channel *ch, const struct amqp091
 		.ctx = ch};
 
 	if (channel_queue_name(ch, a->queue, m->id, &r.queue) &&
-		queue_permitted(ch, ACCESS_CONFIGURE, r.queue, m->id))
+		(MUTANT(queues_are_deleted_by_anyone) ||
+			queue_permitted(ch, ACCESS_CONFIGURE, r.queue, m->id)))
 		channel_call(ch, &r, m->id, a->no_wait);
 }
 

@@ -3,6 +3,7 @@
  * follow each other, so they lie side by side in the index; where a channel begins in it is random, so nobody
  * can aim many channels at one chain. */
 #include "broker/amqp091/internal.h"
+#include "runtime/mutants.h"
 
 #include <stdlib.h>
 
@@ -89,9 +90,10 @@ static void release(struct amqp091_channel *ch, struct unacked *u)
 	cds_list_del(&u->link);
 	index_remove(&s->unacked_index, u);
 	if (k) {
-		k->unacked_count--;
-		ch->unacked_count--;
-		consumer_wake(&k->consumer);
+		k->unacked_count -= !MUTANT(settled_ones_count);
+		ch->unacked_count -= !MUTANT(settled_ones_count_for_the_channel);
+		if (!MUTANT(settled_consumers_sleep))
+			consumer_wake(&k->consumer);
 	}
 	pool_give(s->unacked_pool, u);
 }
@@ -105,7 +107,7 @@ void unacked_settle(struct amqp091_channel *ch, struct unacked *u, bool ack, boo
 	release(ch, u);
 	if (ack)
 		queue_ack(core, &d);
-	else if (requeue)
+	else if (requeue || MUTANT(nothing_is_dropped))
 		queue_requeue(core, &d);
 	else
 		queue_drop(core, &d);
@@ -142,7 +144,7 @@ bool unacked_restore(
 	}
 	u->kept = SETTLEMENT_NONE;
 	cds_list_del(&u->link);
-	cds_list_add_tail(&u->link, at); /* before it */
+	cds_list_add_tail(&u->link, MUTANT(restored_behind_the_next) ? at->next : at); /* before it */
 	*place = &u->link;
 	return true;
 }
@@ -160,7 +162,7 @@ static enum settle keep_up_to(struct amqp091_channel *ch, uint64_t last, enum ke
 		struct unacked *u = cds_list_first_entry(&ch->unacked, struct unacked, link);
 		if (u->tag > last)
 			break;
-		if (conn_input_left(ch->conn) == 0)
+		if (conn_input_left(ch->conn) == 0 && !MUTANT(all_kept_in_a_turn))
 			return SETTLE_AGAIN;
 		conn_charge(ch->conn, 1);
 		transaction_settle(ch, u, how);
@@ -174,9 +176,10 @@ static enum settle settle_up_to(struct amqp091_channel *ch, uint64_t last, bool 
 
 	while (!cds_list_empty(&ch->unacked)) {
 		struct unacked *u = cds_list_first_entry(&ch->unacked, struct unacked, link);
-		if (u->tag > last)
+		if (u->tag > last + MUTANT(one_more_is_settled))
 			break;
-		if (conn_input_left(c) == 0 || !unacked_ready(ch, u, settlement(ack, requeue)))
+		if ((conn_input_left(c) == 0 && !MUTANT(all_settled_in_a_turn)) ||
+			!unacked_ready(ch, u, settlement(ack, requeue)))
 			return SETTLE_AGAIN;
 		conn_charge(c, 1);
 		unacked_settle(ch, u, ack, requeue);
@@ -187,7 +190,7 @@ static enum settle settle_up_to(struct amqp091_channel *ch, uint64_t last, bool 
 /* All of it, which while it takes several turns must not mean what is delivered in between. */
 static uint64_t all_begin(struct amqp091_channel *ch)
 {
-	if (!ch->settle_last)
+	if (!ch->settle_last || MUTANT(all_is_what_comes_too))
 		ch->settle_last = ch->tag_next - 1;
 	return ch->settle_last;
 }
@@ -218,7 +221,7 @@ static enum settle keep_tags(
 	if (multiple && tag == 0)
 		return all_end(ch, keep_up_to(ch, all_begin(ch), how));
 	struct unacked *u = find(ch, tag);
-	if (!u || u->kept)
+	if (!u || (u->kept && !MUTANT(settled_again_before_commit)))
 		return unknown_tag(ch, tag, id);
 	if (multiple)
 		return keep_up_to(ch, tag, how);
@@ -241,13 +244,13 @@ enum settle unacked_settle_tags(
 			return unknown_tag(ch, tag, id);
 		if (multiple)
 			result = settle_up_to(ch, tag, ack, requeue);
-		else if (!unacked_ready(ch, u, settlement(ack, requeue)))
+		else if (!MUTANT(settled_without_room) && !unacked_ready(ch, u, settlement(ack, requeue)))
 			result = SETTLE_AGAIN;
 		else
 			unacked_settle(ch, u, ack, requeue);
 	}
 	/* A prefetch for the whole channel holds every consumer of it. */
-	if (ch->prefetch_channel)
+	if (ch->prefetch_channel && !MUTANT(settling_wakes_one_consumer))
 		channel_wake(ch);
 	return result;
 }
@@ -257,13 +260,18 @@ unsigned unacked_drain(struct amqp091_server *s)
 	struct broker_core *core = s->config.core;
 	unsigned done = 0;
 
-	for (; s->abandon_left > 0 && !cds_list_empty(&s->abandoned); done++, s->abandon_left--) {
+	for (; (s->abandon_left > 0 || MUTANT(all_abandoned_in_a_turn)) && !cds_list_empty(&s->abandoned);
+		done++, s->abandon_left--) {
 		struct unacked *u = cds_list_first_entry(&s->abandoned, struct unacked, link);
 		if (!queue_settle_ready(core, &u->delivery))
 			break;
 		cds_list_del(&u->link);
 		/* It waits for room for its letter: the others must not, they may be what makes some. */
 		if (!queue_requeue_ready(core, &u->delivery)) {
+			if (MUTANT(one_that_waits_holds_all)) {
+				cds_list_add(&u->link, &s->abandoned);
+				break;
+			}
 			cds_list_add_tail(&u->link, &s->abandoned);
 			continue;
 		}

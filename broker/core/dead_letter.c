@@ -105,7 +105,8 @@ static void letter_forget(struct broker_core *c, struct dead_letter *l)
 	letter_address_drop(l->address);
 	pool_give(c->letters.pool, l);
 	c->letters.count--;
-	open_or_shut(c);
+	if (!MUTANT(room_for_letters_unseen))
+		open_or_shut(c);
 }
 
 static struct dead_letter *first(struct broker_core *c)
@@ -149,18 +150,18 @@ void letter_post(struct broker_core *c, struct letter_address *a, struct message
 
 bool letters_margin(const struct broker_core *c)
 {
-	return c->letters.count < letters_max(c) + LETTERS_MARGIN;
+	return c->letters.count < letters_max(c) + LETTERS_MARGIN || MUTANT(margin_without_end);
 }
 
 void letter_lost(struct broker_core *c)
 {
 	c->counters.dead_letters++;
-	c->counters.dead_letters_lost++;
+	c->counters.dead_letters_lost += !MUTANT(refused_letters_uncounted);
 }
 
 static enum publish_result publish(struct broker_core *c, const struct dead_letter *l)
 {
-	c->letters.going = true;
+	c->letters.going = !MUTANT(letters_wait_for_letters);
 	enum publish_result result = c->letters.office ? c->letters.office(c->letters.ctx, l)
 						       : PUBLISH_FAILED;
 	c->letters.going = false;

@@ -2,6 +2,7 @@
 #include "broker/core/delay.h"
 
 #include "broker/core/core.h"
+#include "runtime/mutants.h"
 #include <stdlib.h>
 #include <string.h>
 #include <urcu/compiler.h>
@@ -111,7 +112,7 @@ void delay_cancel(struct broker_core *c, struct delayed *d)
 	cds_list_add(&d->link, &p->free);
 	if (p->used-- == PAGE_ENTRIES)
 		cds_list_add(&p->link, &c->delays.pages);
-	if (p->used > 0)
+	if (p->used > 0 || MUTANT(empty_delay_pages_stay))
 		return;
 	cds_list_del(&p->link);
 	message_store_block_give(c->cache, p);
@@ -119,10 +120,11 @@ void delay_cancel(struct broker_core *c, struct delayed *d)
 
 static void forget(struct broker_core *c, struct delayed *d)
 {
-	timer_cancel(&c->wheel, &d->timer);
+	if (!MUTANT(lost_delays_fire))
+		timer_cancel(&c->wheel, &d->timer);
 	cds_list_del(&d->link);
 	message_unref(c->cache, d->message);
-	if (d->keys)
+	if (d->keys && !MUTANT(delayed_keys_leak))
 		message_unref(c->cache, d->keys);
 	delay_address_drop(d->address);
 	delay_cancel(c, d);
@@ -147,7 +149,8 @@ void delays_destroy(struct broker_core *c)
 
 static bool before(const struct delayed *a, const struct delayed *b)
 {
-	return a->due_us < b->due_us || (a->due_us == b->due_us && a->number < b->number);
+	return a->due_us < b->due_us ||
+	       (a->due_us == b->due_us && (a->number < b->number) != MUTANT(later_ones_first));
 }
 
 /* The wheel fires those of one tick in no promised order. */
@@ -187,7 +190,7 @@ void delay_begin(struct broker_core *c, struct delayed *d, struct delay_address 
 
 static void lose(struct broker_core *c, struct delayed *d)
 {
-	c->counters.delayed_lost++;
+	c->counters.delayed_lost += !MUTANT(swept_ones_uncounted);
 	forget(c, d);
 }
 
@@ -203,7 +206,7 @@ static unsigned sweep(struct broker_core *c)
 		cds_list_splice(&c->delays.waiting, &c->delays.unswept);
 		CDS_INIT_LIST_HEAD(&c->delays.waiting);
 	}
-	for (; n < SWEEP_QUANTUM && (d = first(&c->delays.unswept)); n++) {
+	for (; (n < SWEEP_QUANTUM || MUTANT(swept_in_a_turn)) && (d = first(&c->delays.unswept)); n++) {
 		if (delay_address_is_gone(d->address)) {
 			lose(c, d);
 			continue;
@@ -228,14 +231,16 @@ static unsigned publish_due(struct broker_core *c)
 	unsigned n = 0;
 
 	c->delays.stalled = false;
-	for (; n < DELAYS_QUANTUM && octets < DELAYS_OCTETS && (d = first(&c->delays.due)); n++) {
-		octets += message_body_bytes(d->message);
+	for (; (n < DELAYS_QUANTUM || MUTANT(all_delayed_in_a_turn)) && octets < DELAYS_OCTETS &&
+		(d = first(&c->delays.due));
+		n++) {
+		octets += MUTANT(long_delayed_take_a_turn) ? 0 : message_body_bytes(d->message);
 		enum publish_result result = publish(c, d);
 		if (result == PUBLISH_AGAIN) {
-			c->delays.stalled = true;
+			c->delays.stalled = !MUTANT(waiting_delays_keep_awake);
 			break;
 		}
-		c->counters.delayed_lost += result == PUBLISH_FAILED;
+		c->counters.delayed_lost += result == PUBLISH_FAILED && !MUTANT(lost_delays_uncounted);
 		forget(c, d);
 	}
 	return n;

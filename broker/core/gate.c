@@ -3,7 +3,9 @@
 
 #include "broker/core/core.h"
 #include "broker/core/route_graph.h"
+#include "runtime/mutants.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,7 +63,7 @@ bool gate_meet(struct route_set *s, struct gate_met met)
 	struct gates_met *all = &s->graph->gates;
 
 	if (all->count == GATES_MAX) {
-		s->overflow = true;
+		s->overflow = !MUTANT(too_many_gates_pass);
 		return false;
 	}
 	s->gated = true;
@@ -86,16 +88,16 @@ bool gates_ready(struct broker_core *c, struct route_set *s)
 
 	for (uint32_t i = 0; i < all->count; i++) {
 		const struct gate_type *type = all->at[i].gate->type;
-		if (type->ready && !type->ready(c, &all->at[i]))
+		if (type->ready && !MUTANT(gates_are_ready_unasked) && !type->ready(c, &all->at[i]))
 			return false;
 	}
-	return !all->again;
+	return !all->again || MUTANT(who_waits_is_ready);
 }
 
 static void done(struct route_set *s)
 {
 	s->graph->gates.count = 0;
-	s->graph->gates.again = false;
+	s->graph->gates.again = MUTANT(waiting_never_ends) && s->graph->gates.again;
 	s->gated = false;
 }
 
@@ -106,7 +108,8 @@ uint32_t gates_keep(
 	uint32_t held = 0;
 
 	for (uint32_t i = 0; i < all->count; i++)
-		held += all->at[i].gate->type->keep(c, &all->at[i], m, keys_or_null);
+		held += (i == 0 || !MUTANT(one_gate_is_kept)) &&
+			all->at[i].gate->type->keep(c, &all->at[i], m, keys_or_null);
 	done(s);
 	return held;
 }
@@ -115,7 +118,7 @@ void gates_undo(struct broker_core *c, struct route_set *s)
 {
 	struct gates_met *all = &s->graph->gates;
 
-	for (uint32_t i = 0; i < all->count; i++)
+	for (uint32_t i = MUTANT(first_gate_is_not_undone); i < all->count; i++)
 		all->at[i].gate->type->undo(c, &all->at[i]);
 	done(s);
 }
@@ -132,5 +135,8 @@ int64_t gate_number(const struct value *v)
 	memcpy(copy, v->bytes.data, v->bytes.bytes);
 	copy[v->bytes.bytes] = 0;
 	long long n = strtoll(copy, &end, 10);
-	return *end || copy[0] == ' ' ? 0 : n;
+	/* strtoll passes over space in front. */
+	bool begins = !isspace((unsigned char)copy[0]) || MUTANT(numbers_behind_a_space);
+	bool ends = *end == 0 || MUTANT(numbers_with_a_rest);
+	return begins && ends ? n : 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/core/core.h"
 #include "broker/core/gate.h"
+#include "runtime/mutants.h"
 
 #include <stdlib.h>
 
@@ -29,7 +30,8 @@ static enum failure_code delay_make(struct vhost *v, const struct exchange_decla
 {
 	const struct value *inside = fields_find(&d->arguments, "x-delayed-type");
 
-	if (!inside || inside->kind != VALUE_STRING || gate_type_exists(inside->bytes))
+	if (!inside || inside->kind != VALUE_STRING ||
+		(gate_type_exists(inside->bytes) && !MUTANT(delays_of_delays)))
 		return failure_set(f, FAILURE_PRECONDITION,
 			"Invalid argument, 'x-delayed-type' must be an existing exchange type");
 	*bindings = exchange_type_find(inside->bytes);
@@ -50,7 +52,8 @@ static enum failure_code delay_make(struct vhost *v, const struct exchange_decla
 
 static void delay_gone(struct gate *g)
 {
-	delay_address_gone(of(g)->address);
+	if (!MUTANT(delays_outlive_their_exchange))
+		delay_address_gone(of(g)->address);
 }
 
 /* 0: it is not held back. */
@@ -65,7 +68,7 @@ static uint64_t delay_us(const struct header_source *headers)
 		ms = v.real > 0 && v.real <= (double)DELAY_MS_MAX ? (int64_t)v.real : 0;
 	else
 		ms = gate_number(&v);
-	return ms > 0 && ms <= DELAY_MS_MAX ? (uint64_t)ms * 1000 : 0;
+	return ms > 0 && ms <= DELAY_MS_MAX - MUTANT(longest_delay_is_none) ? (uint64_t)ms * 1000 : 0;
 }
 
 static enum gate_answer delay_ask(struct gate *g, const struct route_request *r, struct route_set *s)
@@ -75,7 +78,7 @@ static enum gate_answer delay_ask(struct gate *g, const struct route_request *r,
 	if (us == 0)
 		return GATE_OPEN;
 	gate_meet(s, (struct gate_met){.gate = g, .us = us});
-	return GATE_HELD;
+	return MUTANT(delayed_ones_pass_too) ? GATE_OPEN : GATE_HELD;
 }
 
 static bool delay_ready(struct broker_core *c, struct gate_met *met)
@@ -93,7 +96,7 @@ static bool delay_keep(struct broker_core *c, struct gate_met *met, struct messa
 
 static void delay_undo(struct broker_core *c, struct gate_met *met)
 {
-	if (met->delayed)
+	if (met->delayed && !MUTANT(undone_delays_leak))
 		delay_cancel(c, met->delayed);
 }
 

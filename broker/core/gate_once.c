@@ -7,6 +7,7 @@
 #include "broker/core/core.h"
 #include "broker/core/gate.h"
 #include "broker/core/recent_keys.h"
+#include "runtime/mutants.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +68,7 @@ static enum failure_code reserve(struct broker *b, int64_t size, struct failure 
 {
 	uint32_t used = b->remembered, most = b->config.remembered_max;
 
-	if (size > most || used > most - (uint32_t)size)
+	if (size > most || used > most - (uint32_t)size + MUTANT(one_value_too_many))
 		return failure_set(f, FAILURE_LIMIT,
 			"x-cache-size %lld: only %u of %u values are left (limits.deduplication)",
 			(long long)size, used < most ? most - used : 0, most);
@@ -86,7 +87,7 @@ static void once_free(struct gate *gate)
 
 static void once_gone(struct gate *gate)
 {
-	of(gate)->broker->remembered -= of(gate)->size;
+	of(gate)->broker->remembered -= MUTANT(shares_are_not_given_back) ? 0 : of(gate)->size;
 }
 
 static enum failure_code once_make(struct vhost *v, const struct exchange_declaration *d,
@@ -132,7 +133,7 @@ static bool value_key(
 		bytes = (struct slice){(const uint8_t *)&v.boolean, sizeof(v.boolean)};
 	else if (v.kind != VALUE_STRING)
 		bytes = (struct slice){(const uint8_t *)&v.integer, sizeof(v.integer)};
-	*out = recent_key_of(key, (uint8_t)v.kind, bytes);
+	*out = recent_key_of(key, MUTANT(kinds_are_alike) ? 0 : (uint8_t)v.kind, bytes);
 	return true;
 }
 
@@ -142,7 +143,7 @@ static uint64_t expires_us(const struct once_gate *g, const struct route_request
 	uint64_t us = g->ttl_us;
 
 	if (r->headers->find(r->headers->ctx, ttl_header, &v) && v.kind == VALUE_INT && v.integer >= 0)
-		us = lifetime_us(v.integer);
+		us = MUTANT(own_time_ignored) ? us : lifetime_us(v.integer);
 	return us < RECENT_NEVER_EXPIRES - r->core->now_us ? r->core->now_us + us : RECENT_NEVER_EXPIRES;
 }
 
@@ -169,7 +170,7 @@ static enum gate_answer once_ask(struct gate *gate, const struct route_request *
 	pthread_mutex_unlock(&g->lock);
 	if (answer == RECENT_KNOWN) {
 		met.known = true;
-		return gate_meet(s, met) ? GATE_SHUT : GATE_HELD;
+		return gate_meet(s, met) && !MUTANT(duplicates_go_nowhere) ? GATE_SHUT : GATE_HELD;
 	}
 	if (answer != RECENT_NEW) {
 		gate_again(s);
@@ -178,7 +179,8 @@ static enum gate_answer once_ask(struct gate *gate, const struct route_request *
 	met.us = expires_us(g, r);
 	if (gate_meet(s, met))
 		return GATE_OPEN;
-	settle(g, met.claim, false, 0);
+	if (!MUTANT(claim_beyond_the_gates_stays))
+		settle(g, met.claim, false, 0);
 	return GATE_HELD;
 }
 
@@ -187,7 +189,7 @@ static bool once_keep(struct broker_core *c, struct gate_met *met, struct messag
 	(void)m;
 	(void)keys;
 	if (met->known)
-		c->counters.duplicates++;
+		c->counters.duplicates += !MUTANT(duplicates_uncounted);
 	else
 		settle(of(met->gate), met->claim, true, met->us);
 	return false;
@@ -196,7 +198,7 @@ static bool once_keep(struct broker_core *c, struct gate_met *met, struct messag
 static void once_undo(struct broker_core *c, struct gate_met *met)
 {
 	(void)c;
-	if (!met->known)
+	if (!met->known && !MUTANT(undone_claims_stay))
 		settle(of(met->gate), met->claim, false, 0);
 }
 

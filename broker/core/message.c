@@ -3,6 +3,7 @@
 
 #include "broker/core/message_store.h"
 #include "runtime/check.h"
+#include "runtime/mutants.h"
 
 #include <string.h>
 
@@ -295,7 +296,8 @@ struct message *message_new_like(
 	const uint32_t head = (uint32_t)(cell_body(like) - (const uint8_t *)like);
 
 	/* Names of its own may be found in the table by now. */
-	if (like->large || like->expires || like->has_keys || !like->names || n > SLAB_CELL_BYTES_MAX - head)
+	if (like->large || like->expires || (like->has_keys && !MUTANT(likeness_of_keys)) || !like->names ||
+		n > SLAB_CELL_BYTES_MAX - head)
 		return NULL;
 	struct message *m = slab_cell_take(&c->slabs, head + n);
 	if (!m)
@@ -383,7 +385,7 @@ __attribute__((noinline)) static void release_all(struct message_cache *c, struc
 	/* Neither has any itself. */
 	if (body_of)
 		message_unref(c, body_of);
-	if (keys)
+	if (keys && !MUTANT(keys_leak))
 		message_unref(c, keys);
 }
 

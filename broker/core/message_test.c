@@ -600,10 +600,12 @@ static void *release_loop(void *arg)
 	return NULL;
 }
 
-static struct message *message_of(uint32_t n)
+static struct message *message_of(uint32_t n, struct message *keys_or_null)
 {
 	static uint8_t body[6000];
 	struct message_envelope e = envelope(3, 3, 3, n);
+
+	e.keys = keys_or_null;
 	struct message *m = message_new(cache, &e);
 
 	fill(body, sizeof(body));
@@ -616,6 +618,7 @@ static void messages_cross_cores(void)
 {
 	struct message_store *s = message_store_create(&(struct message_store_config){
 		.memory_bytes = 1 << 20, .watermark_percent = 80, .caches_max = 2});
+	struct message *keys = NULL; /* of some of them, which outlive it or not */
 	pthread_t thread;
 	unsigned both = 0;
 
@@ -625,7 +628,13 @@ static void messages_cross_cores(void)
 	other_core.ring = ring_create(sizeof(struct message *), 64);
 	CU_ASSERT_EQUAL(pthread_create(&thread, NULL, release_loop, NULL), 0);
 	for (unsigned n = 0; n < CROSSING;) {
-		struct message *m = message_of(unit_random_below(unit_random_below(6000) + 1));
+		if (unit_random_below(32) == 0) {
+			if (keys)
+				message_unref(cache, keys);
+			keys = message_of(9, NULL);
+		}
+		struct message *m = message_of(
+			unit_random_below(unit_random_below(6000) + 1), unit_random_below(2) ? keys : NULL);
 		if (!m) {
 			sched_yield();
 			continue;
@@ -644,6 +653,8 @@ static void messages_cross_cores(void)
 	pthread_join(thread, NULL);
 	CU_ASSERT_EQUAL(other_core.wrong, 0);
 	CU_ASSERT_TRUE(both > CROSSING / 4);
+	if (keys)
+		message_unref(cache, keys);
 	CU_ASSERT_TRUE(store_empty(s));
 	ring_destroy(other_core.ring);
 	message_cache_destroy(other_core.cache);

@@ -49,7 +49,7 @@ def title_of(program, test):
 def declared():
     """The names in the sources."""
     names = set()
-    for folder in ("tcpstack", "runtime", "broker/core", "broker/amqp091"):
+    for folder in ("tcpstack", "runtime", "broker", "broker/core", "broker/amqp091"):
         for path in (ROOT / folder).glob("*.[ch]"):
             if path.name != "mutants.h":
                 names |= set(re.findall(r"\bMUTANT\((\w+)\)", path.read_text(encoding="utf-8")))
