@@ -5,7 +5,6 @@
  * model's keep, to the octet. */
 #include "broker/amqp091/testing/transaction_model.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { OPERATIONS = 20000 };

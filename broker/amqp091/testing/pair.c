@@ -59,12 +59,7 @@ void pair_declare_with(const char *queue)
 
 void pair_bind(const char *exchange, const char *queue, const char *key)
 {
-	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_BIND};
-
-	m.args.queue_bind = (struct amqp091_queue_bind){
-		.queue = str(queue), .exchange = str(exchange), .routing_key = str(key)};
-	client_method(&there, 1, &m);
-	client_expect(&there, 1, AMQP091_METHOD_QUEUE_BIND_OK);
+	client_bind(&there, 1, exchange, queue, key);
 }
 
 void pair_publish_with(const char *exchange, const char *key, const char *body)

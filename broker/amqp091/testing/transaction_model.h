@@ -116,7 +116,7 @@ void model_begin(unsigned cores);
 void model_end(unsigned cores); /* what is left is what the model has, in its order */
 void model_compare(void);
 void model_connect(struct model_client *c);
-void model_begin_channel(struct model_client *c, unsigned ch); /* one that is open is in tx mode, or not */
+void model_begin_channel(struct model_client *c, unsigned ch); /* an open one: in tx mode, or not */
 /* It was closed by the broker, for that reason; opens it anew. */
 void model_refused(struct model_client *c, unsigned ch, uint16_t code, uint32_t id);
 void model_expect_returned(struct model_client *c, unsigned ch, const struct model_kept *k);

@@ -101,12 +101,7 @@ void model_declare(struct model_queue *q)
 
 void model_bind(const char *exchange, const char *queue)
 {
-	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_BIND};
-
-	m.args.queue_bind.queue = str(queue);
-	m.args.queue_bind.exchange = str(exchange);
-	client_method(&model.admin[0], 1, &m);
-	client_expect(&model.admin[0], 1, AMQP091_METHOD_QUEUE_BIND_OK);
+	client_bind(&model.admin[0], 1, exchange, queue, "");
 }
 
 void model_begin(unsigned cores)
