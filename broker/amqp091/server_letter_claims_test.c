@@ -3,7 +3,6 @@
 #include "broker/amqp091/testing/letters.h"
 
 #include <stdio.h>
-#include <string.h>
 
 /* One that a client made up, or that is none, is not believed more than it can be. */
 static void a_strange_x_death_does_no_harm(void)

@@ -2,7 +2,6 @@
 /* Dead letters that are long: bodies, headers, names. */
 #include "broker/amqp091/testing/letters.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* The whole body goes on. */

@@ -2,8 +2,6 @@
 /* Every pool at its end: the answer is an exception or a wait, and what is left goes on. */
 #include "broker/amqp091/testing/rig_test.h"
 
-#include <string.h>
-
 static struct rig rig;
 static struct client client, other;
 static uint8_t body[64 * 1024];
