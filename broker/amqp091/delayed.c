@@ -69,6 +69,7 @@ static enum publish_result make(struct amqp091_server *s, const struct delayed *
 		.received_us = s->now_us,
 		.expires = message_expires(d->message),
 		.lifetime_us = message_lifetime_us(d->message),
+		.keys = message_keys(d->message),
 	};
 	return office_make(s, o, d->message, &e);
 }

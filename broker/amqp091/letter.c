@@ -5,7 +5,7 @@
  *   x-death          an array of tables, one for each queue and reason; the last event is the first one
  *   x-first-death-*  queue, reason and exchange of the first event that there was
  *   expiration       goes, and is kept in x-death as original-expiration
- *   CC               goes where the queue names a routing key
+ *   CC               goes where the queue names a routing key, and so do BCC's keys, which no header has
  *
  * A queue that the message has been through by expiry and length alone does not get it again (a circle). */
 #include "broker/amqp091/letter.h"
@@ -243,27 +243,38 @@ static enum publish_result make(struct amqp091_server *s, const struct dead_lett
 		.properties = block,
 		.body_bytes = message_body_bytes(l->message),
 		.received_us = s->now_us,
+		.keys = a->has_key ? NULL : message_keys(l->message),
 	};
 	d->rejected = l->why == DEATH_REJECTED;
 	MUST(amqp091_table_find(&p.headers, "x-death", &v) == 0);
 	been_read(d, v.array);
-	d->has_keys = amqp091_table_find(&p.headers, "CC", &v) == 0 && v.type == 'A';
+	d->has_cc = amqp091_table_find(&p.headers, "CC", &v) == 0 && v.type == 'A';
 	return office_make(s, &d->office, l->message, &e);
+}
+
+/* Who knows its further keys: it was published with BCC, or has them in CC, which are in what the former
+ * knows as well. */
+static struct message *keys_of(const struct amqp091_letters *d)
+{
+	struct message *keys = message_keys(d->office.made);
+
+	return keys || !d->has_cc ? keys : d->office.made;
 }
 
 static enum publish_result offer(struct amqp091_server *s, const struct dead_letter *l)
 {
 	struct amqp091_letters *d = &s->letters;
-	struct message *m = d->office.made;
-	struct header_lookup lookup = {.message = m, .block = s->scratch, .selected = d->has_keys};
-	struct header_source headers = header_source(&lookup);
-	struct key_source more = key_source(&lookup);
+	struct message *m = d->office.made, *keys = keys_of(d);
+	struct header_lookup of_made = {.message = m, .block = s->scratch};
+	struct header_lookup of_keys = {.message = keys, .block = d->office.headers, .selected = true};
+	struct header_source headers = header_source(&of_made);
+	struct key_source more = key_source(&of_keys);
 	struct publish p = {
 		.exchange = message_exchange(m),
 		.routing_key = message_routing_key(m),
 		.headers = &headers,
-		.more_keys = d->has_keys ? &more : NULL,
-		.keys = d->has_keys ? m : NULL,
+		.more_keys = keys ? &more : NULL,
+		.keys = keys,
 		.filter = d->rejected ? NULL : &d->filter,
 	};
 

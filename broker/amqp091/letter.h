@@ -13,7 +13,7 @@ enum { LETTER_QUEUES_MAX = 256 }; /* that a message may have been through withou
 struct amqp091_letters {
 	struct amqp091_office office;
 	bool rejected;			      /* the letter under way: the last event is a rejection */
-	bool has_keys;			      /* and its header CC names further keys */
+	bool has_cc;			      /* and its header CC names further keys */
 	struct slice been[LETTER_QUEUES_MAX]; /* the queues that must not get it again; in its properties */
 	uint32_t been_count;
 	bool endless; /* they are more than that: nobody gets it */

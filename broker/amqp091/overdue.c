@@ -28,7 +28,7 @@ static void channel_check(struct amqp091_channel *ch)
 	struct amqp091_server *s = ch->conn->server;
 	uint64_t timeout = s->config.consumer_timeout_us;
 
-	if (ch->closing || cds_list_empty(&ch->unacked))
+	if (cds_list_empty(&ch->unacked))
 		return;
 	const struct unacked *oldest = cds_list_first_entry(&ch->unacked, struct unacked, link);
 	if (s->now_us - oldest->delivered_us <= timeout)

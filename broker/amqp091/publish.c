@@ -291,7 +291,8 @@ static bool header_fits(struct amqp091_channel *ch, const struct amqp091_content
 }
 
 /* What routing asks once the body is there, where the headers name further keys; what hides is taken out of
- * the properties that the message gets. False: there is no memory now. */
+ * the properties that the message gets, which remembers it for its dead letters. False: there is no memory
+ * now. */
 static bool keys_keep(struct amqp091_channel *ch, enum selected selected, const struct amqp091_table *headers,
 	struct message_envelope *e)
 {
@@ -303,6 +304,7 @@ static bool keys_keep(struct amqp091_channel *ch, enum selected selected, const 
 	ch->in.keys = message_new(conn_cache(c), &keys);
 	if (!ch->in.keys)
 		return false;
+	e->keys = ch->in.keys;
 	e->properties = selected_strip(e->properties.data, e->properties.bytes, *headers, c->server->scratch);
 	return true;
 }

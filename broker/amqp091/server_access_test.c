@@ -338,6 +338,10 @@ static void publishes(void)
 	client_publish(&client, 1, "amq.direct", "k", "body", 4);
 	client_expect_channel_close(&client, 1, AMQP091_REPLY_ACCESS_REFUSED, AMQP091_METHOD_BASIC_PUBLISH);
 	client_channel(&client, 1);
+	client_publish(&client, 1, "cw", "k", "body", 4);
+	client_publish(&client, 1, "cr", "k", "body", 4); /* as long */
+	client_expect_refusal(&client, 1, AMQP091_REPLY_ACCESS_REFUSED, AMQP091_METHOD_BASIC_PUBLISH,
+		"ACCESS_REFUSED - write access to exchange 'cr' in vhost '/' refused for user 'some'");
 	client_publish(&client, 1, "", "k", "body", 4);
 	client_expect_refusal(&client, 1, AMQP091_REPLY_ACCESS_REFUSED, AMQP091_METHOD_BASIC_PUBLISH,
 		"ACCESS_REFUSED - write access to exchange 'amq.default' in vhost '/' refused for user "

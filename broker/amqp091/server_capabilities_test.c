@@ -74,6 +74,143 @@ static void a_held_publisher_hears_of_it_once(void)
 	test_end(&rig);
 }
 
+/* There is memory, but not so much: it is blocked until there is. */
+static void who_waits_for_a_large_body_is_blocked(void)
+{
+	struct rig_options o = rig_options();
+	struct client_options co = client_options();
+
+	o.memory_bytes = 2 << 20;
+	co.hear_blocked = true;
+	test_begin(&rig, &o);
+	client_open_with(&client, &rig, &co);
+	client_open_with(&other, &rig, &co);
+	client_channel(&client, 1);
+	client_channel(&other, 1);
+	client_declare(&client, 1, "q");
+	for (unsigned i = 0; i < 100; i++)
+		client_publish(&other, 1, "", "q", big, sizeof(big));
+	rig_settle(&rig);
+	CU_ASSERT_EQUAL(amqp091_server_counters(rig.server)->held_for_memory, 0);
+	client_publish_method(&client, 1, "", "q", false);
+	client_content_header(&client, 1, 1 << 20);
+	client_expect(&client, 0, AMQP091_METHOD_CONNECTION_BLOCKED);
+	rig_advance(&rig, 100000);
+	client_expect_nothing(&client);
+	purge();
+	client_expect(&client, 0, AMQP091_METHOD_CONNECTION_UNBLOCKED);
+	client_close(&client);
+	client_close(&other);
+	test_end(&rig);
+}
+
+static unsigned blocked_count(void)
+{
+	const struct cds_list_head *all = &rig.server->blocked;
+	unsigned n = 0;
+
+	for (const struct cds_list_head *at = all->next; at != all; at = at->next)
+		n++;
+	return n;
+}
+
+enum { MANY = 100, A_TURN = 64 };
+static struct client many[MANY];
+
+/* Until somebody is held. */
+static void fill_memory(struct client *c)
+{
+	while (amqp091_server_counters(rig.server)->held_for_memory == 0) {
+		client_publish(c, 1, "", "q", big, sizeof(big));
+		rig_settle(&rig);
+	}
+}
+
+/* The first so many of them wait for 3 of 4 MiB, of which one is taken for good, the others for little. */
+static void begin_many_blocked(unsigned large)
+{
+	struct rig_options o = rig_options();
+	struct client_options co = client_options();
+
+	o.memory_bytes = 4 << 20;
+	o.server.conn_max = o.server.channels_max = MANY + 2;
+	co.hear_blocked = true;
+	test_begin(&rig, &o);
+	client_open_with(&client, &rig, &co);
+	client_open_with(&other, &rig, &co);
+	client_channel(&client, 1);
+	client_channel(&other, 1);
+	client_declare(&other, 1, "q");
+	client_declare(&other, 1, "kept");
+	for (unsigned i = 0; i < 100; i++)
+		client_publish(&other, 1, "", "kept", big, sizeof(big));
+	for (unsigned i = 0; i < MANY; i++) {
+		client_open_with(&many[i], &rig, &co);
+		client_channel(&many[i], 1);
+	}
+	fill_memory(&client);
+	for (unsigned i = 0; i < MANY; i++) {
+		client_publish_method(&many[i], 1, "", "q", false);
+		client_content_header(&many[i], 1, i < large ? 3 << 20 : 1);
+		client_expect(&many[i], 0, AMQP091_METHOD_CONNECTION_BLOCKED);
+	}
+}
+
+static void finish_many(void)
+{
+	for (unsigned i = 0; i < MANY; i++)
+		client_drop(&many[i]);
+	client_drop(&client);
+	client_close(&other);
+	test_end(&rig);
+}
+
+/* Turns until no more than that are blocked, so many a turn. */
+static void unblock_but(unsigned left)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_PURGE};
+	unsigned turns = 0;
+
+	m.args.queue_purge.queue = str("q");
+	client_method(&other, 1, &m);
+	CU_ASSERT_EQUAL(blocked_count(), MANY + 1);
+	for (unsigned now = MANY + 1; now > left; turns++) {
+		unsigned before = now;
+		rig.now_us += 10000;
+		rig_turn(&rig);
+		now = blocked_count();
+		CU_ASSERT_TRUE_FATAL(before - now <= A_TURN && turns < 100);
+	}
+	CU_ASSERT_TRUE(turns >= 2);
+	client_expect(&other, 1, AMQP091_METHOD_QUEUE_PURGE_OK);
+	CU_ASSERT_EQUAL(blocked_count(), left);
+}
+
+static void many_are_unblocked_in_slices(void)
+{
+	begin_many_blocked(0);
+	unblock_but(0);
+	for (unsigned i = 0; i < MANY; i++)
+		client_expect(&many[i], 0, AMQP091_METHOD_CONNECTION_UNBLOCKED);
+	finish_many();
+}
+
+/* More of them than are looked at in a turn: the others have theirs. */
+static void those_held_yet_stand_in_nobodys_way(void)
+{
+	enum { LARGE = A_TURN + 6 };
+
+	begin_many_blocked(LARGE);
+	unblock_but(LARGE);
+	for (unsigned i = 0; i < MANY; i++) {
+		if (i < LARGE)
+			client_expect_nothing(&many[i]);
+		else
+			client_expect(&many[i], 0, AMQP091_METHOD_CONNECTION_UNBLOCKED);
+	}
+	finish_many();
+}
+
 static void who_does_not_know_it_hears_nothing(void)
 {
 	begin_short_of_memory(false);
@@ -166,6 +303,9 @@ int main(int argc, char **argv)
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"a_held_publisher_hears_of_it_once", a_held_publisher_hears_of_it_once},
 			{"who_does_not_know_it_hears_nothing", who_does_not_know_it_hears_nothing},
+			{"who_waits_for_a_large_body_is_blocked", who_waits_for_a_large_body_is_blocked},
+			{"many_are_unblocked_in_slices", many_are_unblocked_in_slices},
+			{"those_held_yet_stand_in_nobodys_way", those_held_yet_stand_in_nobodys_way},
 			{"a_blocked_one_may_go", a_blocked_one_may_go},
 			{"a_refused_login_is_told_to_who_can_hear_it",
 				a_refused_login_is_told_to_who_can_hear_it},

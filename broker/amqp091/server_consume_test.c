@@ -233,6 +233,27 @@ static void prefetch_per_channel(void)
 	finish();
 }
 
+/* What one consumer of the channel settles is room for another, of another queue. */
+static void prefetch_per_channel_of_two_queues(void)
+{
+	begin();
+	client_declare(&client, 1, "p");
+	client_qos(&client, 1, 1, true);
+	client_consume(&client, 1, "q", "tag", false);
+	client_consume(&client, 1, "p", "two", false);
+	publish("m0");
+	client_expect_text(&client, 1, AMQP091_METHOD_BASIC_DELIVER, "m0");
+	client_publish(&client, 1, "", "p", "m1", 2);
+	client_expect_nothing(&client);
+	client_nack(&client, 1, 1, false, false);
+	client_expect_text(&client, 1, AMQP091_METHOD_BASIC_DELIVER, "m1");
+	publish("m2");
+	client_expect_nothing(&client);
+	client_ack(&client, 1, 2, false);
+	client_expect_text(&client, 1, AMQP091_METHOD_BASIC_DELIVER, "m2");
+	finish();
+}
+
 static void send_cancel(struct client *c, const char *tag, bool no_wait)
 {
 	struct amqp091_method m = {.id = AMQP091_METHOD_BASIC_CANCEL};
@@ -433,6 +454,7 @@ static const struct unit_test tests[] = {
 	{"recover", recover},
 	{"prefetch_per_consumer", prefetch_per_consumer},
 	{"prefetch_per_channel", prefetch_per_channel},
+	{"prefetch_per_channel_of_two_queues", prefetch_per_channel_of_two_queues},
 	{"cancel", cancel},
 	{"closing_requeues", closing_requeues},
 	{"cancelled_with_the_queue", cancelled_with_the_queue},

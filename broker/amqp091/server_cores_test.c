@@ -281,6 +281,34 @@ static void settlements(void)
 	settle_many(true);
 }
 
+/* One after the other, each of which waits for room when the one before has taken the last. */
+static void settlements_one_by_one(void)
+{
+	enum { MANY = 30 };
+
+	begin(RECORDS_FEW);
+	publish_numbers(&there, MANY);
+	expect_count(MANY);
+	for (unsigned i = 0; i < MANY; i++) {
+		client_get(&here, 1, "q", false);
+		expect_number(&here, AMQP091_METHOD_BASIC_GET_OK, i);
+	}
+	rig.cores[1].stopped = true;
+	for (unsigned i = MANY; i > 0; i--)
+		client_nack(&here, 1, i, false, i % 2);
+	client_plain(&here, 2, AMQP091_METHOD_CHANNEL_OPEN);
+	client_expect_nothing(&here);
+	rig.cores[1].stopped = false;
+	client_expect(&here, 2, AMQP091_METHOD_CHANNEL_OPEN_OK);
+	expect_count(MANY / 2);
+	for (unsigned i = 0; i < MANY; i += 2) {
+		client_get(&here, 1, "q", true);
+		expect_number(&here, AMQP091_METHOD_BASIC_GET_OK, i);
+	}
+	CU_ASSERT_EQUAL(rig.cores[1].core->stats.messages_unacked, 0);
+	finish();
+}
+
 /* Two consumers, so that the queue stays where it is. */
 static void consumers(void)
 {
@@ -367,16 +395,12 @@ static void auto_delete(void)
 /* More queues of one core than the ring to it has room for. */
 static void fan_out_through_a_short_ring(void)
 {
-	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_BIND};
 	static const char *const names[] = {"q", "q1", "q2"};
 
 	begin(RECORDS_FEW);
 	for (unsigned i = 0; i < 3; i++) {
 		client_declare(&there, 1, names[i]);
-		m.args.queue_bind = (struct amqp091_queue_bind){
-			.queue = str(names[i]), .exchange = str("amq.fanout")};
-		client_method(&there, 1, &m);
-		client_expect(&there, 1, AMQP091_METHOD_QUEUE_BIND_OK);
+		client_bind(&there, 1, "amq.fanout", names[i], "");
 	}
 	client_publish(&here, 1, "amq.fanout", "", "x", 1);
 	client_publish(&here, 1, "amq.fanout", "", "y", 1);
@@ -423,8 +447,8 @@ int main(int argc, char **argv)
 		(struct unit_test[]){{"answers", answers}, {"refusals", refusals},
 			{"the_rest_waits", the_rest_waits}, {"behind_own_publishes", behind_own_publishes},
 			{"confirms_come_when_it_is_there", confirms_come_when_it_is_there},
-			{"settlements", settlements}, {"consumers", consumers},
-			{"cancel_meets_deliveries", cancel_meets_deliveries},
+			{"settlements", settlements}, {"settlements_one_by_one", settlements_one_by_one},
+			{"consumers", consumers}, {"cancel_meets_deliveries", cancel_meets_deliveries},
 			{"exclusive_consumers", exclusive_consumers}, {"auto_delete", auto_delete},
 			{"fan_out_through_a_short_ring", fan_out_through_a_short_ring}, {"moves", moves},
 			{NULL, NULL}});

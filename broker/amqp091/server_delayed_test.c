@@ -1,24 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* x-delayed-message as octets. `here` publishes on the first core, `there`, on the last, owns the queues. */
-#include "broker/amqp091/internal.h"
-#include "broker/amqp091/testing/rig_test.h"
+#include "broker/amqp091/testing/pair.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { MS = 1000 };
 
-static struct rig rig;
-static struct client here, there;
-static uint8_t table_bytes[1024];
-static struct amqp091_table_builder table;
-
 /* Sends it. */
 static void exchange(const char *name, const char *inside)
 {
 	struct amqp091_method m = {.id = AMQP091_METHOD_EXCHANGE_DECLARE};
 
-	amqp091_table_build(&table, table_bytes, sizeof(table_bytes));
+	arguments();
 	if (inside)
 		amqp091_table_add_cstring(&table, "x-delayed-type", inside);
 	m.args.exchange_declare.exchange = str(name);
@@ -27,99 +21,39 @@ static void exchange(const char *name, const char *inside)
 	client_method(&there, 1, &m);
 }
 
-static void bind_to(const char *name, const char *queue, const char *key)
-{
-	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_BIND};
-
-	m.args.queue_bind.queue = str(queue);
-	m.args.queue_bind.exchange = str(name);
-	m.args.queue_bind.routing_key = str(key);
-	client_method(&there, 1, &m);
-	client_expect(&there, 1, AMQP091_METHOD_QUEUE_BIND_OK);
-}
-
 static void bind(const char *queue, const char *key)
 {
-	bind_to("late", queue, key);
+	pair_bind("late", queue, key);
 }
 
 static void begin(uint32_t cores)
 {
-	struct rig_options o = rig_options();
-
-	o.cores = cores;
-	test_begin(&rig, &o);
-	client_open_at(&here, &rig, 0);
-	client_open_at(&there, &rig, cores - 1);
-	client_channel(&here, 1);
-	client_channel(&there, 1);
+	pair_begin(cores);
 	exchange("late", "direct");
 	client_expect(&there, 1, AMQP091_METHOD_EXCHANGE_DECLARE_OK);
 	client_declare(&there, 1, "q");
 	bind("q", "k");
 }
 
-static void finish(void)
-{
-	client_close(&here);
-	client_close(&there);
-	test_end(&rig);
-}
-
 /* A header table with x-delay, to which more may be added. */
 static struct amqp091_table_builder *delay(int32_t ms)
 {
-	amqp091_table_build(&table, table_bytes, sizeof(table_bytes));
+	arguments();
 	amqp091_table_add_cstring(&table, "before", "b");
 	amqp091_table_add_int32(&table, "x-delay", ms);
 	amqp091_table_add_cstring(&table, "after", "a");
 	return &table;
 }
 
-static void publish_to(const char *name, const char *key, const char *body)
-{
-	struct amqp091_basic_properties p = {
-		.flags = AMQP091_BASIC_HEADERS | AMQP091_BASIC_MESSAGE_ID, .message_id = str("id")};
-
-	CU_ASSERT_EQUAL(amqp091_table_finish(&table, &p.headers), 0);
-	client_publish_to(&here, 1, name, key, &p, body);
-	rig_settle(&rig);
-}
-
 static void publish(const char *key, const char *body)
 {
-	publish_to("late", key, body);
+	pair_publish_with("late", key, body);
 }
 
-static void add_keys(const char *header, const char *key)
-{
-	amqp091_array_open(&table, header);
-	amqp091_table_add_cstring(&table, NULL, key);
-	amqp091_table_close(&table);
-}
-
-static struct {
-	uint8_t block[4096];
-	struct amqp091_basic_properties p;
-} got;
-
-/* The next message of the queue, whose properties are then in `got`. */
 static void take(const char *queue)
 {
-	struct message *m = rig_take(&rig, queue);
-
-	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
-	uint32_t n = message_properties_bytes(m);
-	message_properties_copy(m, got.block);
-	CU_ASSERT_EQUAL_FATAL(amqp091_basic_properties_decode(got.block, n, &got.p), 0);
-	message_unref(broker_core_cache(rig.cores[rig.core_count - 1].core), m);
-}
-
-static bool has(const char *header)
-{
-	struct amqp091_value v;
-
-	return amqp091_table_find(&got.p.headers, header, &v) == 0;
+	pair_take(queue);
+	pair_done();
 }
 
 static void advance(uint64_t ms)
@@ -142,9 +76,9 @@ static void comes_late_with_its_header_negated(uint32_t cores)
 	take("q");
 	CU_ASSERT_EQUAL(amqp091_table_get_int(&got.p.headers, "x-delay", &n), 0);
 	CU_ASSERT_EQUAL(n, -100);
-	CU_ASSERT_TRUE(has("before") && has("after"));
+	CU_ASSERT_TRUE(pair_got_has("before") && pair_got_has("after"));
 	CU_ASSERT_TRUE(got.p.flags & AMQP091_BASIC_MESSAGE_ID);
-	finish();
+	pair_end();
 }
 
 static void a_message_comes_late(void)
@@ -162,7 +96,7 @@ static void a_delay_in_text_is_a_number_then(void)
 	int64_t n;
 
 	begin(1);
-	amqp091_table_build(&table, table_bytes, sizeof(table_bytes));
+	arguments();
 	amqp091_table_add_cstring(&table, "x-delay", "3000000000");
 	publish("k", "body");
 	rig.now_us += 2999999999 * (uint64_t)MS; /* at once: nothing else happens meanwhile */
@@ -171,7 +105,7 @@ static void a_delay_in_text_is_a_number_then(void)
 	take("q");
 	CU_ASSERT_EQUAL(amqp091_table_get_int(&got.p.headers, "x-delay", &n), 0);
 	CU_ASSERT_EQUAL(n, -3000000000);
-	finish();
+	pair_end();
 }
 
 static void further_keys_are_remembered(void)
@@ -182,17 +116,105 @@ static void further_keys_are_remembered(void)
 	bind("cc", "c");
 	bind("bcc", "b");
 	delay(10);
-	add_keys("CC", "c");
-	add_keys("BCC", "b");
+	pair_add_key("CC", "c");
+	pair_add_key("BCC", "b");
 	publish("k", "body");
 	advance(12);
 	take("q");
-	CU_ASSERT_TRUE(has("CC"));
-	CU_ASSERT_FALSE(has("BCC"));
+	CU_ASSERT_TRUE(pair_got_has("CC"));
+	CU_ASSERT_FALSE(pair_got_has("BCC"));
 	take("cc");
 	take("bcc");
-	CU_ASSERT_FALSE(has("BCC"));
-	finish();
+	CU_ASSERT_FALSE(pair_got_has("BCC"));
+	pair_end();
+}
+
+/* A dead letter of what was held back knows the keys that BCC named when it was published. */
+static void hidden_keys_are_remembered_for_a_letter(void)
+{
+	begin(2);
+	amqp091_table_add_cstring(arguments(), "x-dead-letter-exchange", "amq.direct");
+	pair_declare_with("brief");
+	bind("brief", "brief");
+	pair_bind("amq.direct", "q", "b");
+	delay(10);
+	pair_add_key("BCC", "b");
+	publish("brief", "body");
+	advance(12);
+	client_get(&there, 1, "brief", false);
+	client_expect_text(&there, 1, AMQP091_METHOD_BASIC_GET_OK, "body");
+	client_nack(&there, 1, 1, false, false);
+	rig_settle(&rig);
+	take("q");
+	CU_ASSERT_TRUE(pair_got_has("x-death") && !pair_got_has("BCC"));
+	pair_end();
+}
+
+static void it_is_what_it_was(void)
+{
+	struct amqp091_basic_properties p = {
+		.flags = AMQP091_BASIC_HEADERS | AMQP091_BASIC_DELIVERY_MODE | AMQP091_BASIC_PRIORITY};
+
+	begin(1);
+	for (unsigned i = 0; i < 2; i++) {
+		p.delivery_mode = i ? 1 : 2;
+		p.priority = i ? 0 : 7;
+		delay(10);
+		CU_ASSERT_EQUAL(amqp091_table_finish(&table, &p.headers), 0);
+		client_publish_to(&here, 1, "late", "k", &p, "body");
+		rig_settle(&rig);
+		advance(12);
+		struct message *m = rig_take(&rig, "q");
+		CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+		CU_ASSERT_EQUAL(message_persistent(m), i == 0);
+		CU_ASSERT_EQUAL(message_priority(m), i ? 0 : 7);
+		message_unref(broker_core_cache(rig.core), m);
+	}
+	pair_end();
+}
+
+/* Which it was published to gave it to its other queues long ago. */
+static void it_goes_on_from_where_it_was_held(void)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_EXCHANGE_BIND};
+
+	begin(1);
+	client_declare(&there, 1, "now");
+	pair_bind("amq.fanout", "now", "");
+	m.args.exchange_bind = (struct amqp091_exchange_bind){
+		.destination = str("late"), .source = str("amq.fanout")};
+	client_method(&there, 1, &m);
+	client_expect(&there, 1, AMQP091_METHOD_EXCHANGE_BIND_OK);
+	delay(10);
+	pair_publish_with("amq.fanout", "k", "body");
+	take("now");
+	advance(12);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "now"), 0);
+	take("q");
+	pair_end();
+}
+
+/* Its time has come, but its core takes no turn: another exchange of that name never had it. */
+static void another_of_that_name_gets_nothing(void)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_EXCHANGE_DELETE};
+
+	begin(2);
+	delay(10);
+	publish("k", "body");
+	rig.now_us += 12 * MS;
+	rig.cores[0].stopped = true;
+	m.args.exchange_delete.exchange = str("late");
+	client_method(&there, 1, &m);
+	client_expect(&there, 1, AMQP091_METHOD_EXCHANGE_DELETE_OK);
+	exchange("late", "direct");
+	client_expect(&there, 1, AMQP091_METHOD_EXCHANGE_DECLARE_OK);
+	bind("q", "k");
+	rig.cores[0].stopped = false;
+	advance(12);
+	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "q"), 0);
+	CU_ASSERT_EQUAL(broker_core_counters(rig.cores[0].core)->delayed_lost, 1);
+	pair_end();
 }
 
 static void it_is_confirmed_at_once(void)
@@ -204,7 +226,7 @@ static void it_is_confirmed_at_once(void)
 	client_expect(&here, 1, AMQP091_METHOD_BASIC_ACK);
 	advance(12);
 	take("q");
-	finish();
+	pair_end();
 }
 
 /* What is held back is not unroutable; what then has no queue can no more be told. */
@@ -226,7 +248,7 @@ static void a_mandatory_one_is_not_returned(void)
 	advance(12);
 	client_expect_nothing(&here);
 	CU_ASSERT_EQUAL(broker_core_counters(rig.cores[0].core)->delayed_lost, 1);
-	finish();
+	pair_end();
 }
 
 /* Its lifetime begins where its delay ends. */
@@ -244,7 +266,7 @@ static void it_lives_from_then_on(void)
 	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "q"), 1);
 	advance(52);
 	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "q"), 0);
-	finish();
+	pair_end();
 }
 
 static void large_bodies_wait_for_memory(void)
@@ -281,7 +303,7 @@ static void large_bodies_wait_for_memory(void)
 		CU_ASSERT_EQUAL(memcmp(content.body, big, sizeof(big)), 0);
 		client_content_free(&content);
 	}
-	finish();
+	pair_end();
 }
 
 static void a_transaction_delays_from_its_commit_on(void)
@@ -298,7 +320,7 @@ static void a_transaction_delays_from_its_commit_on(void)
 	CU_ASSERT_EQUAL(client_ready_count(&there, 1, "q"), 0);
 	advance(102);
 	take("q");
-	finish();
+	pair_end();
 }
 
 static void a_declaration_without_a_type_is_refused(void)
@@ -328,7 +350,7 @@ static void what_waits_goes_with_the_exchange(void)
 	client_expect(&there, 1, AMQP091_METHOD_EXCHANGE_DELETE_OK);
 	rig_settle(&rig);
 	CU_ASSERT_EQUAL(broker_core_counters(rig.cores[0].core)->delayed_lost, 100);
-	finish();
+	pair_end();
 }
 
 /* An exchange that goes while a message of it is given to many queues, in slices: what comes behind that is
@@ -343,7 +365,7 @@ static void an_exchange_goes_in_the_middle(void)
 	exchange("other", "direct");
 	client_expect(&there, 1, AMQP091_METHOD_EXCHANGE_DECLARE_OK);
 	client_declare(&there, 1, "second");
-	bind_to("other", "second", "k");
+	pair_bind("other", "second", "k");
 	for (unsigned i = 0; i < QUEUES; i++) {
 		snprintf(name, sizeof(name), "q%u", i);
 		client_declare(&there, 1, name);
@@ -351,7 +373,7 @@ static void an_exchange_goes_in_the_middle(void)
 	}
 	delay(10);
 	publish("k", "first");
-	publish_to("other", "k", "second");
+	pair_publish_with("other", "k", "second");
 	m.args.exchange_delete.exchange = str("late");
 	rig.now_us += 12 * MS;
 	rig_turn(&rig);
@@ -363,7 +385,7 @@ static void an_exchange_goes_in_the_middle(void)
 	client_get(&there, 1, "second", true);
 	client_expect_text(&there, 1, AMQP091_METHOD_BASIC_GET_OK, "second");
 	CU_ASSERT_TRUE(client_ready_count(&there, 1, "q0") <= 1);
-	finish();
+	pair_end();
 }
 
 int main(int argc, char **argv)
@@ -373,6 +395,10 @@ int main(int argc, char **argv)
 			{"a_message_comes_late_on_another_core", a_message_comes_late_on_another_core},
 			{"a_delay_in_text_is_a_number_then", a_delay_in_text_is_a_number_then},
 			{"further_keys_are_remembered", further_keys_are_remembered},
+			{"hidden_keys_are_remembered_for_a_letter", hidden_keys_are_remembered_for_a_letter},
+			{"it_is_what_it_was", it_is_what_it_was},
+			{"it_goes_on_from_where_it_was_held", it_goes_on_from_where_it_was_held},
+			{"another_of_that_name_gets_nothing", another_of_that_name_gets_nothing},
 			{"it_is_confirmed_at_once", it_is_confirmed_at_once},
 			{"a_mandatory_one_is_not_returned", a_mandatory_one_is_not_returned},
 			{"it_lives_from_then_on", it_lives_from_then_on},

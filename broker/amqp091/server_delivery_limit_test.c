@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* x-delivery-limit as octets: the header x-delivery-count, and what comes back once too often. `here` is a
  * client of the first core, `there` one of the last, which owns the queues. */
-#include "broker/amqp091/internal.h"
-#include "broker/amqp091/testing/rig_test.h"
+#include "broker/amqp091/testing/pair.h"
 
 #include <string.h>
 
@@ -11,23 +10,12 @@
 
 enum { NO_COUNT = -1 };
 
-static struct rig rig;
-static struct client here, there;
-static uint8_t table_bytes[8192];
-static struct amqp091_table_builder table;
 static uint64_t tag; /* of what came last */
-
-static struct amqp091_table_builder *headers(void)
-{
-	amqp091_table_build(&table, table_bytes, sizeof(table_bytes));
-	return &table;
-}
 
 static void begin_with(uint32_t cores, int32_t limit, uint32_t frame_max)
 {
 	struct rig_options o = rig_options();
 	struct client_options small = client_options();
-	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DECLARE};
 
 	o.cores = cores;
 	test_begin(&rig, &o);
@@ -36,26 +24,16 @@ static void begin_with(uint32_t cores, int32_t limit, uint32_t frame_max)
 	client_open_at(&there, &rig, cores - 1);
 	client_channel(&here, 1);
 	client_channel(&there, 1);
-	m.args.queue_declare.queue = str("q");
-	amqp091_table_add_int32(headers(), "x-delivery-limit", limit);
+	amqp091_table_add_int32(arguments(), "x-delivery-limit", limit);
 	amqp091_table_add_cstring(&table, "x-dead-letter-exchange", "");
 	amqp091_table_add_cstring(&table, "x-dead-letter-routing-key", "dead");
-	CU_ASSERT_EQUAL(amqp091_table_finish(&table, &m.args.queue_declare.arguments), 0);
-	client_method(&there, 1, &m);
-	client_expect(&there, 1, AMQP091_METHOD_QUEUE_DECLARE_OK);
+	pair_declare_with("q");
 	client_declare(&there, 1, "dead");
 }
 
 static void begin(uint32_t cores, int32_t limit)
 {
 	begin_with(cores, limit, 0);
-}
-
-static void finish(void)
-{
-	client_close(&here);
-	client_close(&there);
-	test_end(&rig);
 }
 
 static void publish(const char *body)
@@ -139,13 +117,36 @@ static void deliveries_are_counted_with(uint32_t cores)
 	publish("again");
 	expect(&here, DELIVER, NO_COUNT);
 	client_ack(&here, 1, tag, false);
-	finish();
+	pair_end();
 }
 
 static void deliveries_are_counted(void)
 {
 	deliveries_are_counted_with(1);
 	deliveries_are_counted_with(2);
+}
+
+/* The queue stays where it is, as it has two consumers: what is returned crosses twice. The header is put
+ * together at the consumer's core, from a count that the owner keeps. */
+static void deliveries_of_another_core_are_counted(void)
+{
+	begin(2, 2);
+	client_qos(&there, 1, 1, false);
+	client_consume(&there, 1, "q", "t", false);
+	publish("kept");
+	expect(&there, DELIVER, NO_COUNT);
+	client_consume(&here, 1, "q", "c", false);
+	publish("body");
+	for (int64_t i = 0; i <= 2; i++) {
+		expect(&here, DELIVER, i ? i : NO_COUNT);
+		client_expect_nothing(&here);
+		client_nack(&here, 1, tag, false, true);
+	}
+	client_expect_nothing(&here);
+	expect_letters(1);
+	CU_ASSERT_EQUAL(broker_core_counters(rig.core)->moves_in, 0);
+	client_ack(&there, 1, 1, false);
+	pair_end();
 }
 
 /* As RabbitMQ 3.10 says it: basic.get-ok has the header from the beginning. */
@@ -158,7 +159,7 @@ static void gets_are_counted_with(uint32_t cores)
 	get(&here, 1);
 	client_nack(&here, 1, tag, false, true);
 	expect_letters(1);
-	finish();
+	pair_end();
 }
 
 static void gets_are_counted(void)
@@ -197,7 +198,7 @@ static void every_return_counts_with(uint32_t cores)
 	client_drop(&here);
 	client_open_at(&here, &rig, 0);
 	expect_letters(1);
-	finish();
+	pair_end();
 }
 
 static void every_return_counts(void)
@@ -219,15 +220,7 @@ static void transactions_count(void)
 		client_expect(&here, 1, AMQP091_METHOD_TX_COMMIT_OK);
 	}
 	expect_letters(1);
-	finish();
-}
-
-static bool header_is(const char *key, const char *value)
-{
-	struct amqp091_longstr s;
-
-	return amqp091_table_get_string(&came.p.headers, key, &s) == 0 && s.len == strlen(value) &&
-	       memcmp(s.data, value, s.len) == 0;
+	pair_end();
 }
 
 /* What a publisher says is sent as it is until there is something to say; everything else stays. */
@@ -240,23 +233,24 @@ static void other_properties_stay(void)
 		.priority = 7};
 
 	begin(1, 5);
-	amqp091_table_add_cstring(headers(), "a", "first");
+	amqp091_table_add_cstring(arguments(), "a", "first");
 	amqp091_table_add_cstring(&table, "x-delivery-count", "many");
 	amqp091_table_add_cstring(&table, "z", "last");
 	CU_ASSERT_EQUAL(amqp091_table_finish(&table, &p.headers), 0);
 	client_publish_with(&there, 1, "q", &p, "body");
 	client_consume(&here, 1, "q", "c", false);
 	next_content(&here, DELIVER);
-	CU_ASSERT_TRUE(header_is("x-delivery-count", "many"));
+	CU_ASSERT_TRUE(pair_text_is(&came.p.headers, "x-delivery-count", "many"));
 	client_nack(&here, 1, tag, false, true);
 	expect(&here, DELIVER, 1);
-	CU_ASSERT_TRUE(header_is("a", "first") && header_is("z", "last"));
+	CU_ASSERT_TRUE(
+		pair_text_is(&came.p.headers, "a", "first") && pair_text_is(&came.p.headers, "z", "last"));
 	CU_ASSERT_EQUAL(came.p.flags, p.flags);
 	CU_ASSERT_EQUAL(came.p.content_type.len, 10);
 	CU_ASSERT_EQUAL(came.p.message_id.len, 2);
 	CU_ASSERT_EQUAL(came.p.priority, 7);
 	CU_ASSERT_EQUAL(came.body_bytes, 4);
-	finish();
+	pair_end();
 }
 
 /* The letter is the message as it was published; its history says why. */
@@ -272,13 +266,13 @@ static void the_letter_says_why(void)
 	expect_letters(1);
 	client_get(&here, 1, "dead", true);
 	expect(&here, GET_OK, NO_COUNT);
-	CU_ASSERT_TRUE(header_is("x-first-death-reason", "delivery_limit"));
+	CU_ASSERT_TRUE(pair_text_is(&came.p.headers, "x-first-death-reason", "delivery_limit"));
 	CU_ASSERT_EQUAL_FATAL(amqp091_table_find(&came.p.headers, "x-death", &v), 0);
 	struct amqp091_table deaths = v.array;
 	CU_ASSERT_EQUAL_FATAL(amqp091_array_next(&deaths, &v), 1);
 	CU_ASSERT_EQUAL(amqp091_table_get_string(&v.table, "reason", &reason), 0);
 	CU_ASSERT_EQUAL(reason.len, strlen("delivery_limit"));
-	finish();
+	pair_end();
 }
 
 /* The header takes room that a client with small frames may not have: it is refused as any other that is too
@@ -299,7 +293,7 @@ static void it_may_be_too_much(void)
 	client_channel(&here, 1);
 	get(&there, 2);
 	client_ack(&there, 1, tag, false);
-	finish();
+	pair_end();
 }
 
 /* With no_ack it says so too: to whom it was given before does not matter. */
@@ -313,7 +307,7 @@ static void a_last_look_without_ack(void)
 	client_consume(&here, 1, "q", "c", true);
 	expect(&here, DELIVER, 1);
 	expect_letters(0);
-	finish();
+	pair_end();
 }
 
 /* Output that waits for the client is the same: the block is put together once, at the delivery. */
@@ -332,13 +326,14 @@ static void many_at_once(void)
 		expect(&here, DELIVER, 1);
 	client_nack(&here, 1, 0, true, true);
 	expect_letters(MANY);
-	finish();
+	pair_end();
 }
 
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"deliveries_are_counted", deliveries_are_counted},
+			{"deliveries_of_another_core_are_counted", deliveries_of_another_core_are_counted},
 			{"gets_are_counted", gets_are_counted}, {"every_return_counts", every_return_counts},
 			{"transactions_count", transactions_count},
 			{"other_properties_stay", other_properties_stay},

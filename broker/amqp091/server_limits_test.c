@@ -2,9 +2,6 @@
 /* Every pool at its end: the answer is an exception or a wait, and what is left goes on. */
 #include "broker/amqp091/testing/rig_test.h"
 
-#include <stdio.h>
-#include <string.h>
-
 static struct rig rig;
 static struct client client, other;
 static uint8_t body[64 * 1024];
@@ -198,25 +195,12 @@ static void queues(void)
 static void queues_behind_one_that_goes(void)
 {
 	struct rig_options o = rig_options();
-	struct amqp091_method bind = {.id = AMQP091_METHOD_QUEUE_BIND};
-	struct amqp091_method gone = {.id = AMQP091_METHOD_QUEUE_DELETE};
-	char key[16];
 
 	o.limits.queues = 1;
 	test_begin(&rig, &o);
 	client_open(&client, &rig);
 	client_channel(&client, 1);
-	client_declare(&client, 1, "a");
-	bind.args.queue_bind.queue = str("a");
-	bind.args.queue_bind.exchange = str("amq.topic");
-	for (unsigned i = 0; i < 400; i++) {
-		snprintf(key, sizeof(key), "key.%u", i);
-		bind.args.queue_bind.routing_key = str(key);
-		client_method(&client, 1, &bind);
-		client_expect(&client, 1, AMQP091_METHOD_QUEUE_BIND_OK);
-	}
-	gone.args.queue_delete.queue = str("a");
-	client_method(&client, 1, &gone);
+	client_delete_slowly(&client, 1, "a");
 	struct amqp091_method declare = {.id = AMQP091_METHOD_QUEUE_DECLARE};
 	declare.args.queue_declare.queue = str("b");
 	client_method(&client, 1, &declare);

@@ -62,6 +62,32 @@ static void an_overdue_delivery_ends_its_channel(void)
 	finish();
 }
 
+/* The oldest of a channel's deliveries counts, whatever came after it. */
+static void the_oldest_counts(void)
+{
+	begin_seconds(TIMEOUT_S);
+	client_get(&client, 1, "q", false);
+	client_expect_text(&client, 1, AMQP091_METHOD_BASIC_GET_OK, "x");
+	wait_s(TIMEOUT_S - 1);
+	client_get(&client, 1, "q", false);
+	client_expect_text(&client, 1, AMQP091_METHOD_BASIC_GET_OK, "x");
+	wait_s(62);
+	client_expect_channel_close(&client, 1, AMQP091_REPLY_PRECONDITION_FAILED, 0);
+	finish();
+}
+
+/* It is looked for as often as the limit is long, where that is less than a minute. */
+static void a_short_limit_is_short(void)
+{
+	begin_seconds(5);
+	client_get(&client, 1, "q", false);
+	client_expect_text(&client, 1, AMQP091_METHOD_BASIC_GET_OK, "x");
+	for (unsigned i = 0; i < 11; i++)
+		wait_s(1);
+	client_expect_channel_close(&client, 1, AMQP091_REPLY_PRECONDITION_FAILED, 0);
+	finish();
+}
+
 static void what_is_settled_in_time_goes_on(void)
 {
 	begin_seconds(TIMEOUT_S);
@@ -130,6 +156,7 @@ static void it_is_looked_at_in_slices(void)
 	CU_ASSERT_EQUAL(rig.server->overdue_left, 2);
 	rig_turn(&rig);
 	CU_ASSERT_EQUAL(rig.server->overdue_left, 1);
+	CU_ASSERT_EQUAL(rig.source->next_us(rig.source), rig.now_us); /* no sleep in between */
 	rig_turn(&rig);
 	CU_ASSERT_EQUAL(rig.server->overdue_left, 0);
 	client_close(&other);
@@ -141,6 +168,8 @@ int main(int argc, char **argv)
 	return unit_main(argc, argv,
 		(struct unit_test[]){
 			{"an_overdue_delivery_ends_its_channel", an_overdue_delivery_ends_its_channel},
+			{"the_oldest_counts", the_oldest_counts},
+			{"a_short_limit_is_short", a_short_limit_is_short},
 			{"what_is_settled_in_time_goes_on", what_is_settled_in_time_goes_on},
 			{"without_a_limit_it_may_take_for_ever", without_a_limit_it_may_take_for_ever},
 			{"others_are_not_touched", others_are_not_touched},

@@ -198,26 +198,13 @@ static void it_can_be_asked_whether_anybody_waits(void)
 static void a_consumer_waits_for_a_queue_that_goes(void)
 {
 	struct rig_options o = rig_options();
-	struct amqp091_method bind = {.id = AMQP091_METHOD_QUEUE_BIND};
-	struct amqp091_method gone = {.id = AMQP091_METHOD_QUEUE_DELETE};
 	struct amqp091_method consume = {.id = AMQP091_METHOD_BASIC_CONSUME};
-	char key[16];
 
 	o.limits.queues = 1;
 	test_begin(&rig, &o);
 	client_open(&client, &rig);
 	client_channel(&client, 1);
-	client_declare(&client, 1, "a");
-	bind.args.queue_bind.queue = str("a");
-	bind.args.queue_bind.exchange = str("amq.topic");
-	for (unsigned i = 0; i < 400; i++) {
-		snprintf(key, sizeof(key), "key.%u", i);
-		bind.args.queue_bind.routing_key = str(key);
-		client_method(&client, 1, &bind);
-		client_expect(&client, 1, AMQP091_METHOD_QUEUE_BIND_OK);
-	}
-	gone.args.queue_delete.queue = str("a");
-	client_method(&client, 1, &gone);
+	client_delete_slowly(&client, 1, "a");
 	consume.args.basic_consume = (struct amqp091_basic_consume){.queue = str(REPLY_TO), .no_ack = true};
 	client_method(&client, 1, &consume);
 	client_expect(&client, 1, AMQP091_METHOD_QUEUE_DELETE_OK);

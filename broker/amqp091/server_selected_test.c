@@ -145,6 +145,8 @@ static void other_elements_are_passed_over(void)
 	amqp091_table_add_int32(&table, NULL, 1);
 	amqp091_table_add_cstring(&table, NULL, "b");
 	amqp091_table_add_bool(&table, NULL, true);
+	amqp091_table_add_value(&table, (struct amqp091_shortstr){0},
+		&(struct amqp091_value){.type = 'x', .bytes = {(const uint8_t *)"c", 1}});
 	amqp091_array_open(&table, NULL);
 	amqp091_table_add_cstring(&table, NULL, "c");
 	amqp091_table_close(&table);
@@ -198,6 +200,14 @@ static void refusals(void)
 	for (unsigned i = 0; i < 1025; i++)
 		amqp091_table_add_cstring(&table, NULL, "b");
 	amqp091_table_close(&table);
+	expect_refused("PRECONDITION_FAILED - invalid message: CC and BCC have more than 1024 elements");
+	headers_begin();
+	for (unsigned header = 0; header < 2; header++) {
+		amqp091_array_open(&table, header ? "BCC" : "CC");
+		for (unsigned i = 0; i < 512 + header; i++)
+			amqp091_table_add_cstring(&table, NULL, "b");
+		amqp091_table_close(&table);
+	}
 	expect_refused("PRECONDITION_FAILED - invalid message: CC and BCC have more than 1024 elements");
 	counts(0, 0, 0);
 	finish();

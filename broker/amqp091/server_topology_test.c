@@ -37,12 +37,7 @@ static void declare(const char *exchange, const char *type)
 
 static void bind_queue(const char *exchange, const char *queue, const char *key)
 {
-	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_BIND};
-
-	m.args.queue_bind = (struct amqp091_queue_bind){
-		.exchange = str(exchange), .queue = str(queue), .routing_key = str(key)};
-	client_method(&client, 1, &m);
-	client_expect(&client, 1, AMQP091_METHOD_QUEUE_BIND_OK);
+	client_bind(&client, 1, exchange, queue, key);
 }
 
 static struct amqp091_method binding(const char *source, const char *destination, bool no_wait)

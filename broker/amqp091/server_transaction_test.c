@@ -73,6 +73,33 @@ static uint32_t ready(void)
 	return client_ready_count(&client, 1, "q");
 }
 
+/* Many of them are some turns' work before the commit as well. */
+static void settlements_are_kept_in_slices(void)
+{
+	enum { N = 2 * AMQP091_INPUT_BUDGET };
+	struct rig_options o = rig_options();
+
+	o.server.unacked_max = N;
+	begin_with(&o);
+	client_consume(&client, 1, "q", "c", false);
+	for (unsigned i = 0; i < N; i++)
+		publish("x");
+	for (unsigned i = 0; i < N; i++)
+		client_expect_text(&client, 1, AMQP091_METHOD_BASIC_DELIVER, "x");
+	ask(AMQP091_METHOD_TX_SELECT, AMQP091_METHOD_TX_SELECT_OK);
+	client_ack(&client, 1, N, true);
+	rig_turn(&rig);
+	struct amqp091_conn *c = cds_list_first_entry(&rig.server->conns, struct amqp091_conn, link);
+	struct amqp091_channel *ch = cds_list_first_entry(&c->channels, struct amqp091_channel, link);
+	unsigned n = 0;
+	for (struct cds_list_head *at = ch->unacked.next; at != &ch->unacked; at = at->next)
+		n++;
+	CU_ASSERT_EQUAL(n, N - AMQP091_INPUT_BUDGET);
+	commit();
+	CU_ASSERT_EQUAL(ready(), 0);
+	finish();
+}
+
 static void publishes_wait_for_commit(void)
 {
 	begin_tx();
@@ -490,6 +517,7 @@ int main(int argc, char **argv)
 			{"a_rollback_of_many_goes_in_slices", a_rollback_of_many_goes_in_slices},
 			{"a_lifetime_begins_at_commit", a_lifetime_begins_at_commit},
 			{"an_ack_twice_is_one_too_many", an_ack_twice_is_one_too_many},
+			{"settlements_are_kept_in_slices", settlements_are_kept_in_slices},
 			{"a_rollback_forgets_settlements", a_rollback_forgets_settlements},
 			{"a_commit_lets_other_consumers_go_on", a_commit_lets_other_consumers_go_on},
 			{"a_rejected_one_goes_back_at_commit", a_rejected_one_goes_back_at_commit},

@@ -245,7 +245,7 @@ uint32_t publish(const char *exchange, const char *key, uint64_t n)
 static struct message *message_made(
 	const char *exchange, const char *key, uint64_t n, const struct publish_extra *extra)
 {
-	static const uint8_t rest[64];
+	static const uint8_t rest[100 * 1024];
 	uint32_t more = extra->body_bytes > sizeof(n) ? extra->body_bytes - (uint32_t)sizeof(n) : 0;
 	struct message_envelope e = {.exchange = text(exchange),
 		.routing_key = text(key),

@@ -174,9 +174,14 @@ static void what_counts_as_a_delay(void)
 		{{.kind = VALUE_DOUBLE, .real = 1.5}, true},
 		{{.kind = VALUE_DOUBLE, .real = 0.5}, false},
 		{{.kind = VALUE_DOUBLE, .real = 1e300}, false},
+		{{.kind = VALUE_DOUBLE, .real = 4294967295.0}, true},
+		{{.kind = VALUE_DOUBLE, .real = 4294967296.0}, false},
 		{{.kind = VALUE_STRING, .bytes = {(const uint8_t *)"20", 2}}, true},
 		{{.kind = VALUE_STRING, .bytes = {(const uint8_t *)"-20", 3}}, false},
 		{{.kind = VALUE_STRING, .bytes = {(const uint8_t *)"20 s", 4}}, false},
+		{{.kind = VALUE_STRING, .bytes = {(const uint8_t *)" 20", 3}}, false},
+		{{.kind = VALUE_STRING, .bytes = {(const uint8_t *)"\t20", 3}}, false},
+		{{.kind = VALUE_STRING, .bytes = {(const uint8_t *)"+20", 3}}, true},
 		{{.kind = VALUE_STRING, .bytes = {(const uint8_t *)"99999999999999999999", 20}}, false},
 		{{.kind = VALUE_STRING, .bytes = {(const uint8_t *)"999999999999999999999", 21}}, false},
 		{{.kind = VALUE_STRING, .bytes = {NULL, 0}}, false},
@@ -238,6 +243,61 @@ static void the_next_one_waits_behind_it(void)
 	turns();
 	CU_ASSERT_EQUAL(take_from("q"), 1);
 	CU_ASSERT_EQUAL(take_from("q"), 2);
+	fixture_end();
+}
+
+static void delay_all(unsigned n, uint32_t body_bytes)
+{
+	struct value delay = {.kind = VALUE_INT, .integer = 10};
+	struct header_source headers = {.find = find, .ctx = &delay};
+
+	for (unsigned i = 0; i < n; i++)
+		publish_with("late", "k", i,
+			&(struct publish_extra){.headers = &headers, .body_bytes = body_bytes});
+	office.not_now = true;
+	later(12);
+	office.not_now = false;
+}
+
+/* However many there are, and however long: what else the core has to do goes on. */
+static void a_turn_publishes_so_many(void)
+{
+	begin();
+	queue_make("q");
+	CU_ASSERT_EQUAL(bind_code("late", "q", "k"), 0);
+	delay_all(200, 0);
+	for (unsigned turn = 1; turn <= 3; turn++) {
+		broker_core_poll(fixture.core);
+		CU_ASSERT_EQUAL(office.published, turn * 64);
+	}
+	turns();
+	CU_ASSERT_EQUAL(ready_in("q"), 200);
+	office.published = 0;
+	delay_all(10, 100 * 1024);
+	broker_core_poll(fixture.core);
+	CU_ASSERT_EQUAL(office.published, 3);
+	broker_core_poll(fixture.core);
+	CU_ASSERT_EQUAL(office.published, 6);
+	turns();
+	CU_ASSERT_EQUAL(ready_in("q"), 210);
+	fixture_end();
+}
+
+/* Each holds it back, and each remembers it. */
+static void several_may_hold_it_back(void)
+{
+	begin();
+	declare("later", "direct");
+	exchange_make("first", "fanout");
+	queue_make("q");
+	CU_ASSERT_EQUAL(exchange_bind_code("first", "late", ""), 0);
+	CU_ASSERT_EQUAL(exchange_bind_code("first", "later", ""), 0);
+	CU_ASSERT_EQUAL(bind_code("late", "q", "k"), 0);
+	CU_ASSERT_EQUAL(bind_code("later", "q", "k"), 0);
+	CU_ASSERT_EQUAL(publish_later("first", "k", 1, 10), 2);
+	CU_ASSERT_EQUAL(delayed_now(), 2);
+	later(12);
+	CU_ASSERT_EQUAL(ready_in("q"), 2);
 	fixture_end();
 }
 
@@ -309,14 +369,14 @@ static void the_alternate_is_asked_in_the_end(void)
 	fixture_end();
 }
 
-static void publish_try(enum publish_result want)
+static void publish_try_to(const char *exchange, enum publish_result want)
 {
 	struct value delay = {.kind = VALUE_INT, .integer = 10};
 	struct header_source headers = {.find = find, .ctx = &delay};
 	struct message *m = message_new(fixture.core->cache,
-		&(struct message_envelope){.exchange = text("late"), .routing_key = text("k")});
+		&(struct message_envelope){.exchange = text(exchange), .routing_key = text("k")});
 	struct publish p = {
-		.exchange = text("late"), .routing_key = text("k"), .headers = &headers, .message = m};
+		.exchange = text(exchange), .routing_key = text("k"), .headers = &headers, .message = m};
 	uint32_t queues;
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
@@ -324,27 +384,70 @@ static void publish_try(enum publish_result want)
 	message_unref(fixture.core->cache, m);
 }
 
+static void publish_try(enum publish_result want)
+{
+	publish_try_to("late", want);
+}
+
+/* All blocks but one of cells. */
+static struct {
+	void *blocks[4096];
+	unsigned n;
+	struct message *m;
+} taken;
+
+static void memory_take(void)
+{
+	struct message_cache *cache = fixture.core->cache;
+
+	taken.n = 0;
+	while (taken.n < 4096 && (taken.blocks[taken.n] = message_store_block_take(cache)))
+		taken.n++;
+	CU_ASSERT_TRUE_FATAL(taken.n > 0 && taken.n < 4096);
+	message_store_block_give(cache, taken.blocks[--taken.n]);
+	taken.m = message_new(cache, &(struct message_envelope){0});
+	taken.blocks[taken.n] = message_store_block_take(cache);
+	taken.n += taken.blocks[taken.n] != NULL;
+}
+
+static void memory_give(void)
+{
+	message_unref(fixture.core->cache, taken.m);
+	while (taken.n > 0)
+		message_store_block_give(fixture.core->cache, taken.blocks[--taken.n]);
+}
+
 static void without_memory_the_publisher_waits(void)
 {
-	static void *blocks[4096];
-	unsigned n = 0;
-
 	begin();
 	publish("late", "k", 1); /* its cells have a block */
-	while (n < 4096 && (blocks[n] = message_store_block_take(fixture.core->cache)))
-		n++;
-	CU_ASSERT_TRUE_FATAL(n < 4096);
-	message_store_block_give(fixture.core->cache, blocks[--n]);
-	struct message *m = message_new(fixture.core->cache, &(struct message_envelope){0});
-	blocks[n] = message_store_block_take(fixture.core->cache);
-	n += blocks[n] != NULL;
+	memory_take();
 	publish_try(PUBLISH_AGAIN);
 	CU_ASSERT_EQUAL(delayed_now(), 0);
-	message_unref(fixture.core->cache, m);
-	while (n > 0)
-		message_store_block_give(fixture.core->cache, blocks[--n]);
+	memory_give();
 	publish_try(PUBLISH_DONE);
 	CU_ASSERT_EQUAL(delayed_now(), 1);
+	later(12);
+	fixture_end();
+}
+
+/* A place to be held back in was there, but none in a queue on another way. */
+static void who_waits_for_a_queue_holds_nothing_back(void)
+{
+	begin();
+	exchange_make("first", "fanout");
+	queue_make("now");
+	CU_ASSERT_EQUAL(bind_code("first", "now", ""), 0);
+	CU_ASSERT_EQUAL(exchange_bind_code("first", "late", ""), 0);
+	publish_later("late", "k", 1, 10);
+	memory_take();
+	for (unsigned i = 0; i < 3; i++)
+		publish_try_to("first", PUBLISH_AGAIN);
+	CU_ASSERT_EQUAL(delayed_now(), 1);
+	memory_give();
+	publish_try_to("first", PUBLISH_DONE);
+	CU_ASSERT_EQUAL(delayed_now(), 2);
+	CU_ASSERT_EQUAL(ready_in("now"), 1);
 	later(12);
 	fixture_end();
 }
@@ -389,10 +492,14 @@ int main(int argc, char **argv)
 			{"what_counts_as_a_delay", what_counts_as_a_delay},
 			{"with_its_exchange_it_goes", with_its_exchange_it_goes},
 			{"the_next_one_waits_behind_it", the_next_one_waits_behind_it},
+			{"a_turn_publishes_so_many", a_turn_publishes_so_many},
+			{"several_may_hold_it_back", several_may_hold_it_back},
 			{"without_an_office_they_are_lost", without_an_office_they_are_lost},
 			{"those_on_other_ways_do_not_wait", those_on_other_ways_do_not_wait},
 			{"a_fan_out_is_held_back_too", a_fan_out_is_held_back_too},
 			{"the_alternate_is_asked_in_the_end", the_alternate_is_asked_in_the_end},
 			{"without_memory_the_publisher_waits", without_memory_the_publisher_waits},
+			{"who_waits_for_a_queue_holds_nothing_back",
+				who_waits_for_a_queue_holds_nothing_back},
 			{"declarations_are_checked", declarations_are_checked}, {0}});
 }

@@ -4,6 +4,7 @@
 #include "broker/core/core.h"
 #include "broker/core/route_graph.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,5 +133,6 @@ int64_t gate_number(const struct value *v)
 	memcpy(copy, v->bytes.data, v->bytes.bytes);
 	copy[v->bytes.bytes] = 0;
 	long long n = strtoll(copy, &end, 10);
-	return *end || copy[0] == ' ' ? 0 : n;
+	/* strtoll passes over space in front. */
+	return *end == 0 && !isspace((unsigned char)copy[0]) ? n : 0;
 }

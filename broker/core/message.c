@@ -11,7 +11,8 @@ enum { BLOCK_DATA_BYTES = MESSAGE_BLOCK_BYTES };
 /* A message lies in one cell: the header, then its names unless they stand in a table of names, the
  * properties, the body. One that is too large for a cell has a second header, and its body in a chain of
  * blocks, behind the properties where these found no room in the cell either; or its body is another large
- * message's. A lifetime of its own stands at the cell's end, behind what is there of all that. */
+ * message's. At the cell's end, behind what is there of all that, stand a lifetime of its own and who knows
+ * its further keys. */
 struct message {
 	uint64_t names : 48; /* struct names *; 0: two bytes of length and the names come first in data */
 	uint64_t body_bytes : 16;
@@ -22,6 +23,7 @@ struct message {
 	uint8_t persistent : 1;
 	uint8_t large : 1;
 	uint8_t expires : 1;
+	uint8_t has_keys : 1;
 	uint8_t protocol : 4;
 	uint8_t priority;
 	uint8_t data[];
@@ -93,6 +95,11 @@ static const uint8_t *cell_lifetime(const struct message *m)
 	return cell_properties(m) + (l->properties_in_chain ? 0 : l->properties_bytes);
 }
 
+static const uint8_t *cell_keys(const struct message *m)
+{
+	return cell_lifetime(m) + (m->expires ? sizeof(uint64_t) : 0);
+}
+
 static const struct depot *blocks_of(const struct message *m)
 {
 	return large_of(m)->store->blocks;
@@ -145,7 +152,8 @@ static struct plan plan_for(struct message_cache *c, const struct message_envelo
 {
 	struct plan p = {.names = names_take(c->names, e->exchange, e->routing_key)};
 	uint32_t own = (p.names ? 0 : 2 + e->exchange.bytes + e->routing_key.bytes) +
-		       (e->expires ? (uint32_t)sizeof(e->lifetime_us) : 0);
+		       (e->expires ? (uint32_t)sizeof(e->lifetime_us) : 0) +
+		       (e->keys ? (uint32_t)sizeof(e->keys) : 0);
 	uint64_t all = (uint64_t)own + e->properties.bytes;
 
 	p.large = borrows || e->body_bytes > CELL_DATA_BYTES || all + e->body_bytes > CELL_DATA_BYTES;
@@ -203,6 +211,14 @@ static void envelope_write(struct message *m, const struct message_envelope *e)
 		put(at, e->properties);
 }
 
+/* Whoever has the last of the one may be elsewhere than who has the last of the other. */
+static void keys_set(struct message *m, struct message *keys)
+{
+	message_share(keys);
+	message_ref(keys);
+	memcpy((uint8_t *)(uintptr_t)cell_keys(m), &keys, sizeof(keys));
+}
+
 static struct message *make(struct message_cache *c, const struct message_envelope *e, bool borrows)
 {
 	MUST(e->exchange.bytes <= 255 && e->routing_key.bytes <= 255 && e->protocol < 16);
@@ -227,11 +243,14 @@ static struct message *make(struct message_cache *c, const struct message_envelo
 	m->protocol = e->protocol & 15;
 	m->priority = e->priority;
 	m->expires = e->expires;
+	m->has_keys = e->keys != NULL;
 	if (p.large)
 		large_set(m, c->store, &p, e, &chain);
 	envelope_write(m, e);
 	if (e->expires)
 		memcpy((uint8_t *)(uintptr_t)cell_lifetime(m), &e->lifetime_us, sizeof(e->lifetime_us));
+	if (e->keys)
+		keys_set(m, e->keys);
 	return m;
 }
 
@@ -276,7 +295,7 @@ struct message *message_new_like(
 	const uint32_t head = (uint32_t)(cell_body(like) - (const uint8_t *)like);
 
 	/* Names of its own may be found in the table by now. */
-	if (like->large || like->expires || !like->names || n > SLAB_CELL_BYTES_MAX - head)
+	if (like->large || like->expires || like->has_keys || !like->names || n > SLAB_CELL_BYTES_MAX - head)
 		return NULL;
 	struct message *m = slab_cell_take(&c->slabs, head + n);
 	if (!m)
@@ -353,24 +372,27 @@ static void release(struct message_cache *c, struct message *m)
 }
 
 /* Apart from what every message runs through. */
-__attribute__((noinline)) static void release_large(struct message_cache *c, struct message *m)
+__attribute__((noinline)) static void release_all(struct message_cache *c, struct message *m)
 {
-	struct message *body_of = large_of(m)->body_of;
+	struct message *keys = message_keys(m), *body_of = m->large ? large_of(m)->body_of : NULL;
 
-	CHECK(large_of(m)->store == c->store);
-	if (large_of(m)->chain.count > 0)
+	CHECK(!m->large || large_of(m)->store == c->store);
+	if (m->large && large_of(m)->chain.count > 0)
 		depot_chain_give(&c->slabs.blocks, &large_of(m)->chain);
 	release(c, m);
-	if (body_of) /* which borrows from nobody */
+	/* Neither has any itself. */
+	if (body_of)
 		message_unref(c, body_of);
+	if (keys)
+		message_unref(c, keys);
 }
 
 void message_unref(struct message_cache *c, struct message *m)
 {
 	if (!refs_drop(m))
 		return;
-	if (m->large)
-		release_large(c, m);
+	if (m->large || m->has_keys)
+		release_all(c, m);
 	else
 		release(c, m);
 }
@@ -417,6 +439,15 @@ uint64_t message_lifetime_us(const struct message *m)
 	if (m->expires)
 		memcpy(&us, cell_lifetime(m), sizeof(us));
 	return us;
+}
+
+struct message *message_keys(const struct message *m)
+{
+	struct message *keys = NULL;
+
+	if (m->has_keys)
+		memcpy(&keys, cell_keys(m), sizeof(keys));
+	return keys;
 }
 
 struct slice message_exchange(const struct message *m)

@@ -84,6 +84,9 @@ struct message_envelope {
 	uint64_t received_us;
 	bool expires;	      /* it has a lifetime of its own: */
 	uint64_t lifetime_us; /* from received_us on */
+	/* NULL, or one whose properties name further routing keys, which this message's do not; without keys
+	 * of its own. The message takes a reference, and shares it. */
+	struct message *keys;
 };
 
 /* A message with one reference and an empty body, envelope copied, memory for the whole body taken; NULL
@@ -100,7 +103,7 @@ struct message *message_new_with_body(
 /* Another message with everything of `like` but for its body, which is complete. `like` was made by
  * message_new with this cache, in this turn, and a reference to it is held. NULL: there is no memory, or it
  * cannot be made so (message_new can): a cell is too small for it, the names are the message's own, or it has
- * a lifetime.
+ * a lifetime or keys.
  * O(properties and body). */
 struct message *message_new_like(
 	struct message_cache *c, const struct message *like, const void *body, uint32_t n);
@@ -127,6 +130,7 @@ uint64_t message_received_us(const struct message *m);
 void message_received(struct message *m, uint64_t now_us);
 bool message_expires(const struct message *m);
 uint64_t message_lifetime_us(const struct message *m);	   /* UINT64_MAX where it does not expire by itself */
+struct message *message_keys(const struct message *m);	   /* the envelope's; valid while referenced */
 struct slice message_exchange(const struct message *m);	   /* contiguous, valid while referenced */
 struct slice message_routing_key(const struct message *m); /* likewise */
 uint32_t message_properties_bytes(const struct message *m);

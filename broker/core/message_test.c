@@ -86,17 +86,35 @@ static void body_reads_back(const struct message *m, const uint8_t *body, uint64
 	CU_ASSERT_EQUAL(have, n);
 }
 
+/* NULL, or whose keys a message gets; only the message has it afterwards. */
+static struct message *keys_by_chance(void)
+{
+	struct message_envelope e = envelope(0, 0, unit_random_below(3000), 0);
+
+	return unit_random_below(2) ? message_new(cache, &e) : NULL;
+}
+
+static struct message *new_with_keys_take(struct message_envelope *e)
+{
+	struct message *m = message_new(cache, e);
+
+	if (e->keys)
+		message_unref(cache, e->keys);
+	return m;
+}
+
 static void one_message(
 	struct message_store *s, uint32_t exchange, uint32_t key, uint32_t properties, uint64_t n)
 {
 	struct message_envelope e = envelope(exchange, key, properties, n);
 	e.expires = unit_random_below(2);
 	e.lifetime_us = unit_random();
+	e.keys = keys_by_chance();
 	uint8_t *body = malloc(n + 1), *copy = malloc(properties + 1);
 	fill(body, n);
 
 	CU_ASSERT_TRUE(message_store_could_hold(cache, n, properties));
-	struct message *m = message_new(cache, &e);
+	struct message *m = new_with_keys_take(&e);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
 	append_in_pieces(m, body, n);
 	CU_ASSERT_TRUE(slice_equal(message_exchange(m), e.exchange));
@@ -111,6 +129,7 @@ static void one_message(
 	CU_ASSERT_EQUAL(message_received_us(m), 77);
 	CU_ASSERT_EQUAL(message_expires(m), e.expires);
 	CU_ASSERT_EQUAL(message_lifetime_us(m), e.expires ? e.lifetime_us : UINT64_MAX);
+	CU_ASSERT_PTR_EQUAL(message_keys(m), e.keys);
 	message_received(m, 78);
 	CU_ASSERT_EQUAL(message_received_us(m), 78);
 	static const uint32_t steps[] = {UINT32_MAX, 4096, 1023, 7};
@@ -379,15 +398,18 @@ static void another_has_all_but_the_body(void)
 	e.body_bytes = sizeof(body);
 	struct message *large = made(&e, body);
 	CU_ASSERT_PTR_NULL(message_new_like(cache, large, body, 30));
-	struct message *all[] = {first, like, other, others, large};
-	for (unsigned i = 0; i < 5; i++)
+	e.body_bytes = 30;
+	e.keys = like;
+	struct message *with_keys = made(&e, body);
+	CU_ASSERT_PTR_NULL(message_new_like(cache, with_keys, body, 30));
+	struct message *all[] = {first, like, other, others, large, with_keys};
+	for (unsigned i = 0; i < 6; i++)
 		message_unref(cache, all[i]);
 	CU_ASSERT_TRUE(store_empty(s) && message_cache_names(cache).used == 0);
 	message_cache_destroy(cache);
 	message_store_destroy(s);
 }
 
-/* A place in the table that others' names have had is known by another number. */
 static void read_envelope(const struct message *m, const struct message_envelope *e)
 {
 	uint8_t *copy = malloc(e->properties.bytes + 1);
@@ -398,6 +420,7 @@ static void read_envelope(const struct message *m, const struct message_envelope
 	message_properties_copy(m, copy);
 	CU_ASSERT_EQUAL(memcmp(copy, e->properties.data, e->properties.bytes), 0);
 	CU_ASSERT_EQUAL(message_lifetime_us(m), e->expires ? e->lifetime_us : UINT64_MAX);
+	CU_ASSERT_PTR_EQUAL(message_keys(m), e->keys);
 	free(copy);
 }
 
@@ -411,6 +434,7 @@ static void one_body(struct message_store *s, uint32_t properties, uint32_t othe
 	fill(body, n);
 	other.expires = unit_random_below(2);
 	other.lifetime_us = 12345;
+	other.keys = keys_by_chance();
 	m[0] = message_new(cache, &e);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m[0]);
 	append_in_pieces(m[0], body, n);
@@ -419,6 +443,8 @@ static void one_body(struct message_store *s, uint32_t properties, uint32_t othe
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m[1]);
 	m[2] = message_new_with_body(cache, &e, m[1]);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m[2]);
+	if (other.keys)
+		message_unref(cache, other.keys);
 	if (n > CELL_DATA_BYTES)
 		CU_ASSERT_TRUE(message_store_stats(s).blocks.used <=
 			       blocks + (properties + others) / BLOCK_DATA_BYTES + 2);
@@ -432,12 +458,15 @@ static void one_body(struct message_store *s, uint32_t properties, uint32_t othe
 	CU_ASSERT_TRUE(store_empty(s));
 	m[0] = message_new(cache, &e);
 	append_in_pieces(m[0], body, n);
+	other.keys = keys_by_chance();
 	m[1] = message_new_with_body(cache, &other, m[0]);
 	CU_ASSERT_EQUAL(message_missing_bytes(m[1]), 0);
 	CU_ASSERT_EQUAL(message_body_bytes(m[1]), n);
 	message_unref(cache, m[0]);
 	read_envelope(m[1], &other);
 	message_unref(cache, m[1]);
+	if (other.keys)
+		message_unref(cache, other.keys);
 	CU_ASSERT_TRUE(store_empty(s));
 	free(body);
 }
@@ -484,6 +513,7 @@ static void a_body_in_common_takes_no_memory(void)
 	message_store_destroy(s);
 }
 
+/* A place in the table that others' names have had is known by another number. */
 static void names_that_went_are_not_taken_for_others(void)
 {
 	struct message_store *s = store_of(4 << 20, 0);
@@ -570,10 +600,12 @@ static void *release_loop(void *arg)
 	return NULL;
 }
 
-static struct message *message_of(uint32_t n)
+static struct message *message_of(uint32_t n, struct message *keys_or_null)
 {
 	static uint8_t body[6000];
 	struct message_envelope e = envelope(3, 3, 3, n);
+
+	e.keys = keys_or_null;
 	struct message *m = message_new(cache, &e);
 
 	fill(body, sizeof(body));
@@ -586,6 +618,7 @@ static void messages_cross_cores(void)
 {
 	struct message_store *s = message_store_create(&(struct message_store_config){
 		.memory_bytes = 1 << 20, .watermark_percent = 80, .caches_max = 2});
+	struct message *keys = NULL; /* of some of them, which outlive it or not */
 	pthread_t thread;
 	unsigned both = 0;
 
@@ -595,7 +628,13 @@ static void messages_cross_cores(void)
 	other_core.ring = ring_create(sizeof(struct message *), 64);
 	CU_ASSERT_EQUAL(pthread_create(&thread, NULL, release_loop, NULL), 0);
 	for (unsigned n = 0; n < CROSSING;) {
-		struct message *m = message_of(unit_random_below(unit_random_below(6000) + 1));
+		if (unit_random_below(32) == 0) {
+			if (keys)
+				message_unref(cache, keys);
+			keys = message_of(9, NULL);
+		}
+		struct message *m = message_of(
+			unit_random_below(unit_random_below(6000) + 1), unit_random_below(2) ? keys : NULL);
 		if (!m) {
 			sched_yield();
 			continue;
@@ -614,6 +653,8 @@ static void messages_cross_cores(void)
 	pthread_join(thread, NULL);
 	CU_ASSERT_EQUAL(other_core.wrong, 0);
 	CU_ASSERT_TRUE(both > CROSSING / 4);
+	if (keys)
+		message_unref(cache, keys);
 	CU_ASSERT_TRUE(store_empty(s));
 	ring_destroy(other_core.ring);
 	message_cache_destroy(other_core.cache);

@@ -267,6 +267,39 @@ static void another_exchange_may_lead_there(void)
 	fixture_end();
 }
 
+/* What was claimed on the way is given up again, also where it ended: a shorter way is open to the value. */
+static void a_way_may_have_too_many(void)
+{
+	char name[16];
+	struct headers h = id(name_value("a"));
+	struct header_source source = {.find = find, .ctx = &h};
+	struct publish p = {.exchange = text("first"), .routing_key = text(""), .headers = &source};
+	uint32_t queues;
+
+	begin(10, 0);
+	exchange_make("first", "fanout");
+	for (unsigned i = 0; i <= GATES_MAX; i++) {
+		snprintf(name, sizeof(name), "x%u", i);
+		declare(name, 5, 0);
+		CU_ASSERT_EQUAL(bind_code(name, "q", ""), 0);
+		CU_ASSERT_EQUAL(exchange_bind_code("first", name, ""), 0);
+	}
+	p.message = message_new(fixture.core->cache, &(struct message_envelope){0});
+	CU_ASSERT_EQUAL(
+		exchange_publish(&fixture.session[0], &p, NULL, &queues, &fixture.failure), PUBLISH_FAILED);
+	CU_ASSERT_EQUAL(queues, 0);
+	for (unsigned i = 0; i <= GATES_MAX; i++) {
+		snprintf(name, sizeof(name), "x%u", i);
+		CU_ASSERT_EQUAL(publish_headers(name, &h), 1);
+	}
+	CU_ASSERT_EQUAL(exchange_delete_code("x0", false), 0);
+	CU_ASSERT_EQUAL(
+		exchange_publish(&fixture.session[0], &p, NULL, &queues, &fixture.failure), PUBLISH_DONE);
+	CU_ASSERT_EQUAL(duplicates(), GATES_MAX);
+	message_unref(fixture.core->cache, p.message);
+	fixture_end();
+}
+
 static void refused(struct field f, const char *why)
 {
 	struct field all[] = {f, argument_int("x-cache-size", 5)};
@@ -310,6 +343,8 @@ static void shares_are_bounded(void)
 	CU_ASSERT_STRING_EQUAL(fixture.failure.text,
 		"x-cache-size 1048576: only 1048566 of 1048576 values are left (limits.deduplication)");
 	CU_ASSERT_EQUAL(declare_code("x", &huge, 1), FAILURE_LIMIT);
+	struct field beyond = argument_int("x-cache-size", (1 << 20) - 9);
+	CU_ASSERT_EQUAL(declare_code("x", &beyond, 1), FAILURE_LIMIT);
 	CU_ASSERT_EQUAL(declare_code("x", &rest, 1), FAILURE_NONE);
 	CU_ASSERT_EQUAL(exchange_delete_code("once", false), 0);
 	CU_ASSERT_EQUAL(exchange_delete_code("x", false), 0);
@@ -329,6 +364,7 @@ int main(int argc, char **argv)
 			{"a_fan_out_passes_once", a_fan_out_passes_once},
 			{"duplicates_may_go_elsewhere", duplicates_may_go_elsewhere},
 			{"another_exchange_may_lead_there", another_exchange_may_lead_there},
+			{"a_way_may_have_too_many", a_way_may_have_too_many},
 			{"declarations_are_checked", declarations_are_checked},
 			{"shares_are_bounded", shares_are_bounded}, {0}});
 }

@@ -85,7 +85,7 @@ def tokens(text, at=0, end=None):
 
 def extent(text, edit):
     """Begin and end of the function, or macro, that the edit names."""
-    for head in re.finditer(rf"^(#define )?(?:[a-zA-Z][^\n;=]*)?\b{edit.function}\(", text, re.M):
+    for head in re.finditer(rf"^(#define )?(?:[a-zA-Z_][^\n;=]*)?\b{edit.function}\(", text, re.M):
         if head[1]:
             return head.start(), re.compile(r"[^\\]\n").search(text, head.end()).end()
         body = re.compile(r"[{;]").search(text, head.end())

@@ -100,6 +100,10 @@ const struct amqp091_method *client_expect_text(
 
 /* Requests and their answers. */
 void client_declare(struct client *c, uint16_t channel, const char *queue); /* plain, declare-ok asserted */
+void client_bind(
+	struct client *c, uint16_t channel, const char *exchange, const char *queue, const char *key);
+/* Declares a queue with so many bindings that its end takes turns, and sends queue.delete. */
+void client_delete_slowly(struct client *c, uint16_t channel, const char *queue);
 void client_consume(struct client *c, uint16_t channel, const char *queue, const char *tag, bool no_ack);
 void client_get(struct client *c, uint16_t channel, const char *queue, bool no_ack); /* sends only */
 void client_confirm_select(struct client *c, uint16_t channel);

@@ -2,6 +2,7 @@
 /* The test client's messages and requests. */
 #include "broker/amqp091/testing/client.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,6 +147,31 @@ uint32_t client_ready_count(struct client *c, uint16_t channel, const char *queu
 	client_method(c, channel, &m);
 	return client_expect(c, channel, AMQP091_METHOD_QUEUE_DECLARE_OK)
 		->args.queue_declare_ok.message_count;
+}
+
+void client_bind(struct client *c, uint16_t channel, const char *exchange, const char *queue, const char *key)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_BIND};
+
+	m.args.queue_bind = (struct amqp091_queue_bind){
+		.queue = str(queue), .exchange = str(exchange), .routing_key = str(key)};
+	client_method(c, channel, &m);
+	client_expect(c, channel, AMQP091_METHOD_QUEUE_BIND_OK);
+}
+
+void client_delete_slowly(struct client *c, uint16_t channel, const char *queue)
+{
+	enum { BINDINGS = 400 };
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DELETE};
+	char key[16];
+
+	client_declare(c, channel, queue);
+	for (unsigned i = 0; i < BINDINGS; i++) {
+		snprintf(key, sizeof(key), "key.%u", i);
+		client_bind(c, channel, "amq.topic", queue, key);
+	}
+	m.args.queue_delete.queue = str(queue);
+	client_method(c, channel, &m);
 }
 
 void client_consume(struct client *c, uint16_t channel, const char *queue, const char *tag, bool no_ack)

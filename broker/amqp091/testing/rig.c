@@ -177,7 +177,7 @@ const char *rig_close(struct rig *r)
 {
 	for (unsigned i = 0; i < r->core_count; i++)
 		r->cores[i].stopped = false;
-	for (unsigned i = 0; i < RIG_LINKS; i++) {
+	for (unsigned i = 0; i < r->links_end; i++) {
 		if (r->links[i])
 			rig_detach(r, r->links[i]);
 	}
@@ -209,6 +209,7 @@ void rig_attach_at(struct rig *r, struct link *l, unsigned core)
 		i++;
 	MUST(i < RIG_LINKS && core < r->core_count);
 	r->links[i] = l;
+	r->links_end = i < r->links_end ? r->links_end : i + 1;
 	r->link_core[i] = core;
 	c->clock->poll(c->clock, r->now_us);
 	link_open(l, r->pool, &amqp091_app, c->server);
@@ -221,7 +222,7 @@ void rig_attach(struct rig *r, struct link *l)
 
 void rig_detach(struct rig *r, struct link *l)
 {
-	for (unsigned i = 0; i < RIG_LINKS; i++) {
+	for (unsigned i = 0; i < r->links_end; i++) {
 		if (r->links[i] == l)
 			r->links[i] = NULL;
 	}
@@ -235,12 +236,12 @@ static void core_turn(struct rig *r, unsigned core)
 	struct rig_core *c = &r->cores[core];
 
 	c->clock->poll(c->clock, r->now_us);
-	for (unsigned i = 0; i < RIG_LINKS; i++) {
+	for (unsigned i = 0; i < r->links_end; i++) {
 		if (r->links[i] && r->link_core[i] == core)
 			link_poll(r->links[i]);
 	}
 	c->source->poll(c->source, r->now_us);
-	for (unsigned i = 0; i < RIG_LINKS; i++) {
+	for (unsigned i = 0; i < r->links_end; i++) {
 		if (r->links[i] && r->link_core[i] == core)
 			link_flush(r->links[i]);
 	}
@@ -283,7 +284,7 @@ static uint64_t motion(const struct rig *r)
 	for (unsigned i = 0; i < r->core_count; i++)
 		sum += core_motion(&r->cores[i]) * (i + 1);
 
-	for (unsigned i = 0; i < RIG_LINKS; i++) {
+	for (unsigned i = 0; i < r->links_end; i++) {
 		const struct link *l = r->links[i];
 		if (l)
 			sum += l->in.at + l->rx.bytes * 3 + l->out.end + l->sent * 5 + l->shut + l->fin_told +

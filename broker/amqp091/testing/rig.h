@@ -7,7 +7,7 @@
 #include "broker/amqp091/server.h"
 #include "broker/amqp091/testing/link.h"
 
-enum { RIG_LINKS = 16, RIG_CORES = 4 };
+enum { RIG_LINKS = 128, RIG_CORES = 4 };
 
 struct rig_options {
 	struct amqp091_server_config server;
@@ -45,6 +45,7 @@ struct rig {
 	struct turn_source *clock, *source;
 	uint64_t now_us;
 	struct link *links[RIG_LINKS]; /* polled each turn */
+	unsigned links_end;	       /* no link from here on */
 	unsigned link_core[RIG_LINKS];
 };
 
