@@ -25,6 +25,8 @@ def describe(found):
     line = "%d %s" % (found.channel_number, answer.NAME)
     if isinstance(answer, (spec.Connection.Close, spec.Channel.Close)):
         return "%s %d %d/%d %s" % (line, answer.reply_code, answer.class_id, answer.method_id, answer.reply_text)
+    if isinstance(answer, spec.Connection.Blocked):
+        return "%s %s" % (line, answer.reason)
     return line
 
 
