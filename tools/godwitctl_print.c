@@ -253,7 +253,7 @@ static bool is_section(const json_t *value)
 
 /* From the outside in; what is not named here follows in the answer's own order. */
 static const char *const section_order[] = {
-	"cores", "ports", "listeners", "kernel", "bypass", "tcp", "amqp", "broker", "pools"};
+	"cores", "ports", "listeners", "kernel", "bypass", "tcp", "amqp", "broker", "vhosts", "pools"};
 enum { SECTIONS_ORDERED = sizeof(section_order) / sizeof(section_order[0]) };
 
 static bool is_ordered(const char *key)

@@ -230,6 +230,7 @@ static void open_vhost(struct amqp091_conn *c, const struct amqp091_connection_o
 	if (!grant_open(c, m->virtual_host))
 		return;
 	session_begin(&c->session, core, v);
+	vhost_enter(v);
 	c->opened = c->was_opened = true;
 	c->state = CONN_RUNNING;
 	timer_cancel(&c->server->wheel, &c->deadline);
@@ -246,6 +247,7 @@ static void session_over(struct amqp091_conn *c)
 	if (c->opened) {
 		c->opened = false;
 		session_end(&c->session);
+		vhost_leave(c->session.vhost);
 		access_close(c->grant);
 		c->grant = NULL;
 		c->server->counters.connections_closed++;

@@ -47,6 +47,11 @@ static uint64_t header_bytes(const struct message *m, const struct amqp091_basic
 				: message_properties_bytes(m));
 }
 
+static bool header_fits(const struct amqp091_conn *c, uint64_t bytes)
+{
+	return bytes <= (uint64_t)c->frame_max + AMQP091_FRAME_TOLERANCE;
+}
+
 static void refuse_header(struct amqp091_channel *ch, uint64_t bytes, uint32_t id)
 {
 	channel_exception(ch, AMQP091_REPLY_CONTENT_TOO_LARGE, id,
@@ -90,7 +95,7 @@ static void deliver_plain(struct amqp091_consumer *k, const struct delivery *d,
 	bool no_ack = k->consumer.no_ack;
 
 	uint64_t bytes = header_bytes(d->message, altered_or_null);
-	if (bytes > ch->conn->frame_max) {
+	if (!header_fits(ch->conn, bytes)) {
 		refuse_delivery(ch, k, d, no_ack, bytes);
 		return;
 	}
@@ -417,7 +422,7 @@ static void got_delivery(struct amqp091_channel *ch, const struct delivery *d, b
 	if (d->attempt > 0 && delivery_count_add(ch->conn->server, d, &counted))
 		altered = &counted;
 	uint64_t bytes = header_bytes(d->message, altered);
-	if (bytes > ch->conn->frame_max)
+	if (!header_fits(ch->conn, bytes))
 		refuse_delivery(ch, NULL, d, no_ack, bytes);
 	else
 		send_got(ch, d, altered, no_ack, left);

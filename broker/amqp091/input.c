@@ -296,7 +296,7 @@ static enum step next_frame(struct amqp091_conn *c)
 	if (rx->bytes < sizeof(head))
 		return STEP_WAIT;
 	struct amqp091_frame f = amqp091_frame_header_get(chain_peek(rx, sizeof(head), head));
-	switch (amqp091_frame_header_check(&f, frame_limit(c))) {
+	switch (amqp091_frame_header_check(&f, frame_limit(c) + AMQP091_FRAME_TOLERANCE)) {
 	case 0:
 		break;
 	case AMQP091_ERR_FRAME_SIZE:

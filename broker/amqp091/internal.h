@@ -50,6 +50,9 @@ enum {
 	STAGE_BODY_MAX = 8192,
 };
 
+/* Clients differ in whether frame_max counts a frame or its payload. RabbitMQ gives and takes both. */
+#define AMQP091_FRAME_TOLERANCE AMQP091_FRAME_OVERHEAD
+
 enum conn_state {
 	CONN_HEADER,   /* the protocol header is awaited */
 	CONN_START,    /* connection.start was sent */

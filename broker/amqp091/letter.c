@@ -172,7 +172,8 @@ static int headers_make(struct amqp091_letters *d, const struct dead_letter *l,
 
 static bool fits_frame(const struct amqp091_server *s, uint32_t properties_bytes)
 {
-	return amqp091_content_header_frame_size(properties_bytes) <= s->config.frame_max_bytes;
+	return amqp091_content_header_frame_size(properties_bytes) <=
+	       s->config.frame_max_bytes + AMQP091_FRAME_TOLERANCE;
 }
 
 /* 0: *block are the letter's properties, decoded into *p. -1: nobody could be given them. */

@@ -69,7 +69,7 @@ static bool request_fits(struct amqp091_channel *ch, uint64_t properties_bytes)
 	uint32_t bytes = amqp091_content_header_frame_size((uint32_t)properties_bytes);
 	uint32_t most = ch->conn->server->config.frame_max_bytes;
 
-	if (bytes <= most)
+	if (bytes <= most + AMQP091_FRAME_TOLERANCE)
 		return true;
 	publish_drop(ch);
 	channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH,

@@ -21,14 +21,14 @@ struct amqp091_server_config {
 	 * alone. Written when a connection comes and goes, by any of their cores. */
 	uint32_t *conns_all;
 	uint32_t conns_all_max;
-	uint32_t channel_max;	    /* offered to clients, 1 to 2047 */
-	uint32_t channels_max;	    /* open channels on this core */
-	uint32_t consumers_max;	    /* consumers on this core */
-	uint32_t unacked_max;	    /* deliveries that await their ack on this core */
-	uint32_t frame_max_bytes;   /* offered to clients, 4096 to 1 MiB; at most the transports' rx buffer */
-	uint64_t message_bytes_max; /* a larger body is refused with 406 */
-	bool refuse_persistent;	    /* with 406: nothing is stored */
-	uint32_t heartbeat_s;	    /* offered to clients, 0 to 65535 */
+	uint32_t channel_max;	       /* offered to clients, 1 to 2047 */
+	uint32_t channels_max;	       /* open channels on this core */
+	uint32_t consumers_max;	       /* consumers on this core */
+	uint32_t unacked_max;	       /* deliveries that await their ack on this core */
+	uint32_t frame_max_bytes;      /* offered to clients, transports receive 8 more; 4096 to 16 MiB */
+	uint64_t message_bytes_max;    /* a larger body is refused with 406 */
+	bool refuse_persistent;	       /* with 406: nothing is stored */
+	uint32_t heartbeat_s;	       /* offered to clients, 0 to 65535 */
 	uint64_t handshake_timeout_us; /* from accept to connection.open */
 	uint64_t consumer_timeout_us;  /* for the settlement of a delivery; 0: no limit */
 	uint64_t close_timeout_us;     /* from our connection.close to the peer's close-ok and FIN */

@@ -122,7 +122,7 @@ static void expect_frame_error_with(const char *text)
 	again();
 }
 
-/* The agreed frame_max counts the whole frame, and RabbitMQ's text the payload that fits. */
+/* RabbitMQ's text names the payload that fits an agreed frame_max that counts the whole frame. */
 static void expect_too_large(uint8_t type, uint32_t size)
 {
 	char text[128];
@@ -168,14 +168,91 @@ static void malformed_frames(void)
 		expect_frame_error_with(text);
 	}
 	for (uint8_t type = 1; type <= 3; type++) {
-		amqp091_frame_header_put(head, type, 1, client.frame_max - 7);
+		amqp091_frame_header_put(head, type, 1, client.frame_max + 1);
 		client_raw(&client, head, sizeof(head));
-		expect_too_large(type, client.frame_max - 7);
+		expect_too_large(type, client.frame_max + 1);
 		amqp091_frame_header_put(head, type, 1, UINT32_MAX);
 		client_raw(&client, head, sizeof(head));
 		expect_too_large(type, UINT32_MAX);
 	}
 	CU_ASSERT_EQUAL(amqp091_server_counters(rig.server)->frames_malformed, 6 + 252 + 6);
+	finish();
+}
+
+/* A passive declaration, whose arguments make its payload this long. */
+static void declare_of(uint32_t payload_bytes)
+{
+	static uint8_t payload[16384 + AMQP091_FRAME_OVERHEAD];
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DECLARE};
+
+	m.args.queue_declare.queue = str("q");
+	m.args.queue_declare.passive = true;
+	ssize_t n = amqp091_method_frame(payload, sizeof(payload), 1, &m);
+	CU_ASSERT_TRUE_FATAL(n > 0 && payload_bytes <= sizeof(payload));
+	uint32_t table_at = (uint32_t)n - AMQP091_FRAME_OVERHEAD - 4, text_at = table_at + 4 + 7;
+	memmove(payload, payload + AMQP091_FRAME_HEADER_SIZE, table_at);
+	wire_put32(payload + table_at, payload_bytes - table_at - 4);
+	memcpy(payload + table_at + 4, "\1kS", 3);
+	wire_put32(payload + text_at - 4, payload_bytes - text_at);
+	client_frame(&client, AMQP091_FRAME_METHOD, 1, payload, payload_bytes);
+}
+
+static void body_of(uint32_t payload_bytes)
+{
+	uint8_t *body = malloc(payload_bytes);
+	struct client_content got;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(body);
+	memset(body, 'b', payload_bytes);
+	client_publish_method(&client, 1, "", "q", false);
+	client_content_header(&client, 1, payload_bytes);
+	client_body(&client, 1, body, payload_bytes);
+	client_get(&client, 1, "q", true);
+	client_expect_content(&client, 1, AMQP091_METHOD_BASIC_GET_OK, &got);
+	CU_ASSERT_EQUAL_FATAL(got.bytes, payload_bytes);
+	CU_ASSERT_EQUAL(memcmp(got.body, body, payload_bytes), 0);
+	client_content_free(&got);
+	free(body);
+}
+
+/* The header of the message that is sent next may be larger than agreed. */
+static void expect_header_of(uint32_t id, uint32_t payload_bytes)
+{
+	struct client_content got;
+
+	client.frame_max += AMQP091_FRAME_OVERHEAD;
+	client_expect_content(&client, 1, id, &got);
+	client.frame_max -= AMQP091_FRAME_OVERHEAD;
+	CU_ASSERT_EQUAL(got.properties_bytes, payload_bytes - 12);
+	client_content_free(&got);
+}
+
+static void publish_header_of(uint32_t payload_bytes)
+{
+	client_publish_method(&client, 1, "", "q", false);
+	client_content_header_with(&client, 1, 4, payload_bytes - 12 - 6);
+	client_body(&client, 1, "body", 4);
+	rig_settle(&rig);
+}
+
+/* Clients that count the payload alone send payloads as large as frame_max; malformed_frames has one octet
+ * more. */
+static void payloads_of_frame_max(void)
+{
+	begin();
+	const uint32_t most = client.frame_max;
+	body_of(most);
+	body_of(most); /* the same again goes the fast way */
+	declare_of(most);
+	client_expect(&client, 1, AMQP091_METHOD_QUEUE_DECLARE_OK);
+	/* What came like this leaves like this, so it is not stuck. */
+	publish_header_of(most);
+	client_get(&client, 1, "q", true);
+	expect_header_of(AMQP091_METHOD_BASIC_GET_OK, most);
+	publish_header_of(most);
+	client_consume(&client, 1, "q", "tag", true);
+	expect_header_of(AMQP091_METHOD_BASIC_DELIVER, most);
+	CU_ASSERT_EQUAL(amqp091_server_counters(rig.server)->frames_malformed, 0);
 	finish();
 }
 
@@ -391,6 +468,7 @@ static const struct unit_test tests[] = {
 	{"bodies", bodies},
 	{"interleaved", interleaved},
 	{"malformed_frames", malformed_frames},
+	{"payloads_of_frame_max", payloads_of_frame_max},
 	{"malformed_payloads", malformed_payloads},
 	{"split_everywhere", split_everywhere},
 	{"cut_everywhere", cut_everywhere},

@@ -53,7 +53,7 @@ static void a_request_fits_a_frame(void)
 
 	begin(1);
 	client_consume(&client, 1, REPLY_TO, "c", true);
-	for (uint32_t left = 30; left >= 20; left -= 10) {
+	for (uint32_t left = 22; left >= 12; left -= 10) {
 		memset(text, 0, sizeof(text));
 		amqp091_table_build(&headers, bytes, sizeof(bytes));
 		amqp091_table_add_cstring(&headers, "long", text);

@@ -323,6 +323,28 @@ const char *vhost_name(const struct vhost *v)
 	return v->text;
 }
 
+void vhost_enter(struct vhost *v)
+{
+	__atomic_add_fetch(&v->connection_count, 1, __ATOMIC_RELAXED);
+}
+
+void vhost_leave(struct vhost *v)
+{
+	__atomic_sub_fetch(&v->connection_count, 1, __ATOMIC_RELAXED);
+}
+
+bool vhost_stats(struct broker *b, uint32_t index, struct vhost_stats *out)
+{
+	if (index >= b->config.vhost_count)
+		return false;
+	struct vhost *v = &b->vhosts[index];
+	pthread_mutex_lock(&b->writer);
+	*out = (struct vhost_stats){v->text, .exchanges = v->exchange_count, .queues = v->queue_count};
+	pthread_mutex_unlock(&b->writer);
+	out->connections = __atomic_load_n(&v->connection_count, __ATOMIC_RELAXED);
+	return true;
+}
+
 void session_begin(struct session *s, struct broker_core *core, struct vhost *vhost)
 {
 	s->core = core;

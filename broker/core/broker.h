@@ -109,6 +109,21 @@ bool broker_core_busy(const struct broker_core *c);
 struct vhost *vhost_find(struct broker *b, struct slice name);
 const char *vhost_name(const struct vhost *v);
 
+/* A protocol connection has been let into the virtual host, or has left it: status counts them. Any core. */
+void vhost_enter(struct vhost *v);
+void vhost_leave(struct vhost *v);
+
+/* What status shows of a virtual host. */
+struct vhost_stats {
+	const char *name;   /* as long as the broker */
+	uint32_t exchanges; /* with the predeclared ones */
+	uint32_t queues;    /* a deleted one counts until its bindings are gone */
+	uint32_t connections;
+};
+/* Of the virtual host with this index, counted from 0 in the configuration's order. False: there are not so
+ * many. Any thread; takes the writer mutex. */
+bool vhost_stats(struct broker *b, uint32_t index, struct vhost_stats *out);
+
 /* Who is asking: one protocol connection. Lies in the adaptor's connection. */
 struct session {
 	struct broker_core *core;

@@ -52,7 +52,9 @@ static inline uint32_t nested_hash_nodes_max(uint32_t bindings)
 struct vhost {
 	struct broker *broker;
 	struct slice name;
-	char text[VHOST_NAME_MAX + 1]; /* the same, with a NUL */
+	char text[VHOST_NAME_MAX + 1];	      /* the same, with a NUL */
+	uint32_t queue_count, exchange_count; /* guarded by the broker's writer mutex */
+	uint32_t connection_count;	      /* changed by any core */
 };
 
 struct broker {

@@ -71,6 +71,7 @@ static struct exchange *exchange_create(struct vhost *v, const struct exchange_d
 	exchange_links_begin(x);
 	cds_list_add_tail(&x->of_broker, &v->broker->all_exchanges);
 	v->broker->exchange_count++;
+	v->exchange_count++;
 	RCU_PUBLISH(x->generation, ++v->broker->generation);
 	table_add(&v->broker->exchanges, &x->by_name, v, x->by_name.name);
 	/* Somebody's alternate that was not there. */
@@ -235,6 +236,7 @@ static void exchange_hide(struct exchange *x)
 	exchange_changed(x);
 	cds_list_del_init(&x->of_broker);
 	b->exchange_count--;
+	x->vhost->exchange_count--;
 	arguments_uncount(b, &x->arguments);
 }
 

@@ -181,6 +181,7 @@ static enum failure_code queue_create(struct session *s, const struct queue_decl
 		return failure_set(f, FAILURE_LIMIT, "no memory for " QUEUE_FMT, NAME_ARG(name, s->vhost));
 	}
 	b->queue_count++;
+	s->vhost->queue_count++;
 	b->level_count += levels_of(policy);
 	cds_list_add_tail(&q->of_core, &s->core->queues);
 	if (q->exclusive_to)
@@ -245,6 +246,7 @@ bool queue_take_apart(struct queue *q, unsigned bindings_max)
 		return false;
 	queue_slot_give(b, q);
 	b->queue_count--;
+	q->vhost->queue_count--;
 	b->level_count -= levels_of(q->policy);
 	arguments_uncount(b, &q->arguments);
 	reclaim_defer(&q->reclaim, queue_release);

@@ -134,6 +134,45 @@ static void limits_are_the_brokers(void)
 	end();
 }
 
+/* exchanges: beside the predeclared ones. */
+static void expect_counts(uint32_t index, uint32_t exchanges, uint32_t queues, uint32_t connections)
+{
+	struct vhost_stats v;
+
+	CU_ASSERT_TRUE_FATAL(vhost_stats(fixture.broker, index, &v));
+	CU_ASSERT_STRING_EQUAL(v.name, index ? FIXTURE_OTHER_VHOST : "/");
+	CU_ASSERT_EQUAL(v.exchanges, 6 + exchanges);
+	CU_ASSERT_EQUAL(v.queues, queues);
+	CU_ASSERT_EQUAL(v.connections, connections);
+}
+
+static void each_is_counted(void)
+{
+	struct vhost_stats v;
+
+	begin();
+	expect_counts(0, 0, 0, 0);
+	expect_counts(1, 0, 0, 0);
+	CU_ASSERT_FALSE(vhost_stats(fixture.broker, 2, &v));
+	queue_make("q");
+	make_in_other("q");
+	make_in_other("r");
+	CU_ASSERT_EQUAL(exchange_in_other("x", false), 0);
+	vhost_enter(other.vhost);
+	vhost_enter(other.vhost);
+	vhost_enter(fixture.session[0].vhost);
+	expect_counts(0, 0, 1, 1);
+	expect_counts(1, 1, 2, 2);
+	CU_ASSERT_EQUAL(queue_delete_code(0, "q"), 0);
+	CU_ASSERT_EQUAL(exchange_delete(&other, text("x"), false, &fixture.failure), 0);
+	vhost_leave(other.vhost);
+	expect_counts(0, 0, 0, 1);
+	expect_counts(1, 0, 2, 1);
+	vhost_leave(other.vhost);
+	vhost_leave(fixture.session[0].vhost);
+	end();
+}
+
 int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
@@ -141,5 +180,6 @@ int main(int argc, char **argv)
 			{"names_are_each_ones_own", names_are_each_ones_own},
 			{"exchanges_are_each_ones_own", exchanges_are_each_ones_own},
 			{"alternates_stay_inside", alternates_stay_inside},
-			{"limits_are_the_brokers", limits_are_the_brokers}, {0}});
+			{"limits_are_the_brokers", limits_are_the_brokers},
+			{"each_is_counted", each_is_counted}, {0}});
 }

@@ -210,6 +210,23 @@ static void add_broker(struct data_core *d, json_t *result)
 	json_object_set_new(result, "broker", o);
 }
 
+/* Of the whole broker. */
+static void add_vhosts(struct data_core *d, json_t *result)
+{
+	json_t *all = json_array();
+	struct vhost_stats v;
+
+	for (uint32_t i = 0; vhost_stats(broker_core_broker(d->core), i, &v); i++) {
+		json_t *o = json_object();
+		json_object_set_new(o, "name", json_string(v.name));
+		set_int(o, "exchanges", v.exchanges);
+		set_int(o, "queues", v.queues);
+		set_int(o, "connections", v.connections);
+		json_array_append_new(all, o);
+	}
+	json_object_set_new(result, "vhosts", all);
+}
+
 static void on_core(void *arg)
 {
 	struct snapshot *s = arg;
@@ -221,6 +238,8 @@ static void on_core(void *arg)
 	add_kernel(d, s->result);
 	add_amqp(d, s->result);
 	add_broker(d, s->result);
+	if (d->index == 0)
+		add_vhosts(d, s->result);
 	add_pools(d, s->result);
 }
 

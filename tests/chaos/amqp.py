@@ -45,8 +45,8 @@ def tune_ok(channel_max=2047, frame_max=131072, heartbeat=0):
     return method(0, TUNE_OK, struct.pack("!HIH", channel_max, frame_max, heartbeat))
 
 
-def open_vhost():
-    return method(0, OPEN, short("/") + b"\x00\x00")
+def open_vhost(name="/"):
+    return method(0, OPEN, short(name) + b"\x00\x00")
 
 
 def close_connection():
@@ -160,7 +160,7 @@ class Closed(Exception):
 class Client:
     """A blocking client that behaves."""
 
-    def __init__(self, address, port=5672, timeout_s=5.0, heartbeat=0, channel=True, rx_bytes=None):
+    def __init__(self, address, port=5672, timeout_s=5.0, heartbeat=0, channel=True, rx_bytes=None, vhost="/"):
         self.socket = socket.socket()
         if rx_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rx_bytes)
@@ -172,7 +172,7 @@ class Client:
         self.expect(START)
         self.send(start_ok())
         _, tune = self.expect(TUNE)
-        self.send(tune_ok(*struct.unpack_from("!HI", tune, 4), heartbeat=heartbeat) + open_vhost())
+        self.send(tune_ok(*struct.unpack_from("!HI", tune, 4), heartbeat=heartbeat) + open_vhost(vhost))
         self.expect(OPEN_OK)
         if channel:
             self.ask(method(1, CHANNEL_OPEN, b"\x00"), CHANNEL_OPEN_OK)

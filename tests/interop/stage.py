@@ -5,7 +5,8 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(HERE, "lib"), os.path.join(HERE, "raw"), os.path.join(HERE, "access")]
+sys.path[:0] = [os.path.join(HERE, "lib"), os.path.join(HERE, "raw"), os.path.join(HERE, "access"),
+                os.path.join(HERE, "blocked")]
 from brokers import PORT, BrokerError, Godwit, RabbitMQ  # noqa: E402
 from client import Client  # noqa: E402
 from good_client import good_client  # noqa: E402
@@ -129,7 +130,7 @@ class Stage:
                 continue
             client = Client(name, transport, self.broker.transports[transport], PORT, self.scenarios_json, self.work)
             try:
-                for scenario in self.listed.names(last=False):
+                for scenario in self.listed.names():
                     if self.wanted("scenario", scenario) and self.has(name, scenario):
                         self.one(client, scenario)
             finally:
@@ -138,7 +139,7 @@ class Stage:
     def shutdown(self):
         """Every client over every transport holds a connection while the broker gets SIGTERM."""
         waiting = []
-        for scenario in self.listed.names(last=True):
+        for scenario in self.listed.names("last"):
             if not self.wanted("scenario", scenario):
                 continue
             for transport in self.transports():
@@ -185,6 +186,11 @@ class Stage:
             import segment_cases
             segment_cases.run(self)
 
+    def blocked(self):
+        if not os.environ.get("GODWIT_ARGS"):
+            import blocked_cases
+            blocked_cases.run(self)
+
     def access(self):
         if self.wanted("client", "access") and not os.environ.get("GODWIT_ARGS"):
             import access_cases
@@ -204,6 +210,7 @@ class Stage:
                 self.clients(transport)
             self.raw()
             self.shutdown()
+            self.blocked()
             self.access()
         except (BrokerError, StatusError, OSError) as problem:
             self.report.not_ok("stage", "%s: %s" % (type(problem).__name__, problem),

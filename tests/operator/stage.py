@@ -11,6 +11,7 @@ import listener_cases
 import memory_cases
 import port_cases
 import tcp_cases
+import vhost_cases
 
 CASES = port_cases.CASES + listener_cases.CASES + tcp_cases.CASES + capture_cases.CASES
 LAST = capture_cases.LAST  # ends the broker
@@ -57,7 +58,7 @@ def run(broker, cases, work):
 def main(work):
     results = []
     for start, cases in ((Broker, CASES + [LAST]), (core_cases.start, core_cases.CASES),
-                         (memory_cases.start, memory_cases.CASES)):
+                         (memory_cases.start, memory_cases.CASES), (vhost_cases.start, vhost_cases.CASES)):
         try:
             results.append(run(start(work), cases, work))
         except Exception as problem:  # pylint: disable=broad-except

@@ -123,6 +123,7 @@ class RabbitMQ(Process):
     start_timeout_s = 90
     shutdown_s_max = 30.0
     server = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+    controller = "/usr/lib/rabbitmq/bin/rabbitmqctl"
     address = "127.0.0.1"
     settings = ""  # more lines of its configuration
 
@@ -151,8 +152,16 @@ class RabbitMQ(Process):
         })
         if not os.path.exists(self.server):
             raise BrokerError("the oracle needs Debian's rabbitmq-server")
+        self.environment = env
         self.spawn([self.server], env)
         self.wait_ready()
+
+    def control(self, *words):
+        """rabbitmqctl; raises BrokerError where it fails."""
+        done = subprocess.run([self.controller, *words], env=self.environment, cwd=self.workdir, capture_output=True,
+                              text=True, timeout=60)
+        if done.returncode != 0:
+            raise BrokerError("rabbitmqctl %s: %s" % (" ".join(words), done.stdout + done.stderr))
 
     def is_ready(self):
         return "Server startup complete" in self.log_text() and port_answers("127.0.0.1")

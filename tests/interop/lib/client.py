@@ -36,6 +36,7 @@ class Client:
         self.stderr_path = os.path.join(work, "client-%s-%s.stderr" % (name, transport))
         self.process = None
         self.buffer = b""
+        self.said = None  # the line that ended the last wait for a note
 
     def start(self):
         program = PROGRAMS[self.name]
@@ -73,7 +74,7 @@ class Client:
     def wait_note(self, note, timeout_s):
         """Reads until the diagnostic `# note`; False when an answer or the end comes first."""
         while True:
-            text = self.line(timeout_s)
+            text = self.said = self.line(timeout_s)
             if text is None or text.startswith(("ok ", "not ok ")):
                 return False
             if text == "# " + note:

@@ -4,6 +4,9 @@ import json
 import tomllib
 
 
+MARKS = ("last", "full")  # when a scenario has its turn
+
+
 class Scenarios:
     def __init__(self, clients, frameworks, scenarios):
         self.clients = {**clients, **frameworks}
@@ -25,8 +28,10 @@ class Scenarios:
         """Why the oracle has nothing of the kind, or None."""
         return self.scenarios[name].get("peculiar")
 
-    def names(self, last):
-        return [name for name, row in self.scenarios.items() if bool(row.get("last")) == last]
+    def names(self, mark=None):
+        """Those with this mark (`last`, `full`); without one, those that have none."""
+        return [name for name, row in self.scenarios.items()
+                if (row.get(mark) if mark else not any(row.get(other) for other in MARKS))]
 
     def write_json(self, path):
         """The form that every client can read."""
@@ -38,7 +43,7 @@ def load(path):
     with open(path, "rb") as source:
         table = tomllib.load(source)
     for name, row in table["scenario"].items():
-        unknown = set(row) - {"does", "expect", "bytes", "last", "cannot", "by", "peculiar"}
+        unknown = set(row) - {"does", "expect", "bytes", "cannot", "by", "peculiar", *MARKS}
         if unknown or "does" not in row:
             raise ValueError("%s: %s: needs `does`, knows no %s" % (path, name, unknown or "more"))
         for client, reason in row.get("cannot", {}).items():

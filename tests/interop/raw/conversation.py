@@ -25,17 +25,21 @@ def describe(found):
     line = "%d %s" % (found.channel_number, answer.NAME)
     if isinstance(answer, (spec.Connection.Close, spec.Channel.Close)):
         return "%s %d %d/%d %s" % (line, answer.reply_code, answer.class_id, answer.method_id, answer.reply_text)
+    if isinstance(answer, spec.Connection.Blocked):
+        return "%s %s" % (line, answer.reason)
     return line
 
 
 def converse(wire, steps):
     """Sends and awaits; then what was said until close-ok or the end. A connection.close is answered unless a
-    step does so."""
+    step does so. Heartbeats in a row are one line: how many there are is the scheduler's."""
     said = []
     answers = not any(isinstance(step, bytes) and CLOSE_OK in step for step in steps)
 
     def hear():
-        said.append(describe(wire.read()))
+        line = describe(wire.read())
+        if line != "heartbeat" or said[-1:] != [line]:
+            said.append(line)
         if " Connection.Close " in said[-1] and answers:
             wire.send(CLOSE_OK)
         return said[-1]

@@ -4,11 +4,27 @@ import socket
 import struct
 import time
 
-from pika import frame, spec
+from pika import amqp_object, frame, spec
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 METHOD, HEADER, BODY, HEARTBEAT = 1, 2, 3, 8
 FRAME_END = 0xCE
+
+
+class UpdateSecretOk(amqp_object.Method):
+    """connection.update-secret-ok, which pika does not know."""
+    INDEX = 10 << 16 | 71
+    NAME = "Connection.UpdateSecretOk"
+
+    @staticmethod
+    def encode():
+        return []
+
+    def decode(self, _encoded, _offset=0):
+        return self
+
+
+spec.methods.setdefault(UpdateSecretOk.INDEX, UpdateSecretOk)
 
 
 class Unexpected(Exception):

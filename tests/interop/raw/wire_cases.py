@@ -365,7 +365,7 @@ def run(stage, transport):
         tune = wire.tune()
     for row in wrong_order.cases(tune.frame_max, tune.channel_max):
         one_wrong(cases, row)
-    conversation.run(cases, negotiation.cases(tune.frame_max, tune.channel_max),
+    conversation.run(cases, negotiation.cases(tune.frame_max, tune.channel_max, tune.heartbeat),
                      negotiation.oracle_says(tune.frame_max, tune.channel_max))
     dribbled(cases)
     truncated(cases)

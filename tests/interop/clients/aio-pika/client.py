@@ -21,6 +21,8 @@ from harness import HOST, PORT, Failed, body_of, child, digest, end, expect, mai
 SMALL = -129
 # aiormq's exceptions carry the text alone; what the broker said is noted here.
 closed_by = {}
+# Nor does it hand on connection.blocked: (blocked, reason) as it came.
+blocks = []
 
 
 LEVELS = {aiormq.spec.Channel.Close: "channel", aiormq.spec.Connection.Close: "connection"}
@@ -35,6 +37,10 @@ def note_closes():
         if type(frame) in LEVELS:
             closed_by.update(level=LEVELS[type(frame)], code=frame.reply_code,
                              **{"class": frame.class_id, "method": frame.method_id})
+        elif isinstance(frame, aiormq.spec.Connection.Blocked):
+            blocks.append((True, frame.reason))
+        elif isinstance(frame, aiormq.spec.Connection.Unblocked):
+            blocks.append((False, None))
         return received
     aiormq.connection.FrameReceiver.get_frame = note
 
@@ -1217,6 +1223,24 @@ async def error_consume_exclusive():
         queue = await temporary(channel)
         await queue.consume(ignore, exclusive=True)
         await refused("error_consume_exclusive", (await other.get_queue(queue.name)).consume(ignore))
+
+
+@scenario
+async def blocked():
+    wanted = expect("blocked")
+    blocks.clear()
+    async with channel_of() as channel:
+        queue = await temporary(channel)
+        # It stops publishing itself when it is told.
+        published = asyncio.create_task(publish_numbers(channel, queue, wanted["count"]))
+        await arrived(blocks, 1, "connection.blocked", 20)
+        same(blocks, [(True, wanted["reason"])], "the reason")
+        print("# blocked", flush=True)
+        await arrived(blocks, 2, "connection.unblocked", 60)
+        same(blocks[1:], [(False, None)], "said afterwards")
+        await published
+        await eventually_count(channel, queue, wanted["count"])
+        same(await got_all(queue), [str(i) for i in range(wanted["count"])], "messages")
 
 
 @scenario

@@ -208,6 +208,30 @@ var _ = scenario("channel_reuse", func() {
 	})
 })
 
+var _ = scenario("blocked", func() {
+	wanted := struct {
+		Count  int
+		Reason string
+	}{}
+	expect("blocked", &wanted)
+	connected(amqp.Config{}, func(connection *amqp.Connection) {
+		told := connection.NotifyBlocked(make(chan amqp.Blocking, 2))
+		channel := channelOf(connection)
+		queue := temporary(channel)
+		publishNumbers(channel, queue, wanted.Count)
+		same(heard(told, "connection.blocked"), amqp.Blocking{Active: true, Reason: wanted.Reason}, "blocked")
+		fmt.Println("# blocked")
+		same(heard(told, "connection.unblocked"), amqp.Blocking{}, "unblocked")
+		eventuallyCount(channel, queue, wanted.Count)
+		same(gotAll(channel, queue), texts(wanted.Count, strconv.Itoa), "messages")
+	})
+})
+
+func heard(told chan amqp.Blocking, what string) amqp.Blocking {
+	eventually(what, 12*patience, func() bool { return len(told) > 0 })
+	return <-told
+}
+
 var _ = scenario("negotiate_frame_max", func() {
 	wanted := struct {
 		FrameMax int `json:"frame_max"`

@@ -1084,6 +1084,23 @@ const scenarios = {
   error_exchange_type: () =>
     refusedOnChannel('error_exchange_type', (c) => c.assertExchange(unique('exchange'), 'nonesuch')),
 
+  blocked: () => withChannel(async (channel, connection) => {
+    const { count, reason } = expect('blocked');
+    const told = [];
+    connection.on('blocked', (why) => told.push(why));
+    connection.on('unblocked', () => told.push('unblocked'));
+    const queue = await temporary(channel);
+    const numbers = [...Array(count).keys()].map(String);
+    for (const number of numbers) channel.sendToQueue(queue, bytes(number));
+    await eventually(() => told.length >= 1, 'connection.blocked', 20000);
+    same(told, [reason], 'the reason');
+    console.log('# blocked');
+    await eventually(() => told.length >= 2, 'connection.unblocked', 60000);
+    same(told.slice(1), ['unblocked'], 'said afterwards');
+    await eventuallyCount(channel, queue, count);
+    same(await gotAll(channel, queue), numbers, 'messages');
+  }),
+
   shutdown: () => refusedOnChannel('shutdown', () => {
     console.log('# waiting');
     return sleep(60000);

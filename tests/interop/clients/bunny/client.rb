@@ -1195,6 +1195,26 @@ scenario "error_queue_locked" do
   end
 end
 
+scenario "blocked" do
+  count, reason = expected("blocked").values_at("count", "reason")
+  told = Queue.new
+  connected do |connection|
+    connection.on_blocked { |method| told << method.reason }
+    connection.on_unblocked { told << "unblocked" }
+    channel = connection.create_channel
+    queue = temporary(channel)
+    count.times { |i| publish(channel, i, queue) }
+    eventually("connection.blocked", timeout_s: 20) { !told.empty? }
+    same(told.pop, reason, "the reason")
+    puts "# blocked"
+    $stdout.flush
+    eventually("connection.unblocked", timeout_s: 60) { !told.empty? }
+    same(told.pop, "unblocked", "said afterwards")
+    eventually_count(channel, queue, count)
+    same(got_all(channel, queue), (0...count).map(&:to_s), "messages")
+  end
+end
+
 scenario "shutdown" do
   refused_on_channel("shutdown") do
     puts "# waiting"

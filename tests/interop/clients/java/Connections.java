@@ -9,6 +9,9 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
 
 /** Sizes and numbers, connections and channels, and what is refused. */
 final class Connections {
@@ -250,6 +253,22 @@ final class Connections {
             String queue = Broker.temporary(channel);
             Broker.refusedOnChannel("error_queue_locked",
                 other -> other.queueDeclare(queue, false, true, false, null));
+        }));
+        Harness.scenario("blocked", () -> Broker.connected(connection -> {
+            int count = Harness.number("blocked", "count");
+            BlockingQueue<String> told = new LinkedBlockingQueue<>();
+            connection.addBlockedListener(told::add, () -> told.add("unblocked"));
+            Channel channel = connection.createChannel();
+            String queue = Broker.temporary(channel);
+            Broker.publishNumbers(channel, queue, count);
+            Harness.same(told.poll(20, TimeUnit.SECONDS), Harness.expect("blocked").get("reason"), "the reason");
+            System.out.println("# blocked");
+            Harness.same(told.poll(60, TimeUnit.SECONDS), "unblocked", "said afterwards");
+            Broker.eventuallyCount(channel, queue, count);
+            List<String> numbers = new ArrayList<>();
+            for (int i = 0; i < count; i++)
+                numbers.add("" + i);
+            Harness.same(Broker.gotAll(channel, queue), numbers, "messages");
         }));
         Broker.refusal("shutdown", channel -> {
             System.out.println("# waiting");

@@ -1281,6 +1281,26 @@ def error_not_implemented():
 
 
 @scenario
+def blocked():
+    count, told = expect("blocked")["count"], []
+    # py-amqp has the callbacks, and keeps the broker's reason to itself.
+    with connected(on_blocked=lambda _: told.append("blocked"), on_unblocked=lambda: told.append("unblocked")) as connection:
+        def hears(number):
+            pump(connection, 0.05)
+            return len(told) >= number
+        channel = connection.channel()
+        queue = temporary(channel)
+        for i in range(count):
+            publish(channel, b"%d" % i, queue.name)
+        eventually(lambda: hears(1), "connection.blocked", 20)
+        print("# blocked", flush=True)
+        eventually(lambda: hears(2), "connection.unblocked", 60)
+        same(told, ["blocked", "unblocked"], "told")
+        eventually_count(channel, queue.name, count)
+        same(got_all(queue), [str(i) for i in range(count)], "messages")
+
+
+@scenario
 def shutdown():
     def wait(channel):
         print("# waiting", flush=True)

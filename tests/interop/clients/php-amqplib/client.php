@@ -1383,6 +1383,37 @@ scenario('error_queue_locked', function () {
     });
 });
 
+scenario('blocked', function () {
+    ['count' => $count, 'reason' => $reason] = expected('blocked');
+    connected(function (Connection $connection) use ($count, $reason) {
+        $told = [];
+        $connection->set_connection_block_handler(function (string $why) use (&$told) {
+            $told[] = $why;
+        });
+        $connection->set_connection_unblock_handler(function () use (&$told) {
+            $told[] = 'unblocked';
+        });
+        $channel = $connection->channel();
+        $queue = temporary($channel);
+        $numbers = array_map('strval', range(0, $count - 1));
+        foreach ($numbers as $number) {
+            publish($channel, $number, $queue);
+        }
+        // A wait on the channel goes on behind what is said to the connection: short ones.
+        $hears = function (int $count) use ($channel, &$told): bool {
+            pump($channel, 0.05);
+            return count($told) >= $count;
+        };
+        eventually(fn() => $hears(1), 'connection.blocked', 20.0);
+        same($told, [$reason], 'the reason');
+        echo "# blocked\n";
+        eventually(fn() => $hears(2), 'connection.unblocked', 60.0);
+        same($told, [$reason, 'unblocked'], 'said afterwards');
+        eventually_count($channel, $queue, $count);
+        same(got_all($channel, $queue), $numbers, 'messages');
+    });
+});
+
 scenario('shutdown', function () {
     refused_on_channel('shutdown', function (AMQPChannel $channel) {
         echo "# waiting\n";

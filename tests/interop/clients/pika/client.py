@@ -1462,6 +1462,28 @@ def error_not_implemented():
 
 
 @scenario
+def blocked():
+    wanted, told = expect("blocked"), []
+    with connected() as connection:
+        def hears(count):
+            connection.process_data_events(0.02)
+            return len(told) >= count
+        connection.add_on_connection_blocked_callback(lambda _, frame: told.append(frame.method.reason))
+        connection.add_on_connection_unblocked_callback(lambda *_: told.append("unblocked"))
+        channel = connection.channel()
+        queue = temporary(channel)
+        for i in range(wanted["count"]):
+            channel.basic_publish("", queue, b"%d" % i)
+        eventually(lambda: hears(1), "connection.blocked", 20)
+        same(told, [wanted["reason"]], "the reason")
+        print("# blocked", flush=True)
+        eventually(lambda: hears(2), "connection.unblocked", 60)
+        same(told[1:], ["unblocked"], "said afterwards")
+        eventually_count(channel, queue, wanted["count"])
+        same(got_all(channel, queue), [b"%d" % i for i in range(wanted["count"])], "messages")
+
+
+@scenario
 def shutdown():
     def wait(channel):
         print("# waiting", flush=True)
