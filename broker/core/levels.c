@@ -74,7 +74,7 @@ void levels_room_cancel(struct entries *e)
 	l->spare = NULL;
 }
 
-void levels_push(struct entries *e, struct message *m_take)
+struct entries *levels_push(struct entries *e, struct message *m_take)
 {
 	struct levels *l = e->levels;
 	uint32_t level = message_priority(m_take);
@@ -89,6 +89,7 @@ void levels_push(struct entries *e, struct message *m_take)
 	entries_push(&l->at[level], m_take);
 	bit_set(l, level, true);
 	ready_add(e, 1);
+	return &l->at[level];
 }
 
 bool levels_pop(struct entries *e, bool settle, struct entry *out)

@@ -23,7 +23,8 @@ void levels_destroy(struct entries *e); /* nothing where there are none; after l
  * O(1). */
 bool levels_room(struct entries *e);
 void levels_room_cancel(struct entries *e);
-void levels_push(struct entries *e, struct message *m_take);
+/* The level's, of which it is the last one. */
+struct entries *levels_push(struct entries *e, struct message *m_take);
 bool levels_pop(struct entries *e, bool settle, struct entry *out);
 struct message *levels_peek(const struct entries *e);
 uint32_t levels_peek_returns(const struct entries *e);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 /* A core to each other core at most 4096 records, fewer where many cores would make the matrix large: 16384
- * records a core and kind. 64 cores: 64 x 16384 x (16 + 48 + 32) bytes = 96 MiB. */
+ * records a core and kind. 64 cores: 64 x 16384 x (24 + 48 + 56) bytes = 128 MiB. */
 enum { RECORDS_MAX = 4096, RECORDS_MIN = 64, RECORDS_A_CORE = 16384 };
 
 uint32_t link_capacity(uint32_t cores)

@@ -24,6 +24,7 @@ struct subscription;
 struct publish_record {
 	struct message *message; /* one reference */
 	queue_handle queue;
+	uint32_t claim; /* of its value; CLAIM_NONE: the queue has no interest in it */
 };
 
 enum deliver_kind { DELIVER_MESSAGE, DELIVER_ATTACHED, DELIVER_STOPPED, DELIVER_CANCELLED, DELIVER_DETACHED };

@@ -70,7 +70,7 @@ static bool publish_arrived(struct broker_core *c, const struct publish_record *
 		c->counters.publish_stalls++;
 		return false;
 	}
-	queue_enqueue_take(q, r->message);
+	queue_enqueue_claimed_take(q, r->message, r->claim);
 	return true;
 }
 

@@ -251,6 +251,8 @@ void queue_rules_begin(struct queue *q)
 		q->rules |= RULE_LEVELS;
 	if (q->policy->delivery_limit != UINT64_MAX)
 		q->rules |= RULE_RETURNS;
+	if (q->policy->deduplicates)
+		q->rules |= RULE_VALUES;
 	if (q->policy->length_max != UINT64_MAX || q->policy->bytes_max != UINT64_MAX)
 		q->rules |= q->policy->overflow == OVERFLOW_DROP_HEAD ? RULE_LIMITS
 								      : RULE_LIMITS | RULE_REFUSES;
@@ -284,14 +286,18 @@ void queue_rules_purged(struct queue *q, uint64_t count)
 }
 
 /* Not a part of what plain queues run through. */
-__attribute__((noinline)) void queue_rules_enqueue_take(struct queue *q, struct message *m_take)
+__attribute__((noinline)) void queue_rules_enqueue_take(
+	struct queue *q, struct message *m_take, uint32_t claim)
 {
 	uint64_t us = lifetime(q, m_take);
+	struct entries *to = &q->entries;
 
-	if (q->entries.levels)
-		levels_push(&q->entries, m_take);
+	if (to->levels)
+		to = levels_push(to, m_take);
 	else
-		entries_push(&q->entries, m_take);
+		entries_push(to, m_take);
+	if (claim != CLAIM_NONE)
+		entries_claim_take(to, claim);
 	q->owner->stats.messages_ready++;
 	came(q, m_take);
 	if (us == 0)

@@ -24,6 +24,7 @@ enum queue_rule {
 	RULE_REFUSES = 4,  /* and what is too much does not get in */
 	RULE_LEVELS = 8,   /* messages have priorities */
 	RULE_RETURNS = 16, /* they may only come back so often */
+	RULE_VALUES = 32,  /* there may only be one of each value */
 };
 
 enum { LIMIT_SLACK = 512 };   /* beyond its limits a queue waits no longer for consumers that are ready */
@@ -45,8 +46,9 @@ void queue_rules_begin(struct queue *q);
 void queue_rules_leave(struct queue *q);
 void queue_rules_arrive(struct queue *q);
 
-/* Of a queue with rules: as queue_enqueue_take. */
-void queue_rules_enqueue_take(struct queue *q, struct message *m_take);
+/* Of a queue with rules: as queue_enqueue_take. claim: of the message's value, which the queue's entry has
+ * from now on; CLAIM_NONE: it has none, or the queue has no interest in it. */
+void queue_rules_enqueue_take(struct queue *q, struct message *m_take, uint32_t claim);
 /* As entries_pop. */
 bool queue_rules_pop(struct queue *q, bool settle, struct entry *out);
 /* Which delivery of it the next pop is, from 1 on; 0: this is not counted, or there is none. */
