@@ -414,7 +414,12 @@ void queue_room_cancel(struct queue *q);
 void queue_enqueue(struct queue *q, struct message *m);
 /* The same with the caller's reference. */
 void queue_enqueue_take(struct queue *q, struct message *m_take);
-void queue_enqueue_claimed_take(struct queue *q, struct message *m_take, uint32_t claim);
+/* Then: its value's claim is the queue's, CLAIM_NONE being nothing. */
+static inline void queue_claim_take(struct queue *q, const struct message *m, uint32_t claim)
+{
+	if (__builtin_expect(claim != CLAIM_NONE, 0))
+		entries_claim_take(q->entries.levels ? levels_at(&q->entries, m) : &q->entries, claim);
+}
 bool queue_take(struct queue *q, bool no_ack, struct delivery *out);
 /* The same of a queue without rules, and of one with rules whose head lives. */
 static inline void queue_taken(struct queue *q, const struct entry *x, bool no_ack, struct delivery *out)

@@ -94,17 +94,6 @@ void entry_page_give(struct message_cache *c, struct entry_page *p)
 	message_store_block_give(c, p);
 }
 
-/* Whatever becomes of its message, it is no entry any more. Not a part of what plain queues run through. */
-__attribute__((noinline)) static void claim_end(struct entry_page *p, uint32_t index)
-{
-	struct page_notes *n = p->notes;
-
-	if (!n->values)
-		return;
-	queue_values_withdraw(n->values, n->claims[index]);
-	n->claims[index] = CLAIM_NONE;
-}
-
 /* Once in a page. */
 __attribute__((noinline)) static void page_release(struct entries *e, struct entry_page *p)
 {
@@ -180,13 +169,41 @@ void entries_claim_take(struct entries *e, uint32_t claim)
 	p->notes->claims[p->filled - 1] = claim;
 }
 
-static void entry_forget(struct entries *e, struct entry_page *p, uint32_t index)
+/* Whatever becomes of its message, it is no entry any more. */
+static void claim_end(struct entry_page *p, uint32_t index)
 {
-	if (p->notes)
-		claim_end(p, index);
+	struct page_notes *n = p->notes;
+
+	queue_values_withdraw(n->values, n->claims[index]);
+	n->claims[index] = CLAIM_NONE;
+}
+
+static inline bool has_claims(const struct entry_page *p)
+{
+	return __builtin_expect(p->notes != NULL, 0) && p->notes->values;
+}
+
+static inline void entry_clear(struct entries *e, struct entry_page *p, uint32_t index)
+{
 	p->messages[index] = NULL;
 	if (--p->live == 0)
 		page_release(e, p);
+}
+
+/* Not a part of what plain queues run through. */
+__attribute__((noinline)) static void entry_forget_claimed(
+	struct entries *e, struct entry_page *p, uint32_t index)
+{
+	claim_end(p, index);
+	entry_clear(e, p, index);
+}
+
+static inline void entry_forget(struct entries *e, struct entry_page *p, uint32_t index)
+{
+	if (has_claims(p))
+		entry_forget_claimed(e, p, index);
+	else
+		entry_clear(e, p, index);
 }
 
 static uint32_t first_requeued(const struct entry_page *p)
@@ -351,7 +368,7 @@ static bool page_ready_at(const struct entry_page *p, uint32_t index)
 
 static void bury(struct message_cache *c, struct entry_page *p, uint32_t index)
 {
-	if (p->notes && !MUTANT(purged_values_stay))
+	if (has_claims(p) && !MUTANT(purged_values_stay))
 		claim_end(p, index);
 	message_unref(c, p->messages[index]);
 }
@@ -395,12 +412,10 @@ static void purge_first_fresh(struct entries *e)
 /* To the grave, where its messages keep their values for a while. */
 static void page_leave(struct entry_page *p)
 {
-	struct page_notes *n = p->notes;
-
-	if (!n || !n->values)
+	if (!has_claims(p))
 		return;
-	n->leaving = true;
-	queue_values_leave(n->values);
+	p->notes->leaving = true;
+	queue_values_leave(p->notes->values);
 }
 
 uint64_t entries_purge(struct entries *e, struct entries_grave *g)

@@ -23,11 +23,13 @@ void levels_destroy(struct entries *e); /* nothing where there are none; after l
  * O(1). */
 bool levels_room(struct entries *e);
 void levels_room_cancel(struct entries *e);
-/* The level's, of which it is the last one. */
-struct entries *levels_push(struct entries *e, struct message *m_take);
+void levels_push(struct entries *e, struct message *m_take);
 bool levels_pop(struct entries *e, bool settle, struct entry *out);
 struct message *levels_peek(const struct entries *e);
 uint32_t levels_peek_returns(const struct entries *e);
+
+/* Those of the message's level. */
+struct entries *levels_at(const struct entries *e, const struct message *m);
 
 /* One has come back to that level. */
 void levels_requeued(struct entries *e, struct entries *level);

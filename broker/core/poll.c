@@ -70,7 +70,8 @@ static bool publish_arrived(struct broker_core *c, const struct publish_record *
 		c->counters.publish_stalls++;
 		return false;
 	}
-	queue_enqueue_claimed_take(q, r->message, r->claim);
+	queue_enqueue_take(q, r->message);
+	queue_claim_take(q, r->message, r->claim);
 	return true;
 }
 

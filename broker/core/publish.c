@@ -137,13 +137,13 @@ __attribute__((noinline)) static enum publish_given give_choosy(struct broker_co
 			queue_room_cancel(q);
 		return given;
 	}
-	if (!mine)
-		message_share(m);
-	message_ref(m);
 	if (mine) {
-		queue_enqueue_claimed_take(q, m, claim);
+		queue_enqueue(q, m);
+		queue_claim_take(q, m, claim);
 		return GIVEN;
 	}
+	message_share(m);
+	message_ref(m);
 	*link_publish(c, to) = (struct publish_record){m, q->handle, claim};
 	publish_mark(marks, to, c);
 	return GIVEN;

@@ -20,13 +20,8 @@ void queue_room_cancel(struct queue *q)
 
 void queue_enqueue_take(struct queue *q, struct message *m_take)
 {
-	queue_enqueue_claimed_take(q, m_take, CLAIM_NONE);
-}
-
-void queue_enqueue_claimed_take(struct queue *q, struct message *m_take, uint32_t claim)
-{
 	if (__builtin_expect(queue_rules(q), 0)) {
-		queue_rules_enqueue_take(q, m_take, claim);
+		queue_rules_enqueue_take(q, m_take);
 		return;
 	}
 	entries_push(&q->entries, m_take);

@@ -286,18 +286,14 @@ void queue_rules_purged(struct queue *q, uint64_t count)
 }
 
 /* Not a part of what plain queues run through. */
-__attribute__((noinline)) void queue_rules_enqueue_take(
-	struct queue *q, struct message *m_take, uint32_t claim)
+__attribute__((noinline)) void queue_rules_enqueue_take(struct queue *q, struct message *m_take)
 {
 	uint64_t us = lifetime(q, m_take);
-	struct entries *to = &q->entries;
 
-	if (to->levels)
-		to = levels_push(to, m_take);
+	if (q->entries.levels)
+		levels_push(&q->entries, m_take);
 	else
-		entries_push(to, m_take);
-	if (claim != CLAIM_NONE)
-		entries_claim_take(to, claim);
+		entries_push(&q->entries, m_take);
 	q->owner->stats.messages_ready++;
 	came(q, m_take);
 	if (us == 0)

@@ -46,9 +46,8 @@ void queue_rules_begin(struct queue *q);
 void queue_rules_leave(struct queue *q);
 void queue_rules_arrive(struct queue *q);
 
-/* Of a queue with rules: as queue_enqueue_take. claim: of the message's value, which the queue's entry has
- * from now on; CLAIM_NONE: it has none, or the queue has no interest in it. */
-void queue_rules_enqueue_take(struct queue *q, struct message *m_take, uint32_t claim);
+/* Of a queue with rules: as queue_enqueue_take. */
+void queue_rules_enqueue_take(struct queue *q, struct message *m_take);
 /* As entries_pop. */
 bool queue_rules_pop(struct queue *q, bool settle, struct entry *out);
 /* Which delivery of it the next pop is, from 1 on; 0: this is not counted, or there is none. */
