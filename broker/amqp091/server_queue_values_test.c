@@ -139,8 +139,7 @@ static void nacked(void)
 	publish("a", "too early");
 	expect_confirm(AMQP091_METHOD_BASIC_NACK, 6);
 	client_ack(&here, 1, get("first"), false);
-	rig_settle(&rig);
-	publish("a", "next");
+	publish("a", "next"); /* at once: the ack comes first */
 	expect_confirm(AMQP091_METHOD_BASIC_ACK, 7);
 	CU_ASSERT_EQUAL(ready_in("q"), 2);
 }
@@ -191,6 +190,32 @@ static void compared(void)
 	CU_ASSERT_EQUAL(duplicates(), 1);
 }
 
+/* Acked and published again in one buffer, time after time, to this queue and to others. */
+static void again(void)
+{
+	declare("other");
+	client_confirm_select(&here, 1);
+	for (unsigned i = 1; i < 20; i += 2) {
+		publish("a", "same");
+		expect_confirm(AMQP091_METHOD_BASIC_ACK, i);
+		client_ack(&here, 1, get("same"), false);
+		add_value("a");
+		amqp091_array_open(&table, "CC");
+		amqp091_table_add_cstring(&table, NULL, "other");
+		amqp091_table_close(&table);
+		publish_fields("", "q", "same");
+		expect_confirm(i == 1 ? AMQP091_METHOD_BASIC_ACK : AMQP091_METHOD_BASIC_NACK, i + 1);
+		CU_ASSERT_EQUAL(ready_in("q"), 1);
+		client_ack(&here, 1, get("same"), false);
+	}
+	CU_ASSERT_EQUAL(duplicates(), 9);
+}
+
+static void an_ack_comes_first(void)
+{
+	with_cores(again);
+}
+
 static void values_are_compared(void)
 {
 	with_cores(compared);
@@ -203,7 +228,6 @@ static void not_held(void)
 	for (unsigned i = 0; i < 3; i++) {
 		publish("a", "each");
 		client_expect_text(&here, 1, AMQP091_METHOD_BASIC_DELIVER, "each");
-		rig_settle(&rig);
 	}
 	CU_ASSERT_EQUAL(duplicates(), 0);
 }
@@ -224,7 +248,6 @@ static void of_many(void)
 			&here, 1, AMQP091_METHOD_BASIC_DELIVER, (const char *[]){"a", "b", "c"}[i]);
 	publish("c", "c");
 	client_ack(&here, 1, 2, true);
-	rig_settle(&rig);
 	publish("a", "a");
 	publish("b", "b");
 	publish("c", "c");
@@ -425,6 +448,7 @@ int main(int argc, char **argv)
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"a_duplicate_is_nacked", a_duplicate_is_nacked},
 			{"a_mandatory_duplicate_is_not_returned", a_mandatory_duplicate_is_not_returned},
+			{"an_ack_comes_first", an_ack_comes_first},
 			{"values_are_compared", values_are_compared},
 			{"without_acks_nothing_is_held", without_acks_nothing_is_held},
 			{"an_ack_of_many_frees_each", an_ack_of_many_frees_each},

@@ -330,6 +330,7 @@ void session_begin(struct session *s, struct broker_core *core, struct vhost *vh
 	s->core = core;
 	s->vhost = vhost;
 	s->routes = (struct route_cache){0};
+	s->held_since = 0;
 	CDS_INIT_LIST_HEAD(&s->exclusive_queues);
 	CDS_INIT_LIST_HEAD(&s->fan_out_turn);
 }

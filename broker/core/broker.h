@@ -116,6 +116,8 @@ struct session {
 	struct cds_list_head exclusive_queues; /* the core's */
 	struct route_cache routes;	       /* the core's */
 	struct cds_list_head fan_out_turn;     /* in its core's line of fan-outs */
+	uint64_t held_since; /* its message's value is held, maybe until what was settled here is there; or 0
+			      */
 };
 void session_begin(struct session *s, struct broker_core *core, struct vhost *vhost);
 void session_end(struct session *s); /* deletes its exclusive queues */

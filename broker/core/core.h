@@ -137,6 +137,7 @@ struct broker_core {
 	void (*wake)(void *ctx);
 	void *wake_ctx;
 	struct link_out *out;  /* by core */
+	uint64_t stamp;	       /* link_stamp() */
 	struct core_link **in; /* by core */
 	struct pool *subscriptions, *calls;
 	struct cds_list_head crediting, owing; /* subscriptions */

@@ -200,7 +200,7 @@ __attribute__((noinline)) static void entry_forget_claimed(
 
 static inline void entry_forget(struct entries *e, struct entry_page *p, uint32_t index)
 {
-	if (has_claims(p))
+	if (has_claims(p) && !MUTANT(settled_values_stay))
 		entry_forget_claimed(e, p, index);
 	else
 		entry_clear(e, p, index);

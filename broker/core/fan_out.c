@@ -104,6 +104,7 @@ void fan_out_begin(struct session *s, struct exchange *x, const struct publish *
 	f->filter = p->filter;
 	f->keys = p->keys;
 	f->has_value = deduplication_key(c->broker->value_key, p->headers, &f->value);
+	f->held_since = 0;
 	f->complete = complete;
 	f->refused = false;
 	f->count = f->at = f->given = 0;

@@ -41,6 +41,7 @@ struct fan_out {
 	queue_handle *queues;
 	struct recent_key value; /* the message's, for queues that hold each once */
 	bool has_value;
+	uint64_t held_since;	      /* as a session's */
 	struct cds_list_head waiting; /* sessions, the next one first */
 };
 

@@ -74,6 +74,36 @@ struct control_record *link_control(struct broker_core *c, uint32_t to)
 	return stage(&c->out[to], c->out[to].link->control);
 }
 
+uint64_t link_stamp(struct broker_core *c)
+{
+	return ++c->stamp;
+}
+
+/* A ring that has been filled since the mark, which nobody may have asked about for long, has passed it. */
+static bool mark_passed(struct ring *control, uint32_t mark)
+{
+	return ring_position(control) - mark > ring_capacity(control) || ring_passed(control, mark);
+}
+
+/* One mark for all who ask: who comes later than it was set waits for the next one. */
+bool link_settled(struct broker_core *c, uint32_t to, uint64_t stamp)
+{
+	struct link_out *out = &c->out[to];
+	struct ring *control = out->link->control;
+
+	while (stamp > out->settled.passed) {
+		if (!out->settled.asked) {
+			out->settled.asked = c->stamp;
+			out->settled.mark = ring_position(control);
+		}
+		if (!mark_passed(control, out->settled.mark))
+			return false;
+		out->settled.passed = out->settled.asked;
+		out->settled.asked = 0;
+	}
+	return true;
+}
+
 bool link_control_room(struct broker_core *c, uint32_t to, uint32_t n)
 {
 	return ring_room(c->out[to].link->control, n) >= n;

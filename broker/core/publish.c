@@ -80,6 +80,44 @@ static bool value_of(
 	return c->fan_out.has_value && !MUTANT(values_of_fan_outs_forgotten);
 }
 
+static uint64_t *held_since(struct broker_core *c, const struct route_request *request)
+{
+	return request ? &request->session->held_since : &c->fan_out.held_since;
+}
+
+/* A client that acknowledges a message and then publishes its value finds it free, though the one may still
+ * be on its way to the queue's core: true until it is there. */
+static bool settlement_waits(
+	struct broker_core *c, const struct queue *q, const struct route_request *request)
+{
+	uint64_t *since = held_since(c, request);
+	uint32_t to = queue_owner(q)->index;
+
+	if (to == c->index || MUTANT(settlements_are_overtaken))
+		return false;
+	if (*since == 0)
+		*since = link_stamp(c);
+	return !link_settled(c, to, *since);
+}
+
+/* Whether it may be free in a later turn: what is purged goes in slices, and what was settled here is not
+ * there yet. False, too, where it is free by now. */
+static bool value_waits(struct broker_core *c, const struct queue *q, const struct route_request *request)
+{
+	struct recent_key key;
+
+	if (!(queue_rules(q) & RULE_VALUES) || !value_of(c, request, &key))
+		return false;
+	switch (queue_values_ask(q->entries.values, key)) {
+	case VALUE_HELD:
+		return settlement_waits(c, q, request);
+	case VALUE_LEAVING:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* A queue that holds each value once: GIVEN where it has not got this one, which is claimed then. */
 static enum publish_given claimed(struct broker_core *c, struct queue *q, enum give_how how,
 	const struct route_request *request, uint32_t *claim_out)
@@ -89,20 +127,17 @@ static enum publish_given claimed(struct broker_core *c, struct queue *q, enum g
 	*claim_out = CLAIM_NONE;
 	if (!(queue_rules(q) & RULE_VALUES) || !value_of(c, request, &key))
 		return GIVEN;
-	switch (queue_values_claim(q->entries.values, key, claim_out)) {
-	case VALUE_UNWATCHED:
-		c->counters.values_unwatched++;
-		return GIVEN;
-	case VALUE_LEAVING:
-		/* Room was taken before the purge: then this came before it, too. */
-		if (how != GIVE_ONE_OF_MANY)
+	enum value_answer answer = queue_values_claim(q->entries.values, key, claim_out);
+	/* Of many queues each has been asked before. What was purged since then may have come later. */
+	if ((answer == VALUE_HELD || answer == VALUE_LEAVING) && how != GIVE_ONE_OF_MANY) {
+		if (value_waits(c, q, request))
 			return GIVE_AGAIN;
-		break;
-	case VALUE_HELD:
-		break;
-	case VALUE_FREE:
-		return GIVEN;
+		answer = queue_values_claim(q->entries.values, key, claim_out);
 	}
+	*held_since(c, request) = 0;
+	c->counters.values_unwatched += answer == VALUE_UNWATCHED;
+	if (answer == VALUE_FREE || answer == VALUE_UNWATCHED)
+		return GIVEN;
 	c->counters.duplicates++;
 	return GIVE_REFUSED;
 }
@@ -144,7 +179,8 @@ __attribute__((noinline)) static enum publish_given give_choosy(struct broker_co
 	}
 	message_share(m);
 	message_ref(m);
-	*link_publish(c, to) = (struct publish_record){m, q->handle, claim};
+	*link_publish(c, to) = (struct publish_record){
+		m, q->handle, MUTANT(claims_do_not_cross) ? CLAIM_NONE : claim};
 	publish_mark(marks, to, c);
 	return GIVEN;
 }
@@ -178,16 +214,6 @@ static bool refusal_waits(const struct broker_core *c, const struct queue *q)
 {
 	return (queue_rules(q) & RULE_REFUSES) && refusals_are_letters(q) && !letters_open(c) &&
 	       !c->letters.going;
-}
-
-/* Its value is perhaps one that a purge will have freed. */
-static bool value_waits(
-	const struct broker_core *c, const struct queue *q, const struct route_request *request)
-{
-	struct recent_key key;
-
-	return (queue_rules(q) & RULE_VALUES) && value_of(c, request, &key) &&
-	       queue_values_leaving(q->entries.values, key);
 }
 
 static bool room_for(
@@ -389,13 +415,14 @@ static bool is_choosy(const struct broker_core *c, const struct queue *q, const 
 	uint8_t rules = queue_rules(q);
 	struct recent_key key;
 
-	return (rules & RULE_REFUSES) || ((rules & RULE_VALUES) && value_of(c, request, &key));
+	return (rules & RULE_REFUSES) ||
+	       ((rules & RULE_VALUES) && !MUTANT(runs_are_not_asked) && value_of(c, request, &key));
 }
 
 struct publish_run publish_run_begin(struct session *s, const struct publish *p)
 {
 	struct broker_core *c = s->core;
-	struct route_request r = {p->routing_key, p->headers, NULL, c};
+	struct route_request r = {p->routing_key, p->headers, NULL, c, s};
 	struct route_set *to = c->route;
 	struct publish_run run = {0};
 	uint64_t hits = c->stats.route_hits;
@@ -456,7 +483,7 @@ enum publish_result exchange_publish(struct session *s, const struct publish *p,
 	uint32_t *queues_out, struct failure *f)
 {
 	struct broker_core *c = s->core;
-	struct route_request r = {p->routing_key, p->headers, p->more_keys, c};
+	struct route_request r = {p->routing_key, p->headers, p->more_keys, c, s};
 
 	CHECK(message_missing_bytes(p->message) == 0);
 	MUST(p->routing_key.bytes <= 255);

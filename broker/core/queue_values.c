@@ -75,6 +75,11 @@ static bool reserve(struct queue_values *v)
 	return true;
 }
 
+static enum value_answer held(const struct queue_values *v)
+{
+	return v->leaving && !MUTANT(purged_values_are_held) ? VALUE_LEAVING : VALUE_HELD;
+}
+
 static enum value_answer claim(struct queue_values *v, struct recent_key key, uint32_t *claim_out)
 {
 	uint32_t at;
@@ -87,7 +92,7 @@ static enum value_answer claim(struct queue_values *v, struct recent_key key, ui
 	case RECENT_NO_MEMORY:
 		return VALUE_UNWATCHED;
 	default:
-		return v->leaving && !MUTANT(purged_values_are_held) ? VALUE_LEAVING : VALUE_HELD;
+		return held(v);
 	}
 	if (!reserve(v)) {
 		recent_keys_withdraw(&v->keys, at);
@@ -106,12 +111,12 @@ enum value_answer queue_values_claim(struct queue_values *v, struct recent_key k
 	return answer;
 }
 
-bool queue_values_leaving(struct queue_values *v, struct recent_key key)
+enum value_answer queue_values_ask(struct queue_values *v, struct recent_key key)
 {
 	pthread_mutex_lock(&v->lock);
-	bool leaving = v->leaving && recent_keys_claimed(&v->keys, key);
+	enum value_answer answer = recent_keys_claimed(&v->keys, key) ? held(v) : VALUE_FREE;
 	pthread_mutex_unlock(&v->lock);
-	return leaving;
+	return answer;
 }
 
 void queue_values_withdraw(struct queue_values *v, uint32_t claim)

@@ -40,8 +40,8 @@ enum value_answer {
 
 /* Any core that may still find the queue. O(1) expected. */
 enum value_answer queue_values_claim(struct queue_values *v, struct recent_key key, uint32_t *claim_out);
-/* Whether a claim would be answered with VALUE_LEAVING; as of now. */
-bool queue_values_leaving(struct queue_values *v, struct recent_key key);
+/* What it would be answered with, as far as that is known before: never VALUE_UNWATCHED. Claims nothing. */
+enum value_answer queue_values_ask(struct queue_values *v, struct recent_key key);
 /* Gives a claim back, once; CLAIM_NONE is nothing. With a reference. O(1). */
 void queue_values_withdraw(struct queue_values *v, uint32_t claim);
 
