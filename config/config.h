@@ -139,7 +139,7 @@ struct config_limits {
 	uint64_t handshake_timeout_us;
 	uint64_t consumer_timeout_us; /* 0: none */
 	uint32_t queues, exchanges, bindings, consumers;
-	uint32_t deduplication; /* values that exchanges remember */
+	uint32_t deduplication; /* values that exchanges and queues remember */
 	uint32_t messages;	/* in memory at once; 1024 bytes of memory.message_bytes for each */
 };
 

@@ -625,8 +625,12 @@ static const struct schema_key limit_keys[] = {
 		.min = 1,
 		.max = 67108864,
 		.initial = "1048576",
-		.help = "Values that x-message-deduplication exchanges remember, all together: the sum of "
-			"their x-cache-size. Each that is remembered takes some 90 bytes."},
+		.help = "Values that are remembered for x-message-deduplication, all together: x-cache-size "
+			"of "
+			"each such exchange; for each such queue as many as its messages have, and 64 at "
+			"least. Exchanges and queues that do not fit are refused. A message that does not "
+			"comes into its queue, but its value is not remembered: others with it may follow "
+			"(counted: values_unwatched). Each that is remembered takes some 90 bytes."},
 	{.name = "messages",
 		.type = SCHEMA_COUNT,
 		FIELD(config_limits, messages),

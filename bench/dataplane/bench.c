@@ -95,7 +95,7 @@ static const char *refused(const struct bench_options *o)
 		!o->segments || !o->pace)
 		return "a number is out of its range";
 	if (!plan_knows(o->with))
-		return "--with is ttl, limit, priority, letters, single or returns";
+		return "--with is ttl, limit, priority, letters, single, returns or values";
 	if (o->backlog && strcmp(o->settle, "ack"))
 		return "--backlog needs --settle ack";
 	return NULL;

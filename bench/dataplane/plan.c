@@ -99,7 +99,8 @@ static const struct {
 	const char *text;
 } arguments[] = {{"ttl", "x-message-ttl", 3600000, NULL}, {"limit", "x-max-length", 1000000, NULL},
 	{"priority", "x-max-priority", 9, NULL}, {"letters", "x-dead-letter-exchange", 0, "amq.fanout"},
-	{"single", "x-single-active-consumer", -1, NULL}, {"returns", "x-delivery-limit", 5, NULL}};
+	{"single", "x-single-active-consumer", -1, NULL}, {"returns", "x-delivery-limit", 5, NULL},
+	{"values", "x-message-deduplication", -1, NULL}};
 
 enum { ARGUMENTS = sizeof(arguments) / sizeof(arguments[0]), ARGUMENT_BYTES = 128 };
 

@@ -74,7 +74,7 @@ def extension_rows(_):
     yield Row("plain")
     for name, what in (("ttl", "x-message-ttl"), ("limit", "x-max-length"), ("priority", "x-max-priority"),
                        ("letters", "x-dead-letter-exchange"), ("single", "x-single-active-consumer"),
-                       ("returns", "x-delivery-limit")):
+                       ("returns", "x-delivery-limit"), ("values", "x-message-deduplication")):
         yield Row(what, "--with", name)
 
 

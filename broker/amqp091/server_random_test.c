@@ -102,6 +102,8 @@ static struct amqp091_table queue_asks(uint32_t n)
 	}
 	if (n % 5 == 3)
 		amqp091_table_add_int32(&b, "x-max-priority", 3);
+	if (n % 3 == 2)
+		amqp091_table_add_bool(&b, "x-message-deduplication", true);
 	if (n % 6 == 5)
 		amqp091_table_add_bool(&b, "x-single-active-consumer", true);
 	if (n % 7 == 6)

@@ -109,6 +109,8 @@ struct broker *broker_create(const struct broker_config *config)
 	b->config = *config;
 	if (b->config.cores == 0)
 		b->config.cores = 1;
+	b->value_key[0] = siphash_key_random();
+	b->value_key[1] = siphash_key_random();
 	if (b->config.remembered_max == 0)
 		b->config.remembered_max = REMEMBERED_MAX;
 	MUST(b->config.cores <= CORES_MAX);
@@ -133,7 +135,7 @@ void broker_destroy(struct broker *b)
 	pthread_mutex_unlock(&b->writer);
 	MUST(b->queue_count == 0 && b->binding_count == 0 && b->trie_nodes == 0 &&
 		b->nested_hash_nodes == 0 && b->header_pair_count == 0 && b->binding_bytes == 0 &&
-		b->argument_bytes == 0 && b->level_count == 0);
+		b->argument_bytes == 0 && b->level_count == 0 && b->remembered == 0);
 	table_destroy(&b->queues);
 	table_destroy(&b->exchanges);
 	table_destroy(&b->alternates);
@@ -350,6 +352,7 @@ void session_begin(struct session *s, struct broker_core *core, struct vhost *vh
 	s->core = core;
 	s->vhost = vhost;
 	s->routes = (struct route_cache){0};
+	s->held_since = 0;
 	CDS_INIT_LIST_HEAD(&s->exclusive_queues);
 	CDS_INIT_LIST_HEAD(&s->fan_out_turn);
 }

@@ -44,7 +44,7 @@ struct broker_config {
 	uint32_t cores;		/* 1 to 64; 0 is 1 */
 	uint32_t calls_max; /* on each core: sessions that wait for queues of other cores; 0: limits.consumers
 			     */
-	uint32_t remembered_max; /* values that exchanges remember, all together; 0: 2^20 */
+	uint32_t remembered_max; /* values that exchanges and queues remember, all together; 0: 2^20 */
 	uint32_t letters_max;	 /* dead letters that wait on each core; 0: 4096 */
 	uint32_t link_records;	 /* room of each ring between two cores, a power of two; 0: by the cores */
 	/* Names of virtual hosts, no two alike, 1 to VHOST_NAME_MAX octets without a NUL; up to
@@ -131,6 +131,8 @@ struct session {
 	struct cds_list_head exclusive_queues; /* the core's */
 	struct route_cache routes;	       /* the core's */
 	struct cds_list_head fan_out_turn;     /* in its core's line of fan-outs */
+	uint64_t held_since; /* its message's value is held, maybe until what was settled here is there; or 0
+			      */
 };
 void session_begin(struct session *s, struct broker_core *core, struct vhost *vhost);
 void session_end(struct session *s); /* deletes its exclusive queues */
@@ -162,7 +164,8 @@ void broker_core_stats(const struct broker_core *c, struct broker_core_stats *ou
 	X(dead_letters_lost, "of these, no queue took them, they went in a circle, or had no room")  \
 	X(delayed, "messages that an x-delayed-message exchange held back")                          \
 	X(delayed_lost, "of these, no queue took them in the end, or their exchange went")           \
-	X(duplicates, "messages that an x-message-deduplication exchange had let through before")    \
+	X(duplicates, "messages that an exchange had let through, or a queue holds: by their value") \
+	X(values_unwatched, "taken by such queues without their value: limits.deduplication")        \
 	X(moves_out, "queues that went to their only consumer's core")                               \
 	X(moves_in, "queues that came to their only consumer's core")                                \
 	X(moves_given_up, "moves that were given up: another consumer came, or deliveries were out")

@@ -18,6 +18,7 @@
 #include "broker/core/queue.h"
 #include "broker/core/queue_policy.h"
 #include "broker/core/queue_rules.h"
+#include "broker/core/queue_values.h"
 #include "broker/core/route.h"
 #include "broker/core/subscription.h"
 #include "broker/core/table.h"
@@ -75,8 +76,9 @@ struct broker {
 	struct cds_list_head all_exchanges;
 	struct cds_list_head deleted_exchanges, deleted_queues; /* which still have bindings */
 	uint32_t deleted_count;					/* of both; atomic */
-	uint32_t remembered;					/* shares of exchanges that remember values */
-	uint64_t delays_gone;	    /* deletions of exchanges that hold messages back; atomic */
+	uint32_t remembered;		 /* values, and shares of exchanges that remember them; atomic */
+	struct siphash_key value_key[2]; /* of the values that queues hold */
+	uint64_t delays_gone;		 /* deletions of exchanges that hold messages back; atomic */
 	bool cascading;		    /* an exchange went with its last binding, and others may go with it */
 	struct broker_core **cores; /* by index; set before they run */
 	struct core_link *links;    /* from * cores + to */
@@ -137,6 +139,7 @@ struct broker_core {
 	void (*wake)(void *ctx);
 	void *wake_ctx;
 	struct link_out *out;  /* by core */
+	uint64_t stamp;	       /* link_stamp() */
 	struct core_link **in; /* by core */
 	struct pool *subscriptions, *calls;
 	struct cds_list_head crediting, owing; /* subscriptions */
@@ -414,6 +417,12 @@ void queue_room_cancel(struct queue *q);
 void queue_enqueue(struct queue *q, struct message *m);
 /* The same with the caller's reference. */
 void queue_enqueue_take(struct queue *q, struct message *m_take);
+/* Then: its value's claim is the queue's, CLAIM_NONE being nothing. */
+static inline void queue_claim_take(struct queue *q, const struct message *m, uint32_t claim)
+{
+	if (__builtin_expect(claim != CLAIM_NONE, 0))
+		entries_claim_take(q->entries.levels ? levels_at(&q->entries, m) : &q->entries, claim);
+}
 bool queue_take(struct queue *q, bool no_ack, struct delivery *out);
 /* The same of a queue without rules, and of one with rules whose head lives. */
 static inline void queue_taken(struct queue *q, const struct entry *x, bool no_ack, struct delivery *out)

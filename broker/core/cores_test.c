@@ -21,6 +21,7 @@ enum {
 	HELD_MAX = 400,
 	RULES_MAX = 8,	 /* arguments of a queue */
 	RETURNS_MAX = 1, /* x-delivery-limit, where there is one */
+	VALUES = 12,	 /* that messages have, where there are rules, or none */
 };
 
 enum state { NEVER, UNDER_WAY, OUT, DONE };
@@ -71,6 +72,7 @@ static struct {
 	struct held held[HELD_MAX];
 	unsigned held_count;
 	struct copy (*copies)[QUEUES]; /* by number */
+	bool added_to_run[NUMBERS];
 	uint64_t next_number, in_runs, delivered, again, returned_early, moves;
 	unsigned wrong;
 } t;
@@ -115,8 +117,46 @@ static bool limited(unsigned queue)
 	return t.ruled && queue % 2 == 0;
 }
 
+static bool deduplicates(unsigned queue)
+{
+	return t.ruled && queue % 4 == 3;
+}
+
+/* 0: it has none, as all in a run of messages for a queue that holds each value once. */
+static uint64_t value_of(uint64_t number)
+{
+	return t.ruled && !t.added_to_run[number] ? number / CLIENTS % VALUES : 0;
+}
+
+static bool find_value(const void *ctx, struct slice name, struct value *out)
+{
+	uint64_t value = value_of(*(const uint64_t *)ctx);
+
+	if (!slice_equals_text(name, "x-deduplication-header"))
+		return false;
+	*out = (struct value){.kind = VALUE_INT, .integer = (int64_t)value};
+	return value != 0;
+}
+
+/* Of its value there is no other one with a client. (What needs no ack has left the queue before it comes.)
+ */
+static void must_be_the_only_one(unsigned queue, const struct delivery *d)
+{
+	uint64_t value = value_of(number_of(d->message));
+
+	if (!deduplicates(queue) || value == 0)
+		return;
+	for (unsigned i = 0; i < t.held_count; i++) {
+		const struct held *h = &t.held[i];
+		if (h->d.queue == d->queue && value_of(number_of(h->d.message)) == value)
+			wrong("its value was there", number_of(d->message), queue);
+	}
+}
+
 static void account(unsigned queue, const struct delivery *d, enum state next)
 {
+	if (next == OUT)
+		must_be_the_only_one(queue, d);
 	uint64_t n = number_of(d->message);
 	struct copy *c = &t.copies[n][queue];
 
@@ -231,6 +271,9 @@ static uint32_t rules_of(unsigned i, struct field at[RULES_MAX])
 	if (refuses(i))
 		at[n++] = (struct field){
 			text("x-overflow"), {.kind = VALUE_STRING, .bytes = text("reject-publish")}};
+	if (deduplicates(i))
+		at[n++] = (struct field){
+			text("x-message-deduplication"), {.kind = VALUE_BOOL, .boolean = true}};
 	return n;
 }
 
@@ -290,8 +333,11 @@ static struct message *next_message(struct client *c)
 /* Some more like the message that is in its queues, where they go as a run. */
 static void run_on(struct client *c)
 {
-	struct publish p = {
-		.exchange = text(c->exchange), .routing_key = text(c->key), .message = c->message};
+	struct header_source headers = {.find = find_value, .ctx = &c->number};
+	struct publish p = {.exchange = text(c->exchange),
+		.routing_key = text(c->key),
+		.headers = &headers,
+		.message = c->message};
 	struct publish_run run = publish_run_begin(&c->session, &p);
 	uint32_t n = 0, most = unit_random_below(5);
 
@@ -299,6 +345,7 @@ static void run_on(struct client *c)
 		struct message *m = next_message(c);
 		if (!m)
 			break;
+		t.added_to_run[c->number] = true;
 		expect_copies(c);
 		if (!publish_run_add(&c->session, &run, m, &c->marks)) {
 			for (unsigned i = 0; i < QUEUES; i++)
@@ -314,8 +361,11 @@ static void run_on(struct client *c)
 
 static void offer(struct client *c)
 {
-	struct publish p = {
-		.exchange = text(c->exchange), .routing_key = text(c->key), .message = c->message};
+	struct header_source headers = {.find = find_value, .ctx = &c->number};
+	struct publish p = {.exchange = text(c->exchange),
+		.routing_key = text(c->key),
+		.headers = &headers,
+		.message = c->message};
 	struct failure f;
 	uint32_t queues;
 
@@ -580,13 +630,15 @@ static void take_all(void)
 		}
 		if (q && (q->promised || q->promised_bytes || q->ready_bytes))
 			wrong("an empty queue holds something", q->promised, i);
+		if (q && q->entries.values && queue_values_count(q->entries.values) > 0)
+			wrong("an empty queue holds values", queue_values_count(q->entries.values), i);
 	}
 }
 
 /* Copies that did not arrive. */
 static void account_for_the_rest(void)
 {
-	uint64_t by_rule = 0, missing = 0, too_often = 0;
+	uint64_t by_rule = 0, missing = 0, too_often = 0, duplicates = 0;
 
 	for (uint64_t n = 0; n < NUMBERS; n++) {
 		for (unsigned i = 0; i < QUEUES; i++) {
@@ -601,13 +653,16 @@ static void account_for_the_rest(void)
 		by_rule += dropped_by_rule(&t.core[i]->stats);
 	for (unsigned i = 0; i < t.cores; i++)
 		too_often += t.core[i]->stats.returned_too_often;
+	for (unsigned i = 0; i < t.cores; i++)
+		duplicates += t.core[i]->counters.duplicates;
+	by_rule += duplicates;
 	if (missing != by_rule)
 		wrong("lost and dropped by rule differ", missing, (unsigned)by_rule);
 	CU_ASSERT_EQUAL(by_rule > 0, t.ruled);
 	if (t.ruled)
-		printf("# %llu came again, %llu too often\n", (unsigned long long)t.again,
-			(unsigned long long)too_often);
-	CU_ASSERT_EQUAL(t.again > 50 && too_often > 10, t.ruled);
+		printf("# %llu came again, %llu too often, %llu duplicates\n", (unsigned long long)t.again,
+			(unsigned long long)too_often, (unsigned long long)duplicates);
+	CU_ASSERT_EQUAL(t.again > 50 && too_often > 10 && duplicates > 100, t.ruled);
 }
 
 static void end(void)

@@ -2,28 +2,36 @@
 #include "broker/core/entries.h"
 
 #include "broker/core/levels.h"
+#include "broker/core/queue_values.h"
 #include "runtime/check.h"
 
 #include <string.h>
 
 enum { PAGE_ENTRIES = ENTRIES_A_PAGE, PAGE_WORDS = (PAGE_ENTRIES + 63) / 64 };
 
+/* A block. */
+struct page_notes {
+	struct queue_values *values; /* a reference; NULL: there are none */
+	bool leaving;		     /* purged */
+	uint32_t returns[PAGE_ENTRIES], claims[PAGE_ENTRIES];
+};
+_Static_assert(sizeof(struct page_notes) <= MESSAGE_BLOCK_BYTES, "and so is what is noted of them");
+
 struct entry_page {
 	struct cds_list_head link;
 	struct cds_list_head requeued_link; /* in requeued_pages while requeued > 0 */
 	struct entries *of;
 	uint64_t first_position;
-	uint16_t filled;   /* entries pushed */
-	uint16_t live;	   /* entries not settled */
-	uint16_t requeued; /* bits set below */
-	uint16_t fresh;	   /* from here on none was ever delivered */
-	uint32_t *returns; /* a block: how often each came back; NULL: not counted */
+	uint16_t filled;	  /* entries pushed */
+	uint16_t live;		  /* entries not settled */
+	uint16_t requeued;	  /* bits set below */
+	uint16_t fresh;		  /* from here on none was ever delivered */
+	struct page_notes *notes; /* NULL: nothing is noted */
 	uint64_t requeued_bits[PAGE_WORDS];
 	uint64_t unseen_bits[PAGE_WORDS];	/* of these: no client has seen it */
 	struct message *messages[PAGE_ENTRIES]; /* NULL: settled */
 };
 _Static_assert(sizeof(struct entry_page) <= MESSAGE_BLOCK_BYTES, "entries are kept in blocks of the store");
-_Static_assert(PAGE_ENTRIES * sizeof(uint32_t) <= MESSAGE_BLOCK_BYTES, "and so are their counts");
 
 /* Other cores read it. */
 static void ready_set(struct entries *e, uint64_t n)
@@ -43,28 +51,45 @@ static struct entry_page *last_page(struct entries *e)
 	return cds_list_empty(&e->pages) ? NULL : cds_list_entry(e->pages.prev, struct entry_page, link);
 }
 
+static bool notes_take(const struct entries *e, struct entry_page *p)
+{
+	p->notes = message_store_block_take(e->cache);
+	if (!p->notes)
+		return false;
+	memset(p->notes, 0, sizeof(*p->notes));
+	p->notes->values = e->values;
+	if (e->values)
+		queue_values_ref(e->values);
+	return true;
+}
+
 struct entry_page *entry_page_take(const struct entries *e)
 {
 	struct entry_page *p = message_store_block_take(e->cache);
 
 	if (!p)
 		return NULL;
-	p->returns = NULL;
-	if (!e->counted)
-		return p;
-	p->returns = message_store_block_take(e->cache);
-	if (!p->returns) {
-		entry_page_give(e->cache, p);
+	p->notes = NULL;
+	if ((e->counted || e->values) && !notes_take(e, p)) {
+		message_store_block_give(e->cache, p);
 		return NULL;
 	}
-	memset(p->returns, 0, PAGE_ENTRIES * sizeof(*p->returns));
 	return p;
+}
+
+static void notes_give(struct message_cache *c, struct page_notes *n)
+{
+	if (n->leaving)
+		queue_values_left(n->values);
+	if (n->values)
+		queue_values_unref(n->values);
+	message_store_block_give(c, n);
 }
 
 void entry_page_give(struct message_cache *c, struct entry_page *p)
 {
-	if (p->returns)
-		message_store_block_give(c, p->returns);
+	if (p->notes)
+		notes_give(c, p->notes);
 	message_store_block_give(c, p);
 }
 
@@ -135,11 +160,49 @@ void entries_push(struct entries *e, struct message *m_take)
 	ready_set(e, e->ready + 1);
 }
 
-static void entry_forget(struct entries *e, struct entry_page *p, uint32_t index)
+void entries_claim_take(struct entries *e, uint32_t claim)
+{
+	struct entry_page *p = last_page(e);
+
+	MUST(p && p->filled > 0 && p->notes && p->notes->values);
+	p->notes->claims[p->filled - 1] = claim;
+}
+
+/* Whatever becomes of its message, it is no entry any more. */
+static void claim_end(struct entry_page *p, uint32_t index)
+{
+	struct page_notes *n = p->notes;
+
+	queue_values_withdraw(n->values, n->claims[index]);
+	n->claims[index] = CLAIM_NONE;
+}
+
+static inline bool has_claims(const struct entry_page *p)
+{
+	return __builtin_expect(p->notes != NULL, 0) && p->notes->values;
+}
+
+static inline void entry_clear(struct entries *e, struct entry_page *p, uint32_t index)
 {
 	p->messages[index] = NULL;
 	if (--p->live == 0)
 		page_release(e, p);
+}
+
+/* Not a part of what plain queues run through. */
+__attribute__((noinline)) static void entry_forget_claimed(
+	struct entries *e, struct entry_page *p, uint32_t index)
+{
+	claim_end(p, index);
+	entry_clear(e, p, index);
+}
+
+static inline void entry_forget(struct entries *e, struct entry_page *p, uint32_t index)
+{
+	if (has_claims(p))
+		entry_forget_claimed(e, p, index);
+	else
+		entry_clear(e, p, index);
 }
 
 static uint32_t first_requeued(const struct entry_page *p)
@@ -171,7 +234,7 @@ uint32_t entries_peek_returns(const struct entries *e)
 	if (e->requeued_pages.next == &e->requeued_pages)
 		return 0; /* never delivered */
 	p = cds_list_first_entry(&e->requeued_pages, struct entry_page, requeued_link);
-	return p->returns[first_requeued(p)];
+	return p->notes->returns[first_requeued(p)];
 }
 
 /* Returns whether a client has seen it. */
@@ -284,7 +347,7 @@ void entries_return(struct entries *e, const struct entry *x)
 
 uint32_t entry_count_return(const struct entry *x)
 {
-	uint32_t *count = &x->page->returns[delivered_index(x)];
+	uint32_t *count = &x->page->notes->returns[delivered_index(x)];
 
 	if (*count < ENTRY_RETURNS_MAX)
 		++*count;
@@ -302,6 +365,13 @@ static bool page_ready_at(const struct entry_page *p, uint32_t index)
 	return p->messages[index] && (index >= p->fresh || p->requeued_bits[index / 64] >> index % 64 & 1);
 }
 
+static void bury(struct message_cache *c, struct entry_page *p, uint32_t index)
+{
+	if (has_claims(p))
+		claim_end(p, index);
+	message_unref(c, p->messages[index]);
+}
+
 unsigned entries_grave_empty(struct entries_grave *g, struct message_cache *c, unsigned n)
 {
 	unsigned done = 0;
@@ -310,7 +380,7 @@ unsigned entries_grave_empty(struct entries_grave *g, struct message_cache *c, u
 		struct entry_page *p = cds_list_first_entry(&g->pages, struct entry_page, link);
 		for (; g->index < p->filled && done < n; g->index++, done++)
 			if (page_ready_at(p, g->index))
-				message_unref(c, p->messages[g->index]);
+				bury(c, p, g->index);
 		if (g->index < p->filled)
 			break;
 		g->index = 0;
@@ -338,6 +408,15 @@ static void purge_first_fresh(struct entries *e)
 		message_unref(e->cache, x.message);
 }
 
+/* To the grave, where its messages keep their values for a while. */
+static void page_leave(struct entry_page *p)
+{
+	if (!has_claims(p))
+		return;
+	p->notes->leaving = true;
+	queue_values_leave(p->notes->values);
+}
+
 uint64_t entries_purge(struct entries *e, struct entries_grave *g)
 {
 	uint64_t n = e->ready;
@@ -350,6 +429,7 @@ uint64_t entries_purge(struct entries *e, struct entries_grave *g)
 		bool was_first = p == e->fresh;
 		cds_list_del(&p->link);
 		cds_list_add_tail(&p->link, &g->pages);
+		page_leave(p);
 		if (was_first)
 			e->fresh = NULL;
 	}

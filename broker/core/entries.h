@@ -8,9 +8,12 @@
  *  1. Every position that was ever delivered is lower than every one that never was (`fresh` onwards).
  *  2. What is ready is therefore: the requeued entries in ascending order, then the fresh ones.
  *  3. Pages are in the list in ascending order of their positions and do not overlap.
- *  4. Of entries that are `counted` each page has a second block, taken and given with it: how often each
- * entry has come back. So counting needs no memory later, and a count goes wherever its page does. One core;
- * no operation but purge and clear takes longer than O(pages with requeued entries). */
+ *  4. Of entries that are `counted`, or have `values`, each page has a second block, taken and given with it:
+ * how often each entry has come back, and the claim of its message's value. So neither needs memory later,
+ * and they go wherever their page does.
+ *  5. A claim is given back where its entry is forgotten, settled or purged, and nowhere else. What goes with
+ * its queue (entries_clear) needs not be. One core; no operation but purge and clear takes longer than
+ * O(pages with requeued entries). */
 #ifndef BROKER_CORE_ENTRIES_H
 #define BROKER_CORE_ENTRIES_H
 
@@ -22,6 +25,7 @@ enum { ENTRIES_A_PAGE = 488 };
 
 struct entry_page;
 struct levels;
+struct queue_values;
 
 struct entries {
 	struct message_cache *cache;
@@ -33,6 +37,7 @@ struct entries {
 	struct levels
 		*levels; /* of a queue with priorities (levels.h), which has its pages there; else NULL */
 	bool counted;	 /* how often they come back; set before the first page */
+	struct queue_values *values; /* of which each is in the queue once; likewise; NULL: of no interest */
 };
 
 struct entry {
@@ -58,6 +63,9 @@ void entries_page_add(struct entries *e, struct entry_page *p_take);
 
 /* Appends; entries_room MUST have said yes. The caller's reference is taken over. O(1). */
 void entries_push(struct entries *e, struct message *m_take);
+
+/* Of entries with values: the last one that was pushed has this claim, which is its from now on. */
+void entries_claim_take(struct entries *e, uint32_t claim);
 
 /* The next ready message with its reference, or false. With settle it is done with at once; else the holder
  * settles or requeues it exactly once. O(1). */

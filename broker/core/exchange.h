@@ -85,7 +85,7 @@ struct publish_marks {
 
 enum publish_result {
 	PUBLISH_DONE,
-	PUBLISH_REFUSED, /* done, but a queue that had too much would not have it */
+	PUBLISH_REFUSED, /* done, but a queue that had too much, or its value, would not have it */
 	PUBLISH_AGAIN,	 /* not yet: offer the same message again in a later turn, and no other before it */
 	PUBLISH_FAILED,
 };

@@ -2,6 +2,7 @@
 #include "broker/core/fan_out.h"
 
 #include "broker/core/core.h"
+#include "broker/core/deduplication.h"
 
 #include <stdlib.h>
 
@@ -102,6 +103,8 @@ void fan_out_begin(struct session *s, struct exchange *x, const struct publish *
 	f->exchange = x;
 	f->filter = p->filter;
 	f->keys = p->keys;
+	f->has_value = deduplication_key(c->broker->value_key, p->headers, &f->value);
+	f->held_since = 0;
 	f->complete = complete;
 	f->refused = false;
 	f->count = f->at = f->given = 0;

@@ -13,6 +13,7 @@
 
 #include "broker/core/exchange.h"
 #include "broker/core/queue.h"
+#include "broker/core/recent_keys.h"
 
 #include <urcu/list.h>
 
@@ -38,6 +39,9 @@ struct fan_out {
 	uint32_t count, at, given;
 	uint32_t at_once;
 	queue_handle *queues;
+	struct recent_key value; /* the message's, for queues that hold each once */
+	bool has_value;
+	uint64_t held_since;	      /* as a session's */
 	struct cds_list_head waiting; /* sessions, the next one first */
 };
 

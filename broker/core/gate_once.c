@@ -5,8 +5,8 @@
  * with its publisher. Up to x-cache-size values are remembered, the oldest makes room; each for x-cache-ttl,
  * the exchange's argument or the message's header. */
 #include "broker/core/core.h"
+#include "broker/core/deduplication.h"
 #include "broker/core/gate.h"
-#include "broker/core/recent_keys.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +23,6 @@ struct once_gate {
 	struct recent_keys keys;
 };
 
-static const struct slice value_header = {(const uint8_t *)"x-deduplication-header", 22};
 static const struct slice ttl_header = {(const uint8_t *)"x-cache-ttl", 11};
 
 static struct once_gate *of(struct gate *g)
@@ -61,18 +60,15 @@ static uint64_t lifetime_us(int64_t ttl_ms)
 	return ttl_ms < TTL_MS_MAX ? (uint64_t)ttl_ms * 1000 : RECENT_NEVER_EXPIRES;
 }
 
-/* Writer mutex held. What may be remembered together is bounded, and each exchange has its share from the
- * beginning: nothing is forgotten early because of others. */
+/* What may be remembered together is bounded, and each exchange has its share from the beginning: nothing is
+ * forgotten early because of others. */
 static enum failure_code reserve(struct broker *b, int64_t size, struct failure *f)
 {
-	uint32_t used = b->remembered, most = b->config.remembered_max;
-
-	if (size > most || used > most - (uint32_t)size)
-		return failure_set(f, FAILURE_LIMIT,
-			"x-cache-size %lld: only %u of %u values are left (limits.deduplication)",
-			(long long)size, used < most ? most - used : 0, most);
-	b->remembered += (uint32_t)size;
-	return FAILURE_NONE;
+	if (size <= UINT32_MAX && remembered_take(b, (uint32_t)size))
+		return FAILURE_NONE;
+	return failure_set(f, FAILURE_LIMIT,
+		"x-cache-size %lld: only %u of %u values are left (limits.deduplication)", (long long)size,
+		remembered_left(b), b->config.remembered_max);
 }
 
 static void once_free(struct gate *gate)
@@ -86,7 +82,7 @@ static void once_free(struct gate *gate)
 
 static void once_gone(struct gate *gate)
 {
-	of(gate)->broker->remembered -= of(gate)->size;
+	remembered_give(of(gate)->broker, of(gate)->size);
 }
 
 static enum failure_code once_make(struct vhost *v, const struct exchange_declaration *d,
@@ -118,24 +114,6 @@ static enum failure_code once_make(struct vhost *v, const struct exchange_declar
 	return FAILURE_NONE;
 }
 
-static bool value_key(
-	const struct siphash_key key[2], const struct header_source *headers, struct recent_key *out)
-{
-	struct value v;
-
-	if (!headers->find(headers->ctx, value_header, &v) || v.kind == VALUE_OPAQUE)
-		return false;
-	struct slice bytes = v.bytes;
-	if (v.kind == VALUE_VOID)
-		bytes.bytes = 0;
-	else if (v.kind == VALUE_BOOL)
-		bytes = (struct slice){(const uint8_t *)&v.boolean, sizeof(v.boolean)};
-	else if (v.kind != VALUE_STRING)
-		bytes = (struct slice){(const uint8_t *)&v.integer, sizeof(v.integer)};
-	*out = recent_key_of(key, (uint8_t)v.kind, bytes);
-	return true;
-}
-
 static uint64_t expires_us(const struct once_gate *g, const struct route_request *r)
 {
 	struct value v;
@@ -162,7 +140,7 @@ static enum gate_answer once_ask(struct gate *gate, const struct route_request *
 	struct gate_met met = {.gate = gate};
 	struct recent_key key;
 
-	if (!value_key(g->key, r->headers, &key))
+	if (!deduplication_key(g->key, r->headers, &key))
 		return GATE_OPEN;
 	pthread_mutex_lock(&g->lock);
 	enum recent answer = recent_keys_claim(&g->keys, key, r->core->now_us, &met.claim);

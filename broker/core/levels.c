@@ -73,13 +73,25 @@ void levels_room_cancel(struct entries *e)
 	l->spare = NULL;
 }
 
+static uint32_t level_of(const struct levels *l, const struct message *m)
+{
+	uint32_t level = message_priority(m);
+
+	if (level < l->count)
+		return level;
+	return l->count - 1;
+}
+
+struct entries *levels_at(const struct entries *e, const struct message *m)
+{
+	return &e->levels->at[level_of(e->levels, m)];
+}
+
 void levels_push(struct entries *e, struct message *m_take)
 {
 	struct levels *l = e->levels;
-	uint32_t level = message_priority(m_take);
+	uint32_t level = level_of(l, m_take);
 
-	if (level >= l->count)
-		level = l->count - 1;
 	if (!entries_has_room(&l->at[level])) {
 		MUST(l->spare); /* levels_room has said so */
 		entries_page_add(&l->at[level], l->spare);

@@ -28,6 +28,9 @@ bool levels_pop(struct entries *e, bool settle, struct entry *out);
 struct message *levels_peek(const struct entries *e);
 uint32_t levels_peek_returns(const struct entries *e);
 
+/* Those of the message's level. */
+struct entries *levels_at(const struct entries *e, const struct message *m);
+
 /* One has come back to that level. */
 void levels_requeued(struct entries *e, struct entries *level);
 

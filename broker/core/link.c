@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 /* A core to each other core at most 4096 records, fewer where many cores would make the matrix large: 16384
- * records a core and kind. 64 cores: 64 x 16384 x (16 + 48 + 32) bytes = 96 MiB. */
+ * records a core and kind. 64 cores: 64 x 16384 x (24 + 48 + 56) bytes = 128 MiB. */
 enum { RECORDS_MAX = 4096, RECORDS_MIN = 64, RECORDS_A_CORE = 16384 };
 
 uint32_t link_capacity(uint32_t cores)
@@ -72,6 +72,36 @@ struct deliver_record *link_deliver(struct broker_core *c, uint32_t to)
 struct control_record *link_control(struct broker_core *c, uint32_t to)
 {
 	return stage(&c->out[to], c->out[to].link->control);
+}
+
+uint64_t link_stamp(struct broker_core *c)
+{
+	return ++c->stamp;
+}
+
+/* A ring that has been filled since the mark, which nobody may have asked about for long, has passed it. */
+static bool mark_passed(struct ring *control, uint32_t mark)
+{
+	return ring_position(control) - mark > ring_capacity(control) || ring_passed(control, mark);
+}
+
+/* One mark for all who ask: who comes later than it was set waits for the next one. */
+bool link_settled(struct broker_core *c, uint32_t to, uint64_t stamp)
+{
+	struct link_out *out = &c->out[to];
+	struct ring *control = out->link->control;
+
+	while (stamp > out->settled.passed) {
+		if (!out->settled.asked) {
+			out->settled.asked = c->stamp;
+			out->settled.mark = ring_position(control);
+		}
+		if (!mark_passed(control, out->settled.mark))
+			return false;
+		out->settled.passed = out->settled.asked;
+		out->settled.asked = 0;
+	}
+	return true;
 }
 
 bool link_control_room(struct broker_core *c, uint32_t to, uint32_t n)

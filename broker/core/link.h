@@ -24,6 +24,7 @@ struct subscription;
 struct publish_record {
 	struct message *message; /* one reference */
 	queue_handle queue;
+	uint32_t claim; /* of its value; CLAIM_NONE: the queue has no interest in it */
 };
 
 enum deliver_kind { DELIVER_MESSAGE, DELIVER_ATTACHED, DELIVER_STOPPED, DELIVER_CANCELLED, DELIVER_DETACHED };
@@ -79,6 +80,11 @@ struct link_out { /* the sender's side */
 	struct cds_list_head outbox;  /* parcels, oldest first */
 	struct cds_list_head waiting; /* subscriptions whose deliveries wait for room */
 	bool staged;
+	struct {
+		uint64_t passed; /* what was settled up to that stamp has been taken */
+		uint64_t asked;	 /* likewise what is before `mark`, once that is passed; 0: nobody asks */
+		uint32_t mark;
+	} settled;
 };
 
 /* Ring sizes for that many cores: all links together stay within a stated memory. Main thread; 0 or -1. */
@@ -92,6 +98,11 @@ uint32_t link_capacity(uint32_t cores);
 struct publish_record *link_publish(struct broker_core *c, uint32_t to);
 struct deliver_record *link_deliver(struct broker_core *c, uint32_t to);
 struct control_record *link_control(struct broker_core *c, uint32_t to);
+
+/* A moment, later than all before; and whether `to` has taken what was settled there until then: false, to be
+ * asked again in later turns. O(1). */
+uint64_t link_stamp(struct broker_core *c);
+bool link_settled(struct broker_core *c, uint32_t to, uint64_t stamp);
 
 /* Room for at least n more. */
 bool link_control_room(struct broker_core *c, uint32_t to, uint32_t n);

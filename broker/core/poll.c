@@ -71,6 +71,7 @@ static bool publish_arrived(struct broker_core *c, const struct publish_record *
 		return false;
 	}
 	queue_enqueue_take(q, r->message);
+	queue_claim_take(q, r->message, r->claim);
 	return true;
 }
 

@@ -3,6 +3,7 @@
  * offered again: nothing is dropped for want of room. A message for very many queues goes out in slices,
  * while its publisher waits. */
 #include "broker/core/core.h"
+#include "broker/core/deduplication.h"
 #include "runtime/check.h"
 #include "runtime/planted.h"
 
@@ -64,37 +65,144 @@ __attribute__((noinline)) static enum publish_given promised(
 	return GIVE_REFUSED;
 }
 
-static enum publish_given give_one(
-	struct broker_core *c, struct queue *q, struct message *m, struct publish_marks *marks, bool alone)
-{
-	enum publish_given given;
+/* How a message is given to a queue: the whole may be offered again, and waits for letters as well; or, while
+ * letters are in the way, for all else; or it is on its way to others. */
+enum give_how { GIVE_ALONE, GIVE_ONLY, GIVE_ONE_OF_MANY };
 
+/* request NULL: the fan-out's message. */
+static bool value_of(
+	const struct broker_core *c, const struct route_request *request, struct recent_key *key_out)
+{
+	if (request)
+		return deduplication_key(c->broker->value_key, request->headers, key_out);
+	*key_out = c->fan_out.value;
+	return c->fan_out.has_value;
+}
+
+static uint64_t *held_since(struct broker_core *c, const struct route_request *request)
+{
+	return request ? &request->session->held_since : &c->fan_out.held_since;
+}
+
+/* A client that acknowledges a message and then publishes its value finds it free, though the one may still
+ * be on its way to the queue's core: true until it is there. */
+static bool settlement_waits(
+	struct broker_core *c, const struct queue *q, const struct route_request *request)
+{
+	uint64_t *since = held_since(c, request);
+	uint32_t to = queue_owner(q)->index;
+
+	if (to == c->index)
+		return false;
+	if (*since == 0)
+		*since = link_stamp(c);
+	return !link_settled(c, to, *since);
+}
+
+/* Whether it may be free in a later turn: what is purged goes in slices, and what was settled here is not
+ * there yet. False, too, where it is free by now. */
+static bool value_waits(struct broker_core *c, const struct queue *q, const struct route_request *request)
+{
+	struct recent_key key;
+
+	if (!(queue_rules(q) & RULE_VALUES) || !value_of(c, request, &key))
+		return false;
+	switch (queue_values_ask(q->entries.values, key)) {
+	case VALUE_HELD:
+		return settlement_waits(c, q, request);
+	case VALUE_LEAVING:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A queue that holds each value once: GIVEN where it has not got this one, which is claimed then. */
+static enum publish_given claimed(struct broker_core *c, struct queue *q, enum give_how how,
+	const struct route_request *request, uint32_t *claim_out)
+{
+	struct recent_key key;
+
+	*claim_out = CLAIM_NONE;
+	if (!(queue_rules(q) & RULE_VALUES) || !value_of(c, request, &key))
+		return GIVEN;
+	enum value_answer answer = queue_values_claim(q->entries.values, key, claim_out);
+	/* Of many queues each has been asked before. What was purged since then may have come later. */
+	if ((answer == VALUE_HELD || answer == VALUE_LEAVING) && how != GIVE_ONE_OF_MANY) {
+		if (value_waits(c, q, request))
+			return GIVE_AGAIN;
+		answer = queue_values_claim(q->entries.values, key, claim_out);
+	}
+	*held_since(c, request) = 0;
+	c->counters.values_unwatched += answer == VALUE_UNWATCHED;
+	if (answer == VALUE_FREE || answer == VALUE_UNWATCHED)
+		return GIVEN;
+	c->counters.duplicates++;
+	return GIVE_REFUSED;
+}
+
+/* GIVEN: it will be taken. A duplicate is nothing that the queue could have too much of. */
+static enum publish_given admitted(struct broker_core *c, struct queue *q, struct message *m,
+	enum give_how how, const struct route_request *request, uint32_t *claim_out)
+{
+	enum publish_given given = claimed(c, q, how, request, claim_out);
+
+	if (given != GIVEN || !(queue_rules(q) & RULE_REFUSES))
+		return given;
+	given = promised(c, q, m, how == GIVE_ALONE);
+	if (given != GIVEN)
+		queue_values_withdraw(q->entries.values, *claim_out);
+	return given;
+}
+
+/* A queue that may not want it. */
+__attribute__((noinline)) static enum publish_given give_choosy(struct broker_core *c, struct queue *q,
+	struct message *m, struct publish_marks *marks, enum give_how how,
+	const struct route_request *request)
+{
+	bool mine = queue_mine(c, q);
+	uint32_t to = queue_owner(q)->index, claim;
+
+	if (mine ? !queue_room(q) : !ring_room(c->out[to].link->publish, 1))
+		return GIVE_AGAIN;
+	enum publish_given given = admitted(c, q, m, how, request, &claim);
+	if (given != GIVEN) {
+		if (mine)
+			queue_room_cancel(q);
+		return given;
+	}
+	if (mine) {
+		queue_enqueue(q, m);
+		queue_claim_take(q, m, claim);
+		return GIVEN;
+	}
+	message_share(m);
+	message_ref(m);
+	*link_publish(c, to) = (struct publish_record){m, q->handle, claim};
+	publish_mark(marks, to, c);
+	return GIVEN;
+}
+
+static enum publish_given give_one(struct broker_core *c, struct queue *q, struct message *m,
+	struct publish_marks *marks, enum give_how how, const struct route_request *request)
+{
 	if (fenced(c, q))
 		return GIVE_AGAIN;
+	if (__builtin_expect(queue_rules(q) & (RULE_REFUSES | RULE_VALUES), 0))
+		return give_choosy(c, q, m, marks, how, request);
 	if (queue_mine(c, q)) {
 		if (!queue_room(q))
 			return GIVE_AGAIN;
-		if (__builtin_expect(queue_rules(q) & RULE_REFUSES, 0) &&
-			(given = promised(c, q, m, alone)) != GIVEN) {
-			queue_room_cancel(q);
-			return given;
-		}
 		queue_enqueue(q, m);
 		return GIVEN;
 	}
 	uint32_t to = queue_owner(q)->index;
-	if (__builtin_expect(queue_rules(q) & RULE_REFUSES, 0)) {
-		if (!ring_room(c->out[to].link->publish, 1))
-			return GIVE_AGAIN;
-		if ((given = promised(c, q, m, alone)) != GIVEN)
-			return given;
-	}
 	struct publish_record *r = link_publish(c, to);
 	if (!r)
 		return GIVE_AGAIN;
 	message_share(m);
 	message_ref(m);
-	*r = (struct publish_record){m, q->handle};
+	*r = (struct publish_record){m, q->handle, CLAIM_NONE};
 	publish_mark(marks, to, c);
 	return GIVEN;
 }
@@ -106,9 +214,10 @@ static bool refusal_waits(const struct broker_core *c, const struct queue *q)
 	       !c->letters.going;
 }
 
-static bool room_for(struct broker_core *c, struct queue *q, uint32_t *wanted)
+static bool room_for(
+	struct broker_core *c, struct queue *q, const struct route_request *request, uint32_t *wanted)
 {
-	if (fenced(c, q) || refusal_waits(c, q))
+	if (fenced(c, q) || refusal_waits(c, q) || value_waits(c, q, request))
 		return false;
 	if (queue_mine(c, q))
 		return queue_room(q);
@@ -118,12 +227,12 @@ static bool room_for(struct broker_core *c, struct queue *q, uint32_t *wanted)
 }
 
 /* Room in every queue, or in none. */
-static bool rooms_take(struct broker_core *c, const struct route_set *to)
+static bool rooms_take(struct broker_core *c, const struct route_set *to, const struct route_request *request)
 {
 	uint32_t wanted[CORES_MAX] = {0};
 
 	for (uint32_t i = 0; i < to->count; i++) {
-		if (room_for(c, to->queues[i], wanted))
+		if (room_for(c, to->queues[i], request, wanted))
 			continue;
 		while (i-- > 0)
 			if (queue_owner(to->queues[i]) == c)
@@ -133,19 +242,19 @@ static bool rooms_take(struct broker_core *c, const struct route_set *to)
 	return true;
 }
 
-static enum publish_given give_all(
-	struct broker_core *c, const struct route_set *to, struct message *m, struct publish_marks *marks)
+static enum publish_given give_all(struct broker_core *c, const struct route_set *to, struct message *m,
+	struct publish_marks *marks, const struct route_request *request)
 {
 	enum publish_given result = GIVEN;
-	bool alone = to->count == 1 && !c->letters.going;
+	enum give_how how = to->count > 1 ? GIVE_ONE_OF_MANY : c->letters.going ? GIVE_ONLY : GIVE_ALONE;
 
-	if (to->count > 1 && !rooms_take(c, to))
+	if (to->count > 1 && !rooms_take(c, to, request))
 		return GIVE_AGAIN;
 	/* One of its queues may move while others stay. */
 	if (to->count > 1 && c->broker->config.cores > 1)
 		message_share(m);
 	for (uint32_t i = 0; i < to->count; i++) {
-		enum publish_given one = give_one(c, to->queues[i], m, marks, alone);
+		enum publish_given one = give_one(c, to->queues[i], m, marks, how, request);
 		MUST(one != GIVE_AGAIN || to->count == 1);
 		if (one != GIVEN)
 			result = one;
@@ -185,7 +294,7 @@ enum publish_given publish_give(struct broker_core *c, struct queue *q, struct m
 	if (message_expires(m))
 		queue_expects_expiry(q);
 	/* The letters that are in the way of another one may be waiting for this fan-out. */
-	return give_one(c, q, m, NULL, !c->letters.waiting);
+	return give_one(c, q, m, NULL, c->letters.waiting ? GIVE_ONLY : GIVE_ALONE, NULL);
 }
 
 static void too_many(struct failure *f)
@@ -273,7 +382,7 @@ static enum publish_result publish_new(struct session *s, const struct publish *
 	phase_enter(c->phase, PHASE_QUEUE);
 	if (__builtin_expect(to->gated, 0) && !gates_ready(c, to))
 		return not_now(c, to);
-	enum publish_given given = give_all(c, to, p->message, marks);
+	enum publish_given given = give_all(c, to, p->message, marks, r);
 	if (given == GIVE_AGAIN) {
 		c->counters.publish_again++;
 		return not_now(c, to);
@@ -297,10 +406,20 @@ static enum publish_result publish_more(struct session *s, const struct route_re
 	return result;
 }
 
+/* Each message has to be asked about: by a queue that may refuse it, or that may hold the value they all
+ * have. */
+static bool is_choosy(const struct broker_core *c, const struct queue *q, const struct route_request *request)
+{
+	uint8_t rules = queue_rules(q);
+	struct recent_key key;
+
+	return (rules & RULE_REFUSES) || ((rules & RULE_VALUES) && value_of(c, request, &key));
+}
+
 struct publish_run publish_run_begin(struct session *s, const struct publish *p)
 {
 	struct broker_core *c = s->core;
-	struct route_request r = {p->routing_key, p->headers, NULL, c};
+	struct route_request r = {p->routing_key, p->headers, NULL, c, s};
 	struct route_set *to = c->route;
 	struct publish_run run = {0};
 	uint64_t hits = c->stats.route_hits;
@@ -323,7 +442,7 @@ struct publish_run publish_run_begin(struct session *s, const struct publish *p)
 	if (message_expires(p->message))
 		queue_expects_expiry(q);
 	/* A fence rises between two turns, as this core's own doing. */
-	if (!queue_hidden(q) && !fenced(c, q) && !(queue_rules(q) & RULE_REFUSES)) {
+	if (!queue_hidden(q) && !fenced(c, q) && !is_choosy(c, q, &r)) {
 		run.queue = q;
 		run.core = queue_mine(c, q) ? c->index : queue_owner(q)->index;
 	}
@@ -345,7 +464,7 @@ bool publish_run_add(
 	if (!r)
 		return false;
 	message_share(m_take);
-	*r = (struct publish_record){m_take, run->queue->handle};
+	*r = (struct publish_record){m_take, run->queue->handle, CLAIM_NONE};
 	publish_mark(marks, run->core, c);
 	return true;
 }
@@ -361,7 +480,7 @@ enum publish_result exchange_publish(struct session *s, const struct publish *p,
 	uint32_t *queues_out, struct failure *f)
 {
 	struct broker_core *c = s->core;
-	struct route_request r = {p->routing_key, p->headers, p->more_keys, c};
+	struct route_request r = {p->routing_key, p->headers, p->more_keys, c, s};
 
 	CHECK(message_missing_bytes(p->message) == 0);
 	MUST(p->routing_key.bytes <= 255);

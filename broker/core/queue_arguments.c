@@ -229,12 +229,11 @@ static enum failure_code single_active(const struct checked *c)
 	return FAILURE_NONE;
 }
 
-/* The plugin's, which an exchange of that type has as well. */
+/* The plugin's, to which all but false is true, and which compares it with no later declaration's. */
 static enum failure_code deduplication(const struct checked *c)
 {
-	if (c->arg->value.kind != VALUE_BOOL || !c->arg->value.boolean)
-		return FAILURE_NONE;
-	return refuse(c, FAILURE_NOT_IMPLEMENTED, "queues remember no values; exchanges of this type do");
+	c->policy->deduplicates = c->arg->value.kind != VALUE_BOOL || c->arg->value.boolean;
+	return FAILURE_NONE;
 }
 
 static const struct {
@@ -277,7 +276,7 @@ static bool asks_for_nothing(const struct queue_policy *p)
 {
 	return p->message_ttl_us == UINT64_MAX && p->expires_us == 0 && p->length_max == UINT64_MAX &&
 	       p->bytes_max == UINT64_MAX && p->delivery_limit == UINT64_MAX && !p->single_active &&
-	       !p->letters && !p->priority_max;
+	       !p->letters && !p->priority_max && !p->deduplicates;
 }
 
 /* False: no memory. */

@@ -25,6 +25,7 @@ struct queue_policy {
 	struct letter_address *letters; /* where what it gives up goes; NULL: nowhere */
 	uint8_t priority_max;		/* of its messages' priorities; 0: it knows none */
 	bool single_active;		/* one consumer is served, the others stand by */
+	bool deduplicates;		/* of each value there is one message at most (queue_values.h) */
 };
 
 /* The policy in the arguments of a declaration, checked as RabbitMQ 3.10 checks them; NULL where they ask for

@@ -251,6 +251,8 @@ void queue_rules_begin(struct queue *q)
 		q->rules |= RULE_LEVELS;
 	if (q->policy->delivery_limit != UINT64_MAX)
 		q->rules |= RULE_RETURNS;
+	if (q->policy->deduplicates)
+		q->rules |= RULE_VALUES;
 	if (q->policy->length_max != UINT64_MAX || q->policy->bytes_max != UINT64_MAX)
 		q->rules |= q->policy->overflow == OVERFLOW_DROP_HEAD ? RULE_LIMITS
 								      : RULE_LIMITS | RULE_REFUSES;

@@ -24,6 +24,7 @@ enum queue_rule {
 	RULE_REFUSES = 4,  /* and what is too much does not get in */
 	RULE_LEVELS = 8,   /* messages have priorities */
 	RULE_RETURNS = 16, /* they may only come back so often */
+	RULE_VALUES = 32,  /* there may only be one of each value */
 };
 
 enum { LIMIT_SLACK = 512 };   /* beyond its limits a queue waits no longer for consumers that are ready */

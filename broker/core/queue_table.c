@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Queues by name: declaring, finding, deleting. */
 #include "broker/core/core.h"
+#include "broker/core/deduplication.h"
 #include "runtime/check.h"
 #include "runtime/wire.h"
 
@@ -88,6 +89,26 @@ static struct queue *queue_memory(size_t bytes)
 	return q ? memset(q, 0, lines) : NULL;
 }
 
+/* What its entries need beside themselves. False: no memory, or no room. */
+static bool parts_make(struct broker *b, struct queue *q, const struct queue_policy *p)
+{
+	if (p && p->priority_max && levels_create(&q->entries, p->priority_max))
+		return false;
+	if (p && p->deduplicates && !(q->entries.values = queue_values_create(b)))
+		return false;
+	return true;
+}
+
+/* Before it is found by anyone. */
+static void parts_free(struct queue *q)
+{
+	levels_destroy(&q->entries);
+	if (!q->entries.values)
+		return;
+	queue_values_close(q->entries.values);
+	queue_values_unref(q->entries.values);
+}
+
 /* The policy is the queue's where there is one. */
 static struct queue *queue_alloc(
 	struct session *s, const struct queue_declaration *d, struct slice name, struct queue_policy *policy)
@@ -100,9 +121,8 @@ static struct queue *queue_alloc(
 	}
 	entries_init(&q->entries, s->core->cache);
 	q->entries.counted = policy && policy->delivery_limit != UINT64_MAX;
-	if ((policy && policy->priority_max && levels_create(&q->entries, policy->priority_max)) ||
-		!queue_slot_take(s->vhost->broker, q)) {
-		levels_destroy(&q->entries);
+	if (!parts_make(s->vhost->broker, q, policy) || !queue_slot_take(s->vhost->broker, q)) {
+		parts_free(q);
 		fields_free(&q->arguments);
 		free(q);
 		return NULL;
@@ -142,6 +162,16 @@ static enum failure_code room_for_levels(struct broker *b, const struct queue_po
 		(unsigned long long)most);
 }
 
+static enum failure_code room_for_values(
+	const struct broker *b, const struct queue_policy *p, struct failure *f)
+{
+	if (!p || !p->deduplicates || remembered_left(b) >= QUEUE_VALUES_LEAST)
+		return FAILURE_NONE;
+	return failure_set(f, FAILURE_LIMIT,
+		"x-message-deduplication: only %u of %u values are left (limits.deduplication)",
+		remembered_left(b), b->config.remembered_max);
+}
+
 /* Writer mutex held. What is on its way out is not in the way of what comes, but a slice at a time. */
 static enum failure_code room_for_one_more(struct broker *b, struct failure *f)
 {
@@ -169,6 +199,8 @@ static enum failure_code queue_create(struct session *s, const struct queue_decl
 	code = room_for_one_more(b, f);
 	if (!code)
 		code = room_for_levels(b, policy, f);
+	if (!code)
+		code = room_for_values(b, policy, f);
 	if (!code)
 		code = arguments_count(b, &d->arguments, f);
 	struct queue *q = code ? NULL : queue_alloc(s, d, name, policy);
@@ -230,6 +262,8 @@ static void queue_release(struct reclaim_node *n)
 
 	MUST(!timer_in_wheel(&q->expiry) && !timer_in_wheel(&q->lease));
 	levels_destroy(&q->entries);
+	if (q->entries.values)
+		queue_values_unref(q->entries.values);
 	queue_policy_free(q->policy);
 	consumer_order_free(q->order);
 	fields_free(&q->arguments);
@@ -305,6 +339,8 @@ uint64_t queue_remove(struct queue *q)
 		levels_clear(&q->entries, &c->grave);
 	else
 		entries_clear(&q->entries, &c->grave);
+	if (q->entries.values)
+		queue_values_close(q->entries.values);
 	while (q->consumer_count > 0) { /* as one goes another may take its place */
 		cancel_all(&q->consumers);
 		cancel_all(&q->parked_consumers);

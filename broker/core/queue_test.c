@@ -400,11 +400,6 @@ static void arguments_are_honoured_or_refused(void)
 		"invalid arg 'x-queue-type' for queue 'q' in vhost '/': only classic queues are implemented");
 	a = argument_text("x-queue-type", "round");
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_PRECONDITION);
-	a = argument_bool("x-message-deduplication", true);
-	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_NOT_IMPLEMENTED);
-	CU_ASSERT_STRING_EQUAL(fixture.failure.text,
-		"invalid arg 'x-message-deduplication' for queue 'q' in vhost '/': queues "
-		"remember no values; exchanges of this type do");
 	a = argument_text("x-queue-mode", "fast");
 	CU_ASSERT_EQUAL(queue_declare_code(0, &d, &q), FAILURE_PRECONDITION);
 	CU_ASSERT_FALSE(queue_exists("q"));

@@ -441,6 +441,13 @@ bool recent_keys_forget(struct recent_keys *k, struct recent_key key)
 	return true;
 }
 
+bool recent_keys_claimed(const struct recent_keys *k, struct recent_key key)
+{
+	uint32_t i = find(k, &key);
+
+	return i != NONE && entry_at(k, i)->state == CLAIMED;
+}
+
 /* Each epoch ends with two of the oldest forgotten taken out, and there are never more than twice as many
  * entries as epochs: when an epoch's number comes back, nothing of its last time is left. */
 void recent_keys_clear(struct recent_keys *k)

@@ -95,6 +95,9 @@ void recent_keys_withdraw(struct recent_keys *k, uint32_t claim);
  * the key expired in between. */
 bool recent_keys_forget(struct recent_keys *k, struct recent_key key);
 
+/* Whether somebody has claimed it and not settled it yet. Changes nothing. */
+bool recent_keys_claimed(const struct recent_keys *k, struct recent_key key);
+
 /* All that are kept are absent from now on; what is claimed stays so. Their entries are taken apart by
  * recent_keys_tidy and until then hold memory, but do not count. O(1). */
 void recent_keys_clear(struct recent_keys *k);

@@ -63,8 +63,11 @@ static void a_claim_stands_until_it_is_kept(void)
 	CU_ASSERT_EQUAL(recent_keys_claim(&recent, key(2), 0, &other), RECENT_NEW);
 	CU_ASSERT_NOT_EQUAL(claim, other);
 	CU_ASSERT_EQUAL(recent_keys_count(&recent), 2);
+	CU_ASSERT_TRUE(recent_keys_claimed(&recent, key(1)));
+	CU_ASSERT_FALSE(recent_keys_claimed(&recent, key(3)));
 	recent_keys_keep(&recent, claim, RECENT_NEVER_EXPIRES);
 	CU_ASSERT_EQUAL(recent_keys_count(&recent), 2);
+	CU_ASSERT_FALSE(recent_keys_claimed(&recent, key(1)));
 	CU_ASSERT_EQUAL(claim_at(1, 0), RECENT_KNOWN);
 	CU_ASSERT_EQUAL(claim_at(2, 0), RECENT_CLAIMED);
 	recent_end();

@@ -12,6 +12,7 @@ struct route_request {
 	const struct header_source *headers; /* may be NULL: there are none */
 	const struct key_source *more_keys;  /* may be NULL: there are none */
 	struct broker_core *core; /* whose message it is; NULL: nobody's, gates stand open (gate.h) */
+	struct session *session;  /* who publishes it; NULL: nobody yet */
 };
 
 enum {

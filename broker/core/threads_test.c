@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cores as threads: each publishes to the queues of all, and consumes from one after the other, which come to
  * it and leave it again as its consumer comes and goes. What is published arrives once each (again only when
- * it was said), whatever the threads' timing; ThreadSanitizer looks on in the stage tsan. */
+ * it was said), whatever the threads' timing; ThreadSanitizer looks on in the stage tsan. The first queue
+ * holds each value once: what it refuses is offered again, and no two of a value are with clients. */
 #include "broker/core/core.h"
 #include "tests/unit/unit.h"
 
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CORES = 3, MESSAGES = 30000, CHURN = 700, PATIENCE = 300, UNDER_WAY_MAX = 200 };
+enum { CORES = 3, MESSAGES = 30000, CHURN = 700, PATIENCE = 300, UNDER_WAY_MAX = 200, VALUES = 500 };
 
 struct worker {
 	struct broker_core *core;
@@ -33,7 +34,9 @@ static struct {
 	struct message_store *store;
 	struct worker workers[CORES];
 	uint8_t *seen; /* by number: how often it came for the first time */
-	uint64_t arrived, wrong;
+	queue_handle deduplicates;
+	unsigned held[VALUES]; /* by value: messages that clients have from there */
+	uint64_t arrived, wrong, refused;
 	bool stop;
 } t;
 
@@ -63,10 +66,35 @@ static uint32_t credit(struct consumer *c)
 	return UNDER_WAY_MAX - worker_of(c)->held_count;
 }
 
+static uint64_t number_of(const struct message *m)
+{
+	struct message_cursor at = {0};
+	uint64_t n;
+
+	memcpy(&n, message_body_next(m, &at, sizeof(n)).data, sizeof(n));
+	return n;
+}
+
+static bool find_value(const void *ctx, struct slice name, struct value *out)
+{
+	(void)name;
+	*out = (struct value){
+		.kind = VALUE_INT, .integer = (int64_t)(number_of((const struct message *)ctx) % VALUES)};
+	return true;
+}
+
+static void held_add(const struct delivery *d, int n)
+{
+	if (d->queue == t.deduplicates &&
+		__atomic_add_fetch(&t.held[number_of(d->message) % VALUES], n, __ATOMIC_RELAXED) > 1)
+		__atomic_fetch_add(&t.wrong, 1, __ATOMIC_RELAXED);
+}
+
 static void deliver(struct consumer *c, const struct delivery *d)
 {
 	struct worker *w = worker_of(c);
 
+	held_add(d, 1);
 	w->held[w->held_count++] = *d;
 	w->since++;
 }
@@ -115,9 +143,8 @@ static void settle(struct worker *w)
 {
 	while (w->held_count && queue_settle_ready(w->core, &w->held[w->held_count - 1])) {
 		struct delivery *d = &w->held[--w->held_count];
-		struct message_cursor at = {0};
-		uint64_t n;
-		memcpy(&n, message_body_next(d->message, &at, sizeof(n)).data, sizeof(n));
+		uint64_t n = number_of(d->message);
+		held_add(d, -1);
 		if (below(w, 50) == 0) {
 			queue_requeue(w->core, d);
 			continue;
@@ -148,8 +175,15 @@ static void publish_one(struct worker *w)
 			return;
 		message_append(w->message, &n, sizeof(n));
 	}
-	struct publish p = {.exchange = text(""), .routing_key = text(w->key), .message = w->message};
-	if (exchange_publish(&w->session, &p, NULL, &queues, &f) != PUBLISH_DONE)
+	struct header_source headers = {.find = find_value, .ctx = w->message};
+	struct publish p = {.exchange = text(""),
+		.routing_key = text(w->key),
+		.headers = &headers,
+		.message = w->message};
+	enum publish_result result = exchange_publish(&w->session, &p, NULL, &queues, &f);
+	if (result == PUBLISH_REFUSED)
+		__atomic_fetch_add(&t.refused, 1, __ATOMIC_RELAXED);
+	if (result != PUBLISH_DONE)
 		return;
 	if (queues != 1)
 		__atomic_fetch_add(&t.wrong, 1, __ATOMIC_RELAXED);
@@ -200,9 +234,11 @@ static void open_all(void)
 		CU_ASSERT_PTR_NOT_NULL_FATAL(w->core);
 		session_begin(&w->session, w->core, vhost_find(t.broker, text("/")));
 		snprintf(name, sizeof(name), "t%u", i);
-		CU_ASSERT_EQUAL(
-			queue_declare(&w->session, &(struct queue_declaration){.name = text(name)}, &q, &f),
-			0);
+		struct field once = {
+			text("x-message-deduplication"), {.kind = VALUE_BOOL, .boolean = i == 0}};
+		struct queue_declaration d = {.name = text(name), .arguments = {&once, 1}};
+		CU_ASSERT_EQUAL(queue_declare(&w->session, &d, &q, &f), 0);
+		t.deduplicates = i == 0 ? queue_handle_of(q) : t.deduplicates;
 	}
 }
 
@@ -256,9 +292,9 @@ static void every_message_arrives_once(void)
 	for (unsigned i = 0; i < CORES; i++)
 		CU_ASSERT_EQUAL(t.workers[i].held_count, 0);
 	uint64_t moves = close_all();
-	printf("# %llu messages over %d cores, %llu queues moved\n", (unsigned long long)arrived, CORES,
-		(unsigned long long)moves);
-	CU_ASSERT_TRUE(moves > 3);
+	printf("# %llu messages over %d cores, %llu queues moved, %llu duplicates\n",
+		(unsigned long long)arrived, CORES, (unsigned long long)moves, (unsigned long long)t.refused);
+	CU_ASSERT_TRUE(moves > 3 && t.refused > 10);
 }
 
 int main(int argc, char **argv)

@@ -322,7 +322,7 @@ static void arguments(struct amqp091_table *out)
 	static const char *const keys[] = {"x-message-ttl", "x-max-length", "x-max-length-bytes",
 		"x-overflow", "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-max-priority",
 		"x-priority", "x-single-active-consumer", "x-expires", "alternate-exchange", "x-match", "CC",
-		"BCC", "hash-header"};
+		"BCC", "hash-header", "x-message-deduplication", "x-deduplication-header"};
 	static const char *const words[] = {"drop-head", "reject-publish", "reject-publish-dlx", "amq.fanout",
 		"", "q", "any", "all", "1", "amq.topic"};
 	static uint8_t room[512];

@@ -890,6 +890,38 @@ def deduplication():
         same(got_all(channel, queue), [b"again"], "after its time")
 
 
+@scenario
+def queue_deduplication():
+    with channel_of() as channel:
+        channel.confirm_delivery()
+        queue = temporary(channel, arguments={"x-message-deduplication": True})
+
+        def taken(body, value=None):
+            headers = None if value is None else {"x-deduplication-header": value}
+            try:
+                channel.basic_publish("", queue, body, pika.BasicProperties(headers=headers), mandatory=True)
+                return True
+            except wrong.NackError:
+                return False
+        for round in range(2):
+            for value in ("a", 1, "1"):
+                same(taken(b"%s" % repr(value).encode(), value), round == 0, "%r, round %d" % (value, round))
+            same(taken(b"none"), True, "one without a value")
+        same(count_of(channel, queue), 5, "messages")
+        method, _, body = channel.basic_get(queue)
+        same(body, b"'a'", "the first")
+        same(taken(b"too early", "a"), False, "while it is with a client")
+        channel.basic_nack(method.delivery_tag, requeue=True)
+        same(taken(b"too early", "a"), False, "after it has come back")
+        method, _, _ = arrived(channel, queue)
+        channel.basic_ack(method.delivery_tag)
+        same(taken(b"again", "a"), True, "after its end")
+        channel.queue_purge(queue)
+        for value in ("a", 1, "1"):
+            same(taken(b"at last", value), True, "%r after a purge" % value)
+        same(len(got_all(channel, queue)), 3, "messages")
+
+
 def arrived(channel, queue):
     found = []
 
