@@ -1,29 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a broker says to odd things, and to all kinds of arguments: dialogue.py's cases. `d` is the dialogue, `a` its
-first connection."""
+"""What a broker says to odd things, and to all kinds of arguments: dialogue.py's cases, with those of dialogue_paths.py.
+`d` is the dialogue, `a` its first connection."""
 import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
 
 import dialogue
+import dialogue_paths
 from brokers import PORT
+from dialogue_words import B, C, E, Q, T, each, letters, queue
 from pika import spec
 from tables import As, properties
 from wire import BODY, HEADER, HEARTBEAT, METHOD, Unexpected, raw_frame
 
-B, C, E, Q, T = spec.Basic, spec.Confirm, spec.Exchange, spec.Queue, spec.Tx
 SAID = os.path.join(os.path.dirname(os.path.abspath(__file__)), "dialogues.txt")
 TOGETHER = 8
-
-
-def each(a, *asked):
-    """One after the other; a method, or (method, arguments)."""
-    for one in asked:
-        a.do(1, *(one if isinstance(one, tuple) else (one,)))
-
-
-def queue(a, d, name, **arguments):
-    a.do(1, Q.Declare(queue=d.own(name), exclusive=True), {"x-" + k.replace("_", "-"): v for k, v in arguments.items()})
 
 
 # -- names that are not a client's to use
@@ -688,10 +679,6 @@ def publishes_of_transactions(d):
 
 # -- dead letters, limits, lifetimes
 
-def letters(a, d, name, to, **more):
-    queue(a, d, name, dead_letter_exchange="", dead_letter_routing_key=d.own(to), **more)
-
-
 def rejected_round_and_round(d):
     a = d.connect()
     letters(a, d, "a", "b")
@@ -855,6 +842,7 @@ CASES = {case.__name__: case for case in (
     letters_of_odd_headers, letters_of_limits, nothing_lives_and_nothing_fits, priorities, answers_unasked, old_clients, names_of_several_lines, bindings_of_other_numbers, arguments_for_others, the_firehose,
     put_back_where_nothing_fits, closed_and_opened_at_once, hash_headers, octets_too_many)}
 CASES.update(argument_case(name) for name in ARGUMENTS)
+CASES.update(dialogue_paths.CASES)
 
 
 def difference(said, wanted):
