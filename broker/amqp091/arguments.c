@@ -2,7 +2,8 @@
 /* Field tables as the core's neutral fields. */
 #include "broker/amqp091/internal.h"
 
-bool arguments_value(const struct amqp091_value *v, const uint8_t *raw, uint32_t raw_bytes, struct value *out)
+static bool neutral_value(
+	const struct amqp091_value *v, const uint8_t *raw, uint32_t raw_bytes, struct value *out)
 {
 	switch (v->type) {
 	case 't':
@@ -33,6 +34,14 @@ bool arguments_value(const struct amqp091_value *v, const uint8_t *raw, uint32_t
 		*out = (struct value){.kind = VALUE_INT, .integer = v->integer};
 		return true;
 	}
+}
+
+bool arguments_value(const struct amqp091_value *v, const uint8_t *raw, uint32_t raw_bytes, struct value *out)
+{
+	if (!neutral_value(v, raw, raw_bytes, out))
+		return false;
+	out->letter = v->type;
+	return true;
 }
 
 bool arguments_fields(struct amqp091_table table, struct field *at, struct fields *out)

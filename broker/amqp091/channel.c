@@ -110,9 +110,13 @@ void channel_release(struct amqp091_channel *ch)
 void channel_wake(struct amqp091_channel *ch)
 {
 	struct amqp091_consumer *k;
+	uint32_t passed = 0;
 
-	cds_list_for_each_entry (k, &ch->consumers, link)
+	cds_list_for_each_entry (k, &ch->consumers, link) {
 		consumer_wake(&k->consumer);
+		passed++;
+	}
+	conn_charge(ch->conn, passed / AMQP091_CONSUMERS_A_FRAME);
 }
 
 static void flow(struct amqp091_channel *ch, const struct amqp091_method *m)
@@ -174,8 +178,6 @@ static void open_channel_method(struct amqp091_channel *ch, const struct amqp091
 	case AMQP091_METHOD_CHANNEL_FLOW:
 		flow(ch, m);
 		return;
-	case AMQP091_METHOD_CHANNEL_FLOW_OK:
-		return;
 	case AMQP091_METHOD_CONFIRM_SELECT:
 		confirm_select(ch, m);
 		return;
@@ -229,9 +231,7 @@ void channel_method(struct amqp091_conn *c, uint16_t number, const struct amqp09
 		return;
 	}
 	if (ch->in.expected) {
-		conn_exception(c, AMQP091_REPLY_UNEXPECTED_FRAME, m->id,
-			"expected content %s for class 60, got method %s instead",
-			ch->in.message ? "body" : "header", amqp091_method_info(m->id)->name);
+		publish_unexpected(ch);
 		return;
 	}
 	open_channel_method(ch, m);

@@ -239,15 +239,21 @@ void channel_call(struct amqp091_channel *ch, const struct queue_call_request *r
 	}
 }
 
+/* A channel may have every consumer of the broker: who looks through them pays with its share of the turn. */
 static struct amqp091_consumer *consumer_find(struct amqp091_channel *ch, struct amqp091_shortstr tag)
 {
-	struct amqp091_consumer *k;
+	struct amqp091_consumer *k, *found = NULL;
+	uint32_t passed = 0;
 
 	cds_list_for_each_entry (k, &ch->consumers, link) {
-		if (k->tag_bytes == tag.len && memcmp(k->tag, tag.data, tag.len) == 0)
-			return k;
+		passed++;
+		if (k->tag_bytes == tag.len && memcmp(k->tag, tag.data, tag.len) == 0) {
+			found = k;
+			break;
+		}
 	}
-	return NULL;
+	conn_charge(ch->conn, passed / AMQP091_CONSUMERS_A_FRAME);
+	return found;
 }
 
 static void consumer_name(struct amqp091_consumer *k, struct amqp091_shortstr wanted)

@@ -32,12 +32,19 @@ static void make_utf8(char *text)
 __attribute__((format(printf, 4, 0))) static struct amqp091_shortstr reply_text(
 	char *text, size_t room, uint16_t code, const char *fmt, va_list ap)
 {
+	static const char more[] = "...";
 	const struct amqp091_reply_info *info = amqp091_reply_info(code);
 	size_t n = (size_t)snprintf(text, room, "%s - ", info->name);
 
-	if (vsnprintf(text + n, room - n, fmt, ap) < 0)
+	int wanted = vsnprintf(text + n, room - n, fmt, ap);
+	if (wanted < 0)
 		text[n] = 0;
+	bool cut = wanted >= (int)(room - n);
+	if (cut)
+		text[room - sizeof(more)] = 0;
 	make_utf8(text);
+	if (cut)
+		strcat(text, more);
 	return (struct amqp091_shortstr){(const uint8_t *)text, (uint8_t)strlen(text)};
 }
 

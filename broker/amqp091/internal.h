@@ -43,9 +43,10 @@ enum {
 	/* A connection's share of a turn: frames read and deliveries settled. What is beyond it waits for the
 	 * next turn, however much has arrived. */
 	AMQP091_INPUT_BUDGET = 512,
-	AMQP091_ABANDON_BUDGET = 512, /* deliveries of ended channels put back a turn */
-	AMQP091_TURN_BUDGET = 2048,   /* and of all connections together */
-	AMQP091_CONTENT_FRAMES = 3,   /* of a message with a body in one frame */
+	AMQP091_ABANDON_BUDGET = 512,	/* deliveries of ended channels put back a turn */
+	AMQP091_TURN_BUDGET = 2048,	/* and of all connections together */
+	AMQP091_CONSUMERS_A_FRAME = 64, /* consumers of a channel passed at the cost of a frame */
+	AMQP091_CONTENT_FRAMES = 3,	/* of a message with a body in one frame */
 	STAGE_BYTES = 16384,
 	STAGE_BODY_MAX = 8192,
 };
@@ -513,6 +514,8 @@ void publish_run_done(struct amqp091_channel *ch, const struct publish_run *run,
 void publish_begin(struct amqp091_channel *ch, const struct amqp091_basic_publish *p);
 /* False: message memory is short; the frame stays where it is and is offered again. */
 bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t n);
+/* A frame is not what comes next on the channel: the connection's exception. */
+void publish_unexpected(struct amqp091_channel *ch);
 void publish_body(struct amqp091_channel *ch, const uint8_t *bytes, uint32_t n);
 void publish_body_end(struct amqp091_channel *ch);
 bool publish_accepts_body(struct amqp091_channel *ch, uint32_t n);

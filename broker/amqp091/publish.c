@@ -165,6 +165,15 @@ void publish_run_done(struct amqp091_channel *ch, const struct publish_run *run,
 		accepted(ch, n, ch->template.persistent);
 }
 
+/* An answer over direct reply-to reaches no queue: a mandatory one comes back too, as RabbitMQ's
+ * documentation has it. */
+static bool reached_nobody(const struct publish *p, uint32_t queues)
+{
+	bool answer = p->exchange.bytes == 0 && !p->more_keys && reply_to_hidden(p->routing_key);
+
+	return queues == 0 || answer;
+}
+
 enum publish_result publish_offer(struct amqp091_channel *ch, const struct publish_content *content,
 	struct publish_marks *marks, struct failure *f)
 {
@@ -183,7 +192,7 @@ enum publish_result publish_offer(struct amqp091_channel *ch, const struct publi
 		.keys = keys};
 
 	enum publish_result result = exchange_publish(&c->session, &p, marks, &queues, f);
-	if (queues == 0 && content->mandatory && result == PUBLISH_DONE)
+	if (content->mandatory && result == PUBLISH_DONE && reached_nobody(&p, queues))
 		publish_give_back(ch, m);
 	return result;
 }
@@ -323,6 +332,17 @@ static bool user_id_true(struct amqp091_channel *ch, const struct amqp091_basic_
 	return false;
 }
 
+/* False: the channel has been told. */
+static bool delivery_mode_known(struct amqp091_channel *ch, const struct amqp091_basic_properties *p)
+{
+	if (p->delivery_mode == 1 || p->delivery_mode == 2 || !(p->flags & AMQP091_BASIC_DELIVERY_MODE))
+		return true;
+	publish_drop(ch);
+	channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH,
+		"invalid message: {delivery_mode_unknown,%u}", p->delivery_mode);
+	return false;
+}
+
 /* What is not stored must not look as if it were. False: the channel has been told. */
 static bool persistent_taken(struct amqp091_channel *ch)
 {
@@ -342,6 +362,21 @@ static bool persistent_taken(struct amqp091_channel *ch)
 	return true;
 }
 
+void publish_unexpected(struct amqp091_channel *ch)
+{
+	struct amqp091_conn *c = ch->conn;
+
+	if (!ch->in.expected)
+		conn_exception(c, AMQP091_REPLY_UNEXPECTED_FRAME, 0,
+			"expected method frame, got non method frame instead");
+	else if (!ch->in.message)
+		conn_exception(c, AMQP091_REPLY_UNEXPECTED_FRAME, AMQP091_METHOD_BASIC_PUBLISH,
+			"expected content header for class 60, got non content header frame instead");
+	else
+		conn_exception(c, AMQP091_REPLY_UNEXPECTED_FRAME, AMQP091_METHOD_BASIC_PUBLISH,
+			"expected content body, got non content body frame instead");
+}
+
 bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t n)
 {
 	struct content_in *in = &ch->in;
@@ -351,8 +386,7 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 	struct amqp091_basic_properties properties;
 
 	if (!in->expected || in->message) {
-		conn_exception(c, AMQP091_REPLY_UNEXPECTED_FRAME, 0,
-			"expected %s, got content header instead", in->expected ? "content body" : "method");
+		publish_unexpected(ch);
 		return true;
 	}
 	int error = amqp091_content_header_decode(payload, n, &h);
@@ -373,7 +407,8 @@ bool publish_header(struct amqp091_channel *ch, const uint8_t *payload, uint32_t
 	uint64_t lifetime_us = 0;
 	bool expires = properties.flags & AMQP091_BASIC_EXPIRATION;
 	if (!header_fits(ch, &h) || (properties.delivery_mode == 2 && !persistent_taken(ch)) ||
-		(expires && !expiration_read(ch, properties.expiration, &lifetime_us)))
+		(expires && !expiration_read(ch, properties.expiration, &lifetime_us)) ||
+		!delivery_mode_known(ch, &properties))
 		return true;
 	if (!room_now(cache, h.body_size))
 		return false;
@@ -420,12 +455,11 @@ bool publish_accepts_body(struct amqp091_channel *ch, uint32_t n)
 	struct content_in *in = &ch->in;
 
 	if (!in->message) {
-		conn_exception(ch->conn, AMQP091_REPLY_UNEXPECTED_FRAME, 0,
-			"expected %s, got content body instead", in->expected ? "content header" : "method");
+		publish_unexpected(ch);
 		return false;
 	}
 	if (n > message_missing_bytes(in->message)) {
-		conn_exception(ch->conn, AMQP091_REPLY_UNEXPECTED_FRAME, 0,
+		conn_exception(ch->conn, AMQP091_REPLY_UNEXPECTED_FRAME, AMQP091_METHOD_BASIC_PUBLISH,
 			"content body is longer than its header announced");
 		return false;
 	}

@@ -8,12 +8,19 @@
 /* Of a content header frame: the body's size, which may differ from one message to the next. */
 enum { SIZE_AT = AMQP091_FRAME_HEADER_SIZE + 4, SIZE_END = SIZE_AT + 8 };
 
+/* Each mandatory answer over direct reply-to does, whether it is delivered or not. */
+static bool comes_back(const struct content_in *in)
+{
+	return in->mandatory && in->exchange_bytes == 0 &&
+	       reply_to_hidden((struct slice){in->key, in->key_bytes});
+}
+
 void publish_learn_method(struct amqp091_channel *ch, const uint8_t *frame, uint32_t n)
 {
 	struct publish_template *t = &ch->template;
 
 	t->method_bytes = t->header_bytes = 0;
-	if (n > AMQP091_TEMPLATE_FRAME_MAX || ch->tx.on)
+	if (n > AMQP091_TEMPLATE_FRAME_MAX || ch->tx.on || comes_back(&ch->in))
 		return;
 	memcpy(t->octets, frame, n);
 	t->method_bytes = (uint8_t)n;

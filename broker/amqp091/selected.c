@@ -11,18 +11,11 @@ enum {
 	KEYS_A_FRAME = 16, /* that cost as much as a frame */
 };
 
-static const char *type_name(char type)
+static const char *type_name(const struct amqp091_value *v)
 {
-	static const char names[][2][16] = {{"t", "bool"}, {"b", "byte"}, {"B", "unsignedbyte"},
-		{"s", "short"}, {"U", "short"}, {"u", "unsignedshort"}, {"I", "signedint"},
-		{"i", "unsignedint"}, {"l", "long"}, {"L", "long"}, {"f", "float"}, {"d", "double"},
-		{"D", "decimal"}, {"S", "longstr"}, {"x", "binary"}, {"T", "timestamp"}, {"F", "table"},
-		{"V", "void"}};
+	struct value n;
 
-	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (names[i][0][0] == type)
-			return names[i][1];
-	return "unknown";
+	return arguments_value(v, NULL, 0, &n) ? value_kind_name(&n) : "unknown";
 }
 
 __attribute__((format(printf, 2, 3))) static bool refuse(struct amqp091_channel *ch, const char *fmt, ...)
@@ -45,7 +38,7 @@ static bool check_keys(
 	struct amqp091_value key;
 
 	if (v->type != 'A')
-		return refuse(ch, "{unacceptable_type_in_header,\"%s\",%s}", header, type_name(v->type));
+		return refuse(ch, "{unacceptable_type_in_header,\"%s\",%s}", header, type_name(v));
 	while (amqp091_array_next(&rest, &key) == 1) {
 		if (key.type == 'S' && key.bytes.len > AMQP091_TEXT_MAX)
 			return refuse(

@@ -304,9 +304,25 @@ static void small_things(void)
 	client_expect(&client, 1, AMQP091_METHOD_CHANNEL_FLOW_OK);
 	client_plain(&client, 1, AMQP091_METHOD_ACCESS_REQUEST);
 	client_expect(&client, 1, AMQP091_METHOD_ACCESS_REQUEST_OK);
-	client_plain(&client, 1, AMQP091_METHOD_CHANNEL_FLOW_OK);
 	client_frame(&client, AMQP091_FRAME_HEARTBEAT, 0, "", 0);
 	client_expect_nothing(&client);
+	finish();
+}
+
+/* Answers to what the broker never asks. */
+static void answers_unasked(void)
+{
+	static const uint32_t ids[] = {AMQP091_METHOD_CHANNEL_FLOW_OK, AMQP091_METHOD_TX_SELECT_OK,
+		AMQP091_METHOD_TX_COMMIT_OK, AMQP091_METHOD_TX_ROLLBACK_OK, AMQP091_METHOD_CONFIRM_SELECT_OK,
+		AMQP091_METHOD_BASIC_QOS_OK, AMQP091_METHOD_QUEUE_BIND_OK};
+
+	begin();
+	for (unsigned i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+		client_plain(&client, 1, ids[i]);
+		client_expect_ended_with(&client, AMQP091_REPLY_COMMAND_INVALID, ids[i],
+			"COMMAND_INVALID - unimplemented method");
+		again();
+	}
 	finish();
 }
 
@@ -334,6 +350,7 @@ static const struct unit_test tests[] = {
 	{"both_close_the_connection", both_close_the_connection},
 	{"discarded_while_connection_closes", discarded_while_connection_closes},
 	{"small_things", small_things},
+	{"answers_unasked", answers_unasked},
 	{"reply_text_is_utf8", reply_text_is_utf8},
 	{NULL, NULL},
 };

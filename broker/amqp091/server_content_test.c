@@ -33,6 +33,12 @@ static void expect_unexpected(uint32_t id)
 	again();
 }
 
+static void expect_unexpected_in_content(const char *text)
+{
+	client_expect_ended_with(&client, AMQP091_REPLY_UNEXPECTED_FRAME, AMQP091_METHOD_BASIC_PUBLISH, text);
+	again();
+}
+
 static void out_of_order(void)
 {
 	begin();
@@ -42,11 +48,13 @@ static void out_of_order(void)
 	expect_unexpected(0);
 	client_publish_method(&client, 1, "", "q", false);
 	client_body(&client, 1, "body", 4);
-	expect_unexpected(0);
+	expect_unexpected_in_content("UNEXPECTED_FRAME - expected content header for class 60, got non "
+				     "content header frame instead");
 	client_publish_method(&client, 1, "", "q", false);
 	client_content_header(&client, 1, 4);
 	client_content_header(&client, 1, 4);
-	expect_unexpected(0);
+	expect_unexpected_in_content(
+		"UNEXPECTED_FRAME - expected content body, got non content body frame instead");
 	client_publish_method(&client, 1, "", "q", false);
 	client_publish_method(&client, 1, "", "q", false);
 	expect_unexpected(AMQP091_METHOD_BASIC_PUBLISH);
@@ -54,11 +62,11 @@ static void out_of_order(void)
 	client_content_header(&client, 1, 4);
 	client_body(&client, 1, "bo", 2);
 	client_plain(&client, 1, AMQP091_METHOD_CHANNEL_CLOSE);
-	expect_unexpected(AMQP091_METHOD_CHANNEL_CLOSE);
+	expect_unexpected(AMQP091_METHOD_BASIC_PUBLISH);
 	client_publish_method(&client, 1, "", "q", false);
 	client_content_header(&client, 1, 4);
 	client_body(&client, 1, "body ", 5);
-	expect_unexpected(0);
+	expect_unexpected(AMQP091_METHOD_BASIC_PUBLISH);
 	client_publish_method(&client, 1, "", "q", false);
 	client_content_header(&client, 1, 0);
 	client_body(&client, 1, "", 0);

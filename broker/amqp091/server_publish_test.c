@@ -2,6 +2,7 @@
 /* Publishing: confirms, returns, and what happens when message memory is short. */
 #include "broker/amqp091/testing/rig_test.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct rig rig;
@@ -111,6 +112,28 @@ static void persistent_messages_may_be_refused(void)
 	client_channel(&client, 1);
 	client_publish(&client, 1, "", "q", "x", 1);
 	CU_ASSERT_EQUAL(client_ready_count(&client, 1, "q"), 1);
+	finish();
+}
+
+static void there_are_two_delivery_modes(void)
+{
+	static const uint8_t modes[] = {0, 3, 255};
+	struct amqp091_basic_properties properties = {.flags = AMQP091_BASIC_DELIVERY_MODE};
+	char text[80];
+
+	begin_with(NULL);
+	for (unsigned i = 0; i < sizeof(modes); i++) {
+		properties.delivery_mode = modes[i];
+		client_publish_with(&client, 1, "q", &properties, "x");
+		snprintf(text, sizeof(text),
+			"PRECONDITION_FAILED - invalid message: {delivery_mode_unknown,%u}", modes[i]);
+		client_expect_refusal(
+			&client, 1, AMQP091_REPLY_PRECONDITION_FAILED, AMQP091_METHOD_BASIC_PUBLISH, text);
+	}
+	properties.delivery_mode = 1;
+	client_publish_with(&client, 1, "q", &properties, "x");
+	publish_persistent();
+	CU_ASSERT_EQUAL(client_ready_count(&client, 1, "q"), 2);
 	finish();
 }
 
@@ -310,6 +333,7 @@ static const struct unit_test tests[] = {
 	{"confirms", confirms},
 	{"confirms_of_what_is_not_stored_are_counted", confirms_of_what_is_not_stored_are_counted},
 	{"persistent_messages_may_be_refused", persistent_messages_may_be_refused},
+	{"there_are_two_delivery_modes", there_are_two_delivery_modes},
 	{"returns", returns},
 	{"large_return", large_return},
 	{"held_for_memory", held_for_memory},

@@ -2,6 +2,7 @@
 /* Exchanges that lead on, as a client sees them. */
 #include "broker/amqp091/testing/rig_test.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct rig rig;
@@ -117,6 +118,76 @@ static void refusals(void)
 	finish();
 }
 
+/* What begins with amq. is the system's, there or not. */
+static void what_is_the_systems_stays(void)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_EXCHANGE_DELETE};
+
+	begin();
+	m.args.exchange_delete.exchange = str("amq.none");
+	client_method(&client, 1, &m);
+	client_expect_refusal(&client, 1, AMQP091_REPLY_ACCESS_REFUSED, m.id,
+		"ACCESS_REFUSED - deletion of system exchange 'amq.none' in vhost '/' not allowed");
+	m.args.exchange_delete.exchange = str("none");
+	says(&m, AMQP091_METHOD_EXCHANGE_DELETE_OK);
+	finish();
+}
+
+/* A channel's last queue is meant by an empty name everywhere, but not where a queue is declared. */
+static void nothing_is_passively_declared(void)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DECLARE};
+
+	begin();
+	client_declare(&client, 1, "q");
+	m.args.queue_declare.passive = true;
+	client_method(&client, 1, &m);
+	client_expect_refusal(
+		&client, 1, AMQP091_REPLY_NOT_FOUND, m.id, "NOT_FOUND - no queue '' in vhost '/'");
+	finish();
+}
+
+/* Of a binding that there is not: no queue is touched, so it does not matter whose it is. */
+static void another_ones_queue_is_unbound_from_nothing(void)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DECLARE};
+	struct client other;
+
+	begin();
+	client_open(&other, &rig);
+	client_channel(&other, 1);
+	m.args.queue_declare = (struct amqp091_queue_declare){.queue = str("mine"), .exclusive = true};
+	says(&m, AMQP091_METHOD_QUEUE_DECLARE_OK);
+	m = (struct amqp091_method){.id = AMQP091_METHOD_QUEUE_UNBIND};
+	m.args.queue_unbind = (struct amqp091_queue_unbind){
+		.queue = str("mine"), .exchange = str("amq.direct"), .routing_key = str("k")};
+	client_method(&other, 1, &m);
+	client_expect(&other, 1, AMQP091_METHOD_QUEUE_UNBIND_OK);
+	bind_queue("amq.direct", "mine", "k");
+	client_method(&other, 1, &m);
+	client_expect_channel_close(&other, 1, AMQP091_REPLY_RESOURCE_LOCKED, m.id);
+	client_publish(&client, 1, "amq.direct", "k", "x", 1);
+	CU_ASSERT_EQUAL(client_ready_count(&client, 1, "mine"), 1);
+	client_close(&other);
+	finish();
+}
+
+/* The longest text says that there was more of it, and is UTF-8 still. */
+static void a_long_text_is_cut(void)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_QUEUE_DECLARE};
+	char queue[256] = "", text[256];
+
+	begin();
+	for (unsigned i = 0; i < 127; i++)
+		strcat(queue, "\xc3\xa9");
+	snprintf(text, sizeof(text), "NOT_FOUND - no queue '%.230s...", queue);
+	m.args.queue_declare = (struct amqp091_queue_declare){.queue = str(queue), .passive = true};
+	client_method(&client, 1, &m);
+	client_expect_refusal(&client, 1, AMQP091_REPLY_NOT_FOUND, m.id, text);
+	finish();
+}
+
 static void mandatory_with_an_alternate(void)
 {
 	struct amqp091_table_builder b;
@@ -149,5 +220,10 @@ int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"bind_and_unbind", bind_and_unbind}, {"refusals", refusals},
+			{"what_is_the_systems_stays", what_is_the_systems_stays},
+			{"nothing_is_passively_declared", nothing_is_passively_declared},
+			{"another_ones_queue_is_unbound_from_nothing",
+				another_ones_queue_is_unbound_from_nothing},
+			{"a_long_text_is_cut", a_long_text_is_cut},
 			{"mandatory_with_an_alternate", mandatory_with_an_alternate}, {0}});
 }

@@ -90,6 +90,42 @@ static void flood(void)
 	finish();
 }
 
+/* Looking through many consumers takes as much of the share as there are of them, whatever it is for. */
+static void many_consumers(void)
+{
+	enum { CONSUMERS = 64 * AMQP091_CONSUMERS_A_FRAME, FRAMES = AMQP091_INPUT_BUDGET };
+	struct amqp091_method m = {.id = AMQP091_METHOD_BASIC_CONSUME},
+			      each[3] = {{.id = AMQP091_METHOD_BASIC_CANCEL},
+				      {.id = AMQP091_METHOD_BASIC_RECOVER_ASYNC},
+				      {.id = AMQP091_METHOD_BASIC_QOS}};
+	struct rig_options o = rig_options();
+
+	o.server.consumers_max = o.limits.consumers = CONSUMERS;
+	test_begin(&rig, &o);
+	client_open(&client, &rig);
+	client_channel(&client, 1);
+	client_declare(&client, 1, "q");
+	m.args.basic_consume = (struct amqp091_basic_consume){.queue = str("q"), .no_wait = true};
+	for (unsigned i = 0; i < CONSUMERS; i++)
+		client_method(&client, 1, &m);
+	rig_settle(&rig);
+	each[0].args.basic_cancel = (struct amqp091_basic_cancel){.consumer_tag = str("c"), .no_wait = true};
+	each[1].args.basic_recover_async.requeue = true;
+	each[2].args.basic_qos = (struct amqp091_basic_qos){.prefetch_count = 1, .global = true};
+	for (unsigned kind = 0; kind < 3; kind++) {
+		for (unsigned i = 0; i < FRAMES; i++)
+			client_method(&client, 1, &each[kind]);
+		uint64_t before = frames();
+		rig_turn(&rig);
+		CU_ASSERT_TRUE(frames() - before <= AMQP091_INPUT_BUDGET / 64);
+		CU_ASSERT_TRUE(frames() > before);
+		rig_settle(&rig);
+		CU_ASSERT_EQUAL(frames() - before, FRAMES);
+	}
+	client_drop(&client);
+	test_end(&rig);
+}
+
 /* It is asked for its next turn at once, and the bystander does not wait until the flood is over. */
 static void bystander(void)
 {
@@ -358,6 +394,7 @@ static void many_channels_end(void)
 
 static const struct unit_test tests[] = {
 	{"flood", flood},
+	{"many_consumers", many_consumers},
 	{"bystander", bystander},
 	{"many_floods", many_floods},
 	{"as_much_out_as_in", as_much_out_as_in},

@@ -193,8 +193,6 @@ static void queue_declare_method(struct amqp091_channel *ch, const struct amqp09
 	d.generated = !a->passive && a->queue.len == 0;
 	if (d.generated) /* here, since the user must be permitted to have it */
 		d.name = queue_name_generate(ch->conn->server->config.core, generated);
-	if (a->passive && !channel_queue_name(ch, a->queue, m->id, &d.name))
-		return;
 	if (!queue_declare_permitted(ch, &d, m->id))
 		return;
 	enum failure_code code = queue_declare(&ch->conn->session, &d, &q, &f);
@@ -211,6 +209,12 @@ static void queue_declare_method(struct amqp091_channel *ch, const struct amqp09
 		.done = counted,
 		.ctx = ch};
 	channel_call(ch, &r, m->id, a->no_wait);
+}
+
+/* Nobody's queue: to take away what is not there is well. */
+static bool names_no_queue(struct amqp091_shortstr queue)
+{
+	return reply_to_hidden(slice_of(queue));
 }
 
 /* queue.bind and queue.unbind name the same things. Both names empty: the routing key is the last queue's
@@ -242,7 +246,9 @@ static void queue_unbind_method(struct amqp091_channel *ch, const struct amqp091
 	struct binding_spec b = {.exchange = slice_of(a->exchange), .routing_key = slice_of(a->routing_key)};
 	struct field fields[AMQP091_FIELDS_MAX];
 
-	if (read_binding(ch, m->id, a->queue, a->arguments, fields, &b))
+	if (names_no_queue(a->queue))
+		reply_plain(ch, false, AMQP091_METHOD_QUEUE_UNBIND_OK);
+	else if (read_binding(ch, m->id, a->queue, a->arguments, fields, &b))
 		binding_change(ch, m->id, &b, false);
 }
 
@@ -291,8 +297,10 @@ static void queue_delete_method(struct amqp091_channel *ch, const struct amqp091
 		.done = deleted,
 		.ctx = ch};
 
-	if (channel_queue_name(ch, a->queue, m->id, &r.queue) &&
-		queue_permitted(ch, ACCESS_CONFIGURE, r.queue, m->id))
+	if (names_no_queue(a->queue))
+		reply_plain(ch, a->no_wait, AMQP091_METHOD_QUEUE_DELETE_OK);
+	else if (channel_queue_name(ch, a->queue, m->id, &r.queue) &&
+		 queue_permitted(ch, ACCESS_CONFIGURE, r.queue, m->id))
 		channel_call(ch, &r, m->id, a->no_wait);
 }
 

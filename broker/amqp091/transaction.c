@@ -227,7 +227,9 @@ static void select_tx(struct amqp091_channel *ch)
 
 void transaction_method(struct amqp091_channel *ch, uint32_t id)
 {
-	if (id != AMQP091_METHOD_TX_SELECT && !ch->tx.on)
+	bool ends = id == AMQP091_METHOD_TX_COMMIT || id == AMQP091_METHOD_TX_ROLLBACK;
+
+	if (ends && !ch->tx.on)
 		channel_exception(ch, AMQP091_REPLY_PRECONDITION_FAILED, id, "channel is not transactional");
 	else if (id == AMQP091_METHOD_TX_SELECT)
 		select_tx(ch);

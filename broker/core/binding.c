@@ -204,9 +204,11 @@ static enum failure_code binding_remove_locked(
 	find_sides(s, spec, id);
 	if (!id->exchange || !id->to)
 		return FAILURE_NONE;
+	struct binding *b = binding_find(id);
+	if (!b) /* nothing to take away, whoever asks */
+		return FAILURE_NONE;
 	enum failure_code code = check_access(s, id, f);
-	struct binding *b = code ? NULL : binding_find(id);
-	if (b)
+	if (!code)
 		binding_unlink(b);
 	return code;
 }

@@ -42,6 +42,8 @@ static void execute(
 	case QUEUE_CALL_GET:
 		queue_used(q);
 		out->found = queue_take(q, r->no_ack, &out->delivery);
+		if (queue_rules(q)) /* what is over behind it is not counted */
+			queue_rules_settle(q);
 		out->messages = q->entries.ready;
 		break;
 	case QUEUE_CALL_COUNT:

@@ -236,6 +236,29 @@ static void priorities_are_integers(void)
 	fixture_end();
 }
 
+/* What is meant for other kinds of queue is refused, what means nothing taken. */
+static void other_queues_arguments(void)
+{
+	struct field stream = argument_text("x-stream-offset", "first");
+	struct field failover[] = {
+		argument_bool("x-cancel-on-ha-failover", true), argument_int("x-cancel-on-ha-failover", 1)};
+	struct fields arguments = {&stream, 1};
+	struct consumer c = {0};
+
+	fixture_begin();
+	CU_ASSERT_EQUAL(consumer_arguments(&fixture.session[0], text("q"), &arguments, &c, &fixture.failure),
+		FAILURE_PRECONDITION);
+	CU_ASSERT_STRING_EQUAL(fixture.failure.text, "invalid arg 'x-stream-offset' for queue 'q' in vhost "
+						     "'/' of queue type rabbit_classic_queue");
+	arguments.at = &failover[0];
+	CU_ASSERT_EQUAL(
+		consumer_arguments(&fixture.session[0], text("q"), &arguments, &c, &fixture.failure), 0);
+	arguments.at = &failover[1];
+	CU_ASSERT_EQUAL(consumer_arguments(&fixture.session[0], text("q"), &arguments, &c, &fixture.failure),
+		FAILURE_PRECONDITION);
+	fixture_end();
+}
+
 /* Against a naive model: who of all gets the next message. */
 enum { MOST = 12 };
 struct modelled {
@@ -329,5 +352,6 @@ int main(int argc, char **argv)
 			{"a_deleted_queue_tells_the_idle_too", a_deleted_queue_tells_the_idle_too},
 			{"there_are_only_so_many_priorities", there_are_only_so_many_priorities},
 			{"priorities_are_integers", priorities_are_integers},
+			{"other_queues_arguments", other_queues_arguments},
 			{"random_priorities_match_the_model", random_priorities_match_the_model}, {0}});
 }

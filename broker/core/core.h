@@ -377,7 +377,6 @@ enum failure_code argument_equivalent(struct slice argument, const struct fields
 /* Of the arguments that mean something (queue_arguments_known), as RabbitMQ. */
 enum failure_code queue_arguments_equivalent(
 	const struct queue *q, const struct fields *given, struct failure *f);
-const char *value_kind_name(const struct value *v); /* RabbitMQ's name for it */
 enum failure_code flag_equivalent(bool current, bool given, const char *flag, const char *what,
 	struct slice name, const struct vhost *v, struct failure *f);
 

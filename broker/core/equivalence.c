@@ -2,58 +2,8 @@
 /* Whether a declaration asks for what exists already, in RabbitMQ's words where it does not. */
 #include "broker/core/core.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { VALUE_TEXT_BYTES = 64 };
-
-const char *value_kind_name(const struct value *v)
-{
-	switch (v->kind) {
-	case VALUE_VOID:
-		return "void";
-	case VALUE_BOOL:
-		return "bool";
-	case VALUE_INT:
-		return v->integer == (int32_t)v->integer ? "signedint" : "long";
-	case VALUE_TIMESTAMP:
-		return "timestamp";
-	case VALUE_DOUBLE:
-		return "double";
-	case VALUE_STRING:
-		return "longstr";
-	case VALUE_OPAQUE:
-		return "table";
-	}
-	return "unknown";
-}
-
-static void value_text(char text[VALUE_TEXT_BYTES], const struct value *v)
-{
-	switch (v->kind) {
-	case VALUE_VOID:
-		snprintf(text, VALUE_TEXT_BYTES, "undefined");
-		break;
-	case VALUE_BOOL:
-		snprintf(text, VALUE_TEXT_BYTES, "%s", v->boolean ? "true" : "false");
-		break;
-	case VALUE_INT:
-	case VALUE_TIMESTAMP:
-		snprintf(text, VALUE_TEXT_BYTES, "%" PRId64, v->integer);
-		break;
-	case VALUE_DOUBLE:
-		snprintf(text, VALUE_TEXT_BYTES, "%g", v->real);
-		break;
-	case VALUE_STRING:
-		snprintf(text, VALUE_TEXT_BYTES, "%.*s", v->bytes.bytes < 60 ? (int)v->bytes.bytes : 60,
-			(const char *)v->bytes.data);
-		break;
-	case VALUE_OPAQUE:
-		snprintf(text, VALUE_TEXT_BYTES, "another table, array or decimal");
-		break;
-	}
-}
 
 /* Without the other one its type is said too. */
 static void side_text(char text[2 * VALUE_TEXT_BYTES], const struct value *v, bool alone)

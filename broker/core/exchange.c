@@ -301,11 +301,6 @@ static enum failure_code unused(const struct exchange *x, struct failure *f)
 static enum failure_code delete_found(struct exchange *x, bool if_unused, struct failure *f)
 {
 	struct broker *b = x->vhost->broker;
-
-	if (x->predeclared)
-		return failure_set(f, FAILURE_ACCESS_REFUSED,
-			"deletion of system " EXCHANGE_FMT " not allowed",
-			NAME_ARG(x->by_name.name, x->vhost));
 	enum failure_code code = if_unused ? unused(x, f) : FAILURE_NONE;
 	if (code)
 		return code;
@@ -322,6 +317,9 @@ enum failure_code exchange_delete(struct session *s, struct slice name, bool if_
 
 	if (name.bytes == 0)
 		return refuse_default(f);
+	if (reserved(name)) /* whether it is there or not */
+		return failure_set(f, FAILURE_ACCESS_REFUSED,
+			"deletion of system " EXCHANGE_FMT " not allowed", NAME_ARG(name, s->vhost));
 	pthread_mutex_lock(&b->writer);
 	struct exchange *x = exchange_find(s->vhost, name);
 	enum failure_code code = x ? delete_found(x, if_unused, f) : FAILURE_NONE;

@@ -18,7 +18,7 @@ enum failure_code {
 
 struct failure {
 	enum failure_code code;
-	char text[240]; /* without the code's name in front, e.g. "no exchange 'x' in vhost '/'" */
+	char text[256]; /* without the code's name in front, e.g. "no exchange 'x' in vhost '/'" */
 };
 
 /* Fills f (may be NULL) and returns code. */

@@ -116,7 +116,7 @@ static struct field void_field(const char *name)
 	return (struct field){text(name), {.kind = VALUE_VOID}};
 }
 
-/* Kinds differ: equal text is not an equal number; a number's width does not matter to the core. */
+/* Kinds differ: equal text is not an equal number. Numbers are equal by what they say, whatever they are. */
 static void values_are_compared_with_their_kind(void)
 {
 	fixture_begin();
@@ -125,11 +125,22 @@ static void values_are_compared_with_their_kind(void)
 	CU_ASSERT_EQUAL(bind_headers("q", b, 1), 0);
 	struct field m[] = {string_field("n", "1")};
 	CU_ASSERT_EQUAL(publish_headers(m, 1), 0);
-	m[0] = (struct field){text("n"), {.kind = VALUE_DOUBLE, .real = 1}};
+	m[0] = (struct field){text("n"), {.kind = VALUE_BOOL, .boolean = true}};
 	CU_ASSERT_EQUAL(publish_headers(m, 1), 0);
+	m[0] = (struct field){text("n"), {.kind = VALUE_DOUBLE, .real = 1.5}};
+	CU_ASSERT_EQUAL(publish_headers(m, 1), 0);
+	m[0].value.real = 0x1p63;
+	CU_ASSERT_EQUAL(publish_headers(m, 1), 0);
+	m[0].value.real = 1;
+	CU_ASSERT_EQUAL(publish_headers(m, 1), 1);
 	m[0] = (struct field){text("n"), {.kind = VALUE_TIMESTAMP, .integer = 1}};
-	CU_ASSERT_EQUAL(publish_headers(m, 1), 0);
+	CU_ASSERT_EQUAL(publish_headers(m, 1), 1);
 	CU_ASSERT_EQUAL(publish_headers(b, 1), 1);
+	queue_make("real");
+	struct field real[] = {{text("n"), {.kind = VALUE_DOUBLE, .real = 1}}};
+	CU_ASSERT_EQUAL(bind_headers("real", real, 1), 0);
+	CU_ASSERT_EQUAL(publish_headers(b, 1), 2);
+	CU_ASSERT_EQUAL(queue_delete_code(0, "real"), 0);
 	/* A header without a value is there, and equals only that. */
 	m[0] = void_field("n");
 	CU_ASSERT_EQUAL(publish_headers(m, 1), 0);

@@ -122,7 +122,7 @@ static enum failure_code milliseconds(const struct checked *c, uint64_t *us)
 
 static enum failure_code queue_version(const struct checked *c)
 {
-	enum failure_code code = integer(c);
+	enum failure_code code = natural(c);
 
 	if (code || c->arg->value.integer == 1 || c->arg->value.integer == 2)
 		return code;
@@ -262,7 +262,14 @@ static const struct {
 
 const char *const queue_arguments_known[] = {"x-expires", "x-message-ttl", "x-dead-letter-exchange",
 	"x-dead-letter-routing-key", "x-max-length", "x-max-length-bytes", "x-max-priority", "x-overflow",
-	"x-queue-mode", "x-single-active-consumer", "x-delivery-limit", "x-queue-type", NULL};
+	"x-queue-mode", "x-queue-version", "x-single-active-consumer", "x-delivery-limit", "x-queue-type",
+	"x-queue-master-locator", NULL};
+
+/* Of several of one name the first counts, here as where declarations are compared. */
+static bool said_before(const struct checked *c)
+{
+	return fields_find_slice(c->all, c->arg->name) != &c->arg->value;
+}
 
 static enum failure_code check(const struct checked *c)
 {
@@ -303,6 +310,8 @@ enum failure_code queue_policy_make(const struct fields *arguments, struct slice
 	*out = NULL;
 	for (uint32_t i = 0; i < arguments->count; i++) {
 		c.arg = &arguments->at[i];
+		if (said_before(&c))
+			continue;
 		enum failure_code code = check(&c);
 		if (code)
 			return code;
@@ -320,6 +329,23 @@ enum failure_code queue_policy_make(const struct fields *arguments, struct slice
 	return FAILURE_NONE;
 }
 
+/* x-stream-offset: where a stream would begin. x-cancel-on-ha-failover: nothing here, but of its type. */
+static enum failure_code consumer_check(const struct checked *c, struct consumer *consumer)
+{
+	const struct field *arg = c->arg;
+	enum failure_code code = FAILURE_NONE;
+
+	if (slice_equals_text(arg->name, "x-priority")) {
+		code = integer(c);
+		consumer->priority = code ? 0 : arg->value.integer;
+	} else if (slice_equals_text(arg->name, "x-stream-offset")) {
+		code = not_classic(c);
+	} else if (slice_equals_text(arg->name, "x-cancel-on-ha-failover") && arg->value.kind != VALUE_BOOL) {
+		code = wrong_type(c);
+	}
+	return code;
+}
+
 enum failure_code consumer_arguments(struct session *s, struct slice queue, const struct fields *arguments,
 	struct consumer *c, struct failure *f)
 {
@@ -327,12 +353,9 @@ enum failure_code consumer_arguments(struct session *s, struct slice queue, cons
 
 	for (uint32_t i = 0; i < arguments->count; i++) {
 		checked.arg = &arguments->at[i];
-		if (!slice_equals_text(checked.arg->name, "x-priority"))
-			continue;
-		enum failure_code code = integer(&checked);
+		enum failure_code code = said_before(&checked) ? FAILURE_NONE : consumer_check(&checked, c);
 		if (code)
 			return code;
-		c->priority = checked.arg->value.integer;
 	}
 	return FAILURE_NONE;
 }

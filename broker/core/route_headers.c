@@ -75,6 +75,7 @@ static bool takes_part(const struct field *a, enum headers_match match)
 static enum failure_code validate(const struct binding_spec *spec, struct failure *f)
 {
 	const struct value *v = fields_find(&spec->arguments, "x-match");
+	char text[VALUE_TEXT_BYTES];
 
 	if (spec->arguments.count > TERMS_MAX)
 		return failure_set(f, FAILURE_PRECONDITION,
@@ -82,10 +83,26 @@ static enum failure_code validate(const struct binding_spec *spec, struct failur
 	if (match_kind(v) != MATCH_KINDS)
 		return FAILURE_NONE;
 	if (v->kind != VALUE_STRING)
-		return failure_set(f, FAILURE_PRECONDITION, "Invalid x-match field type; expected longstr");
+		return failure_set(f, FAILURE_PRECONDITION,
+			"Invalid x-match field type %s (value %s); expected longstr", value_kind_name(v),
+			value_text(text, v));
 	return failure_set(f, FAILURE_PRECONDITION,
-		"Invalid x-match field value <<\"%.*s\">>; expected all, any, all-with-x, or any-with-x",
-		v->bytes.bytes < 32 ? (int)v->bytes.bytes : 32, (const char *)v->bytes.data);
+		"Invalid x-match field value <<%s%.*s%s>>; expected all, any, all-with-x, or any-with-x",
+		v->bytes.bytes ? "\"" : "", v->bytes.bytes < 32 ? (int)v->bytes.bytes : 32,
+		(const char *)v->bytes.data, v->bytes.bytes ? "\"" : "");
+}
+
+/* Numbers are equal by what they say, as RabbitMQ compares them: 1 and 1.0, and a time in seconds. */
+static struct value comparable(const struct value *v)
+{
+	struct value n = *v;
+
+	if (v->kind == VALUE_DOUBLE && v->real >= -0x1p63 && v->real < 0x1p63 &&
+		v->real == (double)(int64_t)v->real)
+		n = (struct value){.kind = VALUE_INT, .integer = (int64_t)v->real};
+	else if (v->kind == VALUE_TIMESTAMP)
+		n.kind = VALUE_INT;
+	return n;
 }
 
 static struct header_pair *pair_find(const struct exchange *x, uint64_t hash)
@@ -171,7 +188,9 @@ static void withdraw(struct exchange *x, struct header_terms *terms)
 
 static uint64_t term_hash(const struct exchange *x, const struct header_term *t)
 {
-	return field_hash(&x->vhost->broker->header_pairs.key, t->name_hash, &t->field->value);
+	struct value v = comparable(&t->field->value);
+
+	return field_hash(&x->vhost->broker->header_pairs.key, t->name_hash, &v);
 }
 
 static int file_under(struct exchange *x, struct binding *b, const struct header_term *t)
@@ -266,11 +285,12 @@ static bool view_find(const struct view *v, const struct header_term *t, struct 
 
 static bool term_matches(const struct view *v, const struct header_term *t)
 {
-	struct value value;
+	struct value found, wanted = comparable(&t->field->value);
 
-	if (!view_find(v, t, &value))
+	if (!view_find(v, t, &found))
 		return false;
-	return t->field->value.kind == VALUE_VOID || value_equal(&t->field->value, &value);
+	found = comparable(&found);
+	return wanted.kind == VALUE_VOID || value_equal(&wanted, &found);
 }
 
 static bool binding_matches(const struct view *v, const struct binding *b)
@@ -324,8 +344,10 @@ static void lookups_add_header(struct lookups *l, const struct exchange *x, cons
 	static const struct value present = {.kind = VALUE_VOID};
 	const struct siphash_key *key = &x->vhost->broker->header_pairs.key;
 
-	if (value->kind != VALUE_VOID)
-		lookups_add(l, x, field_hash(key, name_hash, value));
+	struct value v = comparable(value);
+
+	if (v.kind != VALUE_VOID)
+		lookups_add(l, x, field_hash(key, name_hash, &v));
 	if (w->headers.presence)
 		lookups_add(l, x, field_hash(key, name_hash, &present));
 }

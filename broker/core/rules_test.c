@@ -49,6 +49,10 @@ static void arguments_are_checked(void)
 			"invalid_overflow"},
 		{"x-overflow", {.kind = VALUE_INT, .integer = 3}, "{unacceptable_type,signedint}"},
 		{"x-queue-version", {.kind = VALUE_INT, .integer = 3}, "\"unsupported queue version '3'\""},
+		{"x-queue-version", {.kind = VALUE_INT, .integer = -1}, "{value_negative,-1}"},
+		{"x-message-ttl", {.kind = VALUE_DOUBLE, .letter = 'f'}, "\"expected integer, got float\""},
+		{"x-message-ttl", {.kind = VALUE_OPAQUE, .letter = 'A'}, "\"expected integer, got array\""},
+		{"x-overflow", {.kind = VALUE_INT, .letter = 'b'}, "{unacceptable_type,byte}"},
 		{"x-queue-mode", {.kind = VALUE_INT, .integer = 3}, "{unacceptable_type,signedint}"},
 	};
 	char wanted[240];
@@ -68,6 +72,52 @@ static void arguments_are_checked(void)
 	CU_ASSERT_FALSE(queue_exists("q"));
 	struct field most = argument_int("x-message-ttl", 315360000000);
 	CU_ASSERT_EQUAL(declare_code(&most, 1), 0);
+	fixture_end();
+}
+
+/* Of arguments that come several times the first counts. */
+static void what_is_said_first_counts(void)
+{
+	struct field twice[] = {argument_int("x-max-length", 1), argument_int("x-max-length", 2)};
+	struct field nonsense[] = {argument_int("x-expires", 5), argument_int("x-expires", -5)};
+
+	fixture_begin();
+	struct queue *q = queue_make_with("q", 2, twice);
+	for (unsigned i = 1; i <= 3; i++)
+		publish("", "q", i);
+	broker_core_deliver(fixture.core, 10);
+	CU_ASSERT_EQUAL(q->entries.ready, 1);
+	CU_ASSERT_EQUAL(declare_code(twice, 1), 0);
+	CU_ASSERT_EQUAL(declare_code(twice + 1, 1), FAILURE_PRECONDITION);
+	CU_ASSERT_EQUAL(queue_delete_code(0, "q"), 0);
+	CU_ASSERT_EQUAL(declare_code(nonsense, 2), 0);
+	fixture_end();
+}
+
+static void got(void *ctx, struct queue_call_result *result)
+{
+	CU_ASSERT_TRUE(result->found);
+	message_unref(fixture.core->cache, result->delivery.message);
+	*(uint64_t *)ctx = result->messages;
+}
+
+/* What a get leaves behind is counted without what is over. */
+static void a_get_counts_what_lives(void)
+{
+	uint64_t left = 99;
+	struct queue_call_request get = {
+		.kind = QUEUE_CALL_GET, .queue = text("q"), .no_ack = true, .done = got, .ctx = &left};
+	struct publish_extra brief = lives(10 * MS), longer = lives(1000 * MS);
+	struct queue_call *call;
+
+	fixture_begin();
+	queue_make("q");
+	publish_with("", "q", 1, &longer);
+	publish_with("", "q", 2, &brief);
+	publish_with("", "q", 3, &longer);
+	fixture_advance(20 * MS);
+	CU_ASSERT_EQUAL(queue_call(&fixture.session[0], &get, &call, &fixture.failure), 0);
+	CU_ASSERT_EQUAL(left, 1);
 	fixture_end();
 }
 
@@ -484,6 +534,8 @@ int main(int argc, char **argv)
 {
 	return unit_main(argc, argv,
 		(struct unit_test[]){{"arguments_are_checked", arguments_are_checked},
+			{"what_is_said_first_counts", what_is_said_first_counts},
+			{"a_get_counts_what_lives", a_get_counts_what_lives},
 			{"messages_expire_in_their_queue", messages_expire_in_their_queue},
 			{"what_has_expired_is_not_delivered", what_has_expired_is_not_delivered},
 			{"a_message_has_a_time_of_its_own", a_message_has_a_time_of_its_own},

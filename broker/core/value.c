@@ -3,6 +3,8 @@
 
 #include "runtime/siphash.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,4 +191,72 @@ uint64_t field_hash(const struct siphash_key *key, uint64_t name_hash, const str
 	uint64_t all[3] = {name_hash, v->kind, value_digest(key, v)};
 
 	return siphash_quick(key, all, sizeof(all));
+}
+
+/* Where a kind is more than one type. */
+static const char *letter_name(char letter)
+{
+	static const struct {
+		char letter;
+		const char *name;
+	} names[] = {{'b', "byte"}, {'B', "unsignedbyte"}, {'s', "short"}, {'u', "unsignedshort"},
+		{'I', "signedint"}, {'i', "unsignedint"}, {'l', "long"}, {'L', "long"}, {'f', "float"},
+		{'x', "binary"}, {'D', "decimal"}, {'A', "array"}};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (names[i].letter == letter)
+			return names[i].name;
+	return NULL;
+}
+
+const char *value_kind_name(const struct value *v)
+{
+	const char *name = letter_name(v->letter);
+
+	if (name)
+		return name;
+	switch (v->kind) {
+	case VALUE_VOID:
+		return "void";
+	case VALUE_BOOL:
+		return "bool";
+	case VALUE_INT:
+		return v->integer == (int32_t)v->integer ? "signedint" : "long";
+	case VALUE_TIMESTAMP:
+		return "timestamp";
+	case VALUE_DOUBLE:
+		return "double";
+	case VALUE_STRING:
+		return "longstr";
+	case VALUE_OPAQUE:
+		return "table";
+	}
+	return "unknown";
+}
+
+const char *value_text(char text[VALUE_TEXT_BYTES], const struct value *v)
+{
+	switch (v->kind) {
+	case VALUE_VOID:
+		snprintf(text, VALUE_TEXT_BYTES, "undefined");
+		break;
+	case VALUE_BOOL:
+		snprintf(text, VALUE_TEXT_BYTES, "%s", v->boolean ? "true" : "false");
+		break;
+	case VALUE_INT:
+	case VALUE_TIMESTAMP:
+		snprintf(text, VALUE_TEXT_BYTES, "%" PRId64, v->integer);
+		break;
+	case VALUE_DOUBLE:
+		snprintf(text, VALUE_TEXT_BYTES, "%g", v->real);
+		break;
+	case VALUE_STRING:
+		snprintf(text, VALUE_TEXT_BYTES, "%.*s", v->bytes.bytes < 60 ? (int)v->bytes.bytes : 60,
+			(const char *)v->bytes.data);
+		break;
+	case VALUE_OPAQUE:
+		snprintf(text, VALUE_TEXT_BYTES, "another table, array or decimal");
+		break;
+	}
+	return text;
 }

@@ -28,6 +28,8 @@ enum value_kind {
 
 struct value {
 	enum value_kind kind;
+	char letter; /* its type in AMQP 0-9-1's tables, or 0: error texts name it, nothing is compared by it
+		      */
 	union {
 		bool boolean;
 		int64_t integer; /* also VALUE_TIMESTAMP, seconds */
@@ -60,6 +62,11 @@ bool value_equal(const struct value *a, const struct value *b);
 void fields_sort(struct fields *copy);
 /* Both sorted: the same fields, names that come several times included. O(count). */
 bool fields_equal(const struct fields *a, const struct fields *b);
+
+/* For error texts: RabbitMQ's name of its type; and what it is, cut to what fits (returns text). */
+const char *value_kind_name(const struct value *v);
+enum { VALUE_TEXT_BYTES = 64 };
+const char *value_text(char text[VALUE_TEXT_BYTES], const struct value *v);
 
 /* A keyed hash of a field, from one of its name: equal fields have equal ones. */
 uint64_t field_hash(const struct siphash_key *key, uint64_t name_hash, const struct value *v);

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import conversation
+import dialogue_cases
 import negotiation
 import session
 import wrong_order
@@ -367,6 +368,7 @@ def run(stage, transport):
         one_wrong(cases, row)
     conversation.run(cases, negotiation.cases(tune.frame_max, tune.channel_max, tune.heartbeat),
                      negotiation.oracle_says(tune.frame_max, tune.channel_max))
+    dialogue_cases.run(cases)
     dribbled(cases)
     truncated(cases)
     damaged(cases)
