@@ -94,6 +94,20 @@ def extent(text, edit):
     raise ListError(f"{edit}: there is no such function")
 
 
+OPERATORS = set("+ - * / % & | ^ << >> < > <= >= == != && || ?".split())
+BEFORE = set("( [ { , ; ? : = return && || += -= *= /= |= &=".split())
+BEHIND = set(") ] } , ; ? : && ||".split())
+
+
+def is_whole(there, first, count):
+    """Whether these tokens are an operand: nothing beside them binds to a part of them."""
+    depth, operators = 0, False
+    for token, _, _ in there[first:first + count]:
+        depth += (token in "([{") - (token in ")]}")
+        operators |= depth == 0 and token in OPERATORS
+    return not operators or (there[first - 1][0] in BEFORE and there[first + count][0] in BEHIND)
+
+
 def place(text, edit):
     """Where its code begins and ends."""
     begin, end = extent(text, edit)
@@ -102,7 +116,10 @@ def place(text, edit):
     if len(found) != 1:
         raise ListError(f"{edit}: stands there {len(found)} times, and not once")
     first, count = edit.marked()
-    return there[found[0] + first][1], there[found[0] + first + count - 1][2]
+    first += found[0]
+    if not edit.is_statement() and not is_whole(there, first, count):
+        raise ListError(f"{edit}: is a part of a longer expression, and would be another one in brackets")
+    return there[first][1], there[first + count - 1][2]
 
 
 def mutated(text, edits):

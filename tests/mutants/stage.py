@@ -77,11 +77,11 @@ def self_test(rows):
         wrong.append("a mutant that changes nothing is not found")
     if not judge((rows[0][0], program, "no-such-test")):
         wrong.append("a test that does not exist is not found")
-    for code in ("a == b", "no_such_code"):
+    for code in ("a == b", "no_such_code", "b == a || a"):
         try:
             mutate.mutated("int f(int a, int b)\n{\n\treturn a == b || b == a || a == /* once more */ b;\n}\n",
                            [mutate.Edit("x", "f.c", "f", code, "true")])
-            wrong.append(f"a place of a mutant that is not the only one, or none, is taken: {code}")
+            wrong.append(f"a place of a mutant that is none, not the only one, or not whole, is taken: {code}")
         except mutate.ListError:
             pass
     return wrong
