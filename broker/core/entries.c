@@ -5,6 +5,7 @@
 #include "broker/core/queue_values.h"
 #include "runtime/check.h"
 
+#include <stddef.h>
 #include <string.h>
 
 enum { PAGE_ENTRIES = ENTRIES_A_PAGE, PAGE_WORDS = (PAGE_ENTRIES + 63) / 64 };
@@ -13,7 +14,9 @@ enum { PAGE_ENTRIES = ENTRIES_A_PAGE, PAGE_WORDS = (PAGE_ENTRIES + 63) / 64 };
 struct page_notes {
 	struct queue_values *values; /* a reference; NULL: there are none */
 	bool leaving;		     /* purged */
-	uint32_t returns[PAGE_ENTRIES], claims[PAGE_ENTRIES];
+	uint64_t claimed_bits[PAGE_WORDS];
+	uint32_t claims[PAGE_ENTRIES];	/* of these */
+	uint32_t returns[PAGE_ENTRIES]; /* where they are counted */
 };
 _Static_assert(sizeof(struct page_notes) <= MESSAGE_BLOCK_BYTES, "and so is what is noted of them");
 
@@ -56,7 +59,10 @@ static bool notes_take(const struct entries *e, struct entry_page *p)
 	p->notes = message_store_block_take(e->cache);
 	if (!p->notes)
 		return false;
-	memset(p->notes, 0, sizeof(*p->notes));
+	/* A queue that runs empty takes and gives a page for each message. */
+	memset(p->notes, 0, offsetof(struct page_notes, claims));
+	if (e->counted)
+		memset(p->notes->returns, 0, sizeof(p->notes->returns));
 	p->notes->values = e->values;
 	if (e->values)
 		queue_values_ref(e->values);
@@ -165,16 +171,21 @@ void entries_claim_take(struct entries *e, uint32_t claim)
 	struct entry_page *p = last_page(e);
 
 	MUST(p && p->filled > 0 && p->notes && p->notes->values);
-	p->notes->claims[p->filled - 1] = claim;
+	uint32_t index = p->filled - 1u;
+	p->notes->claimed_bits[index / 64] |= UINT64_C(1) << index % 64;
+	p->notes->claims[index] = claim;
 }
 
 /* Whatever becomes of its message, it is no entry any more. */
 static void claim_end(struct entry_page *p, uint32_t index)
 {
 	struct page_notes *n = p->notes;
+	uint64_t bit = UINT64_C(1) << index % 64;
 
+	if (!(n->claimed_bits[index / 64] & bit))
+		return;
+	n->claimed_bits[index / 64] &= ~bit;
 	queue_values_withdraw(n->values, n->claims[index]);
-	n->claims[index] = CLAIM_NONE;
 }
 
 static inline bool has_claims(const struct entry_page *p)

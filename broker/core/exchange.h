@@ -92,11 +92,11 @@ enum publish_result {
 
 /* Routes a message and enqueues it on every matching queue once; the caller keeps its reference. queues_out:
  * how many queues it was for, and exchanges that hold it back (0: unroutable). AGAIN: a queue has no memory
- * for an entry, is moving to another core, the link to its core is full, or there are so many queues that
- * they are served in slices. marks (may be NULL): what went to other cores is added; it is in its queues when
- * publish_marks_passed says so. FAILED: NOT_FOUND where the exchange does not exist, ACCESS_REFUSED where it
- * is internal, LIMIT where more queues match than limits.queues. Hot path: no lock, no allocation from the
- * system. Cost: lookup plus matches. */
+ * for an entry, is moving to another core, or holds the message's value while such are on their way out of
+ * it; the link to its core is full; or there are so many queues that they are served in slices. marks (may be
+ * NULL): what went to other cores is added; it is in its queues when publish_marks_passed says so. FAILED:
+ * NOT_FOUND where the exchange does not exist, ACCESS_REFUSED where it is internal, LIMIT where more queues
+ * match than limits.queues. Hot path: no lock, no allocation from the system. Cost: lookup plus matches. */
 enum publish_result exchange_publish(struct session *s, const struct publish *p, struct publish_marks *marks,
 	uint32_t *queues_out, struct failure *f);
 
