@@ -64,6 +64,28 @@ static void in_order(void)
 	test_end(&rig);
 }
 
+/* kombu takes basic.qos to mean what it means with RabbitMQ where product is RabbitMQ and version 3.3 or
+ * more. */
+static void clients_know_what_it_speaks(void)
+{
+	struct amqp091_longstr text;
+
+	test_begin(&rig, NULL);
+	client_attach(&client, &rig);
+	client_raw(&client, AMQP091_PROTOCOL_HEADER, AMQP091_PROTOCOL_HEADER_SIZE);
+	const struct amqp091_table *said = &client_expect(&client, 0, AMQP091_METHOD_CONNECTION_START)
+						    ->args.connection_start.server_properties;
+	CU_ASSERT_EQUAL(amqp091_table_get_string(said, "product", &text), 0);
+	CU_ASSERT_TRUE(text.len == 8 && memcmp(text.data, "RabbitMQ", 8) == 0);
+	CU_ASSERT_EQUAL(amqp091_table_get_string(said, "version", &text), 0);
+	CU_ASSERT_TRUE(text.len == 6 && memcmp(text.data, "3.10.8", 6) == 0);
+	/* And who it is. */
+	CU_ASSERT_EQUAL(amqp091_table_get_string(said, "platform", &text), 0);
+	CU_ASSERT_TRUE(text.len > 7 && memcmp(text.data, "Godwit ", 7) == 0);
+	client_drop(&client);
+	test_end(&rig);
+}
+
 /* A client that does not wait for answers. */
 static void pipelined(void)
 {
@@ -484,6 +506,7 @@ static void after_a_long_sleep(void)
 
 static const struct unit_test tests[] = {
 	{"in_order", in_order},
+	{"clients_know_what_it_speaks", clients_know_what_it_speaks},
 	{"pipelined", pipelined},
 	{"every_wrong_order", every_wrong_order},
 	{"channels_before_open", channels_before_open},

@@ -113,6 +113,14 @@ def celery_retry_and_countdown():
 
 
 @apart
+def celery_many_countdowns():
+    with worker(tasks.PLAIN, "solo", *ALONE):
+        for _ in range(expect("celery_many_countdowns")["count"]):
+            tasks.is_late.apply_async(countdown=3600)
+        same(result(tasks.add.delay(1, 2)), 3, "the task behind them")
+
+
+@apart
 def celery_routing():
     with worker(tasks.PLAIN) as plain, worker(tasks.OTHER) as other:
         # The other worker answers as well: gossip and mingle are on.
