@@ -5,7 +5,6 @@
 #include "runtime/depot.h"
 
 #include "runtime/check.h"
-#include "runtime/planted.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -188,7 +187,7 @@ static bool stack_pop(struct depot *d, struct depot_magazine *out)
 		if (head == NONE)
 			return false;
 		next = __atomic_load_n(&d->slots[head].next_magazine, __ATOMIC_RELAXED);
-		next |= ((top >> 32) + !PLANTED(depot_tag_stands_still)) << 32;
+		next |= ((top >> 32) + 1) << 32;
 	} while (!__atomic_compare_exchange_n(
 		&d->stack, &top, next, true, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE));
 	*out = (struct depot_magazine){head, d->slots[head].last, d->slots[head].count};
@@ -205,13 +204,10 @@ static void stack_push(struct depot *d, const struct depot_magazine *m)
 	/* first, so that it never says more than there are */
 	__atomic_sub_fetch(&d->taken, m->count, __ATOMIC_RELAXED);
 	do {
-		if (!PLANTED(depot_linked_late))
-			__atomic_store_n(&s->next_magazine, (uint32_t)top, __ATOMIC_RELAXED);
-		next = m->head | ((top >> 32) + !PLANTED(depot_tag_stands_still)) << 32;
+		__atomic_store_n(&s->next_magazine, (uint32_t)top, __ATOMIC_RELAXED);
+		next = m->head | ((top >> 32) + 1) << 32;
 	} while (!__atomic_compare_exchange_n(
 		&d->stack, &top, next, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
-	if (PLANTED(depot_linked_late))
-		__atomic_store_n(&s->next_magazine, (uint32_t)top, __ATOMIC_RELAXED);
 }
 
 /* Objects that nobody has had yet. */

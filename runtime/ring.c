@@ -4,7 +4,6 @@
 #include "runtime/ring.h"
 
 #include "runtime/check.h"
-#include "runtime/planted.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -68,8 +67,6 @@ uint32_t ring_push(struct ring *r, const void *records, uint32_t n)
 	uint32_t index = at & (r->capacity - 1);
 	uint32_t to_end = r->capacity - index < n ? r->capacity - index : n;
 	size_t first_bytes = (size_t)to_end * r->record_bytes;
-	if (PLANTED(ring_published_before_written))
-		__atomic_store_n(&r->pushed, at + n, __ATOMIC_RELEASE);
 	memcpy(record_at(r, index), records, first_bytes);
 	memcpy(r->records, (const uint8_t *)records + first_bytes, (size_t)(n - to_end) * r->record_bytes);
 	r->staged = at + n;
@@ -110,7 +107,7 @@ uint32_t ring_room(struct ring *r, uint32_t enough)
 	if (room >= enough)
 		return room;
 	r->popped_seen = __atomic_load_n(&r->popped, __ATOMIC_ACQUIRE);
-	return r->capacity - (r->staged - r->popped_seen) + PLANTED(ring_full_off_by_one);
+	return r->capacity - (r->staged - r->popped_seen);
 }
 
 void *ring_stage(struct ring *r)
@@ -137,7 +134,7 @@ bool ring_passed(struct ring *r, uint32_t position)
 	if ((int32_t)(r->popped_seen - position) >= 0)
 		return true;
 	r->popped_seen = __atomic_load_n(&r->popped, __ATOMIC_ACQUIRE);
-	return (int32_t)(r->popped_seen - position) >= (PLANTED(ring_passed_one_early) ? -1 : 0);
+	return (int32_t)(r->popped_seen - position) >= 0;
 }
 
 const void *ring_front(struct ring *r)
@@ -154,8 +151,6 @@ void ring_take(struct ring *r)
 {
 	CHECK(r->taken != r->pushed_seen);
 	r->taken++;
-	if (PLANTED(ring_released_as_taken))
-		__atomic_store_n(&r->popped, r->taken + 1, __ATOMIC_RELEASE);
 }
 
 uint32_t ring_release(struct ring *r)

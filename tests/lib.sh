@@ -57,6 +57,16 @@ build_sanitized()
 		-Db_sanitize=address,undefined
 }
 
+# build_with_bugs LIST HEADER FOLDER [MESON_ARGUMENT...]: builds the targets in $root/FOLDER/tree/build, a copy of the tree
+# that has all bugs of the list in it (tests/mutate.py).
+build_with_bugs()
+{
+	local list=$1 header=$2 tree=$root/$3/tree
+	shift 3
+	/usr/bin/python3 -B "$root/tests/mutate.py" "$root/$list" "$header" "$tree" &&
+		(root=$tree && build_prepare build -Db_lto=false "$@")
+}
+
 # stage_of_meson SUITE: a whole stage made of one suite of meson tests.
 stage_of_meson()
 {

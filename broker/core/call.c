@@ -3,7 +3,6 @@
  * else the call travels to the queue's core and comes back with its result. */
 #include "broker/core/core.h"
 #include "runtime/check.h"
-#include "runtime/planted.h"
 
 #include <string.h>
 
@@ -159,8 +158,8 @@ static bool too_early(struct broker_core *c, const struct queue_call *call)
 {
 	uint32_t from = call->home->index;
 
-	return !PLANTED(call_overtakes) && call->asked == c->index &&
-	       !ring_taken(c->in[from]->publish, call->mark) && !(c->stalled_from >> from & 1);
+	return call->asked == c->index && !ring_taken(c->in[from]->publish, call->mark) &&
+	       !(c->stalled_from >> from & 1);
 }
 
 static void asked(struct broker_core *c, struct queue_call *call)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/core/core.h"
 #include "runtime/check.h"
-#include "runtime/planted.h"
 
 static uint64_t bit_of(const struct broker_core *c)
 {
@@ -14,7 +13,7 @@ static struct subscription *only_subscription(const struct queue *q)
 	const struct cds_list_head *list = list_is_empty(&q->consumers) ? &q->parked_consumers
 									: &q->consumers;
 
-	if (q->consumer_count != 1 || (q->entries.unsettled != 0 && !PLANTED(move_with_deliveries_out)))
+	if (q->consumer_count != 1 || q->entries.unsettled != 0)
 		return NULL;
 	return subscription_of_proxy(cds_list_first_entry(list, struct consumer, link));
 }
@@ -118,7 +117,7 @@ static bool drained(struct queue_move *m)
 {
 	struct broker_core *c = m->from;
 
-	for (uint32_t i = 0; i < c->broker->config.cores && !PLANTED(move_does_not_drain); i++)
+	for (uint32_t i = 0; i < c->broker->config.cores; i++)
 		if (i != c->index && !ring_taken(c->in[i]->publish, m->fences[i].mark))
 			return false;
 	return true;

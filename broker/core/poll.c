@@ -2,7 +2,6 @@
 /* What the other cores have sent: from each link its share, control first, since the rest may wait for it. */
 #include "broker/core/core.h"
 #include "runtime/check.h"
-#include "runtime/planted.h"
 
 static void parcel_open(struct broker_core *c, struct parcel *p)
 {
@@ -61,8 +60,7 @@ static bool publish_arrived(struct broker_core *c, const struct publish_record *
 
 	if (!q) {
 		c->stats.dropped++;
-		if (!PLANTED(message_of_no_queue_kept))
-			message_unref(c->cache, r->message);
+		message_unref(c->cache, r->message);
 		return true;
 	}
 	MUST(queue_mine(c, q)); /* none is under way when a queue moves */
@@ -90,8 +88,6 @@ static unsigned poll_publish(struct broker_core *c, uint32_t from, struct ring *
 		}
 		ring_take(ring);
 	}
-	if (PLANTED(late_record_seems_stalled) && n < LINK_QUANTUM && ring_front(ring))
-		c->stalled_from |= bit;
 	ring_release(ring);
 	return n;
 }

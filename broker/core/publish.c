@@ -5,12 +5,11 @@
 #include "broker/core/core.h"
 #include "broker/core/deduplication.h"
 #include "runtime/check.h"
-#include "runtime/planted.h"
 
 static bool fenced(const struct broker_core *c, const struct queue *q)
 {
 	/* Acquired before the owner is read: where the fence is down the new owner is seen. */
-	return !PLANTED(fence_is_no_fence) && __atomic_load_n(&q->fenced, __ATOMIC_ACQUIRE) >> c->index & 1;
+	return __atomic_load_n(&q->fenced, __ATOMIC_ACQUIRE) >> c->index & 1;
 }
 
 void publish_mark(struct publish_marks *marks, uint32_t core, const struct broker_core *c)

@@ -5,7 +5,6 @@
 
 #include "broker/core/core.h"
 #include "runtime/check.h"
-#include "runtime/planted.h"
 
 bool queue_room(struct queue *q)
 {
@@ -89,8 +88,7 @@ static enum settlement as_it_counts(const struct queue *q, const struct control_
 {
 	bool alone = r->subscription && r->subscription->proxy.queue == q && q->consumer_count == 1;
 
-	return r->settle == SETTLE_RETURN && !alone && !PLANTED(returned_as_unseen) ? SETTLE_PUT_BACK
-										    : r->settle;
+	return r->settle == SETTLE_RETURN && !alone ? SETTLE_PUT_BACK : r->settle;
 }
 
 void queue_settle_arrived(struct broker_core *c, const struct control_record *r)
@@ -158,8 +156,7 @@ bool queue_drop_ready(struct broker_core *c, const struct delivery *d)
 {
 	struct queue *q = queue_resolve(c->broker, d->queue);
 
-	bool open = !has_letters(q) || letters_open(queue_owner(q)) || PLANTED(letters_beyond_their_room);
-	return open && queue_settle_ready(c, d);
+	return (!has_letters(q) || letters_open(queue_owner(q))) && queue_settle_ready(c, d);
 }
 
 void queue_drop(struct broker_core *c, const struct delivery *d)

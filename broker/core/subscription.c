@@ -3,7 +3,6 @@
 
 #include "broker/core/core.h"
 #include "runtime/check.h"
-#include "runtime/planted.h"
 
 #include <string.h>
 
@@ -189,7 +188,7 @@ static void send_back(struct subscription *s, uint32_t from, const struct delive
 		/* The owner sees DETACH before this, and the subscription may be gone by then. */
 		.subscription = leaving ? NULL : s,
 	};
-	if (s->state == SUBSCRIPTION_FLOWING && !PLANTED(flows_on_after_refusal))
+	if (s->state == SUBSCRIPTION_FLOWING)
 		s->state = SUBSCRIPTION_STOPPING;
 }
 
@@ -345,11 +344,8 @@ static void attach(struct broker_core *c, struct subscription *s)
 
 static void credit(struct broker_core *c, struct subscription *s)
 {
-	if (PLANTED(credit_read_too_early))
-		s->granted_seen = __atomic_load_n(&s->granted, __ATOMIC_ACQUIRE);
 	__atomic_exchange_n(&s->credit_travels, 0, __ATOMIC_SEQ_CST);
-	if (!PLANTED(credit_read_too_early))
-		s->granted_seen = __atomic_load_n(&s->granted, __ATOMIC_ACQUIRE);
+	s->granted_seen = __atomic_load_n(&s->granted, __ATOMIC_ACQUIRE);
 	if (s->proxy.queue)
 		consumer_wake(&s->proxy);
 	if (s->home == c)

@@ -341,7 +341,7 @@ static const struct scene scenes[] = {
 	},
 };
 
-/* What the code would do wrong without one of its rules (runtime/planted.h). */
+/* What the code would do wrong without one of its rules (tests/interleave/bugs). */
 static const char *const bugs[] = {"call_overtakes", "late_record_seems_stalled", "message_of_no_queue_kept",
 	"move_does_not_drain", "move_with_deliveries_out", "fence_is_no_fence", "flows_on_after_refusal",
 	"credit_read_too_early", "returned_as_unseen", "letters_beyond_their_room",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/interleave/report.h"
 
-#include "runtime/planted.h"
+#include "tests/interleave/planted.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* interleave_words [SCENARIO]: the lock-free parts in all executions. Without an argument also the same with
- * bugs that are planted in them (runtime/planted.h), and with each of their memory orders made relaxed, one
- * after the other: each must be found, or be named below. */
+ * bugs that are planted in them (tests/interleave/bugs), and with each of their memory orders made relaxed,
+ * one after the other: each must be found, or be named below. */
 #include "tests/interleave/report.h"
 #include "tests/interleave/scenarios.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What mutate.py puts into the sources: MUTANT(name) is true where GODWIT_MUTANT is that name. */
+/* What tests/mutate.py puts into the sources: MUTANT(name) is true where GODWIT_MUTANT is that name. */
 #ifndef TESTS_MUTANTS_MUTANT_H
 #define TESTS_MUTANTS_MUTANT_H
 

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs each mutant of tests/mutants/list against its test.
 
-usage: stage.py [--prepare | --targets | MUTANT...]
+usage: stage.py [--targets | MUTANT...]
 
---prepare makes the copy of the tree that has all mutants in it (mutate.py), and --targets names the programs to be built there.
-A mutant's test must fail with it (or crash, or hang) and pass without.
+They are built in a copy of the tree (tests/mutate.py); --targets names the programs. A mutant's test must fail with it (or
+crash, or hang) and pass without.
 """
 import concurrent.futures
 import os
@@ -14,11 +14,11 @@ import re
 import subprocess
 import sys
 
-import mutate
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-COPY = ROOT / "build-mutants/tree"
-PROGRAMS = COPY / "build"
+sys.path.insert(0, str(ROOT / "tests"))
+import mutate  # noqa: E402 pylint: disable=wrong-import-position
+
+PROGRAMS = ROOT / "build-mutants/tree/build"
 LIST = ROOT / "tests/mutants/list"
 HANGS_AFTER_S = 20
 TAP = re.compile(r"^(not ok|ok) \d+ ([^#\n]*?)(?: # SKIP.*)?$", re.M)
@@ -88,11 +88,9 @@ def self_test(rows):
 
 
 def main(arguments):
-    mutants = mutate.read(LIST.read_text(encoding="utf-8"))
-    rows = mutants.rows
-    if arguments == ["--prepare"]:
-        mutate.copy_tree(ROOT, COPY, mutants.edits)
-        return 0
+    rows = mutate.read(LIST.read_text(encoding="utf-8")).rows
+    if any(len(row) != 3 for row in rows):
+        sys.exit(f"{LIST}: wants MUTANT PROGRAM TEST: {next(row for row in rows if len(row) != 3)}")
     if arguments == ["--targets"]:
         print("\n".join(sorted({target_of(row[1]) for row in rows})))
         return 0
@@ -113,7 +111,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except mutate.ListError as error:
-        sys.exit(f"{LIST}: {error}")
+    sys.exit(main(sys.argv[1:]))

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The list of mutants, and a copy of the tree that has them all in it.
+"""Bugs on purpose: a copy of the tree that has all of a list in it, each of which can be switched on.
 
-A mutant is a bug put back on purpose:
+usage: mutate.py LIST HEADER COPY
 
-    NAME    PROGRAM TEST                # the test that must see it: "script" and a packet script, or a unit test's
-        FILE FUNCTION: CODE => BUG      # program and test; one line for each place
+    NAME WORD...                        # what the words mean is the stage's matter
+        FILE FUNCTION: CODE => BUG      # one line for each place
 
 CODE stands once in that function (or macro), whatever its spaces and comments: an expression, or statements where it ends
-in a semicolon. In the copy it is CODE still, but BUG where GODWIT_MUTANT=NAME is in the environment. Where CODE alone would
+in a semicolon. In the copy it is CODE still, but BUG where MUTANT(NAME) is true, which HEADER defines. Where CODE alone would
 be found more than once, [[ and ]] stand around it and what is beside it is given as well.
 """
 import dataclasses
 import os
 import pathlib
 import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 TOKEN = re.compile(r"""
     (?P<space>(?:\s|\\\n|/\*.*?\*/|//[^\n]*)+) |
@@ -52,7 +55,7 @@ class Edit:
 
 @dataclasses.dataclass
 class Mutants:
-    rows: list = dataclasses.field(default_factory=list)  # (mutant, program, test); one or more a mutant
+    rows: list = dataclasses.field(default_factory=list)  # (mutant, word...); one or more a mutant
     edits: list = dataclasses.field(default_factory=list)
 
 
@@ -67,10 +70,7 @@ def read(text):
                 raise ListError(f"line {number} wants FILE FUNCTION: CODE => BUG below a mutant: {line.strip()}")
             out.edits.append(Edit(out.rows[-1][0], *match.groups()))
         else:
-            words = line.split("#")[0].split()
-            if len(words) != 3:
-                raise ListError(f"line {number} wants MUTANT PROGRAM TEST: {line}")
-            out.rows.append(tuple(words))
+            out.rows.append(tuple(line.split("#")[0].split()))
     without = {row[0] for row in out.rows} - {edit.mutant for edit in out.edits}
     if without:
         raise ListError(f"says no place: {', '.join(sorted(without))}")
@@ -161,7 +161,7 @@ def files_of(root):
         yield from (here / name for name in files)
 
 
-def copy_tree(root, out, edits):
+def copy_tree(root, out, header, edits):
     """Every file of the tree is a link to the original, but those with a mutant."""
     by_file = {}
     for edit in edits:
@@ -175,6 +175,17 @@ def copy_tree(root, out, edits):
             link(out / path, root / path)
             continue
         text = mutated((root / path).read_text(encoding="utf-8"), by_file[path])
-        write(out / path, f'#include "tests/mutants/mutant.h"\n#line 1 "{path}"\n{text}')
+        write(out / path, f'#include "{header}"\n#line 1 "{path}"\n{text}')
     for gone in set(files_of(out)) - paths:
         (out / gone).unlink()
+
+
+def main(path, header, copy):
+    try:
+        copy_tree(ROOT, pathlib.Path(copy), header, read(pathlib.Path(path).read_text(encoding="utf-8")).edits)
+    except ListError as error:
+        sys.exit(f"{path}: {error}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
