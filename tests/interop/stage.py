@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stage's inner part: runs inside the network namespace that namespace.py made, and is started by it alone."""
+import json
 import os
 import sys
 import time
@@ -38,6 +39,9 @@ class Stage:
         else:
             self.broker = Godwit(self.work, os.environ["GODWIT"], os.environ.get("GODWIT_ARGS", "").split())
             self.status = Status(os.environ["GODWITCTL"])
+        for name, why in json.loads(os.environ.get("INTEROP_ABSENT", "{}")).items():
+            self.report.skip(name, why)
+            del self.listed.clients[name]
         self.mtu = 1500
         self.rest = {}
 

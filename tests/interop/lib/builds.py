@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What clients need built before they can run, in the build folder; again only when their sources changed."""
+import json
 import os
 import shutil
 import subprocess
 
 CLIENTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "clients")
+
+
+class Absent(Exception):
+    """The client cannot be had on this machine, and why: it is skipped, and counted."""
 
 
 def sources(client, *endings):
@@ -69,13 +74,54 @@ def java(build):
     return {}
 
 
-BUILDS = {"amqplib": amqplib, "amqp091-go": amqp091_go, "java": java}
+def last_line(text):
+    return (text.strip().splitlines() or ["nothing was said"])[-1].strip()
+
+
+def fetched(cargo, manifest, environment):
+    """None, or why this cargo cannot bring what the lock file names."""
+    done = subprocess.run([cargo, "fetch", "--locked", "--manifest-path", manifest], env=environment,
+                          capture_output=True, text=True)
+    return None if done.returncode == 0 else "%s cannot bring its crates: %s" % (cargo, last_line(done.stderr))
+
+
+def lapin(build):
+    """One program from crates of the lock file. A cargo of the user's is newer than Debian's, and tried first."""
+    folder = os.path.join(build, "interop-lapin")
+    paths = sources("lapin", ".rs", ".toml", ".lock")
+    manifest = os.path.join(CLIENTS, "lapin", "Cargo.toml")
+    environment = dict(os.environ, CARGO_TARGET_DIR=os.path.join(folder, "target"))
+
+    def make():
+        own = os.path.join(os.environ.get("CARGO_HOME") or os.path.expanduser("~/.cargo"), "bin", "cargo")
+        reasons = []
+        for cargo in filter(None, (shutil.which(own), shutil.which("cargo"))):
+            # Beside it is the rustc that belongs to it.
+            environment["PATH"] = os.path.dirname(cargo) + os.pathsep + os.environ["PATH"]
+            why = fetched(cargo, manifest, environment)
+            if not why:
+                subprocess.run([cargo, "build", "--quiet", "--locked", "--manifest-path", manifest], env=environment,
+                               check=True)
+                return
+            reasons.append(why)
+        raise Absent("; ".join(reasons) or "cargo is not installed (Debian package cargo)")
+
+    built(folder, paths, make)
+    return {}
+
+
+BUILDS = {"amqplib": amqplib, "amqp091-go": amqp091_go, "java": java, "lapin": lapin}
 
 
 def build_clients(build, chosen):
-    """Builds the chosen clients, all of them when none is named. Returns what their environment needs."""
-    environment = {}
+    """Builds the chosen clients, all of them when none is named. Returns what their environment needs, and in
+    INTEROP_ABSENT which of them are not to be had, with the reason."""
+    environment, absent = {}, {}
     for name, make in BUILDS.items():
-        if not chosen or name in chosen:
+        if chosen and name not in chosen:
+            continue
+        try:
             environment.update(make(build))
-    return environment
+        except Absent as why:
+            absent[name] = str(why)
+    return dict(environment, INTEROP_ABSENT=json.dumps(absent))

@@ -18,6 +18,7 @@ PROGRAMS = {
     "bunny": ["/usr/bin/ruby", CLIENTS + "/bunny/client.rb"],
     "php-amqplib": ["/usr/bin/php", CLIENTS + "/php-amqplib/client.php"],
     "amqp091-go": [os.environ["BUILD"] + "/interop-go/client"],
+    "lapin": [os.environ["BUILD"] + "/interop-lapin/target/debug/client"],
     "java": ["/usr/bin/java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx768m", "-Xss512k", "-cp", JAVA_PATH,
              "Harness"],
     "amqp-tools": ["/bin/bash", CLIENTS + "/amqp-tools/client"],
