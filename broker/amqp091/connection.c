@@ -263,31 +263,37 @@ static void session_over(struct amqp091_conn *c)
 	}
 }
 
+/* Nothing more is read, and nothing but what waits is sent. False: it is dead. */
+static bool ends(struct amqp091_conn *c, enum conn_state how)
+{
+	struct amqp091_server *s = c->server;
+
+	session_over(c);
+	if (s->stage.conn == c)
+		stage_flush(s);
+	if (c->state == CONN_DEAD)
+		return false;
+	c->state = how;
+	c->hold = HOLD_NONE;
+	timer_cancel(&s->wheel, &c->heartbeat); /* nothing may follow what waits */
+	timer_arm(&s->wheel, &c->deadline, s->now_us + s->config.close_timeout_us);
+	return true;
+}
+
+/* Who asked for it closes the socket (4.2.2), as with RabbitMQ; one that does not in time has it closed. A
+ * FIN right behind close-ok would be an error to clients that see it before they have acted upon that. */
 static void close_by_peer(struct amqp091_conn *c)
 {
 	struct amqp091_method ok = {.id = AMQP091_METHOD_CONNECTION_CLOSE_OK};
 
 	session_over(c);
 	conn_send_method(c, 0, &ok);
-	conn_drain(c);
+	ends(c, CONN_CLOSED);
 }
 
 void conn_drain(struct amqp091_conn *c)
 {
-	struct amqp091_server *s = c->server;
-
-	if (c->state >= CONN_DRAINING)
-		return;
-	session_over(c);
-	if (s->stage.conn == c)
-		stage_flush(s);
-	if (c->state == CONN_DEAD)
-		return;
-	c->state = CONN_DRAINING;
-	c->hold = HOLD_NONE;
-	timer_cancel(&s->wheel, &c->heartbeat); /* nothing may follow what waits */
-	timer_arm(&s->wheel, &c->deadline, s->now_us + s->config.close_timeout_us);
-	if (conn_output_idle(c))
+	if (c->state < CONN_DRAINING && ends(c, CONN_DRAINING) && conn_output_idle(c))
 		transport_shutdown(c->transport);
 }
 

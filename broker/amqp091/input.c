@@ -334,7 +334,7 @@ static void read_frames(struct amqp091_conn *c)
 	enum step step = STEP_ON;
 
 	while (step == STEP_ON && c->state != CONN_DEAD && c->transport->rx->bytes) {
-		if (c->state == CONN_DRAINING || c->stream_lost) {
+		if (c->state >= CONN_CLOSED || c->stream_lost) {
 			transport_consume(c->transport, c->transport->rx->bytes);
 			return;
 		}

@@ -62,6 +62,7 @@ enum conn_state {
 	CONN_OPEN,     /* connection.open is awaited */
 	CONN_RUNNING,  /* connection.open-ok was sent */
 	CONN_CLOSING,  /* we sent connection.close: only close and close-ok are read */
+	CONN_CLOSED,   /* we sent connection.close-ok: the peer ends it; input is dropped */
 	CONN_DRAINING, /* the last bytes are on their way; input is dropped */
 	CONN_DEAD,     /* the transport is gone; on server->dying */
 };

@@ -23,6 +23,10 @@ static void deadline_fire(struct timer *t, uint64_t now_us)
 		timer_arm(&c->server->wheel, t, now_us + c->server->config.close_timeout_us);
 		return;
 	}
+	if (c->state == CONN_CLOSED) {
+		conn_drain(c);
+		return;
+	}
 	if (c->state < CONN_RUNNING) {
 		c->server->counters.handshakes_timed_out++;
 		LOG_WARN("amqp", "a connection did not reach connection.open in time");
@@ -394,7 +398,7 @@ void amqp091_server_shutdown(struct amqp091_server *s, const char *reason)
 		if (c->state == CONN_RUNNING)
 			conn_exception(c, AMQP091_REPLY_CONNECTION_FORCED, 0,
 				"broker forced connection closure with reason '%s'", reason);
-		else if (c->state < CONN_RUNNING)
+		else if (c->state < CONN_RUNNING || c->state == CONN_CLOSED)
 			conn_drain(c);
 	}
 }

@@ -265,8 +265,11 @@ static void both_close_the_connection(void)
 	client_method(&client, 0, &m);
 	client_expect_close(&client, AMQP091_REPLY_CHANNEL_ERROR, AMQP091_METHOD_BASIC_GET);
 	client_expect(&client, 0, AMQP091_METHOD_CONNECTION_CLOSE_OK);
+	client_plain(&client, 0, AMQP091_METHOD_CONNECTION_CLOSE_OK);
 	client_expect_nothing(&client);
-	CU_ASSERT_TRUE(client.link.shut);
+	client.link.fin = true;
+	rig_settle(&rig);
+	CU_ASSERT_TRUE(client.link.shut && client.link.closed);
 	client_drop(&client);
 	test_end(&rig);
 }

@@ -379,7 +379,9 @@ static struct answer replay(const uint8_t *bytes, size_t n, size_t cut, uint32_t
 	client_raw(&client, bytes + cut, n - cut);
 	rig_settle(&rig);
 	struct answer a = without_confirms(&client.link.out);
-	CU_ASSERT_TRUE(client.link.shut);
+	client.link.fin = true;
+	rig_settle(&rig);
+	CU_ASSERT_TRUE(client.link.closed);
 	client_drop(&client);
 	return a;
 }

@@ -167,7 +167,7 @@ static void close_not_answered(void)
 	test_end(&rig);
 }
 
-/* The peer's FIN after close-ok does not come. */
+/* The peer's FIN after close-ok does not come: ours goes first in the end, and then the connection. */
 static void fin_not_answered(void)
 {
 	struct amqp091_method m = {.id = AMQP091_METHOD_CONNECTION_CLOSE};
@@ -176,13 +176,32 @@ static void fin_not_answered(void)
 	client_method(&client, 0, &m);
 	client_expect(&client, 0, AMQP091_METHOD_CONNECTION_CLOSE_OK);
 	rig_advance(&rig, SECOND_US - 50000);
+	CU_ASSERT_FALSE(client.link.shut);
+	client_plain(&client, 0, AMQP091_METHOD_CHANNEL_OPEN); /* nobody listens */
+	rig_advance(&rig, 100000);
 	CU_ASSERT_TRUE(client.link.shut);
+	rig_advance(&rig, SECOND_US - 100000);
 	CU_ASSERT_FALSE(link_over(&client.link));
 	/* Nothing is written behind the end. */
 	CU_ASSERT_EQUAL(client.link.writes_late, 0);
 	CU_ASSERT_EQUAL(rig_store(&rig).blocks.used, 0);
 	rig_advance(&rig, 100000);
 	CU_ASSERT_TRUE(client.link.aborted);
+	client_drop(&client);
+	test_end(&rig);
+}
+
+/* A broker that ends waits for nobody who has had close-ok. */
+static void shutdown_after_close_ok(void)
+{
+	struct amqp091_method m = {.id = AMQP091_METHOD_CONNECTION_CLOSE};
+
+	begin(1);
+	client_method(&client, 0, &m);
+	client_expect(&client, 0, AMQP091_METHOD_CONNECTION_CLOSE_OK);
+	amqp091_server_shutdown(rig.server, "SIGTERM");
+	client_expect_nothing(&client);
+	CU_ASSERT_TRUE(client.link.shut);
 	client_drop(&client);
 	test_end(&rig);
 }
@@ -238,6 +257,7 @@ static const struct unit_test tests[] = {
 	{"behind_stuck_output", behind_stuck_output},
 	{"close_not_answered", close_not_answered},
 	{"fin_not_answered", fin_not_answered},
+	{"shutdown_after_close_ok", shutdown_after_close_ok},
 	{"ended_and_stuck", ended_and_stuck},
 	{"shutdown_of_the_server", shutdown_of_the_server},
 	{NULL, NULL},

@@ -84,10 +84,10 @@ void client_close(struct client *c)
 	client_method(c, 0, &m);
 	client_expect(c, 0, AMQP091_METHOD_CONNECTION_CLOSE_OK);
 	client_expect_nothing(c);
-	CU_ASSERT_TRUE(c->link.shut);
+	CU_ASSERT_FALSE(c->link.shut); /* that is the client's to do */
 	c->link.fin = true;
 	rig_settle(c->rig);
-	CU_ASSERT_TRUE(c->link.closed);
+	CU_ASSERT_TRUE(c->link.shut && c->link.closed);
 	rig_detach(c->rig, &c->link);
 }
 
