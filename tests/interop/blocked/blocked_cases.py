@@ -73,10 +73,10 @@ class RabbitMQMemory:
         self.broker, self.host = stage.broker, host
 
     def fill(self):
-        self.broker.control("set_vm_memory_high_watermark", "0")
+        self.broker.rabbitmqctl("set_vm_memory_high_watermark", "0")
 
     def free(self):
-        self.broker.control("set_vm_memory_high_watermark", "0.6")
+        self.broker.rabbitmqctl("set_vm_memory_high_watermark", "0.6")
 
 
 def prepare(broker, oracle):

@@ -156,7 +156,7 @@ class RabbitMQ(Process):
         self.spawn([self.server], env)
         self.wait_ready()
 
-    def control(self, *words):
+    def rabbitmqctl(self, *words):
         """rabbitmqctl; raises BrokerError where it fails."""
         done = subprocess.run([self.controller, *words], env=self.environment, cwd=self.workdir, capture_output=True,
                               text=True, timeout=60)
