@@ -107,27 +107,39 @@ static void a_first_death_is_not_believed(void)
 	pair_end();
 }
 
+/* A queue q whose messages soon expire and go to w, and an x-death that a client begins to write. */
+static void account_begin(void)
+{
+	pair_begin(1);
+	letters_to("w");
+	amqp091_table_add_int32(&table, "x-message-ttl", 10);
+	pair_declare_with("q");
+	client_declare(&there, 1, "w");
+	arguments();
+	amqp091_array_open(&table, "x-death");
+}
+
+/* It goes to q with a message, whose time is over then. */
+static void account_end(void)
+{
+	amqp091_table_close(&table);
+	pair_publish_with("", "q", "body");
+	rig_advance(&rig, 100000);
+}
+
 /* Looked at for each queue, and so only so far: whoever has been through more goes in a circle. */
 static void a_long_account_is_a_circle(void)
 {
 	char name[16];
 
 	for (unsigned more = 0; more < 2; more++) {
-		pair_begin(1);
-		letters_to("w");
-		amqp091_table_add_int32(&table, "x-message-ttl", 10);
-		pair_declare_with("q");
-		client_declare(&there, 1, "w");
-		arguments();
-		amqp091_array_open(&table, "x-death");
+		account_begin();
 		for (unsigned i = 1; i < LETTER_QUEUES_MAX + more; i++) {
 			snprintf(name, sizeof(name), "%u", i);
 			letters_claim(name, "expired");
 			amqp091_table_close(&table);
 		}
-		amqp091_table_close(&table);
-		pair_publish_with("", "q", "body");
-		rig_advance(&rig, 100000);
+		account_end();
 		CU_ASSERT_EQUAL(client_ready_count(&there, 1, "w"), !more);
 		CU_ASSERT_EQUAL(broker_core_counters(rig.core)->dead_letters_lost, more);
 		pair_end();
@@ -139,20 +151,12 @@ static void a_long_account_is_a_circle(void)
 static void a_claim_that_is_no_table_is_no_circle(void)
 {
 	for (unsigned strange = 0; strange < 2; strange++) {
-		pair_begin(1);
-		letters_to("w");
-		amqp091_table_add_int32(&table, "x-message-ttl", 10);
-		pair_declare_with("q");
-		client_declare(&there, 1, "w");
-		arguments();
-		amqp091_array_open(&table, "x-death");
+		account_begin();
 		if (strange)
 			amqp091_table_add_cstring(&table, NULL, "no table");
 		letters_claim("w", "expired");
 		amqp091_table_close(&table);
-		amqp091_table_close(&table);
-		pair_publish_with("", "q", "body");
-		rig_advance(&rig, 100000);
+		account_end();
 		CU_ASSERT_EQUAL(client_ready_count(&there, 1, "w"), strange);
 		CU_ASSERT_EQUAL(broker_core_counters(rig.core)->dead_letters_lost, !strange);
 		pair_end();

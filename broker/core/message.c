@@ -380,7 +380,7 @@ __attribute__((noinline)) static void release_all(struct message_cache *c, struc
 	if (m->large && large_of(m)->chain.count > 0)
 		depot_chain_give(&c->slabs.blocks, &large_of(m)->chain);
 	release(c, m);
-	/* Neither has any itself. */
+	/* The end of it: a body's owner borrows none, and further keys have none themselves. */
 	if (body_of)
 		message_unref(c, body_of);
 	if (keys)
